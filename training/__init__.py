@@ -1,0 +1,1 @@
+"""How is a robust checkpoint made and measured?"""

@@ -1,0 +1,1 @@
+"""How good is a checkpoint: what an attack or a noise sees, and what a certificate guarantees."""

@@ -1,0 +1,6 @@
+"""What is minimized: one training method a file, and the table of all."""
+
+from training.objectives.objective import Batch, Objective, ObjectiveOutput, Progress
+from training.objectives.table import OBJECTIVES, find_objective
+
+__all__ = ["OBJECTIVES", "Batch", "Objective", "ObjectiveOutput", "Progress", "find_objective"]

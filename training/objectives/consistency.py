@@ -1,0 +1,67 @@
+"""Consistency regularization (Jeong and Shin 2020, equations 8 and 9)."""
+
+from dataclasses import dataclass
+
+import torch
+from torch.nn import functional as F
+
+from training.objectives.objective import (
+    Batch,
+    Network,
+    ObjectiveOutput,
+    Progress,
+    gaussian_noise,
+    require,
+)
+
+SMALLEST_PROBABILITY = 1e-20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Consistency:
+    """Cross-entropy on `m` noisy copies of each image, plus a penalty on their disagreement.
+
+    With F_i the softmax on copy i and F their mean over the m copies (through which the gradient flows too):
+
+        mean over m and B of CE(F_i, y)  +  w * mean over B of [ lbd * mean over m of KL(F || F_i)  +  eta * H(F) ]
+
+    `lbd` is the paper's lambda. `w` rises linearly from 0 to 1 over the first `warmup_epochs` epochs (not in the paper,
+    where it is always 1: 0 gives that). The defaults are the transfer study's (section 4.1). A batch of B images costs m*B
+    forward passes; the published code counts m*B as its batch size.
+    """
+
+    sigma: float = 0.5
+    m: int = 2
+    lbd: float = 5.0
+    eta: float = 0.5
+    warmup_epochs: float = 0.0
+
+    def __post_init__(self) -> None:
+        require(self.sigma >= 0, f"objective.sigma must be at least 0, got {self.sigma}")
+        require(self.m >= 1, f"objective.m must be at least 1, got {self.m}")
+        require(self.lbd >= 0, f"objective.lbd must be at least 0, got {self.lbd}")
+        require(self.eta >= 0, f"objective.eta must be at least 0, got {self.eta}")
+        require(self.warmup_epochs >= 0, f"objective.warmup_epochs must be at least 0, got {self.warmup_epochs}")
+
+    def __call__(
+        self, model: Network, batch: Batch, *, progress: Progress, generator: torch.Generator
+    ) -> ObjectiveOutput:
+        copies = batch.x_BCHW.repeat(self.m, 1, 1, 1)
+        logits = model(copies + gaussian_noise(copies, self.sigma, generator))
+        cross_entropy = F.cross_entropy(logits, batch.labels_B.repeat(self.m))
+
+        log_MBK = F.log_softmax(logits, dim=1).unflatten(0, (self.m, -1))
+        mean_BK = log_MBK.exp().mean(dim=0)
+        log_mean_BK = mean_BK.clamp(min=SMALLEST_PROBABILITY).log()
+        divergence = (mean_BK * (log_mean_BK - log_MBK)).sum(dim=2).mean()
+        entropy = -(mean_BK * log_mean_BK).sum(dim=1).mean()
+
+        weight = 1.0 if self.warmup_epochs == 0 else min(1.0, progress.epochs / self.warmup_epochs)
+        return ObjectiveOutput(
+            loss=cross_entropy + weight * (self.lbd * divergence + self.eta * entropy),
+            metrics={
+                "cross_entropy": cross_entropy.detach(),
+                "divergence": divergence.detach(),
+                "entropy": entropy.detach(),
+            },
+        )

@@ -1,0 +1,31 @@
+"""Gaussian augmentation (Cohen, Rosenfeld and Kolter 2019, section 3.3)."""
+
+from dataclasses import dataclass
+
+import torch
+from torch.nn import functional as F
+
+from training.objectives.objective import (
+    Batch,
+    Network,
+    ObjectiveOutput,
+    Progress,
+    gaussian_noise,
+    require,
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Gaussian:
+    """Cross-entropy on noisy images, one fresh draw an image; `sigma` on the [0, 1] pixel scale."""
+
+    sigma: float = 0.5
+
+    def __post_init__(self) -> None:
+        require(self.sigma >= 0, f"objective.sigma must be at least 0, got {self.sigma}")
+
+    def __call__(
+        self, model: Network, batch: Batch, *, progress: Progress, generator: torch.Generator
+    ) -> ObjectiveOutput:
+        noisy_BCHW = batch.x_BCHW + gaussian_noise(batch.x_BCHW, self.sigma, generator)
+        return ObjectiveOutput(loss=F.cross_entropy(model(noisy_BCHW), batch.labels_B), metrics={})

@@ -1,0 +1,141 @@
+"""TrainingRecipe: everything that decides what a training run computes, in one frozen object."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
+from typing import Any, Literal, get_type_hints
+
+from pydantic import TypeAdapter, ValidationError
+
+from training.objectives import Objective
+from training.objectives.objective import require
+from training.objectives.table import objective_name
+from zoo.errors import RecipeError
+from zoo.spec import Preprocessing
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sgd:
+    """Stochastic gradient descent; weight decay on every parameter, as in the published code."""
+
+    lr: float = 0.1
+    momentum: float = 0.9
+    weight_decay: float = 1e-4
+    nesterov: bool = False
+
+    def __post_init__(self) -> None:
+        require(self.lr > 0, f"optimizer.lr must be positive, got {self.lr}")
+        require(0 <= self.momentum < 1, f"optimizer.momentum must be in [0, 1), got {self.momentum}")
+        require(self.weight_decay >= 0, f"optimizer.weight_decay must be at least 0, got {self.weight_decay}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Schedule:
+    """How the learning rate falls.
+
+    `cosine`: from lr to 0 over all steps. `plateau`: times `factor` whenever the validation accuracy under the objective's
+    noise has not improved for `patience` epochs, `drops` times; the next stall ends the run (the study's appendix A).
+    Both rise linearly over the first `warmup_epochs` epochs.
+    """
+
+    name: Literal["cosine", "plateau"] = "cosine"
+    warmup_epochs: float = 0.0
+    patience: int = 30
+    factor: float = 0.1
+    drops: int = 2
+
+    def __post_init__(self) -> None:
+        require(self.warmup_epochs >= 0, f"schedule.warmup_epochs must be at least 0, got {self.warmup_epochs}")
+        require(self.patience >= 1, f"schedule.patience must be at least 1, got {self.patience}")
+        require(0 < self.factor < 1, f"schedule.factor must be in (0, 1), got {self.factor}")
+        require(self.drops >= 0, f"schedule.drops must be at least 0, got {self.drops}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainingRecipe:
+    """One training run, but for its task, starting point and seed.
+
+    `batch_size` counts distinct images. `image_size` replaces the task's input size. `precision` is that of the forward
+    pass: `auto` is bfloat16 where a GPU has it, else float32.
+    """
+
+    objective: Objective
+    architecture: str = "resnet50"
+    epochs: int = 90
+    batch_size: int = 64
+    optimizer: Sgd = field(default_factory=Sgd)
+    schedule: Schedule = field(default_factory=Schedule)
+    gradient_clip_norm: float | None = None
+    validation_share: float = 0.1
+    image_size: int | None = None
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    num_workers: int = 0
+
+    def __post_init__(self) -> None:
+        require(self.epochs >= 1, f"epochs must be at least 1, got {self.epochs}")
+        require(self.batch_size >= 2, f"batch_size must be at least 2 for batch normalization, got {self.batch_size}")
+        require(0 <= self.validation_share < 1, f"validation_share must be in [0, 1), got {self.validation_share}")
+        require(self.num_workers >= 0, f"num_workers must be at least 0, got {self.num_workers}")
+        require(
+            self.schedule.name != "plateau" or self.validation_share > 0,
+            "schedule.name=plateau watches the validation set, so validation_share must be positive",
+        )
+        require(
+            self.gradient_clip_norm is None or self.gradient_clip_norm > 0,
+            f"gradient_clip_norm must be positive or none, got {self.gradient_clip_norm}",
+        )
+        require(
+            self.image_size is None or self.image_size >= 8, f"image_size must be at least 8, got {self.image_size}"
+        )
+
+    def describe(self) -> dict[str, Any]:
+        """The recipe as plain JSON values, the objective with its name."""
+        return asdict(self) | {"objective": {"name": objective_name(self.objective), **asdict(self.objective)}}  # type: ignore[call-overload]
+
+    def digest(self) -> str:
+        """SHA-256 of the recipe's JSON, which names it in a checkpoint."""
+        return hashlib.sha256(json.dumps(self.describe(), sort_keys=True).encode()).hexdigest()
+
+    def fit_preprocessing(self, of_task: Preprocessing) -> Preprocessing:
+        """The task's preprocessing, at this recipe's image size."""
+        if self.image_size is None:
+            return of_task
+        resize = round(self.image_size * of_task.resize / of_task.crop)
+        return of_task.model_copy(update={"crop": self.image_size, "resize": resize})
+
+
+def override(recipe: TrainingRecipe, assignments: Iterable[str]) -> TrainingRecipe:
+    """The recipe with fields replaced by dotted path: `epochs=1`, `objective.sigma=0.25`; `none` for an absent value.
+
+    Raises: RecipeError that names the field, its value and what it takes.
+    """
+    for assignment in assignments:
+        path, equals, value = assignment.partition("=")
+        if not equals:
+            raise RecipeError(f"--set takes key=value, for example epochs=1; got {assignment!r}")
+        recipe = _replace_at(recipe, path.strip().split("."), value.strip(), path=path.strip())
+    return recipe
+
+
+def _replace_at(owner: Any, names: list[str], value: str, *, path: str) -> Any:
+    name, rest = names[0], names[1:]
+    known = [entry.name for entry in fields(owner)]
+    if name not in known:
+        raise RecipeError(f"the recipe has no field {path!r}; {type(owner).__name__} has: {', '.join(known) or 'none'}")
+    current = getattr(owner, name)
+    if is_dataclass(current) != bool(rest):
+        expected = f"one of its fields, {path}.NAME=VALUE" if is_dataclass(current) else "no further name"
+        raise RecipeError(f"{path!r} does not name a value of the recipe: {name} takes {expected}")
+    new = _replace_at(current, rest, value, path=path) if rest else _parse(owner, name, value, path=path)
+    return replace(owner, **{name: new})
+
+
+def _parse(owner: Any, name: str, value: str, *, path: str) -> Any:
+    kind = get_type_hints(type(owner))[name]
+    try:
+        return TypeAdapter(kind).validate_python(None if value.lower() == "none" else value)
+    except ValidationError as error:
+        raise RecipeError(f"{path}={value!r}: {error.errors()[0]['msg']}") from error

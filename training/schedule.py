@@ -1,0 +1,33 @@
+"""The learning rate as a function of how far training has come; no state but the history of validation accuracies."""
+
+import math
+from collections.abc import Sequence
+
+from training.recipe import Schedule
+
+
+def rate_factor(schedule: Schedule, *, epochs_done: float, total_epochs: int, history: Sequence[float]) -> float:
+    """What the recipe's learning rate is multiplied by. `history`: validation accuracy after each finished epoch."""
+    warmup = schedule.warmup_epochs
+    warm = 1.0 if epochs_done >= warmup else epochs_done / warmup
+    if schedule.name == "cosine":
+        return warm * 0.5 * (1 + math.cos(math.pi * epochs_done / total_epochs))
+    return warm * schedule.factor ** num_stalls(history, schedule.patience)
+
+
+def is_exhausted(schedule: Schedule, history: Sequence[float]) -> bool:
+    """Whether a plateau schedule has stalled once more than it may drop the rate."""
+    return schedule.name == "plateau" and num_stalls(history, schedule.patience) > schedule.drops
+
+
+def num_stalls(history: Sequence[float], patience: int) -> int:
+    """How often `patience` epochs in a row brought no new best; the count of epochs restarts at each stall."""
+    best, waited, stalls = -math.inf, 0, 0
+    for accuracy in history:
+        if accuracy > best:
+            best, waited = accuracy, 0
+        else:
+            waited += 1
+        if waited == patience:
+            stalls, waited = stalls + 1, 0
+    return stalls

@@ -1,0 +1,82 @@
+"""Fashion-MNIST (Xiao, Rasul and Vollgraf 2017): 60,000 + 10,000 gray 28x28 pictures of ten kinds of clothing.
+
+`fashion-mnist` finds Debian's package or torchvision's copy below the data folder, else lets torchvision download it;
+`fashion-mnist:PATH` reads a folder of the four IDX files, gzipped or not.
+"""
+
+import gzip
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from training.tasks.task import ArrayImages, Task
+from zoo.errors import TaskError
+from zoo.spec import Preprocessing
+
+DEBIAN_FOLDER = Path("/usr/share/datasets/fashion-mnist")
+CLASS_NAMES = (
+    "T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot",
+)  # fmt: skip
+PARTS = {"train": "train", "test": "t10k"}
+
+
+def open_fashion_mnist(argument: str | None, data_dir: Path) -> Task:
+    """Gray 28x28 pictures, used at 3x32x32. Raises: TaskError if a file is missing, damaged, or cannot be downloaded."""
+    folder = Path(argument).expanduser() if argument else _find_or_download(data_dir)
+    sets = {split: _read_part(folder, prefix) for split, prefix in PARTS.items()}
+    return Task(
+        name="fashion-mnist",
+        class_names=CLASS_NAMES,
+        preprocessing=Preprocessing(resize=32, crop=32),
+        augmentation="shift-flip",
+        train=sets["train"],
+        test=sets["test"],
+    )
+
+
+def _find_or_download(data_dir: Path) -> Path:
+    raw = data_dir / "FashionMNIST" / "raw"
+    for folder in (raw, DEBIAN_FOLDER):
+        if _find(folder, "train-images-idx3-ubyte") is not None:
+            return folder
+    from torchvision.datasets import FashionMNIST
+
+    try:
+        FashionMNIST(root=data_dir, download=True)
+    except (OSError, RuntimeError) as error:
+        raise TaskError(
+            f"Fashion-MNIST could not be downloaded ({error}); put train-images-idx3-ubyte.gz, train-labels-idx1-ubyte.gz, "
+            f"t10k-images-idx3-ubyte.gz and t10k-labels-idx1-ubyte.gz into a folder and give --task fashion-mnist:FOLDER"
+        ) from error
+    return raw
+
+
+def _read_part(folder: Path, prefix: str) -> ArrayImages:
+    pixels = _read_idx(folder, f"{prefix}-images-idx3-ubyte", dimensions=3)
+    labels = _read_idx(folder, f"{prefix}-labels-idx1-ubyte", dimensions=1)
+    if len(pixels) != len(labels):
+        raise TaskError(f"{folder}: {prefix} has {len(pixels)} images but {len(labels)} labels")
+    return ArrayImages(pixels, labels.tolist())
+
+
+def _read_idx(folder: Path, name: str, *, dimensions: int) -> npt.NDArray[np.uint8]:
+    """An IDX file of unsigned bytes: a magic number, big-endian sizes, the data (LeCun, MNIST page)."""
+    path = _find(folder, name)
+    if path is None:
+        raise TaskError(f"{folder} holds neither {name} nor {name}.gz")
+    try:
+        data = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
+    except (OSError, EOFError) as error:
+        raise TaskError(f"{path} cannot be read: {error}") from error
+    header = 4 + 4 * dimensions
+    if data[:4] != bytes([0, 0, 8, dimensions]):
+        raise TaskError(f"{path} is no IDX file of {dimensions}-dimensional bytes")
+    shape = np.frombuffer(data[4:header], dtype=">u4").tolist()
+    if len(data) != header + int(np.prod(shape)):
+        raise TaskError(f"{path} is truncated: {len(data)} bytes for shape {shape}")
+    return np.frombuffer(data, dtype=np.uint8, offset=header).reshape(shape)
+
+
+def _find(folder: Path, name: str) -> Path | None:
+    return next((path for path in (folder / name, folder / f"{name}.gz") if path.is_file()), None)

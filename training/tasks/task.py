@@ -1,0 +1,86 @@
+"""What a task is: labelled pictures to train on, others to test on, and how they become tensors."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, Protocol
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from zoo.spec import Preprocessing
+
+Augmentation = Literal["none", "shift", "shift-flip", "resized-crop-flip"]
+
+
+class LabelledImages(Protocol):
+    """Decoded pictures in a fixed order. `labels[i]` is the class of picture `i`."""
+
+    labels: Sequence[int]
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: int) -> Image.Image: ...
+
+
+@dataclass(frozen=True, slots=True)
+class ArrayImages:
+    """Gray or colour pictures held in memory: uint8 `(N, H, W)` or `(N, H, W, 3)`."""
+
+    pixels: npt.NDArray[np.uint8]
+    labels: Sequence[int]
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def __getitem__(self, index: int) -> Image.Image:
+        return Image.fromarray(self.pixels[index])
+
+
+class Subset:
+    """Some pictures of another set, in the order of `indices`."""
+
+    def __init__(self, images: LabelledImages, indices: Sequence[int]) -> None:
+        self.images = images
+        self.indices = indices
+        self.labels: Sequence[int] = [images.labels[index] for index in indices]
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+    def __getitem__(self, index: int) -> Image.Image:
+        return self.images[self.indices[index]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Task:
+    """A classification task. `split` records how train and test were parted where no publisher fixed it."""
+
+    name: str
+    class_names: tuple[str, ...]
+    preprocessing: Preprocessing
+    augmentation: Augmentation
+    train: LabelledImages
+    test: LabelledImages
+    split: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def num_classes(self) -> int:
+        return len(self.class_names)
+
+
+def stratified_split(labels: Sequence[int], *, share: float, seed: int) -> tuple[list[int], list[int]]:
+    """Indices `(rest, part)` with `share` of every class in `part` (at least one where a class has two), both sorted."""
+    rng = np.random.Generator(np.random.PCG64(seed))
+    label_array = np.asarray(labels)
+    part: list[int] = []
+    for label in np.unique(label_array):
+        members = np.flatnonzero(label_array == label)
+        count = round(len(members) * share)
+        if count == 0 and share > 0 and len(members) > 1:
+            count = 1
+        part += rng.permutation(members)[:count].tolist()
+    chosen = set(part)
+    return [index for index in range(len(label_array)) if index not in chosen], sorted(part)

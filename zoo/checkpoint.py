@@ -1,0 +1,170 @@
+"""A checkpoint is a directory: config.json, model.safetensors, a card, the raw certification rows, and a manifest.
+
+The manifest holds the SHA-256 of every other file and is checked before anything is loaded. Names that start with a dot
+(a run's own files, a download cache) are not part of the checkpoint. There is never a pickle.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from zoo.errors import CheckpointError
+from zoo.spec import ModelSpec
+
+CONFIG, WEIGHTS, CARD, ROWS, SPLIT, MANIFEST = (
+    "config.json",
+    "model.safetensors",
+    "README.md",
+    "certification.tsv",
+    "split.json",
+    "manifest.json",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """A directory whose files were found to be those of its manifest."""
+
+    path: Path
+    spec: ModelSpec
+    files: Mapping[str, str]
+    """SHA-256 in hex of each file, as in the manifest."""
+
+    @property
+    def weights_sha256(self) -> str:
+        return self.files[WEIGHTS]
+
+    def load_network(self) -> Any:
+        """The network in eval mode, a torch.nn.Module: `x_BCHW` in [0, 1] -> `logits_BK`.
+
+        Raises: CheckpointError if the weights do not fit the architecture or are not finite.
+        """
+        from safetensors import SafetensorError
+        from safetensors.torch import load_file
+
+        from zoo.architecture import build_for
+
+        network = build_for(self.spec)
+        try:
+            network.backbone.load_state_dict(load_file(self.path / WEIGHTS), strict=True)
+        except (RuntimeError, SafetensorError) as error:
+            raise CheckpointError(f"{self.path / WEIGHTS} does not fit {self.spec.architecture}: {error}") from error
+        _require_finite(network.backbone, self.path / WEIGHTS)
+        return network.eval()
+
+
+def open_checkpoint(path: Path) -> Checkpoint:
+    """The checkpoint in a directory, every file hashed against the manifest.
+
+    Raises: CheckpointError that names the file, and both hashes where it differs.
+    """
+    files = _read_manifest(path)
+    for name, expected in files.items():
+        if not (path / name).is_file():
+            raise CheckpointError(f"{path / name} is missing: {MANIFEST} lists it with SHA-256 {expected}")
+        found = sha256_of(path / name)
+        if found != expected:
+            raise CheckpointError(f"{path / name} is damaged: SHA-256 is {found}, {MANIFEST} says {expected}")
+    for required in (CONFIG, WEIGHTS):
+        if required not in files:
+            raise CheckpointError(f"{path / MANIFEST} does not list {required}")
+    return Checkpoint(path=path, spec=_read_spec(path), files=files)
+
+
+def save_checkpoint(path: Path, network: Any, spec: ModelSpec, *, split: Mapping[str, Any] | None = None) -> Checkpoint:
+    """Writes the network (a NormalizedNetwork) and its spec, and drops the results of earlier weights.
+
+    Every file is complete under a temporary name before the first old one is replaced.
+    Raises: CheckpointError if a weight is not finite.
+    """
+    from safetensors.torch import save
+
+    _require_finite(network.backbone, path / WEIGHTS)
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in network.backbone.state_dict().items()}
+    contents = {WEIGHTS: save(tensors, metadata={"format": "pt"}), CONFIG: _config_bytes(spec)}
+    if split is not None:
+        contents[SPLIT] = _json_bytes(split)
+    return _write(path, contents, keep=())
+
+
+def update_checkpoint(checkpoint: Checkpoint, *, spec: ModelSpec, files: Mapping[str, bytes]) -> Checkpoint:
+    """Writes new results beside unchanged weights: the spec, the given files, and a manifest of all."""
+    return _write(checkpoint.path, {CONFIG: _config_bytes(spec), **files}, keep=tuple(checkpoint.files))
+
+
+def sha256_of(path: Path) -> str:
+    """SHA-256 of a file's bytes, in hex."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _write(path: Path, contents: Mapping[str, bytes], *, keep: tuple[str, ...]) -> Checkpoint:
+    path.mkdir(parents=True, exist_ok=True)
+    files = {name: sha256_of(path / name) for name in keep if name not in contents}
+    files |= {name: hashlib.sha256(data).hexdigest() for name, data in contents.items()}
+    entries = {name: {"sha256": files[name]} for name in sorted(files)}
+    manifest = _json_bytes({"schema_version": 1, "files": entries})
+    # The manifest comes last: a directory that was cut off between two replacements is refused, not believed.
+    written = {**contents, MANIFEST: manifest}
+    temporary = {name: path / f".{name}.tmp" for name in written}
+    try:
+        for name, data in written.items():
+            temporary[name].write_bytes(data)
+        for name in written:
+            os.replace(temporary[name], path / name)
+    except OSError as error:
+        raise CheckpointError(f"cannot write the checkpoint {path}: {error.strerror or error}") from error
+    finally:
+        for leftover in temporary.values():
+            leftover.unlink(missing_ok=True)
+    for name in (CARD, ROWS, SPLIT):
+        if name not in files:
+            (path / name).unlink(missing_ok=True)
+    return open_checkpoint(path)
+
+
+def _read_manifest(path: Path) -> dict[str, str]:
+    if not path.is_dir():
+        raise CheckpointError(f"{path} is no directory")
+    if not (path / MANIFEST).is_file():
+        raise CheckpointError(f"{path} holds no {MANIFEST}: it is no checkpoint")
+    try:
+        entries = json.loads((path / MANIFEST).read_bytes())["files"]
+        files = {str(name): str(entry["sha256"]) for name, entry in entries.items()}
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise CheckpointError(f"{path / MANIFEST} is damaged: it is no manifest of this zoo") from error
+    for name in files:
+        if Path(name).name != name or name.startswith(".") or name == MANIFEST:
+            raise CheckpointError(f"{path / MANIFEST} lists {name!r}, which cannot be a file of a checkpoint")
+    return files
+
+
+def _read_spec(path: Path) -> ModelSpec:
+    try:
+        config = json.loads((path / CONFIG).read_bytes())
+    except ValueError as error:
+        raise CheckpointError(f"{path / CONFIG} is no JSON: {error}") from error
+    return ModelSpec.from_config(config, source=str(path / CONFIG))
+
+
+def _config_bytes(spec: ModelSpec) -> bytes:
+    from zoo.architecture import find_architecture
+
+    architecture = find_architecture(spec.architecture)
+    return _json_bytes(spec.to_config(timm_name=architecture.timm_name, model_args=architecture.timm_args))
+
+
+def _json_bytes(value: object) -> bytes:
+    return (json.dumps(value, indent=2, allow_nan=False) + "\n").encode()
+
+
+def _require_finite(backbone: Any, path: Path) -> None:
+    for name, tensor in backbone.state_dict().items():
+        if not tensor.isfinite().all():
+            raise CheckpointError(f"{path}: {name} holds a value that is not finite")

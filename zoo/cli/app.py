@@ -1,0 +1,77 @@
+"""`zoo`: finds the commands that pyproject's entry points name, and imports one only when it runs."""
+
+from __future__ import annotations
+
+import sys
+from importlib.metadata import EntryPoint, entry_points
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperCommand, TyperGroup
+
+from zoo.cli._errors import exit_code_of
+
+COMMANDS = "zoo.commands"
+
+
+class InstalledCommands(TyperGroup):
+    """A command group whose members are the installed entry points."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        return list(_entry_points())
+
+    def get_command(self, ctx: Any, cmd_name: str) -> TyperCommand | None:
+        entry = _entry_points().get(cmd_name)
+        if entry is None:
+            return None
+        single = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+        single.command(cmd_name)(entry.load())
+        command = typer.main.get_command(single)
+        assert isinstance(command, TyperCommand)
+        command.name = cmd_name
+        return command
+
+
+def _entry_points() -> dict[str, EntryPoint]:
+    return {entry.name: entry for entry in entry_points(group=COMMANDS)}
+
+
+app = typer.Typer(
+    cls=InstalledCommands,
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _print_version(asked: bool) -> None:
+    if asked:
+        from zoo import __version__
+
+        typer.echo(__version__)
+        raise typer.Exit
+
+
+@app.callback()
+def root(
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version.", callback=_print_version, is_eager=True)
+    ] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
+) -> None:
+    """Train, measure, publish and serve image classifiers with certified l2 robustness.
+
+    Data go to stdout, progress to stderr. Exit codes: 0 done, 1 the work failed, 2 the request is wrong.
+    """
+
+
+def main() -> None:
+    """The console script: runs one command and exits with its code."""
+    arguments = sys.argv[1:]
+    debug = "--debug" in arguments
+    arguments = [argument for argument in arguments if argument != "--debug"]
+    try:
+        app(args=arguments, prog_name="zoo")  # exits by itself, with 2 where the usage is wrong
+    except Exception as error:
+        sys.exit(exit_code_of(error, debug=debug))

@@ -1,0 +1,28 @@
+"""Which processor computes; it never changes what a result means."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from zoo.errors import RequestError
+
+if TYPE_CHECKING:
+    import torch
+
+
+def pick_device(name: str) -> torch.device:
+    """The device called `auto` (a GPU if there is one), `cpu`, `cuda` or `cuda:INDEX`.
+
+    Raises: RequestError if the name is another, or no such GPU is there.
+    """
+    import torch
+
+    if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", name):
+        raise RequestError(f"--device takes auto, cpu, cuda or cuda:INDEX, got {name!r}")
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    device = torch.device(name)
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise RequestError(f"--device {name}: this machine shows {torch.cuda.device_count()} CUDA device(s)")
+    return device

@@ -1,0 +1,87 @@
+"""Every error the project raises on purpose.
+
+    ZooError                      the work failed: exit code 1, HTTP 500
+    ├── CheckpointError           a checkpoint is damaged, incomplete or of a newer schema
+    ├── HubError                  the Hub refused, conflicted or could not be reached
+    ├── DivergenceError           training met a loss that is not finite
+    ├── ServerError               TorchServe did not start, stopped, or answered with an error
+    └── RequestError              what was asked for is wrong: exit code 2, HTTP 4xx
+        ├── UnknownNameError      a name that no table holds; lists those it holds
+        ├── CertificationError    a parameter for which no certificate can exist
+        ├── ImageError            bytes that are no acceptable image
+        ├── RecipeError           a recipe field that does not exist or holds nonsense
+        ├── TaskError             a data set that is missing or malformed
+        └── LogError              a certification log that is malformed or of another run
+
+A message names the thing, its value and what was expected; at the command line it also says what to type next.
+Abstaining is a result, not an error.
+"""
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+
+class ZooError(Exception):
+    """The work failed."""
+
+    exit_code = 1
+    http_status = 500
+
+
+class CheckpointError(ZooError):
+    """A checkpoint is damaged, incomplete or of a newer schema."""
+
+
+class HubError(ZooError):
+    """The Hub refused, conflicted or could not be reached."""
+
+
+class DivergenceError(ZooError):
+    """Training met a loss or gradient that is not finite."""
+
+
+class ServerError(ZooError):
+    """TorchServe did not start, stopped by itself, or answered with an error."""
+
+
+class RequestError(ZooError):
+    """What was asked for is wrong."""
+
+    exit_code = 2
+    http_status = 400
+
+
+class UnknownNameError(RequestError):
+    """A name that no table holds."""
+
+    def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:
+        known = sorted(known)
+        close = get_close_matches(name, known, n=1)
+        hint = f" Did you mean {close[0]!r}?" if close else ""
+        super().__init__(f"unknown {kind} {name!r}; known: {', '.join(known)}.{hint}")
+
+
+class CertificationError(RequestError):
+    """A parameter for which no certificate can exist."""
+
+    http_status = 422
+
+
+class ImageError(RequestError):
+    """Bytes that are no acceptable image; `http_status` tells which kind of wrong."""
+
+    def __init__(self, message: str, *, http_status: int = 422) -> None:
+        super().__init__(message)
+        self.http_status = http_status
+
+
+class RecipeError(RequestError):
+    """A recipe field that does not exist or holds nonsense."""
+
+
+class TaskError(RequestError):
+    """A data set that is missing or malformed."""
+
+
+class LogError(RequestError):
+    """A certification log that is malformed or belongs to another run."""

@@ -1,0 +1,44 @@
+"""The one way from a decoded picture to the tensor that a certificate covers.
+
+Training's evaluation, offline certification and the server all come through here, so that a certificate over HTTP and one
+from a test set speak of the same pixels. Resizing and cropping stay in 8 bits (Pillow's integer arithmetic, which does not
+depend on the processor); only then are pixels divided by 255.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from zoo.spec import Preprocessing
+
+_RESAMPLING = {
+    "nearest": Image.Resampling.NEAREST,
+    "bilinear": Image.Resampling.BILINEAR,
+    "bicubic": Image.Resampling.BICUBIC,
+}
+
+
+def to_bytes_CHW(image: Image.Image, preprocessing: Preprocessing) -> Tensor:
+    """A picture of any size and mode as uint8 `(3, crop, crop)`."""
+    image = image.convert("RGB")
+    shorter, crop = min(image.size), preprocessing.crop
+    width, height = (max(round(side * preprocessing.resize / shorter), preprocessing.resize) for side in image.size)
+    left, top = (width - crop) // 2, (height - crop) // 2
+    # Only the part that the crop keeps is computed: a 10,000 x 1 picture would otherwise be resized to gigabytes.
+    across, down = image.width / width, image.height / height
+    box = (left * across, top * down, (left + crop) * across, (top + crop) * down)
+    image = image.resize((crop, crop), _RESAMPLING[preprocessing.interpolation], box=box)
+    return torch.from_numpy(np.array(image, dtype=np.uint8)).permute(2, 0, 1).contiguous()
+
+
+def to_pixels(x_bytes: Tensor) -> Tensor:
+    """uint8 of any shape as float32 in [0, 1]."""
+    return x_bytes.to(torch.float32) / 255
+
+
+def prepare(image: Image.Image, preprocessing: Preprocessing) -> Tensor:
+    """`x_CHW`, float32 in [0, 1]: what the noise is added to and the certificate speaks of."""
+    return to_pixels(to_bytes_CHW(image, preprocessing))

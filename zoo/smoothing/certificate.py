@@ -1,0 +1,99 @@
+"""What is asked of a certificate, and what it says. Numbers only, no tensors."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+from scipy.special import ndtri
+
+from zoo.errors import CertificationError
+from zoo.smoothing.bounds import clopper_pearson_lower, least_n
+
+Noise = Literal["gaussian"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SmoothingSpec:
+    """What defines a guarantee: the noise, the draws and the failure probability.
+
+    The class is chosen from `n0` draws; the bound comes from `n` further draws. `sigma` is on the [0, 1] pixel scale; 0 is
+    the clean classifier, whose radius is always 0. A wrong certificate has probability at most `alpha`.
+
+    Raises: CertificationError if a value is outside its range, or `n` can never certify at `alpha`.
+    """
+
+    sigma: float
+    n0: int = 100
+    n: int = 100_000
+    alpha: float = 0.001
+
+    def __post_init__(self) -> None:
+        if not (math.isfinite(self.sigma) and self.sigma >= 0):
+            raise CertificationError(f"sigma must be finite and at least 0, got {self.sigma}")
+        if not 0 < self.alpha < 1:
+            raise CertificationError(f"alpha must be in (0, 1), got {self.alpha}")
+        if self.n0 < 1:
+            raise CertificationError(f"n0 must be at least 1, got {self.n0}")
+        least = least_n(self.alpha)
+        if self.n < least:
+            raise CertificationError(
+                f"n={self.n} can never certify at alpha={self.alpha:g}, even if every draw agrees: the least n is {least}"
+            )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Certificate:
+    """With probability at least `1 - alpha` over the noise drawn, the smoothed classifier answers `label` everywhere within
+    l2 distance `radius` (on the [0, 1] pixel scale) of the tensor that was certified.
+
+    `label` None means: abstained, and nothing is claimed (radius 0). `count_a` of the `n` draws named the class that the `n0`
+    selection draws had chosen, whether it was certified or not.
+    """
+
+    label: int | None
+    radius: float
+    p_a_lower: float
+    count_a: int
+    sigma: float
+    n0: int
+    n: int
+    alpha: float
+    stopping: str = "fixed"
+    bound: str = "clopper-pearson"
+    noise: Noise = "gaussian"
+    norm: str = "l2"
+
+    @property
+    def abstained(self) -> bool:
+        return self.label is None
+
+
+def certified_radius(p_a_lower: float, sigma: float) -> float:
+    """L2 radius, on the [0, 1] pixel scale, within which the top class cannot change; rounded down.
+
+    Source: Cohen et al. 2019, Theorem 1 with p_B = 1 - p_a_lower.
+    Raises: CertificationError if p_a_lower is not in (1/2, 1), or sigma is negative or not finite.
+    """
+    if not 0.5 < p_a_lower < 1:
+        raise CertificationError(f"p_a_lower must be in (1/2, 1), got {p_a_lower}")
+    if not (math.isfinite(sigma) and sigma >= 0):
+        raise CertificationError(f"sigma must be finite and at least 0, got {sigma}")
+    return max(0.0, math.nextafter(sigma * float(ndtri(p_a_lower)), -math.inf))
+
+
+def certify_count(label: int, count_a: int, spec: SmoothingSpec) -> Certificate:
+    """The certificate of Cohen et al. 2019, CERTIFY, for `count_a` of `spec.n` fresh draws that named `label`."""
+    p_a_lower = clopper_pearson_lower(count_a, spec.n, spec.alpha)
+    certified = p_a_lower > 0.5
+    return Certificate(
+        label=label if certified else None,
+        radius=certified_radius(p_a_lower, spec.sigma) if certified else 0.0,
+        p_a_lower=p_a_lower,
+        count_a=count_a,
+        sigma=spec.sigma,
+        n0=spec.n0,
+        n=spec.n,
+        alpha=spec.alpha,
+    )

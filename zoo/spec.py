@@ -1,0 +1,192 @@
+"""ModelSpec: all a server needs to know of a model; read from and written to `config.json`.
+
+The outer shape is timm's (`architecture`, `num_classes`, `pretrained_cfg`), so that timm loads a checkpoint of ours;
+what timm does not know stands below the one key `certified`.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from zoo.errors import CheckpointError
+
+SCHEMA_VERSION = 1
+
+JsonScalar = bool | int | float | str | None
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, ser_json_inf_nan="null")
+
+
+class Preprocessing(_Strict):
+    """From a decoded picture to `x_CHW`: shorter side to `resize`, centre crop to `crop`, both in 8 bits, then / 255.
+
+    `mean` and `std` belong to the network's first layer, per channel on the [0, 1] pixel scale.
+    """
+
+    resize: int = Field(gt=0)
+    crop: int = Field(gt=0)
+    interpolation: Literal["nearest", "bilinear", "bicubic"] = "bilinear"
+    mean: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    std: tuple[float, float, float] = (1.0, 1.0, 1.0)
+
+    @model_validator(mode="after")
+    def _is_possible(self) -> Preprocessing:
+        if self.crop > self.resize:
+            raise ValueError(f"crop {self.crop} is larger than resize {self.resize}")
+        if min(self.std) <= 0:
+            raise ValueError(f"std must be positive, got {self.std}")
+        return self
+
+    def describe(self) -> str:
+        """What a certificate covers, in words: the tensor that the noise is added to."""
+        return f"3x{self.crop}x{self.crop} in [0, 1], after resize {self.resize} and center crop {self.crop}"
+
+
+class CertifiedAccuracy(_Strict):
+    """Share of the images that are classified correctly with a certified radius of at least `radius`."""
+
+    radius: float = Field(ge=0)
+    accuracy: float = Field(ge=0, le=1)
+    low: float = Field(ge=0, le=1)
+    high: float = Field(ge=0, le=1)
+
+
+class CertificationResult(_Strict):
+    """What a certification log says of a test set: the numbers on the card. Fractions in [0, 1]."""
+
+    task: str
+    split: str
+    images: str
+    num_images: int = Field(gt=0)
+    sigma: float = Field(ge=0)
+    noise: str
+    n0: int = Field(ge=0)
+    n: int = Field(gt=0)
+    alpha: float = Field(gt=0, lt=1)
+    stopping: str
+    backend: str
+    seed: int
+    standard_accuracy: float = Field(ge=0, le=1)
+    average_certified_radius: float = Field(ge=0)
+    abstention_rate: float = Field(ge=0, le=1)
+    certified_accuracy: tuple[CertifiedAccuracy, ...]
+
+
+class NoiseAccuracy(_Strict):
+    """Accuracy of the base classifier under one draw of Gaussian noise an image."""
+
+    sigma: float = Field(ge=0)
+    accuracy: float = Field(ge=0, le=1)
+
+
+class EmpiricalResult(_Strict):
+    """What `zoo evaluate --record` measured. Fractions in [0, 1]."""
+
+    task: str
+    split: str
+    num_images: int = Field(gt=0)
+    standard_accuracy: float = Field(ge=0, le=1)
+    standard_accuracy_interval: tuple[float, float]
+    noise: tuple[NoiseAccuracy, ...] = ()
+    seed: int
+
+
+class CertifiedConfig(_Strict):
+    """What timm does not know: how the network was made and what was measured of it."""
+
+    schema_version: int = SCHEMA_VERSION
+    objective: str
+    hyper_parameters: dict[str, JsonScalar] = {}
+    sigma: float | None = Field(default=None, ge=0)
+    task: str
+    class_names: tuple[str, ...]
+    parent: str | None = None
+    seed: int
+    epochs: int = Field(ge=0)
+    recipe_digest: str
+    preprocessing: Preprocessing
+    empirical: EmpiricalResult | None = None
+    certification: CertificationResult | None = None
+
+
+class ModelSpec(_Strict):
+    """One network: its architecture, its input, and how it was made."""
+
+    architecture: str
+    num_classes: int = Field(gt=1)
+    certified: CertifiedConfig
+
+    @model_validator(mode="after")
+    def _names_every_class(self) -> ModelSpec:
+        if len(self.certified.class_names) != self.num_classes:
+            raise ValueError(f"{len(self.certified.class_names)} class names for {self.num_classes} classes")
+        return self
+
+    @property
+    def preprocessing(self) -> Preprocessing:
+        return self.certified.preprocessing
+
+    @property
+    def name(self) -> str:
+        """`architecture.tag` in timm's manner, for example `resnet50.consistency_s50_pets`."""
+        sigma = self.certified.sigma
+        level = "" if sigma is None else f"_s{sigma * 100:02.0f}"
+        task = "".join(c if c.isalnum() else "-" for c in self.certified.task)
+        return f"{self.architecture}.{self.certified.objective}{level}_{task}"
+
+    def to_config(self, *, model_args: dict[str, Any] | None = None, timm_name: str | None = None) -> dict[str, Any]:
+        """The contents of `config.json`; `timm_name` and `model_args` say how timm builds the same network."""
+        pre = self.preprocessing
+        config: dict[str, Any] = {
+            "architecture": timm_name or self.architecture,
+            "num_classes": self.num_classes,
+            "label_names": list(self.certified.class_names),
+            "pretrained_cfg": {
+                "tag": self.name.partition(".")[2],
+                "input_size": [3, pre.crop, pre.crop],
+                "fixed_input_size": False,
+                "interpolation": pre.interpolation,
+                "crop_pct": pre.crop / pre.resize,
+                "crop_mode": "center",
+                "mean": list(pre.mean),
+                "std": list(pre.std),
+                "num_classes": self.num_classes,
+                "pool_size": [math.ceil(pre.crop / 32)] * 2,
+                "first_conv": "conv1",
+                "classifier": "fc",
+            },
+            "certified": {"architecture": self.architecture, **self.certified.model_dump(mode="json")},
+        }
+        if model_args:
+            config["model_args"] = model_args
+        return config
+
+    @classmethod
+    def from_config(cls, config: object, *, source: str) -> ModelSpec:
+        """The spec in a parsed `config.json`. `source` names the file in errors.
+
+        Raises: CheckpointError if the file is not ours, of a newer schema, or holds a wrong value.
+        """
+        if not isinstance(config, dict) or not isinstance(config.get("certified"), dict):
+            raise CheckpointError(f"{source} has no 'certified' section: it is no checkpoint of this zoo")
+        ours = dict(config["certified"])
+        version = ours.get("schema_version")
+        if not isinstance(version, int) or version > SCHEMA_VERSION:
+            raise CheckpointError(
+                f"{source} has schema_version {version!r}, this version reads up to {SCHEMA_VERSION}: upgrade the package"
+            )
+        architecture = ours.pop("architecture", None)
+        try:
+            spec = cls.model_validate(
+                {"architecture": architecture, "num_classes": config.get("num_classes"), "certified": ours}
+            )
+        except ValidationError as error:
+            first = error.errors()[0]
+            where = ".".join(str(part) for part in first["loc"])
+            raise CheckpointError(f"{source}: {where or 'config'}: {first['msg']}") from error
+        return spec
