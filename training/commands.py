@@ -1,15 +1,26 @@
-"""`zoo train | evaluate | certify | report`. A command parses, calls one function and prints."""
+"""`zoo train | evaluate | certify | report`. A command parses, calls one function and prints.
+
+What computes is imported inside a command, so that `zoo --help` needs none of it.
+"""
 
 from __future__ import annotations
 
 import json
 import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from zoo.cli._options import DATA_DIR, BatchSize, DataDir, Device, Json, Model, Record, Seed, TaskName
+
+if TYPE_CHECKING:
+    from training.tasks import Task
+    from zoo.checkpoint import Checkpoint
+    from zoo.results.log import CertificationRow
+
+DEFAULT_RADII = (0.0, 0.5, 1.0, 1.5)
 
 
 def train(
@@ -69,6 +80,166 @@ def train(
         "train_seconds": round(time.perf_counter() - started, 1),
     }
     typer.echo(json.dumps(result, indent=2) if as_json else f"{result['checkpoint']}: {result['name']}, {result['epochs']} epochs")
-def evaluate(): ...
-def certify(): ...
-def report(): ...
+
+
+def evaluate(
+    model: Model,
+    task: TaskName,
+    noise_sigmas: Annotated[
+        str, typer.Option("--noise-sigmas", metavar="S,S,...", help="Also measure accuracy under noise of these sigmas.")
+    ] = "",
+    seed: Seed = 0,
+    device: Device = "auto",
+    batch_size: BatchSize = 256,
+    data_dir: DataDir = DATA_DIR,
+    record: Record = False,
+    as_json: Json = False,
+) -> None:
+    """Measure the base classifier: accuracy on clean images and under Gaussian noise."""
+    from training.evaluation.empirical import evaluate_network
+    from training.tasks import open_task
+    from zoo.checkpoint import update_checkpoint
+    from zoo.device import pick_device
+    from zoo.locate import locate
+
+    sigmas = _parse_numbers(noise_sigmas, "--noise-sigmas")
+    checkpoint = locate(model)
+    opened = open_task(task, data_dir=data_dir)
+    _require_same_classes(checkpoint, opened)
+    result = evaluate_network(
+        checkpoint.load_network().to(pick_device(device)),
+        opened,
+        checkpoint.spec.preprocessing,
+        sigmas=sigmas,
+        batch_size=batch_size,
+        seed=seed,
+    )
+    if record:
+        certified = checkpoint.spec.certified.model_copy(update={"empirical": result})
+        update_checkpoint(checkpoint, spec=checkpoint.spec.model_copy(update={"certified": certified}))
+    if as_json:
+        measured = result.model_dump(mode="json", exclude={"task", "split"})
+        typer.echo(json.dumps({**measured, "robust_accuracy": None, "attack": None}, indent=2))
+        return
+    low, high = result.standard_accuracy_interval
+    typer.echo(f"standard accuracy {result.standard_accuracy:.3f} [{low:.3f}, {high:.3f}] on {result.num_images} images")
+    for point in result.noise:
+        typer.echo(f"accuracy under noise of sigma {point.sigma:g}: {point.accuracy:.3f}")
+
+
+def certify(
+    model: Model,
+    task: TaskName,
+    output: Annotated[Path, typer.Option("--output", help="The log to begin or to go on with.", metavar="FILE.tsv")],
+    skip: Annotated[int, typer.Option("--skip", min=1, help="Certify every SKIP-th image.")] = 1,
+    maximum: Annotated[int | None, typer.Option("--max", min=1, help="Stop before this image number.")] = None,
+    sigma: Annotated[
+        float | None, typer.Option("--sigma", help="Noise of the smoothing; the checkpoint's unless given, 0 is the clean classifier.")
+    ] = None,
+    n0: Annotated[int, typer.Option("--n0", help="Draws that choose the class.")] = 100,
+    n: Annotated[int, typer.Option("--n", help="Further draws that bound its probability.")] = 100_000,
+    alpha: Annotated[float, typer.Option("--alpha", help="Chance of a wrong certificate.")] = 0.001,
+    seed: Seed = 0,
+    device: Device = "auto",
+    batch_size: BatchSize = 256,
+    data_dir: DataDir = DATA_DIR,
+    record: Record = False,
+    as_json: Json = False,
+) -> None:
+    """Certify test images with the smoothed classifier; run again to go on where it stopped."""
+    from rich.console import Console
+
+    from training.evaluation.certified import certify_images, record_certification, run_for, select_indices
+    from training.tasks import open_task
+    from zoo.device import pick_device
+    from zoo.errors import CertificationError
+    from zoo.locate import locate
+    from zoo.smoothing import SamplingOptions, SmoothingSpec, TorchBackend
+
+    checkpoint = locate(model)
+    sigma = checkpoint.spec.certified.sigma if sigma is None else sigma
+    if sigma is None:
+        raise CertificationError(f"{model} names no sigma: it was not trained under noise; give --sigma")
+    smoothing = SmoothingSpec(sigma=sigma, n0=n0, n=n, alpha=alpha)
+    opened = open_task(task, data_dir=data_dir)
+    _require_same_classes(checkpoint, opened)
+    base = TorchBackend(
+        checkpoint.load_network(), num_classes=checkpoint.spec.num_classes, device=pick_device(device)
+    )
+    run = run_for(checkpoint, task=opened.name, smoothing=smoothing, backend=base.name, seed=seed)
+    rows = certify_images(
+        run,
+        base,
+        opened.test,
+        checkpoint.spec.preprocessing,
+        select_indices(len(opened.test), skip=skip, maximum=maximum),
+        output=output,
+        options=SamplingOptions(batch_size=batch_size),
+        console=Console(stderr=True),
+    )
+    if record:
+        record_certification(checkpoint, run, rows, skip=skip, maximum=maximum)
+    _print_summaries({output: rows}, radii=DEFAULT_RADII, as_json=as_json)
+
+
+def report(
+    logs: Annotated[list[Path], typer.Argument(metavar="FILE.tsv...", help="Certification logs, ours or published ones.")],
+    radii: Annotated[str, typer.Option("--radii", metavar="R,R,...", help="Radii of the certified accuracy.")] = "0,0.5,1,1.5",
+    figure: Annotated[
+        Path | None, typer.Option("--figure", metavar="FILE.png", help="Draw the certified-accuracy curves.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Accuracy, certified accuracy, average certified radius and abstention, each with its 95 % interval."""
+    from zoo.results.log import read_log
+
+    wanted = _parse_numbers(radii, "--radii")
+    rows = {path: read_log(path) for path in logs}
+    _print_summaries(rows, radii=wanted, as_json=as_json)
+    if figure is not None:
+        from zoo.results.figure import draw_curves
+
+        draw_curves({path.stem: rows[path] for path in logs}, figure)
+
+
+def _print_summaries(
+    logs: Mapping[Path, Sequence[CertificationRow]], *, radii: Sequence[float], as_json: bool
+) -> None:
+    from zoo.results.summary import summarize
+
+    summaries = {path: summarize(rows, radii=radii) for path, rows in logs.items()}
+    if as_json:
+        from dataclasses import asdict
+
+        listed = [
+            {"file": str(path), **asdict(summary)}
+            | {"certified_accuracy": [point.model_dump() for point in summary.certified_accuracy]}
+            for path, summary in summaries.items()
+        ]
+        typer.echo(json.dumps(listed, indent=2))
+        return
+    from training.evaluation.report import print_summaries
+
+    print_summaries(summaries)
+
+
+def _parse_numbers(text: str, option: str) -> list[float]:
+    from zoo.errors import RequestError
+
+    try:
+        numbers = [float(part) for part in text.split(",") if part.strip()]
+    except ValueError:
+        numbers = [-1.0]
+    if any(not 0 <= number < float("inf") for number in numbers):
+        raise RequestError(f"{option} takes numbers of at least 0 with commas between, got {text!r}")
+    return numbers
+
+
+def _require_same_classes(checkpoint: Checkpoint, task: Task) -> None:
+    from zoo.errors import TaskError
+
+    if checkpoint.spec.certified.class_names != task.class_names:
+        raise TaskError(
+            f"{checkpoint.spec.name} tells {checkpoint.spec.num_classes} classes of {checkpoint.spec.certified.task} apart, "
+            f"not the {task.num_classes} of {task.name}: give the --task it was trained for"
+        )

@@ -78,7 +78,7 @@ def open_checkpoint(path: Path) -> Checkpoint:
 
 
 def save_checkpoint(path: Path, network: Any, spec: ModelSpec, *, split: Mapping[str, Any] | None = None) -> Checkpoint:
-    """Writes the network (a NormalizedNetwork) and its spec, and drops the results of earlier weights.
+    """Writes the network (a NormalizedNetwork), its spec and its card, and drops the results of earlier weights.
 
     Every file is complete under a temporary name before the first old one is replaced.
     Raises: CheckpointError if a weight is not finite.
@@ -87,15 +87,19 @@ def save_checkpoint(path: Path, network: Any, spec: ModelSpec, *, split: Mapping
 
     _require_finite(network.backbone, path / WEIGHTS)
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in network.backbone.state_dict().items()}
-    contents = {WEIGHTS: save(tensors, metadata={"format": "pt"}), CONFIG: _config_bytes(spec)}
+    weights = save(tensors, metadata={"format": "pt"})
+    contents = {WEIGHTS: weights, **_description(spec, hashlib.sha256(weights).hexdigest())}
     if split is not None:
         contents[SPLIT] = _json_bytes(split)
     return _write(path, contents, keep=())
 
 
-def update_checkpoint(checkpoint: Checkpoint, *, spec: ModelSpec, files: Mapping[str, bytes]) -> Checkpoint:
-    """Writes new results beside unchanged weights: the spec, the given files, and a manifest of all."""
-    return _write(checkpoint.path, {CONFIG: _config_bytes(spec), **files}, keep=tuple(checkpoint.files))
+def update_checkpoint(checkpoint: Checkpoint, *, spec: ModelSpec, rows: bytes | None = None) -> Checkpoint:
+    """Writes new results beside unchanged weights: the spec, its card and, if given, the certification rows."""
+    contents = _description(spec, checkpoint.weights_sha256)
+    if rows is not None:
+        contents[ROWS] = rows
+    return _write(checkpoint.path, contents, keep=tuple(checkpoint.files))
 
 
 def sha256_of(path: Path) -> str:
@@ -153,11 +157,14 @@ def _read_spec(path: Path) -> ModelSpec:
     return ModelSpec.from_config(config, source=str(path / CONFIG))
 
 
-def _config_bytes(spec: ModelSpec) -> bytes:
+def _description(spec: ModelSpec, weights_sha256: str) -> dict[str, bytes]:
+    """The files that follow from the spec and the weights' hash."""
     from zoo.architecture import find_architecture
+    from zoo.cards import render_card
 
     architecture = find_architecture(spec.architecture)
-    return _json_bytes(spec.to_config(timm_name=architecture.timm_name, model_args=architecture.timm_args))
+    config = spec.to_config(timm_name=architecture.timm_name, model_args=architecture.timm_args)
+    return {CONFIG: _json_bytes(config), CARD: render_card(spec, weights_sha256=weights_sha256).encode()}
 
 
 def _json_bytes(value: object) -> bytes:

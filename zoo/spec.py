@@ -57,7 +57,10 @@ class CertifiedAccuracy(_Strict):
 
 
 class CertificationResult(_Strict):
-    """What a certification log says of a test set: the numbers on the card. Fractions in [0, 1]."""
+    """What a certification log says of a test set: the numbers on the card.
+
+    Fractions in [0, 1], intervals at 95 % over images. `images` says in words which images of the split were certified.
+    """
 
     task: str
     split: str
@@ -72,7 +75,9 @@ class CertificationResult(_Strict):
     backend: str
     seed: int
     standard_accuracy: float = Field(ge=0, le=1)
+    standard_accuracy_interval: tuple[float, float]
     average_certified_radius: float = Field(ge=0)
+    average_certified_radius_interval: tuple[float, float]
     abstention_rate: float = Field(ge=0, le=1)
     certified_accuracy: tuple[CertifiedAccuracy, ...]
 

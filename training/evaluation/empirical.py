@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sized
-from contextlib import contextmanager
+from collections.abc import Sequence, Sized
 from typing import cast
 
 import torch
@@ -11,7 +10,43 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
 from training.streams import stream
+from training.tasks import Task
+from training.tasks.loading import EvaluationImages
 from zoo.preprocessing import to_pixels
+from zoo.results.summary import binomial_interval
+from zoo.smoothing.backends import evaluating
+from zoo.spec import EmpiricalResult, NoiseAccuracy, Preprocessing
+
+
+def evaluate_network(
+    network: nn.Module,
+    task: Task,
+    preprocessing: Preprocessing,
+    *,
+    sigmas: Sequence[float],
+    batch_size: int,
+    seed: int,
+) -> EmpiricalResult:
+    """Standard accuracy on the task's test set, and accuracy at each noise level (the study's Table 2).
+
+    The network computes where its parameters are. `sigmas` on the [0, 1] pixel scale.
+    """
+    images = EvaluationImages(task.test, preprocessing)
+    device = next(network.parameters()).device
+
+    def accuracy(sigma: float) -> float:
+        return accuracy_under_noise(network, images, sigma=sigma, device=device, batch_size=batch_size, seed=seed)
+
+    standard = accuracy(0.0)
+    return EmpiricalResult(
+        task=task.name,
+        split="test",
+        num_images=len(images),
+        standard_accuracy=standard,
+        standard_accuracy_interval=binomial_interval(round(standard * len(images)), len(images)),
+        noise=tuple(NoiseAccuracy(sigma=sigma, accuracy=accuracy(sigma)) for sigma in sigmas),
+        seed=seed,
+    )
 
 
 def accuracy_under_noise(
@@ -39,12 +74,3 @@ def accuracy_under_noise(
     return correct / len(cast(Sized, images))
 
 
-@contextmanager
-def evaluating(network: nn.Module) -> Iterator[None]:
-    """Eval mode inside, the former mode afterwards."""
-    was_training = network.training
-    network.eval()
-    try:
-        yield
-    finally:
-        network.train(was_training)

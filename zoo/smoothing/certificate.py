@@ -9,7 +9,8 @@ from typing import Literal
 from scipy.special import ndtri
 
 from zoo.errors import CertificationError
-from zoo.smoothing.bounds import clopper_pearson_lower, least_n
+from zoo.smoothing.bounds import least_n
+from zoo.smoothing.stopping import FixedSample, StoppingRule
 
 Noise = Literal["gaussian"]
 
@@ -18,8 +19,9 @@ Noise = Literal["gaussian"]
 class SmoothingSpec:
     """What defines a guarantee: the noise, the draws and the failure probability.
 
-    The class is chosen from `n0` draws; the bound comes from `n` further draws. `sigma` is on the [0, 1] pixel scale; 0 is
-    the clean classifier, whose radius is always 0. A wrong certificate has probability at most `alpha`.
+    The class is chosen from `n0` draws; the bound comes from `n` further draws. `sigma` is on the [0, 1] pixel scale. A wrong
+    certificate has probability at most `alpha`. sigma 0 is the clean classifier: one evaluation (`n0` 0, `n` 1 whatever was
+    given), radius 0.
 
     Raises: CertificationError if a value is outside its range, or `n` can never certify at `alpha`.
     """
@@ -30,10 +32,13 @@ class SmoothingSpec:
     alpha: float = 0.001
 
     def __post_init__(self) -> None:
-        if not (math.isfinite(self.sigma) and self.sigma >= 0):
-            raise CertificationError(f"sigma must be finite and at least 0, got {self.sigma}")
+        require_sigma(self.sigma)
         if not 0 < self.alpha < 1:
             raise CertificationError(f"alpha must be in (0, 1), got {self.alpha}")
+        if self.sigma == 0:
+            object.__setattr__(self, "n0", 0)
+            object.__setattr__(self, "n", 1)
+            return
         if self.n0 < 1:
             raise CertificationError(f"n0 must be at least 1, got {self.n0}")
         least = least_n(self.alpha)
@@ -41,6 +46,10 @@ class SmoothingSpec:
             raise CertificationError(
                 f"n={self.n} can never certify at alpha={self.alpha:g}, even if every draw agrees: the least n is {least}"
             )
+
+    @property
+    def stopping(self) -> StoppingRule:
+        return FixedSample(self.n)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,22 +87,34 @@ def certified_radius(p_a_lower: float, sigma: float) -> float:
     """
     if not 0.5 < p_a_lower < 1:
         raise CertificationError(f"p_a_lower must be in (1/2, 1), got {p_a_lower}")
-    if not (math.isfinite(sigma) and sigma >= 0):
-        raise CertificationError(f"sigma must be finite and at least 0, got {sigma}")
+    require_sigma(sigma)
     return max(0.0, math.nextafter(sigma * float(ndtri(p_a_lower)), -math.inf))
 
 
-def certify_count(label: int, count_a: int, spec: SmoothingSpec) -> Certificate:
-    """The certificate of Cohen et al. 2019, CERTIFY, for `count_a` of `spec.n` fresh draws that named `label`."""
-    p_a_lower = clopper_pearson_lower(count_a, spec.n, spec.alpha)
-    certified = p_a_lower > 0.5
+def conclude(label: int, count_a: int, num_drawn: int, spec: SmoothingSpec) -> Certificate:
+    """The certificate after `count_a` of `num_drawn` fresh draws named `label`; abstains unless p_A's bound exceeds 1/2.
+
+    Source: Cohen et al. 2019, CERTIFY.
+    """
+    if spec.sigma == 0:
+        p_a_lower, radius = 1.0, 0.0
+    else:
+        p_a_lower = spec.stopping.p_a_lower(count_a, num_drawn, spec.alpha)
+        radius = certified_radius(p_a_lower, spec.sigma) if p_a_lower > 0.5 else 0.0
     return Certificate(
-        label=label if certified else None,
-        radius=certified_radius(p_a_lower, spec.sigma) if certified else 0.0,
+        label=label if p_a_lower > 0.5 else None,
+        radius=radius,
         p_a_lower=p_a_lower,
         count_a=count_a,
         sigma=spec.sigma,
         n0=spec.n0,
-        n=spec.n,
+        n=num_drawn,
         alpha=spec.alpha,
+        stopping=spec.stopping.name,
     )
+
+
+def require_sigma(sigma: float) -> None:
+    """Raises CertificationError unless sigma is a noise level: finite and at least 0."""
+    if not (math.isfinite(sigma) and sigma >= 0):
+        raise CertificationError(f"sigma must be finite and at least 0, got {sigma}")

@@ -1,0 +1,101 @@
+"""Measured results -> model card. What was not measured is said to be not measured."""
+
+from __future__ import annotations
+
+from importlib.resources import files
+from typing import Any
+
+import jinja2
+import yaml
+
+from zoo.spec import CertificationResult, EmpiricalResult, ModelSpec
+
+TEMPLATE = "template.md.j2"
+
+
+def render_card(spec: ModelSpec, *, weights_sha256: str) -> str:
+    """The README.md of a checkpoint: YAML metadata with a `model-index`, then the card."""
+    environment = jinja2.Environment(
+        undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True
+    )
+    environment.filters["percent"] = lambda share: f"{100 * share:.1f}"
+    template = environment.from_string((files("model_cards") / TEMPLATE).read_text())
+    metadata = yaml.safe_dump(card_metadata(spec), sort_keys=False, allow_unicode=True)
+    return template.render(
+        metadata=metadata,
+        spec=spec,
+        certified=spec.certified,
+        result=spec.certified.certification,
+        empirical=spec.certified.empirical,
+        weights_sha256=weights_sha256,
+    )
+
+
+def card_metadata(spec: ModelSpec) -> dict[str, Any]:
+    """The card's YAML header as plain values."""
+    tags = ["image-classification", "adversarial-robustness", spec.certified.objective, spec.architecture, "safetensors", "timm"]
+    if spec.certified.sigma:
+        tags[2:2] = ["certified-robustness", "randomized-smoothing"]
+    metadata: dict[str, Any] = {
+        "library_name": "certified-zoo",
+        "pipeline_tag": "image-classification",
+        "tags": tags,
+        "metrics": ["accuracy", "certified_accuracy"],
+    }
+    results = [_index_certification(spec.certified.certification), _index_empirical(spec.certified.empirical)]
+    known = [result for result in results if result is not None]
+    if known:
+        metadata["model-index"] = [{"name": spec.name, "results": known}]
+    return metadata
+
+
+def _index_certification(result: CertificationResult | None) -> dict[str, Any] | None:
+    if result is None:
+        return None
+    how = {
+        "norm": "l2",
+        "sigma": result.sigma,
+        "n0": result.n0,
+        "n": result.n,
+        "alpha": result.alpha,
+        "stopping": result.stopping,
+        "num_images": result.num_images,
+        "images": result.images,
+        "seed": result.seed,
+    }
+    metrics = [
+        {
+            "type": "certified_accuracy",
+            "name": f"certified accuracy at l2 radius {point.radius:g}",
+            "value": round(100 * point.accuracy, 2),
+            "args": {"radius": point.radius, **how},
+        }
+        for point in result.certified_accuracy
+    ]
+    radius = {
+        "type": "average_certified_radius",
+        "name": "average certified radius",
+        "value": round(result.average_certified_radius, 4),
+        "args": how,
+    }
+    return _index_entry(result.task, result.split, [*metrics, radius])
+
+
+def _index_empirical(result: EmpiricalResult | None) -> dict[str, Any] | None:
+    if result is None:
+        return None
+    accuracy = {
+        "type": "accuracy",
+        "name": "accuracy of the base classifier on clean images",
+        "value": round(100 * result.standard_accuracy, 2),
+        "args": {"num_images": result.num_images},
+    }
+    return _index_entry(result.task, result.split, [accuracy])
+
+
+def _index_entry(task: str, split: str, metrics: list[dict[str, Any]]) -> dict[str, Any]:
+    return {
+        "task": {"type": "image-classification", "name": "Image classification"},
+        "dataset": {"type": task.partition(":")[0], "name": task.partition(":")[0], "split": split},
+        "metrics": metrics,
+    }

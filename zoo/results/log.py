@@ -1,0 +1,161 @@
+"""Certification logs: one tab-separated row an image.
+
+The first six columns are those of the logs that Cohen et al. 2019 and their successors published, so that their tools read
+ours and this module reads theirs; the others say how the radius was found. Abstention is predict -1 with radius 0. Radii
+stand in full: printing fewer digits to nearest could claim more than was proved.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from datetime import timedelta
+from io import StringIO
+from pathlib import Path
+
+from zoo.errors import LogError
+from zoo.smoothing.certificate import Certificate
+
+PUBLISHED_COLUMNS = ("idx", "label", "predict", "radius", "correct", "time")
+ABSTAIN = -1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Provenance:
+    """How a row's radius was found; None in a published log, which does not say."""
+
+    count_a: int
+    n: int
+    n0: int
+    alpha: float
+    sigma: float
+    p_a_lower: float
+    stopping: str
+    radius_asked: float | None
+    noise: str
+    backend: str
+    seed: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CertificationRow:
+    """One image: its true class, the smoothed classifier's answer (-1: abstained) and the radius."""
+
+    idx: int
+    label: int
+    predict: int
+    radius: float
+    correct: bool
+    time: str
+    provenance: Provenance | None = None
+
+
+PROVENANCE_COLUMNS = tuple(field.name for field in fields(Provenance))
+COLUMNS = PUBLISHED_COLUMNS + PROVENANCE_COLUMNS
+HEADER = "\t".join(COLUMNS)
+
+
+def row_of(
+    certificate: Certificate, *, idx: int, label: int, seconds: float, backend: str, seed: int
+) -> CertificationRow:
+    """The row of one certified test image whose true class is `label`."""
+    return CertificationRow(
+        idx=idx,
+        label=label,
+        predict=ABSTAIN if certificate.label is None else certificate.label,
+        radius=certificate.radius,
+        correct=certificate.label == label,
+        time=str(timedelta(seconds=seconds)),
+        provenance=Provenance(
+            count_a=certificate.count_a,
+            n=certificate.n,
+            n0=certificate.n0,
+            alpha=certificate.alpha,
+            sigma=certificate.sigma,
+            p_a_lower=certificate.p_a_lower,
+            stopping=certificate.stopping,
+            radius_asked=None,
+            noise=certificate.noise,
+            backend=backend,
+            seed=seed,
+        ),
+    )
+
+
+def format_row(row: CertificationRow) -> str:
+    """The row's line, without its newline."""
+    values = [row.idx, row.label, row.predict, row.radius, int(row.correct), row.time]
+    if row.provenance is not None:
+        values += [getattr(row.provenance, name) for name in PROVENANCE_COLUMNS]
+    return "\t".join("" if value is None else str(value) for value in values)
+
+
+def read_log(path: Path) -> list[CertificationRow]:
+    """The rows of a log of ours or a published one, in file order.
+
+    Raises: LogError that names the file and line if it is missing, malformed, or claims what cannot be.
+    """
+    try:
+        text = path.read_text()
+    except (OSError, UnicodeDecodeError) as error:
+        raise LogError(f"{path} cannot be read: {error}") from error
+    return parse_log(text, source=str(path))
+
+
+def parse_log(text: str, *, source: str) -> list[CertificationRow]:
+    """As `read_log`, from text; `source` names it in errors."""
+    reader = csv.DictReader(StringIO(text), delimiter="\t")
+    if tuple(reader.fieldnames or ())[: len(PUBLISHED_COLUMNS)] != PUBLISHED_COLUMNS:
+        raise LogError(f"{source} does not begin with the columns {' '.join(PUBLISHED_COLUMNS)}")
+    rows = []
+    for number, values in enumerate(reader, start=2):
+        try:
+            rows.append(_parse_row(values))
+        except (ValueError, TypeError) as error:
+            raise LogError(f"{source}, line {number}: {error}") from error
+    _require_distinct(rows, source)
+    return rows
+
+
+def _parse_row(values: dict[str, str]) -> CertificationRow:
+    row = CertificationRow(
+        idx=int(values["idx"]),
+        label=int(values["label"]),
+        predict=int(values["predict"]),
+        radius=float(values["radius"]),
+        correct=bool(int(values["correct"])),
+        time=values["time"],
+        provenance=_parse_provenance(values) if "count_a" in values else None,
+    )
+    if not 0 <= row.radius < float("inf"):
+        raise ValueError(f"radius {row.radius} is no certified radius")
+    if row.correct != (row.predict == row.label):
+        raise ValueError(f"correct is {int(row.correct)}, but label is {row.label} and predict {row.predict}")
+    if row.predict == ABSTAIN and row.radius > 0:
+        raise ValueError(f"an abstention has radius {row.radius}")
+    return row
+
+
+def _parse_provenance(values: dict[str, str]) -> Provenance:
+    return Provenance(
+        count_a=int(values["count_a"]),
+        n=int(values["n"]),
+        n0=int(values["n0"]),
+        alpha=float(values["alpha"]),
+        sigma=float(values["sigma"]),
+        p_a_lower=float(values["p_a_lower"]),
+        stopping=values["stopping"],
+        radius_asked=float(values["radius_asked"]) if values["radius_asked"] else None,
+        noise=values["noise"],
+        backend=values["backend"],
+        seed=int(values["seed"]),
+    )
+
+
+def _require_distinct(rows: Sequence[CertificationRow], source: str) -> None:
+    seen: set[int] = set()
+    for row in rows:
+        if row.idx in seen:
+            raise LogError(f"{source} holds image {row.idx} twice")
+        seen.add(row.idx)

@@ -1,0 +1,60 @@
+"""Prediction without a radius: the class that most draws name, or abstention."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from scipy.special import betainc
+
+from zoo.errors import CertificationError
+
+NUM_REPORTED = 5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Votes:
+    """The answer of PREDICT: with probability at least `1 - alpha`, `label` is the smoothed classifier's class, or None.
+
+    `top` holds the most frequent classes with their counts among the `n` draws, at most five, most frequent first.
+    """
+
+    label: int | None
+    n: int
+    alpha: float
+    sigma: float
+    top: tuple[tuple[int, int], ...]
+
+
+def predict_from_counts(counts_K: Sequence[int], *, alpha: float, sigma: float) -> Votes:
+    """The most frequent class, unless a fair coin between it and the runner-up explains the counts at level `alpha`.
+
+    Source: Cohen et al. 2019, PREDICT (two-sided binomial test); ties go to the lowest class.
+    """
+    ranked = sorted(enumerate(int(count) for count in counts_K), key=lambda pair: (-pair[1], pair[0]))
+    top = tuple(pair for pair in ranked[:NUM_REPORTED] if pair[1] > 0)
+    first, second = ranked[0][1], ranked[1][1] if len(ranked) > 1 else 0
+    decided = fair_coin_p_value(first, first + second) <= alpha
+    n = sum(count for _, count in ranked)
+    return Votes(label=ranked[0][0] if decided else None, n=n, alpha=alpha, sigma=sigma, top=top)
+
+
+def fair_coin_p_value(count: int, n: int) -> float:
+    """Two-sided p-value of `count` heads, at least half of `n` tosses, of a fair coin.
+
+    Source: scipy.stats.binomtest(count, n, 0.5), whose tails are equal here, so that one tail doubled is exact.
+    """
+    return min(1.0, 2 * float(betainc(count, n - count + 1, 0.5))) if count > 0 else 1.0
+
+
+def require_can_predict(n: int, alpha: float) -> None:
+    """Raises CertificationError if alpha is no probability, or `n` draws can never decide at `alpha`; names the least n."""
+    if not 0 < alpha < 1:
+        raise CertificationError(f"alpha must be in (0, 1), got {alpha}")
+    least = 1
+    while fair_coin_p_value(least, least) > alpha:
+        least += 1
+    if n < least:
+        raise CertificationError(
+            f"n={n} can never decide at alpha={alpha:g}, even if every draw agrees: the least n is {least}"
+        )
