@@ -1,0 +1,1 @@
+"""What TorchServe loads: decode, one engine step, encode. Nothing else."""

@@ -1,0 +1,56 @@
+"""The TorchServe handler of a smoothed classifier. TorchServe wants exactly one class in this file."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from http import HTTPStatus
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from serving.loading import load_from_archive
+from serving.service import InferenceService
+
+
+class SmoothedClassifierHandler:
+    """One engine step per `handle()` for all open requests, under TorchServe's continuous batching.
+
+    TorchServe asks each row's stopping criterion how to go on: None ends a request at its first step with a response of its
+    own, True ends one that has been streaming, False keeps it open. (True at a first step would lose the response.)
+    """
+
+    def __init__(self) -> None:
+        self.service: InferenceService | None = None
+        self.streaming: set[str] = set()
+
+    def initialize(self, context: Any) -> None:
+        """Loads the checkpoint that the archive was unpacked to."""
+        properties = context.system_properties
+        gpu = properties.get("gpu_id")
+        device = f"cuda:{gpu}" if gpu is not None and torch.cuda.is_available() else "cpu"
+        self.service = load_from_archive(Path(properties["model_dir"]), context.model_yaml_config, device=device)
+
+    def handle(self, data: Sequence[Mapping[str, object]], context: Any) -> list[Any]:
+        """One reply a row; "" for a row that is not finished."""
+        assert self.service is not None
+        ids = [context.request_ids[index] for index in range(len(data))]
+        replies = self.service.step(dict(zip(ids, data, strict=True)))
+        self.streaming &= set(ids)
+        criteria: list[bool | None] = []
+        outputs: list[Any] = []
+        for index, id in enumerate(ids):
+            reply = replies[id]
+            context.set_response_content_type(index, "application/json")
+            if reply is None:
+                criteria.append(False)
+                self.streaming.add(id)
+            elif id in self.streaming:  # its head, with status 200, has been sent: the body tells of an error
+                criteria.append(True)
+                self.streaming.discard(id)
+            else:
+                criteria.append(None)
+                context.set_response_status(reply.status, HTTPStatus(reply.status).phrase, index)
+            outputs.append("" if reply is None else reply.body)
+        context.stopping_criteria = [lambda _, criterion=criterion: criterion for criterion in criteria]
+        return outputs

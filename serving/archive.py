@@ -1,0 +1,77 @@
+"""Checkpoint -> .mar: the checkpoint's files, the handler and TorchServe's settings for the model."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+import yaml
+from model_archiver.model_archiver_config import ModelArchiverConfig
+from model_archiver.model_archiver_error import ModelArchiverError
+from model_archiver.model_packaging import package_model
+from model_archiver.model_packaging_utils import ModelExportUtils
+
+import handlers
+from serving.loading import SECTION, require_servable
+from serving.protocol import Limits
+from zoo.checkpoint import MANIFEST, Checkpoint
+from zoo.errors import ServerError
+
+VERSION = "1.0"
+OPEN_REQUESTS = 64
+RESPONSE_TIMEOUT_SECONDS = 300
+
+
+def make_archive(checkpoint: Checkpoint, store: Path, *, limits: Limits, device: str = "auto") -> Path:
+    """Writes `STORE/NAME.mar`, replacing an older one, and returns its path.
+
+    The archive needs this package installed where TorchServe runs. `device` is `auto` (a GPU if TorchServe sees one), `cpu`
+    or `cuda`. Raises: ServerError, CertificationError.
+    """
+    require_servable(checkpoint, limits)
+    name = checkpoint.spec.name
+    try:
+        store.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory() as folder:
+            files = Path(folder) / "files"
+            files.mkdir()
+            for file in (*checkpoint.files, MANIFEST):
+                (files / file).symlink_to((checkpoint.path / file).resolve())
+            settings = Path(folder) / "model-config.yaml"
+            settings.write_text(yaml.safe_dump(model_settings(limits, device=device), sort_keys=False))
+            config = ModelArchiverConfig(
+                model_name=name,
+                version=VERSION,
+                handler=str(handler_file()),
+                extra_files=str(files),
+                export_path=str(store),
+                config_file=str(settings),
+                archive_format="zip-store",  # type: ignore[arg-type]  # weights do not compress
+                force=True,
+            )
+            package_model(config, ModelExportUtils.generate_manifest_json(config))
+    except (ModelArchiverError, OSError) as error:
+        raise ServerError(f"cannot write the archive of {name} into {store}: {error}") from error
+    return store / f"{name}.mar"
+
+
+def model_settings(limits: Limits, *, device: str) -> dict[str, object]:
+    """TorchServe's YAML settings of the model: continuous batching on one worker, and our limits."""
+    settings: dict[str, object] = {
+        "minWorkers": 1,
+        "maxWorkers": 1,
+        "continuousBatching": True,
+        "batchSize": OPEN_REQUESTS,
+        "maxBatchDelay": 1,
+        "responseTimeout": RESPONSE_TIMEOUT_SECONDS,
+        "startupTimeout": RESPONSE_TIMEOUT_SECONDS,
+        SECTION: limits.model_dump(),
+    }
+    if device != "auto":
+        settings["deviceType"] = "cpu" if device == "cpu" else "gpu"
+    return settings
+
+
+def handler_file() -> Path:
+    """The handler's source file, as it goes into the archive."""
+    return Path(next(iter(handlers.__path__))) / "smoothed_classifier.py"

