@@ -16,8 +16,9 @@ from serving.service import InferenceService
 class SmoothedClassifierHandler:
     """One engine step per `handle()` for all open requests, under TorchServe's continuous batching.
 
-    TorchServe asks each row's stopping criterion how to go on: None ends a request at its first step with a response of its
-    own, True ends one that has been streaming, False keeps it open. (True at a first step would lose the response.)
+    TorchServe asks each row's stopping criterion how to go on: None ends a request at its first step with a response
+    of its own, True ends one that has been streaming, False keeps it open. (True at a first step would lose the
+    response.)
     """
 
     def __init__(self) -> None:

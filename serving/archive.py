@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from importlib.resources import files
 from pathlib import Path
 
 import yaml
@@ -11,7 +12,6 @@ from model_archiver.model_archiver_error import ModelArchiverError
 from model_archiver.model_packaging import package_model
 from model_archiver.model_packaging_utils import ModelExportUtils
 
-import handlers
 from serving.loading import SECTION, require_servable
 from serving.protocol import Limits
 from zoo.checkpoint import MANIFEST, Checkpoint
@@ -25,28 +25,28 @@ RESPONSE_TIMEOUT_SECONDS = 300
 def make_archive(checkpoint: Checkpoint, store: Path, *, limits: Limits, device: str = "auto") -> Path:
     """Writes `STORE/NAME.mar`, replacing an older one, and returns its path.
 
-    The archive needs this package installed where TorchServe runs. `device` is `auto` (a GPU if TorchServe sees one), `cpu`
-    or `cuda`. Raises: ServerError, CertificationError.
+    The archive needs this package installed where TorchServe runs. `device` is `auto` (a GPU if TorchServe sees
+    one), `cpu` or `cuda`. Raises: ServerError, CertificationError.
     """
     require_servable(checkpoint, limits)
     name = checkpoint.spec.name
     try:
         store.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory() as folder:
-            files = Path(folder) / "files"
-            files.mkdir()
+            contents = Path(folder) / "contents"
+            contents.mkdir()
             for file in (*checkpoint.files, MANIFEST):
-                (files / file).symlink_to((checkpoint.path / file).resolve())
+                (contents / file).symlink_to((checkpoint.path / file).resolve())
             settings = Path(folder) / "model-config.yaml"
             settings.write_text(yaml.safe_dump(model_settings(limits, device=device), sort_keys=False))
             config = ModelArchiverConfig(
                 model_name=name,
                 version=VERSION,
                 handler=str(handler_file()),
-                extra_files=str(files),
+                extra_files=str(contents),
                 export_path=str(store),
                 config_file=str(settings),
-                archive_format="zip-store",  # type: ignore[arg-type]  # weights do not compress
+                archive_format="zip-store",  # weights do not compress
                 force=True,
             )
             package_model(config, ModelExportUtils.generate_manifest_json(config))
@@ -74,4 +74,4 @@ def model_settings(limits: Limits, *, device: str) -> dict[str, object]:
 
 def handler_file() -> Path:
     """The handler's source file, as it goes into the archive."""
-    return Path(next(iter(handlers.__path__))) / "smoothed_classifier.py"
+    return Path(str(files("handlers") / "smoothed_classifier.py"))

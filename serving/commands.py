@@ -1,4 +1,7 @@
-"""`zoo archive | serve | predict`. What computes is imported inside a command, so that `zoo --help` needs none of it."""
+"""`zoo archive | serve | predict`.
+
+What computes is imported inside a command, so that `zoo --help` needs none of it.
+"""
 
 from __future__ import annotations
 
@@ -37,7 +40,9 @@ def archive(
 
 def serve(
     models: Annotated[list[str], typer.Argument(metavar="MODEL...", help="Checkpoint directories or Hub ids.")],
-    port: Annotated[int, typer.Option("--port", min=0, max=65535, help="Port for predictions; 0 finds a free one.")] = 8080,
+    port: Annotated[
+        int, typer.Option("--port", min=0, max=65535, help="Port for predictions; 0 finds a free one.")
+    ] = 8080,
     n: DefaultN = 1_000,
     max_n: MaxN = 100_000,
     max_pixels: MaxPixels = 33_554_432,
@@ -67,7 +72,9 @@ def serve(
 def predict(
     images: Annotated[list[Path], typer.Argument(metavar="IMAGE...", help="Image files, or folders of them.")],
     url: Annotated[str | None, typer.Option("--url", help="A served model: http://HOST:PORT/predictions/NAME.")] = None,
-    model: Annotated[str | None, typer.Option("--model", help="A checkpoint directory or a Hub id, without a server.")] = None,
+    model: Annotated[
+        str | None, typer.Option("--model", help="A checkpoint directory or a Hub id, without a server.")
+    ] = None,
     mode: Annotated[str, typer.Option("--mode", help="certify, or predict without a radius.")] = "certify",
     n: Annotated[int | None, typer.Option("--n", help="Draws an image.")] = None,
     n0: Annotated[int | None, typer.Option("--n0", help="Draws that choose the class.")] = None,
@@ -122,7 +129,12 @@ def _print_answer(path: Path, answer: dict[str, Any], *, as_json: bool, single: 
         typer.echo(json.dumps(answer, indent=2) if single else json.dumps({"image": str(path), **answer}))
     elif "error" not in answer:
         certificate = answer["certificate"]
-        values = [answer["label"], answer["class_name"], answer["abstained"], certificate and certificate["radius"]]
+        values = [
+            answer["label"],
+            answer["class_name"],
+            answer["abstained"],
+            certificate and certificate["radius"],
+        ]
         typer.echo("\t".join([str(path), *("" if value is None else str(value) for value in values)]))
 
 

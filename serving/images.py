@@ -14,8 +14,8 @@ FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF")
 def decode_image(data: bytes, *, max_pixels: int) -> Image.Image:
     """The picture in `data`, decoded; of an animation the first frame.
 
-    Raises: ImageError with status 400 (empty), 413 (more than `max_pixels`), 415 (no image, or more than 8 bits a channel)
-    or 422 (truncated or damaged).
+    Raises: ImageError with status 400 (empty), 413 (more than `max_pixels`), 415 (no image, or more than 8 bits a
+    channel) or 422 (truncated or damaged).
     """
     if not data:
         raise ImageError("the image is empty: send the bytes of a JPEG, PNG or other picture", http_status=400)

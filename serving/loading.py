@@ -41,7 +41,9 @@ def load_from_archive(model_dir: Path, config: Mapping[str, Any] | None, *, devi
     try:
         limits = Limits.model_validate((config or {}).get(SECTION, {}))
     except ValidationError as error:
-        raise ServerError(f"the section {SECTION!r} of the model's configuration is wrong: {error.errors()[0]['msg']}") from error
+        raise ServerError(
+            f"the section {SECTION!r} of the model's configuration is wrong: {error.errors()[0]['msg']}"
+        ) from error
     return load_service(open_checkpoint(model_dir), device=device, limits=limits)
 
 

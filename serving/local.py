@@ -13,7 +13,10 @@ ONLY_REQUEST = 0
 
 def ask_service(service: InferenceService, image: bytes, parameters: Mapping[str, object]) -> dict[str, Any]:
     """The answer to one encoded image. Raises: RequestError, ServerError, as `serving.client.ask`."""
-    row: dict[str, object] = {"data": image, **{name: str(value).encode() for name, value in parameters.items()}}
+    row: dict[str, object] = {
+        "data": image,
+        **{name: str(value).encode() for name, value in parameters.items()},
+    }
     reply = service.step({ONLY_REQUEST: row})[ONLY_REQUEST]
     while reply is None:
         reply = service.step({ONLY_REQUEST: row})[ONLY_REQUEST]

@@ -52,7 +52,7 @@ class Limits(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """Encoded images in the client's order. `batched` requests are answered by a list below `predictions` (KServe v1)."""
+    """Encoded images in the client's order; a `batched` one is answered by a list below `predictions` (KServe v1)."""
 
     images: tuple[bytes, ...]
     parameters: Parameters

@@ -1,4 +1,4 @@
-"""A TorchServe of our own: its files in a temporary folder, its ports free ones, gone without a trace when it is stopped."""
+"""A TorchServe of our own: files in a temporary folder, free ports, nothing left behind when it is stopped."""
 
 from __future__ import annotations
 
@@ -177,7 +177,9 @@ class TorchServe:
                 if self._process.poll() is not None:
                     raise ServerError(f"TorchServe ended while starting:\n{self.log_tail()}")
                 if time.monotonic() > deadline:
-                    raise ServerError(f"no worker for {', '.join(sorted(waiting))} after {STARTUP_SECONDS:.0f} s:\n{self.log_tail()}")
+                    raise ServerError(
+                        f"no worker for {', '.join(sorted(waiting))} after {STARTUP_SECONDS:.0f} s:\n{self.log_tail()}"
+                    )
                 waiting -= {name for name in waiting if _has_ready_worker(client, name)}
                 time.sleep(POLL_SECONDS if waiting else 0)
 

@@ -72,16 +72,21 @@ class InferenceService:
     """Answers requests about one model; requests join and leave at every step."""
 
     def __init__(
-        self, base: BaseClassifier, spec: ModelSpec, *, sigma: float, model_sha256: str, limits: Limits, batch_size: int
+        self,
+        base: BaseClassifier,
+        spec: ModelSpec,
+        *,
+        sigma: float,
+        model_sha256: str,
+        limits: Limits,
+        batch_size: int,
     ) -> None:
         """`sigma` on the [0, 1] pixel scale; `batch_size` draws are made a step, for all open requests together."""
         self.spec = spec
         self.sigma = sigma
         self.model_sha256 = model_sha256
         self.limits = limits
-        self.engine = CertificationEngine(
-            NoisySampler(base, SamplingOptions(batch_size=batch_size, fixed_shape=False))
-        )
+        self.engine = CertificationEngine(NoisySampler(base, SamplingOptions(batch_size=batch_size, fixed_shape=False)))
         self._open: dict[RequestId, _OpenRequest] = {}
 
     def step(self, rows: Mapping[RequestId, Mapping[str, object]]) -> dict[RequestId, Reply | None]:
@@ -96,7 +101,8 @@ class InferenceService:
                 replies[id] = self._admit(id, row)
         try:
             for finished in self.engine.step():
-                id, place = finished.id  # type: ignore[misc]  # ids are those that _jobs made
+                assert isinstance(finished.id, tuple)  # as _jobs made it
+                id, place = finished.id
                 self._open[id].answers[place] = answer(finished.result, self.spec, model_sha256=self.model_sha256)
         except Exception:
             logger.exception("an engine step failed; every open request is answered with an error")

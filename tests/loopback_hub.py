@@ -225,16 +225,14 @@ class _Connection(BaseHTTPRequestHandler):
                 answer = error.answer
         self.send(answer, limit=fault if isinstance(fault, int) else None)
 
-    do_GET = do_HEAD = do_POST = do_PUT = do_DELETE = respond  # noqa: N815 (http.server looks for these)
+    do_GET = do_HEAD = do_POST = do_PUT = do_DELETE = respond
 
     def route(self, path: str) -> Answer:
         """The answer of the route that fits; a path that names no commit is about `main`."""
         for method, pattern, writes, function in ROUTES:
             match = re.fullmatch(pattern, path)
             if match and method == self.command.replace("HEAD", "GET"):
-                values: dict[str, Any] = {
-                    name: unquote(text) for name, text in match.groupdict("main").items()
-                }
+                values: dict[str, Any] = {name: unquote(text) for name, text in match.groupdict("main").items()}
                 if "repository" in values:
                     values["repository"] = self.authorized(values["repository"], writes=writes)
                 if "commit" in values:
@@ -385,9 +383,7 @@ class _Connection(BaseHTTPRequestHandler):
 
     def refs(self, repository: Repository) -> object:
         branch = {"name": "main", "ref": "refs/heads/main", "targetCommit": repository.head.oid}
-        tags = [
-            {"name": t, "ref": f"refs/tags/{t}", "targetCommit": oid} for t, oid in repository.tags.items()
-        ]
+        tags = [{"name": t, "ref": f"refs/tags/{t}", "targetCommit": oid} for t, oid in repository.tags.items()]
         return {"branches": [branch], "converts": [], "tags": tags}
 
     def commits(self, repository: Repository, commit: Commit) -> object:

@@ -28,12 +28,14 @@ def train(
     objective: Annotated[str, typer.Option("--objective", help="standard, gaussian or consistency.")],
     output: Annotated[Path, typer.Option("--output", help="The checkpoint directory to make.")],
     architecture: Annotated[
-        str | None, typer.Option("--architecture", help="resnet50 (default), resnet34, resnet18 or resnet10-quarter.")
+        str | None,
+        typer.Option("--architecture", help="resnet50 (default), resnet34, resnet18 or resnet10-quarter."),
     ] = None,
     init: Annotated[str, typer.Option("--init", help="random, or a MODEL to start from.")] = "random",
     recipe: Annotated[str, typer.Option("--recipe", help="quick or paper.")] = "quick",
     assignments: Annotated[
-        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a field: epochs=1, objective.sigma=0.25.")
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="Change a field: epochs=1, objective.sigma=0.25."),
     ] = None,
     seed: Seed = 0,
     resume: Annotated[bool, typer.Option("--resume", help="Go on after the last finished epoch.")] = False,
@@ -63,9 +65,7 @@ def train(
     find_architecture(resolved.architecture)
     console = Console(stderr=True)
     console.print_json(json.dumps(resolved.describe()))
-    run = TrainingRun(
-        task=open_task(task, data_dir=data_dir), recipe=resolved, seed=seed, output=output, parent=parent
-    )
+    run = TrainingRun(task=open_task(task, data_dir=data_dir), recipe=resolved, seed=seed, output=output, parent=parent)
     started = time.perf_counter()
     checkpoint = run_training(run, device=pick_device(device), resume=resume, console=console)
     result = {
@@ -79,14 +79,19 @@ def train(
         "seed": seed,
         "train_seconds": round(time.perf_counter() - started, 1),
     }
-    typer.echo(json.dumps(result, indent=2) if as_json else f"{result['checkpoint']}: {result['name']}, {result['epochs']} epochs")
+    typer.echo(
+        json.dumps(result, indent=2)
+        if as_json
+        else f"{result['checkpoint']}: {result['name']}, {result['epochs']} epochs"
+    )
 
 
 def evaluate(
     model: Model,
     task: TaskName,
     noise_sigmas: Annotated[
-        str, typer.Option("--noise-sigmas", metavar="S,S,...", help="Also measure accuracy under noise of these sigmas.")
+        str,
+        typer.Option("--noise-sigmas", metavar="S,S,...", help="Also measure accuracy under noise of these sigmas."),
     ] = "",
     seed: Seed = 0,
     device: Device = "auto",
@@ -122,7 +127,9 @@ def evaluate(
         typer.echo(json.dumps({**measured, "robust_accuracy": None, "attack": None}, indent=2))
         return
     low, high = result.standard_accuracy_interval
-    typer.echo(f"standard accuracy {result.standard_accuracy:.3f} [{low:.3f}, {high:.3f}] on {result.num_images} images")
+    typer.echo(
+        f"standard accuracy {result.standard_accuracy:.3f} [{low:.3f}, {high:.3f}] on {result.num_images} images"
+    )
     for point in result.noise:
         typer.echo(f"accuracy under noise of sigma {point.sigma:g}: {point.accuracy:.3f}")
 
@@ -134,7 +141,11 @@ def certify(
     skip: Annotated[int, typer.Option("--skip", min=1, help="Certify every SKIP-th image.")] = 1,
     maximum: Annotated[int | None, typer.Option("--max", min=1, help="Stop before this image number.")] = None,
     sigma: Annotated[
-        float | None, typer.Option("--sigma", help="Noise of the smoothing; the checkpoint's unless given, 0 is the clean classifier.")
+        float | None,
+        typer.Option(
+            "--sigma",
+            help="Noise of the smoothing; the checkpoint's unless given, 0 is the clean classifier.",
+        ),
     ] = None,
     n0: Annotated[int, typer.Option("--n0", help="Draws that choose the class.")] = 100,
     n: Annotated[int, typer.Option("--n", help="Further draws that bound its probability.")] = 100_000,
@@ -163,9 +174,7 @@ def certify(
     smoothing = SmoothingSpec(sigma=sigma, n0=n0, n=n, alpha=alpha)
     opened = open_task(task, data_dir=data_dir)
     _require_same_classes(checkpoint, opened)
-    base = TorchBackend(
-        checkpoint.load_network(), num_classes=checkpoint.spec.num_classes, device=pick_device(device)
-    )
+    base = TorchBackend(checkpoint.load_network(), num_classes=checkpoint.spec.num_classes, device=pick_device(device))
     run = run_for(checkpoint, task=opened.name, smoothing=smoothing, backend=base.name, seed=seed)
     rows = certify_images(
         run,
@@ -183,8 +192,12 @@ def certify(
 
 
 def report(
-    logs: Annotated[list[Path], typer.Argument(metavar="FILE.tsv...", help="Certification logs, ours or published ones.")],
-    radii: Annotated[str, typer.Option("--radii", metavar="R,R,...", help="Radii of the certified accuracy.")] = "0,0.5,1,1.5",
+    logs: Annotated[
+        list[Path], typer.Argument(metavar="FILE.tsv...", help="Certification logs, ours or published ones.")
+    ],
+    radii: Annotated[
+        str, typer.Option("--radii", metavar="R,R,...", help="Radii of the certified accuracy.")
+    ] = "0,0.5,1,1.5",
     figure: Annotated[
         Path | None, typer.Option("--figure", metavar="FILE.png", help="Draw the certified-accuracy curves.")
     ] = None,
@@ -202,9 +215,7 @@ def report(
         draw_curves({path.stem: rows[path] for path in logs}, figure)
 
 
-def _print_summaries(
-    logs: Mapping[Path, Sequence[CertificationRow]], *, radii: Sequence[float], as_json: bool
-) -> None:
+def _print_summaries(logs: Mapping[Path, Sequence[CertificationRow]], *, radii: Sequence[float], as_json: bool) -> None:
     from zoo.results.summary import summarize
 
     summaries = {path: summarize(rows, radii=radii) for path, rows in logs.items()}
@@ -240,6 +251,6 @@ def _require_same_classes(checkpoint: Checkpoint, task: Task) -> None:
 
     if checkpoint.spec.certified.class_names != task.class_names:
         raise TaskError(
-            f"{checkpoint.spec.name} tells {checkpoint.spec.num_classes} classes of {checkpoint.spec.certified.task} apart, "
-            f"not the {task.num_classes} of {task.name}: give the --task it was trained for"
+            f"{checkpoint.spec.name} was trained on the {checkpoint.spec.num_classes} classes of "
+            f"{checkpoint.spec.certified.task}, not on the {task.num_classes} of {task.name}: give --task of the former"
         )

@@ -36,9 +36,9 @@ class Sgd:
 class Schedule:
     """How the learning rate falls.
 
-    `cosine`: from lr to 0 over all steps. `plateau`: times `factor` whenever the validation accuracy under the objective's
-    noise has not improved for `patience` epochs, `drops` times; the next stall ends the run (the study's appendix A).
-    Both rise linearly over the first `warmup_epochs` epochs.
+    `cosine`: from lr to 0 over all steps. `plateau`: times `factor` whenever the validation accuracy under the
+    objective's noise has not improved for `patience` epochs, `drops` times; the next stall ends the run (the study's
+    appendix A). Both rise linearly over the first `warmup_epochs` epochs.
     """
 
     name: Literal["cosine", "plateau"] = "cosine"
@@ -76,7 +76,10 @@ class TrainingRecipe:
 
     def __post_init__(self) -> None:
         require(self.epochs >= 1, f"epochs must be at least 1, got {self.epochs}")
-        require(self.batch_size >= 2, f"batch_size must be at least 2 for batch normalization, got {self.batch_size}")
+        require(
+            self.batch_size >= 2,
+            f"batch_size must be at least 2 for batch normalization, got {self.batch_size}",
+        )
         require(0 <= self.validation_share < 1, f"validation_share must be in [0, 1), got {self.validation_share}")
         require(self.num_workers >= 0, f"num_workers must be at least 0, got {self.num_workers}")
         require(
@@ -88,12 +91,13 @@ class TrainingRecipe:
             f"gradient_clip_norm must be positive or none, got {self.gradient_clip_norm}",
         )
         require(
-            self.image_size is None or self.image_size >= 8, f"image_size must be at least 8, got {self.image_size}"
+            self.image_size is None or self.image_size >= 8,
+            f"image_size must be at least 8, got {self.image_size}",
         )
 
     def describe(self) -> dict[str, Any]:
         """The recipe as plain JSON values, the objective with its name."""
-        return asdict(self) | {"objective": {"name": objective_name(self.objective), **asdict(self.objective)}}  # type: ignore[call-overload]
+        return asdict(self) | {"objective": {"name": objective_name(self.objective), **asdict(self.objective)}}
 
     def digest(self) -> str:
         """SHA-256 of the recipe's JSON, which names it in a checkpoint."""

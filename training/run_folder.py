@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import platform
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -28,7 +27,12 @@ class RunIdentity:
     parent: str | None
 
     def as_json(self) -> dict[str, Any]:
-        return {"task": self.task, "seed": self.seed, "init": self.parent or "random", "recipe": self.recipe.describe()}
+        return {
+            "task": self.task,
+            "seed": self.seed,
+            "init": self.parent or "random",
+            "recipe": self.recipe.describe(),
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +58,9 @@ class RunFolder:
     def begin(self, identity: RunIdentity) -> None:
         """Records the run. Raises: RecipeError if the folder holds a run already."""
         if (self.path / "recipe.json").exists():
-            raise RecipeError(f"{self.path.parent} holds a run already: add --resume to go on with it, or choose another --output")
+            raise RecipeError(
+                f"{self.path.parent} holds a run already: add --resume to go on with it, or choose another --output"
+            )
         self.path.mkdir(parents=True, exist_ok=True)
         _write_json(self.path / "recipe.json", identity.as_json())
         _write_json(self.path / "environment.json", _environment())
@@ -70,7 +76,9 @@ class RunFolder:
         found = json.loads((self.path / "recipe.json").read_text())
         differences = _differences(found, json.loads(json.dumps(identity.as_json())))
         if differences:
-            raise RecipeError(f"{self.path.parent} holds another run ({'; '.join(differences)}): resume it as it was started")
+            raise RecipeError(
+                f"{self.path.parent} holds another run ({'; '.join(differences)}): resume it as it was started"
+            )
         return self._load_state()
 
     def save_state(self, state: RunState) -> None:
@@ -88,10 +96,12 @@ class RunFolder:
         }
         try:
             torch.save(content, temporary)
-            os.replace(temporary, self.path / "state.pt")
+            temporary.replace(self.path / "state.pt")
         except (OSError, RuntimeError) as error:
             temporary.unlink(missing_ok=True)
-            raise CheckpointError(f"cannot write {self.path / 'state.pt'}: {error}; the one before it is kept") from error
+            raise CheckpointError(
+                f"cannot write {self.path / 'state.pt'}: {error}; the one before it is kept"
+            ) from error
 
     def _load_state(self) -> RunState | None:
         path = self.path / "state.pt"
@@ -107,7 +117,11 @@ class RunFolder:
 def _differences(found: Any, wanted: Any, path: str = "") -> list[str]:
     if isinstance(found, dict) and isinstance(wanted, dict):
         names = sorted(found.keys() | wanted.keys())
-        return [line for name in names for line in _differences(found.get(name), wanted.get(name), f"{path}.{name}".lstrip("."))]
+        return [
+            line
+            for name in names
+            for line in _differences(found.get(name), wanted.get(name), f"{path}.{name}".lstrip("."))
+        ]
     return [] if found == wanted else [f"{path} was {found!r}, is {wanted!r}"]
 
 

@@ -24,7 +24,7 @@ def stream(root: int, *names: str | int, device: torch.device | str = "cpu") -> 
 
 @contextmanager
 def global_cpu_stream(root: int, *names: str | int) -> Iterator[None]:
-    """Torch's global CPU generator is this stream inside and untouched afterwards: for libraries that take no generator."""
+    """Makes torch's global CPU generator this stream inside, for libraries that take no generator; then restores it."""
     with torch.random.fork_rng(devices=[]):
         # Not torch.manual_seed: it also seeds CUDA, which formats a stack trace a call while CUDA is not initialized.
         torch.default_generator.manual_seed(derived_seed(root, *names))

@@ -18,7 +18,8 @@ from torch.utils.data import DataLoader
 from torch.utils.tensorboard import SummaryWriter
 
 from training.evaluation.empirical import accuracy_under_noise
-from training.objectives import Batch, Progress as TrainingProgress
+from training.objectives import Batch
+from training.objectives import Progress as TrainingProgress
 from training.objectives.table import objective_name
 from training.recipe import TrainingRecipe
 from training.run_folder import RunFolder, RunIdentity, RunState
@@ -53,7 +54,7 @@ class TrainingRun:
 
     def spec_after(self, epochs: int) -> ModelSpec:
         """The spec of the checkpoint after that many epochs."""
-        hyper_parameters = asdict(self.recipe.objective)  # type: ignore[call-overload]
+        hyper_parameters = asdict(self.recipe.objective)
         return ModelSpec(
             architecture=self.recipe.architecture,
             num_classes=self.task.num_classes,
@@ -75,10 +76,15 @@ class TrainingRun:
 def train(run: TrainingRun, *, device: torch.device, resume: bool, console: Console) -> Checkpoint:
     """Trains and returns the checkpoint in `run.output`, which is written after every epoch.
 
-    Raises: DivergenceError at the first loss or gradient that is not finite; RecipeError if the folder holds another run.
+    Raises: DivergenceError at the first loss or gradient that is not finite; RecipeError if the folder holds another
+    run.
     """
     folder = RunFolder(run.output / ".run")
-    state = folder.resume(run.identity) if resume else folder.begin(run.identity)
+    state = None
+    if resume:
+        state = folder.resume(run.identity)
+    else:
+        folder.begin(run.identity)
     loop = _Loop(run, folder, device)
     if state is not None:
         loop.restore(state)
@@ -144,10 +150,11 @@ class _Loop:
     def save(self) -> Checkpoint:
         """Writes the resume state, then the checkpoint."""
         backbone = self.network.backbone.state_dict()
-        self.folder.save_state(
-            RunState(self.epochs_done, backbone, self.optimizer.state_dict(), self.history)
-        )
-        split = {"task": dict(self.run.task.split), "validation_share_of_train": self.run.recipe.validation_share}
+        self.folder.save_state(RunState(self.epochs_done, backbone, self.optimizer.state_dict(), self.history))
+        split = {
+            "task": dict(self.run.task.split),
+            "validation_share_of_train": self.run.recipe.validation_share,
+        }
         split |= {"train": self.train_indices, "validation": self.validation_indices}
         return save_checkpoint(self.run.output, self.network, self.run.spec_after(self.epochs_done), split=split)
 
@@ -159,9 +166,7 @@ class _Loop:
             return self.save()
         return checkpoint if checkpoint.spec.certified.epochs == self.epochs_done else self.save()
 
-    def _update(
-        self, batch: Batch, *, step: int, epochs: float, noise: torch.Generator
-    ) -> dict[str, float]:
+    def _update(self, batch: Batch, *, step: int, epochs: float, noise: torch.Generator) -> dict[str, float]:
         recipe = self.run.recipe
         factor = rate_factor(
             recipe.schedule,
@@ -192,8 +197,8 @@ class _Loop:
         if clip is None:
             advice += ", or clip gradients, --set gradient_clip_norm=10"
         raise DivergenceError(
-            f"the {what} is {number} at step {step} (epoch {self.epochs_done + 1}), learning rate {recipe.optimizer.lr:g}: "
-            f"{advice}. Nothing of this epoch was saved."
+            f"the {what} is {number} at step {step} (epoch {self.epochs_done + 1}) with optimizer.lr="
+            f"{recipe.optimizer.lr:g}: {advice}. Nothing of this epoch was saved."
         )
 
     def _validation_accuracy(self) -> float:
@@ -210,9 +215,7 @@ class _Loop:
 def _initial_network(run: TrainingRun) -> NormalizedNetwork:
     preprocessing = run.recipe.fit_preprocessing(run.task.preprocessing)
     with global_cpu_stream(run.seed, "weights"):
-        network = build_network(
-            run.recipe.architecture, num_classes=run.task.num_classes, preprocessing=preprocessing
-        )
+        network = build_network(run.recipe.architecture, num_classes=run.task.num_classes, preprocessing=preprocessing)
     if run.parent is not None:
         _copy_weights(run.parent, network, keep_head=run.parent.spec.num_classes == run.task.num_classes)
     return network
@@ -226,7 +229,9 @@ def _copy_weights(parent: Checkpoint, network: NormalizedNetwork, *, keep_head: 
     try:
         network.backbone.load_state_dict(weights, strict=True)
     except RuntimeError as error:
-        raise CheckpointError(f"--init {parent.path} is a {parent.spec.architecture} and does not fit: {error}") from error
+        raise CheckpointError(
+            f"--init {parent.path} is a {parent.spec.architecture} and does not fit: {error}"
+        ) from error
 
 
 def _mixed_precision(recipe: TrainingRecipe, device: torch.device) -> str:
@@ -238,7 +243,7 @@ def _mixed_precision(recipe: TrainingRecipe, device: torch.device) -> str:
 @contextmanager
 def _progress_bar(console: Console, run: TrainingRun, loop: _Loop) -> Iterator[Any]:
     columns = (
-        TextColumn("training {task.fields[name]}"),
+        TextColumn("training"),
         BarColumn(),
         MofNCompleteColumn(),
         TextColumn("loss {task.fields[loss]:.3f}"),
@@ -249,7 +254,6 @@ def _progress_bar(console: Console, run: TrainingRun, loop: _Loop) -> Iterator[A
             "training",
             total=run.recipe.epochs * len(loop.batches),
             completed=loop.epochs_done * len(loop.batches),
-            name=run.spec_after(0).name,
             loss=math.nan,
         )
         yield lambda *, loss: progress.update(bar, advance=1, loss=loss)

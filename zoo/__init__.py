@@ -18,12 +18,14 @@ __version__ = "0.1.0"
 def load(model: str, *, revision: str | None = None) -> torch.nn.Module:
     """The network of a checkpoint in eval mode: `x_BCHW` in [0, 1] -> `logits_BK`.
 
-    `model` is a checkpoint directory or a Hub id `owner/name[@revision]`. Every file is checked against the manifest first.
+    `model` is a checkpoint directory or a Hub id `owner/name[@revision]`. Every file is checked against the manifest
+    first.
     Raises: CheckpointError, HubError.
     """
     from zoo.locate import locate
 
-    return locate(model, revision=revision).load_network()
+    network: torch.nn.Module = locate(model, revision=revision).load_network()
+    return network
 
 
 def smooth(model: str, *, revision: str | None = None) -> SmoothedClassifier:
@@ -38,7 +40,11 @@ def smooth(model: str, *, revision: str | None = None) -> SmoothedClassifier:
     checkpoint = locate(model, revision=revision)
     sigma = checkpoint.spec.certified.sigma
     if sigma is None:
-        raise CertificationError(f"{model} names no sigma: it was not trained under noise; build a SmoothedClassifier yourself")
+        raise CertificationError(
+            f"{model} names no sigma: it was not trained under noise; build a SmoothedClassifier yourself"
+        )
     return SmoothedClassifier(
-        checkpoint.load_network(), num_classes=checkpoint.spec.num_classes, smoothing=SmoothingSpec(sigma=sigma)
+        checkpoint.load_network(),
+        num_classes=checkpoint.spec.num_classes,
+        smoothing=SmoothingSpec(sigma=sigma),
     )

@@ -1,7 +1,7 @@
 """Networks under torchvision's key names, behind normalization as their first layer.
 
-sigma, epsilon and radius are therefore always on the [0, 1] pixel scale. The normalization never clamps: a clamp after the
-noise would be another base classifier than the one that was trained.
+sigma, epsilon and radius are therefore always on the [0, 1] pixel scale. The normalization never clamps: a clamp
+after the noise would be another base classifier than the one that was trained.
 """
 
 from __future__ import annotations
@@ -47,7 +47,8 @@ class NormalizedNetwork(nn.Module):
 
 
 class QuarterResNet(nn.Module):
-    """ResNet-10 with a quarter of the channels, for CPUs: 1.3 M multiply-adds on 3x32x32 pixels beyond its stem's 2.4 M.
+    """ResNet-10 with a quarter of the channels, for CPUs: 1.3 M multiply-adds on 3x32x32 pixels beyond its stem's
+    2.4 M.
 
     torchvision's stem, block and key names; timm builds it as `resnet18` with `layers` and `channels` overridden.
     """

@@ -33,7 +33,14 @@ def render_card(spec: ModelSpec, *, weights_sha256: str) -> str:
 
 def card_metadata(spec: ModelSpec) -> dict[str, Any]:
     """The card's YAML header as plain values."""
-    tags = ["image-classification", "adversarial-robustness", spec.certified.objective, spec.architecture, "safetensors", "timm"]
+    tags = [
+        "image-classification",
+        "adversarial-robustness",
+        spec.certified.objective,
+        spec.architecture,
+        "safetensors",
+        "timm",
+    ]
     if spec.certified.sigma:
         tags[2:2] = ["certified-robustness", "randomized-smoothing"]
     metadata: dict[str, Any] = {

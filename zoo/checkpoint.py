@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -121,7 +120,7 @@ def _write(path: Path, contents: Mapping[str, bytes], *, keep: tuple[str, ...]) 
         for name, data in written.items():
             temporary[name].write_bytes(data)
         for name in written:
-            os.replace(temporary[name], path / name)
+            temporary[name].replace(path / name)
     except OSError as error:
         raise CheckpointError(f"cannot write the checkpoint {path}: {error.strerror or error}") from error
     finally:

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import httpx2
 from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi, snapshot_download
 from huggingface_hub.constants import ENDPOINT
 from huggingface_hub.errors import (
@@ -17,14 +18,13 @@ from huggingface_hub.errors import (
     GatedRepoError,
     HfHubHTTPError,
     HFValidationError,
-    HTTPError,
     LocalEntryNotFoundError,
     LocalTokenNotFoundError,
     OfflineModeIsEnabled,
     RepositoryNotFoundError,
     RevisionNotFoundError,
 )
-from huggingface_hub.utils import disable_progress_bars
+from huggingface_hub.utils.tqdm import disable_progress_bars
 
 from zoo.checkpoint import MANIFEST, Checkpoint, open_checkpoint
 from zoo.errors import CheckpointError, HubError
@@ -54,7 +54,7 @@ def push(checkpoint: Checkpoint, repository: str, *, private: bool = False, mess
         names = sorted([*checkpoint.files, MANIFEST])
         present = {sibling.rfilename for sibling in info.siblings or ()}
         stale = sorted(name for name in present - set(names) if name != ".gitattributes")
-        operations = [
+        operations: list[CommitOperationAdd | CommitOperationDelete] = [
             *(CommitOperationAdd(path_in_repo=name, path_or_fileobj=checkpoint.path / name) for name in names),
             *(CommitOperationDelete(path_in_repo=name) for name in stale),
         ]
@@ -125,9 +125,13 @@ def _translated(repository: str) -> Iterator[None]:
     try:
         yield
     except GatedRepoError as error:
-        raise HubError(f"{repository} is gated: ask for access on its page, then log in with an account that has it") from error
+        raise HubError(
+            f"{repository} is gated: ask for access on its page, then log in with an account that has it"
+        ) from error
     except RepositoryNotFoundError as error:
-        raise HubError(f"{repository} does not exist on the Hub, or is private and this token may not see it") from error
+        raise HubError(
+            f"{repository} does not exist on the Hub, or is private and this token may not see it"
+        ) from error
     except RevisionNotFoundError as error:
         raise HubError(f"{repository} has no such revision: {_short(error)}") from error
     except EntryNotFoundError as error:
@@ -144,7 +148,7 @@ def _translated(repository: str) -> Iterator[None]:
         raise HubError("HF_HUB_OFFLINE is set, and this needs the Hub: unset it or use a local directory") from error
     except RuntimeError as error:  # a failed upload of a large file, wrapped by the client
         raise HubError(f"the upload to {repository} failed, nothing was committed: {_short(error)}") from error
-    except HTTPError as error:
+    except httpx2.HTTPError as error:
         raise HubError(f"cannot reach the Hub at {_endpoint() or ENDPOINT}: {_short(error)}") from error
     except OSError as error:
         raise HubError(f"cannot read or write a file: {_short(error)}") from error
@@ -155,7 +159,7 @@ def _explain_status(repository: str, error: HfHubHTTPError) -> str:
     known = {
         401: "the Hub does not accept this token: run `hf auth login` or set HF_TOKEN",
         403: f"this token may not write to {repository}: use one with write access to that owner",
-        CONFLICT: f"someone pushed to {repository} first: nothing was changed; pull, look at what is new, and push again",
+        CONFLICT: f"someone pushed first: nothing of {repository} was changed; look at what is new, then push again",
         429: "the Hub asks to slow down: wait some minutes and try again",
     }
     return known.get(status, f"the Hub answered {status} for {repository}: {_short(error)}")

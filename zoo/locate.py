@@ -28,5 +28,7 @@ def parse_hub_id(model: str) -> tuple[str, str | None]:
     """Repository and revision of `owner/name[@revision]`. Raises: RequestError."""
     match = HUB_ID.fullmatch(model)
     if match is None or model.startswith((".", "/", "~")):
-        raise RequestError(f"{model!r} is neither a directory here nor a Hub id of the form owner/name or owner/name@revision")
+        raise RequestError(
+            f"{model!r} is neither a directory here nor a Hub id of the form owner/name or owner/name@revision"
+        )
     return match["repository"], match["revision"]

@@ -1,8 +1,8 @@
 """The one way from a decoded picture to the tensor that a certificate covers.
 
-Training's evaluation, offline certification and the server all come through here, so that a certificate over HTTP and one
-from a test set speak of the same pixels. Resizing and cropping stay in 8 bits (Pillow's integer arithmetic, which does not
-depend on the processor); only then are pixels divided by 255.
+Training's evaluation, offline certification and the server all come through here, so that a certificate over HTTP
+and one from a test set speak of the same pixels. Resizing and cropping stay in 8 bits (Pillow's integer arithmetic,
+which does not depend on the processor); only then are pixels divided by 255.
 """
 
 from __future__ import annotations

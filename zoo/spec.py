@@ -183,7 +183,7 @@ class ModelSpec(_Strict):
         version = ours.get("schema_version")
         if not isinstance(version, int) or version > SCHEMA_VERSION:
             raise CheckpointError(
-                f"{source} has schema_version {version!r}, this version reads up to {SCHEMA_VERSION}: upgrade the package"
+                f"{source} has schema_version {version!r}, known are 1 to {SCHEMA_VERSION}: upgrade certified-zoo"
             )
         architecture = ours.pop("architecture", None)
         try:

@@ -67,7 +67,8 @@ def certify_images(
 ) -> list[CertificationRow]:
     """Certifies the images not yet in `output`, appending a row each in order; returns all rows.
 
-    The noise of image i is keyed by (seed, i): an interrupted run that is resumed ends with the rows of one that was not.
+    The noise of image i is keyed by (seed, i): an interrupted run that is resumed ends with the rows of one that was
+    not.
     Raises: LogError if `output` belongs to another run or cannot be written.
     """
     rows = _rows_so_far(run, output, indices)
@@ -75,7 +76,10 @@ def certify_images(
     engine = CertificationEngine(NoisySampler(base, options))
     started: dict[int, float] = {}
     done: dict[int, Certificate] = {}
-    with _appending(output) as file, _progress_bar(console, total=len(indices), completed=len(rows)) as advance:
+    with (
+        _appending(output) as file,
+        _progress_bar(console, total=len(indices), completed=len(rows)) as advance,
+    ):
         while len(rows) < len(indices):
             while waiting and engine.num_remaining < options.batch_size:
                 index = waiting.pop(0)
@@ -123,7 +127,9 @@ def _rows_so_far(run: CertificationRun, output: Path, indices: Sequence[int]) ->
     except (OSError, ValueError) as error:
         raise LogError(f"cannot use {output}: {error}") from error
     if found != wanted:
-        raise LogError(f"{output} belongs to another run ({_difference(found, wanted)}): give another --output or delete it")
+        raise LogError(
+            f"{output} belongs to another run ({_difference(found, wanted)}): give another --output or delete it"
+        )
     complete = text[: text.rfind("\n") + 1]
     if complete != text:
         output.write_text(complete or HEADER + "\n")
@@ -147,18 +153,28 @@ def _appending(path: Path) -> Iterator[TextIO]:
         with path.open("a") as file:
             yield file
     except OSError as error:
-        raise LogError(f"cannot write {path}: {error}; the rows so far are kept, run the same command to go on") from error
+        raise LogError(
+            f"cannot write {path}: {error}; the rows so far are kept, run the same command to go on"
+        ) from error
 
 
 @contextmanager
 def _progress_bar(console: Console, *, total: int, completed: int) -> Iterator[Any]:
-    columns = (TextColumn("certifying"), BarColumn(), MofNCompleteColumn(), TextColumn("images"), TimeRemainingColumn())
+    columns = (
+        TextColumn("certifying"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("images"),
+        TimeRemainingColumn(),
+    )
     with Progress(*columns, console=console) as progress:
         bar = progress.add_task("certifying", total=total, completed=completed)
         yield lambda: progress.update(bar, advance=1)
 
 
-def run_for(checkpoint: Checkpoint, *, task: str, smoothing: SmoothingSpec, backend: str, seed: int) -> CertificationRun:
+def run_for(
+    checkpoint: Checkpoint, *, task: str, smoothing: SmoothingSpec, backend: str, seed: int
+) -> CertificationRun:
     """The run that certifies a checkpoint on a task."""
     return CertificationRun(
         model_sha256=checkpoint.weights_sha256, task=task, smoothing=smoothing, backend=backend, seed=seed
@@ -166,7 +182,12 @@ def run_for(checkpoint: Checkpoint, *, task: str, smoothing: SmoothingSpec, back
 
 
 def record_certification(
-    checkpoint: Checkpoint, run: CertificationRun, rows: Sequence[CertificationRow], *, skip: int, maximum: int | None
+    checkpoint: Checkpoint,
+    run: CertificationRun,
+    rows: Sequence[CertificationRow],
+    *,
+    skip: int,
+    maximum: int | None,
 ) -> Checkpoint:
     """Writes the rows, the numbers they give and a new card into the checkpoint."""
     summary = summarize(rows, radii=RECORDED_RADII)

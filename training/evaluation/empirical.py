@@ -72,5 +72,3 @@ def accuracy_under_noise(
             predictions_B = network(x_BCHW.to(device)).argmax(dim=1).cpu()
             correct += int((predictions_B == labels_B).sum())
     return correct / len(cast(Sized, images))
-
-

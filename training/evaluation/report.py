@@ -16,7 +16,11 @@ def print_summaries(summaries: Mapping[Path, Summary]) -> None:
     console = Console()
     for path, summary in summaries.items():
         table = Table("", "value", "95 % interval", title=f"{path.name}: {_conditions(summary)}", title_justify="left")
-        table.add_row("standard accuracy", _percent(summary.standard_accuracy), _percents(summary.standard_accuracy_interval))
+        table.add_row(
+            "standard accuracy",
+            _percent(summary.standard_accuracy),
+            _percents(summary.standard_accuracy_interval),
+        )
         for point in summary.certified_accuracy:
             name = f"certified accuracy at {point.radius:g}"
             table.add_row(name, _percent(point.accuracy), _percents((point.low, point.high)))
@@ -28,7 +32,9 @@ def print_summaries(summaries: Mapping[Path, Summary]) -> None:
 
 def _conditions(summary: Summary) -> str:
     known = {"sigma": summary.sigma, "n0": summary.n0, "n": summary.n, "alpha": summary.alpha}
-    said = [f"{name} {value:g}" if name != "n" else f"n {value:,}" for name, value in known.items() if value is not None]
+    said = [
+        f"{name} {value:g}" if name != "n" else f"n {value:,}" for name, value in known.items() if value is not None
+    ]
     return ", ".join([f"{summary.num_images} images", *(said or ["sigma, n and alpha not in the log"])])
 
 

@@ -26,8 +26,8 @@ class Consistency:
         mean over m and B of CE(F_i, y)  +  w * mean over B of [ lbd * mean over m of KL(F || F_i)  +  eta * H(F) ]
 
     `lbd` is the paper's lambda. `w` rises linearly from 0 to 1 over the first `warmup_epochs` epochs (not in the paper,
-    where it is always 1: 0 gives that). The defaults are the transfer study's (section 4.1). A batch of B images costs m*B
-    forward passes; the published code counts m*B as its batch size.
+    where it is always 1: 0 gives that). The defaults are the transfer study's (section 4.1). A batch of B images
+    costs m*B forward passes; the published code counts m*B as its batch size.
     """
 
     sigma: float = 0.5
@@ -50,7 +50,7 @@ class Consistency:
         logits = model(copies + gaussian_noise(copies, self.sigma, generator))
         cross_entropy = F.cross_entropy(logits, batch.labels_B.repeat(self.m))
 
-        log_MBK = F.log_softmax(logits, dim=1).unflatten(0, (self.m, -1))
+        log_MBK = F.log_softmax(logits, dim=1).view(self.m, len(batch.labels_B), -1)
         mean_BK = log_MBK.exp().mean(dim=0)
         log_mean_BK = mean_BK.clamp(min=SMALLEST_PROBABILITY).log()
         divergence = (mean_BK * (log_mean_BK - log_MBK)).sum(dim=2).mean()

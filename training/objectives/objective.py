@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Protocol
+from dataclasses import Field, dataclass
+from typing import Any, ClassVar, Protocol
 
 import torch
 from torch import Tensor
@@ -38,10 +38,12 @@ class ObjectiveOutput:
 
 
 class Objective(Protocol):
-    """A training method: its hyper-parameters as fields, its loss as the call.
+    """A training method, a dataclass: its hyper-parameters as fields, its loss as the call.
 
     It holds no optimizer, loader, device or log. `model` maps pixels in [0, 1] to logits and is in train mode.
     """
+
+    __dataclass_fields__: ClassVar[dict[str, Field[Any]]]
 
     @property
     def sigma(self) -> float | None:

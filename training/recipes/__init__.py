@@ -12,8 +12,8 @@ from zoo.errors import UnknownNameError
 
 def quick(objective: Objective) -> TrainingRecipe:
     """Minutes on two cores for small pictures: few epochs, everything warmed up, gradients clipped."""
-    if "warmup_epochs" in {entry.name for entry in fields(objective)}:  # type: ignore[arg-type]
-        objective = replace(objective, warmup_epochs=2.0)  # type: ignore[type-var]
+    if "warmup_epochs" in {entry.name for entry in fields(objective)}:
+        objective = replace(objective, warmup_epochs=2.0)
     return TrainingRecipe(
         objective=objective,
         epochs=8,

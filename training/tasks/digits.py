@@ -1,7 +1,7 @@
 """scikit-learn's bundled 8x8 digits: 1,797 real handwritten digits, no download.
 
-UCI "Optical recognition of handwritten digits" (Alpaydin and Kaynak 1998), its test part. The set has no published split:
-a fifth of every class, drawn with a fixed seed, is the test set.
+UCI "Optical recognition of handwritten digits" (Alpaydin and Kaynak 1998), its test part. The set has no published
+split: a fifth of every class, drawn with a fixed seed, is the test set.
 """
 
 from pathlib import Path

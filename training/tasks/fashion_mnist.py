@@ -22,7 +22,10 @@ PARTS = {"train": "train", "test": "t10k"}
 
 
 def open_fashion_mnist(argument: str | None, data_dir: Path) -> Task:
-    """Gray 28x28 pictures, used at 3x32x32. Raises: TaskError if a file is missing, damaged, or cannot be downloaded."""
+    """Gray 28x28 pictures, used at 3x32x32.
+
+    Raises: TaskError if a file is missing, damaged, or cannot be downloaded.
+    """
     folder = Path(argument).expanduser() if argument else _find_or_download(data_dir)
     sets = {split: _read_part(folder, prefix) for split, prefix in PARTS.items()}
     return Task(
@@ -46,8 +49,9 @@ def _find_or_download(data_dir: Path) -> Path:
         FashionMNIST(root=data_dir, download=True)
     except (OSError, RuntimeError) as error:
         raise TaskError(
-            f"Fashion-MNIST could not be downloaded ({error}); put train-images-idx3-ubyte.gz, train-labels-idx1-ubyte.gz, "
-            f"t10k-images-idx3-ubyte.gz and t10k-labels-idx1-ubyte.gz into a folder and give --task fashion-mnist:FOLDER"
+            f"Fashion-MNIST could not be downloaded ({error}); put train-images-idx3-ubyte.gz, "
+            "train-labels-idx1-ubyte.gz, t10k-images-idx3-ubyte.gz and t10k-labels-idx1-ubyte.gz into a folder "
+            "and give --task fashion-mnist:FOLDER"
         ) from error
     return raw
 

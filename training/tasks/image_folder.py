@@ -1,7 +1,7 @@
 """Any folder of pictures: `imagefolder:PATH` with a folder a class.
 
-PATH holds `train/` and `test/` (or `val/`), each with the same class folders; or the class folders themselves, from which
-a fifth of every class, drawn with a fixed seed, becomes the test set.
+PATH holds `train/` and `test/` (or `val/`), each with the same class folders; or the class folders themselves, from
+which a fifth of every class, drawn with a fixed seed, becomes the test set.
 """
 
 from __future__ import annotations
@@ -51,7 +51,9 @@ def open_image_folder(argument: str | None, data_dir: Path) -> Task:
         class_names, train = _scan(root / "train")
         test_names, test = _scan(test_root)
         if class_names != test_names:
-            raise TaskError(f"{test_root} and {root / 'train'} hold different classes: {sorted(set(class_names) ^ set(test_names))}")
+            raise TaskError(
+                f"{test_root} and {root / 'train'} hold different classes: {sorted(set(class_names) ^ set(test_names))}"
+            )
     else:
         class_names, images = _scan(root)
         train_indices, test_indices = stratified_split(images.labels, share=TEST_SHARE, seed=SPLIT_SEED)

@@ -86,7 +86,12 @@ def augmenting_transform(augmentation: Augmentation, preprocessing: Preprocessin
     crop = preprocessing.crop
     if augmentation == "resized-crop-flip":
         resized_crop = v2.Compose(
-            [v2.RGB(), v2.RandomResizedCrop(crop, antialias=True), v2.RandomHorizontalFlip(), v2.PILToTensor()]
+            [
+                v2.RGB(),
+                v2.RandomResizedCrop(crop, antialias=True),
+                v2.RandomHorizontalFlip(),
+                v2.PILToTensor(),
+            ]
         )
         return lambda image: resized_crop(image)
     steps: dict[str, list[torch.nn.Module]] = {

@@ -18,7 +18,8 @@ Augmentation = Literal["none", "shift", "shift-flip", "resized-crop-flip"]
 class LabelledImages(Protocol):
     """Decoded pictures in a fixed order. `labels[i]` is the class of picture `i`."""
 
-    labels: Sequence[int]
+    @property
+    def labels(self) -> Sequence[int]: ...
 
     def __len__(self) -> int: ...
 
@@ -72,7 +73,7 @@ class Task:
 
 
 def stratified_split(labels: Sequence[int], *, share: float, seed: int) -> tuple[list[int], list[int]]:
-    """Indices `(rest, part)` with `share` of every class in `part` (at least one where a class has two), both sorted."""
+    """Sorted indices `(rest, part)` with `share` of every class in `part`, at least one where a class has two."""
     rng = np.random.Generator(np.random.PCG64(seed))
     label_array = np.asarray(labels)
     part: list[int] = []

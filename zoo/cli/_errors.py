@@ -13,6 +13,9 @@ def exit_code_of(error: Exception, *, debug: bool) -> int:
     if isinstance(error, ZooError):
         message, code = str(error), error.exit_code
     else:
-        message, code = f"a defect, please report it: {type(error).__name__}: {error} (--debug shows where)", 1
+        message, code = (
+            f"a defect, please report it: {type(error).__name__}: {error} (--debug shows where)",
+            1,
+        )
     print(f"zoo: {message}", file=sys.stderr)  # noqa: T201
     return code

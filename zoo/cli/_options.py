@@ -5,7 +5,9 @@ from typing import Annotated
 
 import typer
 
-Model = Annotated[str, typer.Argument(metavar="MODEL", help="A checkpoint directory or a Hub id owner/name[@revision].")]
+Model = Annotated[
+    str, typer.Argument(metavar="MODEL", help="A checkpoint directory or a Hub id owner/name[@revision].")
+]
 TaskName = Annotated[
     str, typer.Option("--task", help="digits, fashion-mnist[:FOLDER] or imagefolder:FOLDER.", metavar="TASK")
 ]

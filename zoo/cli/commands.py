@@ -13,7 +13,9 @@ from zoo.cli._options import Json, Model
 
 def push(
     model: Model,
-    repository: Annotated[str, typer.Argument(metavar="OWNER/NAME", help="The Hub repository; made if it does not exist.")],
+    repository: Annotated[
+        str, typer.Argument(metavar="OWNER/NAME", help="The Hub repository; made if it does not exist.")
+    ],
     private: Annotated[bool, typer.Option("--private", help="Make a new repository private.")] = False,
     message: Annotated[str | None, typer.Option("--message", help="The commit's title.")] = None,
     as_json: Json = False,
@@ -51,5 +53,7 @@ def show(model: Model, as_json: Json = False) -> None:
 
 def _print_commit(done: str, repository: str, sha: str, url: str, *, as_json: bool) -> None:
     typer.echo(
-        json.dumps({"repository": repository, "commit": sha, "url": url}, indent=2) if as_json else f"{done} {repository}@{sha}"
+        json.dumps({"repository": repository, "commit": sha, "url": url}, indent=2)
+        if as_json
+        else f"{done} {repository}@{sha}"
     )

@@ -1,8 +1,8 @@
 """Certification logs: one tab-separated row an image.
 
-The first six columns are those of the logs that Cohen et al. 2019 and their successors published, so that their tools read
-ours and this module reads theirs; the others say how the radius was found. Abstention is predict -1 with radius 0. Radii
-stand in full: printing fewer digits to nearest could claim more than was proved.
+The first six columns are those of the logs that Cohen et al. 2019 and their successors published, so that their
+tools read ours and this module reads theirs; the others say how the radius was found. Abstention is predict -1 with
+radius 0. Radii stand in full: printing fewer digits to nearest could claim more than was proved.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Standard accuracy, certified accuracy, average certified radius and abstention, each with its interval over images."""
+"""Standard and certified accuracy, average certified radius and abstention, each with its interval over images."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ Interval = tuple[float, float]
 class Summary:
     """The numbers of one log. Fractions in [0, 1]; radii on the [0, 1] pixel scale; intervals at 95 % over images.
 
-    `sigma`, `n0`, `n`, `alpha` are None where the log does not say (a published one) or its rows differ. Standard accuracy
-    is that of the smoothed classifier: the share of correct answers at radius 0, an abstention being wrong.
+    `sigma`, `n0`, `n`, `alpha` are None where the log does not say (a published one) or its rows differ. Standard
+    accuracy is that of the smoothed classifier: the share of correct answers at radius 0, an abstention being wrong.
     """
 
     num_images: int
@@ -57,8 +57,8 @@ def summarize(rows: Sequence[CertificationRow], *, radii: Sequence[float]) -> Su
     return Summary(
         num_images=len(rows),
         sigma=_common(rows, "sigma"),
-        n0=_common(rows, "n0"),
-        n=_common(rows, "n"),
+        n0=_as_int(_common(rows, "n0")),
+        n=_as_int(_common(rows, "n")),
         alpha=_common(rows, "alpha"),
         standard_accuracy=float(correct_N.mean()),
         standard_accuracy_interval=binomial_interval(int(correct_N.sum()), len(rows)),
@@ -101,3 +101,7 @@ def _bootstrap_interval(values_N: npt.NDArray[np.float64]) -> Interval:
 def _common(rows: Sequence[CertificationRow], name: str) -> float | int | None:
     values = {None if row.provenance is None else getattr(row.provenance, name) for row in rows}
     return values.pop() if len(values) == 1 else None
+
+
+def _as_int(value: float | int | None) -> int | None:
+    return None if value is None else int(value)

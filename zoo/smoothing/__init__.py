@@ -1,10 +1,10 @@
 """What a smoothed classifier answers, and what it guarantees.
 
-    SmoothedClassifier     the paper-like face: predict(x), certify(x)
-      CertificationEngine  continuous batching over jobs; the same for one image, a test set and a server
-        jobs               what is still to be drawn for one image, and what its counts prove
-        NoisySampler       counter-based noise, batches, votes
-          BaseClassifier   the network behind a backend
+SmoothedClassifier     the paper-like face: predict(x), certify(x)
+  CertificationEngine  continuous batching over jobs; the same for one image, a test set and a server
+    jobs               what is still to be drawn for one image, and what its counts prove
+    NoisySampler       counter-based noise, batches, votes
+      BaseClassifier   the network behind a backend
 """
 
 from zoo.smoothing.backends import BaseClassifier, TorchBackend

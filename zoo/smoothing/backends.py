@@ -51,10 +51,9 @@ class TorchBackend:
     def classify(self, x_BCHW: Pixels) -> Classes:
         with _evaluating(self.base), torch.inference_mode():
             logits_BK = self.base(torch.from_numpy(x_BCHW).to(self.device))
-            if logits_BK.shape != (len(x_BCHW), self.num_classes):
-                raise CertificationError(
-                    f"the base classifier answered shape {tuple(logits_BK.shape)}, expected {(len(x_BCHW), self.num_classes)}"
-                )
+            expected = (len(x_BCHW), self.num_classes)
+            if logits_BK.shape != expected:
+                raise CertificationError(f"the base classifier answered {tuple(logits_BK.shape)}, expected {expected}")
             if not bool(logits_BK.isfinite().all()):
                 raise CertificationError("the base classifier answered logits that are not finite")
             classes_B: Classes = logits_BK.argmax(dim=1).cpu().numpy()

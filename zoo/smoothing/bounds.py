@@ -1,7 +1,7 @@
 """Confidence bounds on a binomial probability, exact and one-sided.
 
-Golden numbers (alpha = 0.001): of n = 1,000 draws at least 550 must agree for a bound above 1/2; if all 100,000 agree, the
-radius is 3.8115 sigma.
+Golden numbers (alpha = 0.001): of n = 1,000 draws at least 550 must agree for a bound above 1/2; if all 100,000
+agree, the radius is 3.8115 sigma.
 """
 
 from scipy.special import betaincinv

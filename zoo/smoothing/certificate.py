@@ -19,9 +19,9 @@ Noise = Literal["gaussian"]
 class SmoothingSpec:
     """What defines a guarantee: the noise, the draws and the failure probability.
 
-    The class is chosen from `n0` draws; the bound comes from `n` further draws. `sigma` is on the [0, 1] pixel scale. A wrong
-    certificate has probability at most `alpha`. sigma 0 is the clean classifier: one evaluation (`n0` 0, `n` 1 whatever was
-    given), radius 0.
+    The class is chosen from `n0` draws; the bound comes from `n` further draws. `sigma` is on the [0, 1] pixel
+    scale. A wrong certificate has probability at most `alpha`. sigma 0 is the clean classifier: one evaluation (`n0`
+    0, `n` 1 whatever was given), radius 0.
 
     Raises: CertificationError if a value is outside its range, or `n` can never certify at `alpha`.
     """
@@ -44,7 +44,7 @@ class SmoothingSpec:
         least = least_n(self.alpha)
         if self.n < least:
             raise CertificationError(
-                f"n={self.n} can never certify at alpha={self.alpha:g}, even if every draw agrees: the least n is {least}"
+                f"n={self.n} can never certify at alpha={self.alpha:g}, even if all draws agree: the least n is {least}"
             )
 
     @property
@@ -54,11 +54,11 @@ class SmoothingSpec:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Certificate:
-    """With probability at least `1 - alpha` over the noise drawn, the smoothed classifier answers `label` everywhere within
-    l2 distance `radius` (on the [0, 1] pixel scale) of the tensor that was certified.
+    """With probability at least `1 - alpha` over the noise drawn, the smoothed classifier answers `label` everywhere
+    within l2 distance `radius` (on the [0, 1] pixel scale) of the tensor that was certified.
 
-    `label` None means: abstained, and nothing is claimed (radius 0). `count_a` of the `n` draws named the class that the `n0`
-    selection draws had chosen, whether it was certified or not.
+    `label` None means: abstained, and nothing is claimed (radius 0). `count_a` of the `n` draws named the class that
+    the `n0` selection draws had chosen, whether it was certified or not.
     """
 
     label: int | None
@@ -92,7 +92,8 @@ def certified_radius(p_a_lower: float, sigma: float) -> float:
 
 
 def conclude(label: int, count_a: int, num_drawn: int, spec: SmoothingSpec) -> Certificate:
-    """The certificate after `count_a` of `num_drawn` fresh draws named `label`; abstains unless p_A's bound exceeds 1/2.
+    """The certificate after `count_a` of `num_drawn` fresh draws named `label`; abstains unless p_A's bound exceeds
+    1/2.
 
     Source: Cohen et al. 2019, CERTIFY.
     """

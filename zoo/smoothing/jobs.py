@@ -91,9 +91,7 @@ class Certification:
 class Prediction:
     """PREDICT: the class that most of `n` draws name, or abstention (Cohen et al. 2019)."""
 
-    def __init__(
-        self, id: Hashable, x_CHW: Tensor, *, sigma: float, n: int, alpha: float, key: NoiseKey
-    ) -> None:
+    def __init__(self, id: Hashable, x_CHW: Tensor, *, sigma: float, n: int, alpha: float, key: NoiseKey) -> None:
         require_sigma(sigma)
         if sigma > 0:
             require_can_predict(n, alpha)
@@ -126,7 +124,10 @@ class Prediction:
 
 
 def checked_pixels(x_CHW: Tensor) -> Pixels:
-    """The image as float32 in memory. Raises: CertificationError if it is not three-dimensional, finite and in [0, 1]."""
+    """The image as float32 in memory.
+
+    Raises: CertificationError if it is not three-dimensional, finite and in [0, 1].
+    """
     if x_CHW.ndim != 3:
         raise CertificationError(f"an image has shape (channels, height, width), got {tuple(x_CHW.shape)}")
     pixels: Pixels = x_CHW.detach().cpu().numpy().astype(np.float32)

@@ -14,7 +14,8 @@ NUM_REPORTED = 5
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Votes:
-    """The answer of PREDICT: with probability at least `1 - alpha`, `label` is the smoothed classifier's class, or None.
+    """The answer of PREDICT: with probability at least `1 - alpha`, `label` is the smoothed classifier's class, or
+    None.
 
     `top` holds the most frequent classes with their counts among the `n` draws, at most five, most frequent first.
     """
@@ -48,7 +49,7 @@ def fair_coin_p_value(count: int, n: int) -> float:
 
 
 def require_can_predict(n: int, alpha: float) -> None:
-    """Raises CertificationError if alpha is no probability, or `n` draws can never decide at `alpha`; names the least n."""
+    """Raises CertificationError if alpha is no probability or `n` draws can never decide at it; names the least n."""
     if not 0 < alpha < 1:
         raise CertificationError(f"alpha must be in (0, 1), got {alpha}")
     least = 1
@@ -56,5 +57,5 @@ def require_can_predict(n: int, alpha: float) -> None:
         least += 1
     if n < least:
         raise CertificationError(
-            f"n={n} can never decide at alpha={alpha:g}, even if every draw agrees: the least n is {least}"
+            f"n={n} can never decide at alpha={alpha:g}, even if all draws agree: the least n is {least}"
         )

@@ -1,7 +1,8 @@
 """Noisy votes: counter-based Gaussian noise, one batch for many images, classes counted.
 
-The noise of a draw is a function of (key, phase, index) alone: Philox-4x64 with the key's two words as its key and phase and
-index as the upper words of its counter. It is therefore bit-identical for every batch size, packing and resume point.
+The noise of a draw is a function of (key, phase, index) alone: Philox-4x64 with the key's two words as its key and
+phase and index as the upper words of its counter. It is therefore bit-identical for every batch size, packing and
+resume point.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ class Phase(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Draws:
-    """`num` consecutive noisy copies of one image, from draw `start` of a phase on. `sigma` on the [0, 1] pixel scale."""
+    """`num` consecutive noisy copies of one image from draw `start` of a phase; `sigma` on the [0, 1] pixel scale."""
 
     x_CHW: Pixels
     sigma: float
@@ -90,7 +91,7 @@ class NoisySampler:
         return votes
 
     def _buffer(self, shape_CHW: tuple[int, ...]) -> Pixels:
-        """One batch of memory, kept between batches; what an earlier batch left in unused rows is computed and ignored."""
+        """One batch of memory, kept between batches; unused rows hold what an earlier batch left, and nobody counts them."""
         if self._noisy_MCHW is None or self._noisy_MCHW.shape[1:] != shape_CHW:
             self._noisy_MCHW = np.zeros((self.options.batch_size, *shape_CHW), dtype=np.float32)
         return self._noisy_MCHW

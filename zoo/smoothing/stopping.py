@@ -12,8 +12,8 @@ from zoo.smoothing.bounds import clopper_pearson_lower
 class StoppingRule(Protocol):
     """Watches the count of one class, chosen beforehand from independent draws.
 
-    Guarantee: whatever p_A is, the chance over all draws that a bound above p_A is ever returned where `num_wanted` says 0
-    is at most alpha.
+    Guarantee: whatever p_A is, the chance over all draws that a bound above p_A is ever returned where `num_wanted`
+    says 0 is at most alpha.
     """
 
     @property
@@ -42,5 +42,7 @@ class FixedSample:
 
     def p_a_lower(self, count_a: int, num_drawn: int, alpha: float) -> float:
         if num_drawn != self.n:
-            raise CertificationError(f"a fixed-sample bound may be looked at after {self.n} draws only, not after {num_drawn}")
+            raise CertificationError(
+                f"a fixed-sample bound may be looked at after {self.n} draws only, not after {num_drawn}"
+            )
         return clopper_pearson_lower(count_a, self.n, alpha)
