@@ -2,8 +2,11 @@
 
 import os
 import shutil
+import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 
@@ -13,6 +16,13 @@ os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
 os.environ["HF_HOME"] = tempfile.mkdtemp(prefix="hf_home_")
 
+import torch
+from rich.console import Console
+
+from tests.loopback_hub import LoopbackHub
+from zoo.checkpoint import Checkpoint
+from zoo.cli.app import main
+
 
 @pytest.fixture(scope="session", autouse=True)
 def hf_home() -> Iterator[str]:
@@ -20,3 +30,55 @@ def hf_home() -> Iterator[str]:
     path = os.environ["HF_HOME"]
     yield path
     shutil.rmtree(path, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def digits_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Checkpoint:
+    """The small network after five quick epochs of consistency training on digits at sigma 0.5: about 12 seconds."""
+    from training.objectives.consistency import Consistency
+    from training.recipe import override
+    from training.recipes import quick
+    from training.tasks import open_task
+    from training.trainer import TrainingRun, train
+
+    recipe = override(quick(Consistency()), ["architecture=resnet10-quarter", "epochs=5"])
+    folder = tmp_path_factory.mktemp("digits")
+    run = TrainingRun(task=open_task("digits", data_dir=folder), recipe=recipe, seed=0, output=folder / "checkpoint")
+    return train(run, device=torch.device("cpu"), resume=False, console=Console(quiet=True))
+
+
+@pytest.fixture
+def copy_of_digits(digits_checkpoint: Checkpoint, tmp_path: Path) -> Path:
+    """A copy of the digits checkpoint that a test may damage."""
+    return Path(shutil.copytree(digits_checkpoint.path, tmp_path / "copy", ignore=shutil.ignore_patterns(".run")))
+
+
+@pytest.fixture
+def hub() -> Iterator[LoopbackHub]:
+    """A Hub on this machine where alice and bob have an account."""
+    with LoopbackHub(tokens={"hf_alice": "alice", "hf_bob": "bob"}) as hub:
+        yield hub
+
+
+@dataclass(frozen=True)
+class Finished:
+    """How a command ended."""
+
+    code: int
+    out: str
+    err: str
+
+
+@pytest.fixture
+def zoo_command(capsys: pytest.CaptureFixture[str]) -> Callable[..., Finished]:
+    """Runs `zoo WORDS...` in this process, through the console script's own entry."""
+
+    def run(*words: object) -> Finished:
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as ended, pytest.MonkeyPatch.context() as patch:
+            patch.setattr(sys, "argv", ["zoo", *(str(word) for word in words)])
+            main()
+        captured = capsys.readouterr()
+        return Finished(int(ended.value.code or 0), captured.out, captured.err)
+
+    return run

@@ -91,7 +91,7 @@ class NoisySampler:
         return votes
 
     def _buffer(self, shape_CHW: tuple[int, ...]) -> Pixels:
-        """One batch of memory, kept between batches; unused rows hold what an earlier batch left, and nobody counts them."""
+        """One batch of memory, kept between batches; nobody counts the votes of rows that a batch does not use."""
         if self._noisy_MCHW is None or self._noisy_MCHW.shape[1:] != shape_CHW:
             self._noisy_MCHW = np.zeros((self.options.batch_size, *shape_CHW), dtype=np.float32)
         return self._noisy_MCHW

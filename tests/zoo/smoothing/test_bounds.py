@@ -1,0 +1,63 @@
+"""Clopper-Pearson: equal to the reference, exact in coverage, and refusing what is no count."""
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy import stats
+from statsmodels.stats.proportion import proportion_confint
+
+from zoo.errors import CertificationError
+from zoo.smoothing.bounds import clopper_pearson_lower, least_n
+
+
+def wald_lower(count: int, n: int, alpha: float) -> float:
+    """The textbook normal approximation, which does not hold its level: the negative control."""
+    p = count / n
+    return p - stats.norm.isf(alpha) * math.sqrt(p * (1 - p) / n)
+
+
+def chance_of_overshooting(bound, *, p: float, n: int, alpha: float) -> float:
+    """Exact probability over Binomial(n, p) that the bound lies above p."""
+    counts = np.arange(n + 1)
+    above = np.array([bound(int(count), n, alpha) > p for count in counts])
+    return float(stats.binom.pmf(counts, n, p)[above].sum())
+
+
+@pytest.mark.parametrize("p", [0.5, 0.6, 0.9, 0.99, 0.9999])
+@pytest.mark.parametrize("n", [10, 100, 1000])
+@pytest.mark.parametrize("alpha", [0.001, 0.05])
+def test_the_lower_bound_is_above_p_with_probability_at_most_alpha(p, n, alpha):
+    assert chance_of_overshooting(clopper_pearson_lower, p=p, n=n, alpha=alpha) <= alpha * (1 + 1e-9)
+
+
+def test_the_normal_approximation_fails_the_same_test():
+    assert chance_of_overshooting(wald_lower, p=0.99, n=100, alpha=0.001) > 0.1
+
+
+@given(st.integers(1, 5000), st.data(), st.floats(1e-6, 0.4))
+def test_the_bound_is_that_of_statsmodels_and_grows_with_the_count(n, data, alpha):
+    count = data.draw(st.integers(1, n))
+    bound = clopper_pearson_lower(count, n, alpha)
+    assert bound == pytest.approx(proportion_confint(count, n, 2 * alpha, "beta")[0], abs=1e-12)
+    assert clopper_pearson_lower(count - 1, n, alpha) < bound <= count / n
+
+
+@pytest.mark.parametrize("alpha", [0.5, 0.1, 0.05, 0.001, 2.0**-10, 1e-9])
+def test_the_least_n_can_certify_and_one_less_cannot(alpha):
+    least = least_n(alpha)
+    assert clopper_pearson_lower(least, least, alpha) > 0.5
+    assert least == 1 or clopper_pearson_lower(least - 1, least - 1, alpha) <= 0.5
+
+
+@pytest.mark.parametrize(("agreeing", "n"), [(66, 100), (550, 1000), (5156, 10_000), (50_490, 100_000)])
+def test_the_fewest_agreeing_draws_that_certify_are_the_published_ones(agreeing, n):
+    assert clopper_pearson_lower(agreeing, n, 0.001) > 0.5 >= clopper_pearson_lower(agreeing - 1, n, 0.001)
+
+
+@pytest.mark.parametrize(("count", "n", "alpha"), [(-1, 10, 0.1), (11, 10, 0.1), (0, 0, 0.1), (5, 10, 0), (5, 10, 1)])
+def test_what_is_no_count_or_no_level_is_refused(count, n, alpha):
+    with pytest.raises(CertificationError):
+        clopper_pearson_lower(count, n, alpha)

@@ -1,0 +1,78 @@
+"""The radius equals the published ones, is never rounded up, and no nonsense can be asked for."""
+
+import csv
+import math
+from pathlib import Path
+
+import mpmath
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from zoo.errors import CertificationError
+from zoo.smoothing import SmoothingSpec
+from zoo.smoothing.bounds import clopper_pearson_lower
+from zoo.smoothing.certificate import certified_radius, conclude
+
+# Radii that published certification logs hold, each with the one count that gives it (the ImageNet ResNet-50 logs of
+# Salman et al. 2019 and of Jeong and Shin 2020).
+VECTORS = Path(__file__).with_name("count_radius_vectors.tsv")
+
+
+def test_published_radii_are_reproduced():
+    with VECTORS.open() as file:
+        rows = list(csv.DictReader(file, delimiter="\t"))
+    assert len(rows) == 30
+    for row in rows:
+        bound = clopper_pearson_lower(int(row["nA"]), int(row["N"]), float(row["alpha"]))
+        assert certified_radius(bound, float(row["sigma"])) == pytest.approx(float(row["radius_exact"]), abs=1e-9)
+
+
+def test_the_ceiling_of_the_radius_at_100_000_draws_is_the_known_one():
+    assert certified_radius(clopper_pearson_lower(100_000, 100_000, 0.001), 1.0) == pytest.approx(3.8115, abs=5e-5)
+
+
+@given(st.floats(0.5000001, 0.9999999), st.floats(0.01, 10))
+def test_the_radius_is_never_above_the_exact_one(p_a_lower, sigma):
+    with mpmath.workdps(50):
+        exact = mpmath.mpf(sigma) * mpmath.sqrt(2) * mpmath.erfinv(2 * mpmath.mpf(p_a_lower) - 1)
+        radius = certified_radius(p_a_lower, sigma)
+        assert radius <= exact * (1 + mpmath.mpf(4e-16))
+        assert radius >= exact * (1 - mpmath.mpf(1e-9)) - mpmath.mpf(1e-15)
+
+
+@pytest.mark.parametrize("p_a_lower", [0.5, 0.0, 1.0, math.nan, 1.5])
+def test_a_probability_that_certifies_nothing_is_refused(p_a_lower):
+    with pytest.raises(CertificationError, match="p_a_lower"):
+        certified_radius(p_a_lower, 0.5)
+
+
+def test_the_label_is_withheld_below_the_fewest_agreeing_draws():
+    spec = SmoothingSpec(sigma=0.5, n=1000)
+    certified, abstained = conclude(3, 550, 1000, spec), conclude(3, 549, 1000, spec)
+    assert certified.label == 3 and certified.radius > 0
+    assert abstained.label is None and abstained.abstained and abstained.radius == 0.0 and abstained.count_a == 549
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ({"sigma": -0.1}, "sigma"),
+        ({"sigma": math.nan}, "sigma"),
+        ({"sigma": math.inf}, "sigma"),
+        ({"sigma": 0.5, "alpha": 0.0}, "alpha"),
+        ({"sigma": 0.5, "alpha": 1.0}, "alpha"),
+        ({"sigma": 0.5, "n0": 0}, "n0"),
+        ({"sigma": 0.5, "n": 9}, "the least n is 10"),
+    ],
+)
+def test_a_spec_cannot_hold_nonsense(fields, said):
+    with pytest.raises(CertificationError, match=said):
+        SmoothingSpec(**fields)
+
+
+def test_sigma_zero_is_the_clean_classifier():
+    spec = SmoothingSpec(sigma=0.0)
+    assert (spec.n0, spec.n) == (0, 1)
+    certificate = conclude(2, 1, 1, spec)
+    assert (certificate.label, certificate.radius) == (2, 0.0)

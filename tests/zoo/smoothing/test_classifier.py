@@ -1,0 +1,109 @@
+"""The smoothed classifier against a base classifier whose smoothed boundary is exactly known."""
+
+import pytest
+import torch
+from scipy import stats
+from torch import nn
+
+from zoo.errors import CertificationError
+from zoo.smoothing import SmoothedClassifier, SmoothingSpec
+from zoo.smoothing.classifier import root_key
+
+
+def half_space(*, at: float):
+    """Class 1 where the first pixel is above `at`: smoothed by Gaussian noise, its boundary is the same plane."""
+
+    def base(x_BCHW):
+        margin_B = x_BCHW[:, 0, 0, 0] - at
+        return torch.stack([-margin_B, margin_B], dim=1)
+
+    return base
+
+
+def rng(seed=0):
+    return torch.Generator().manual_seed(seed)
+
+
+def test_certified_radius_stays_below_the_distance_to_a_half_space():
+    x_CHW = torch.full((1, 1, 1), 0.8)  # the boundary is pixel = 0.5, so the exact radius is 0.3
+    g = SmoothedClassifier(half_space(at=0.5), num_classes=2, smoothing=SmoothingSpec(sigma=0.25, n=10_000))
+    certificate = g.certify(x_CHW, generator=rng())
+    assert certificate.label == 1 and 0.27 < certificate.radius <= 0.3
+
+
+def share_above_the_distance(*, alpha: float, runs: int) -> int:
+    """How many of `runs` certificates claim more than the exact distance, 0.1."""
+    x_CHW = torch.full((1, 1, 1), 0.6)
+    smoothing = SmoothingSpec(sigma=0.25, n0=20, n=100, alpha=alpha)
+    g = SmoothedClassifier(half_space(at=0.5), num_classes=2, smoothing=smoothing)
+    return sum(g.certify(x_CHW, generator=rng(seed)).radius > 0.1 for seed in range(runs))
+
+
+def test_at_most_a_share_alpha_of_certificates_exceeds_the_distance_and_some_do():
+    runs, alpha = 400, 0.05
+    wrong = share_above_the_distance(alpha=alpha, runs=runs)
+    assert 0 < wrong <= stats.binom.ppf(0.9999, runs, alpha)
+
+
+def test_the_same_test_notices_a_level_that_is_not_kept():
+    runs = 400
+    assert share_above_the_distance(alpha=0.3, runs=runs) > stats.binom.ppf(0.9999, runs, 0.05)
+
+
+def test_an_image_on_the_boundary_is_abstained_from():
+    g = SmoothedClassifier(half_space(at=0.5), num_classes=2, smoothing=SmoothingSpec(sigma=0.25, n=1000))
+    x_CHW = torch.full((1, 1, 1), 0.5)
+    assert g.certify(x_CHW, generator=rng()).abstained
+    assert g.predict(x_CHW, n=100, generator=rng()) is None
+
+
+def test_equal_generators_give_equal_certificates_and_a_generator_moves_on():
+    g = SmoothedClassifier(half_space(at=0.5), num_classes=2, smoothing=SmoothingSpec(sigma=0.25, n=500))
+    x_CHW = torch.full((1, 1, 1), 0.6)
+    assert g.certify(x_CHW, generator=rng(3)) == g.certify(x_CHW, generator=rng(3))
+    generator = rng(3)
+    assert len({g.certify(x_CHW, generator=generator).count_a for _ in range(5)}) > 1
+
+
+def test_root_keys_have_64_bits():
+    generator = rng()
+    roots = [root_key(generator).root for _ in range(200)]
+    assert len(set(roots)) == 200 and max(roots) > 2**62
+
+
+def test_sigma_zero_evaluates_the_clean_classifier_once():
+    calls = []
+
+    def base(x_BCHW):
+        calls.append(x_BCHW)
+        return half_space(at=0.5)(x_BCHW)
+
+    g = SmoothedClassifier(base, num_classes=2, smoothing=SmoothingSpec(sigma=0.0))
+    certificate = g.certify(torch.full((1, 1, 1), 0.51), generator=rng())
+    assert (certificate.label, certificate.radius, certificate.n) == (1, 0.0, 1)
+    assert g.predict(torch.full((1, 1, 1), 0.49), generator=rng()) == 0
+
+
+def test_a_module_is_evaluated_in_eval_mode_and_left_in_its_own():
+    class Modal(nn.Module):
+        def forward(self, x_BCHW):
+            assert not self.training
+            return half_space(at=0.5)(x_BCHW)
+
+    base = Modal().train()
+    g = SmoothedClassifier(base, num_classes=2, smoothing=SmoothingSpec(sigma=0.25, n=100))
+    g.certify(torch.full((1, 1, 1), 0.9), generator=rng())
+    assert base.training
+
+
+@pytest.mark.parametrize(
+    ("base", "said"),
+    [
+        (lambda x_BCHW: torch.full((len(x_BCHW), 2), float("nan")), "not finite"),
+        (lambda x_BCHW: torch.zeros(len(x_BCHW), 3), "expected"),
+    ],
+)
+def test_logits_that_are_not_finite_or_of_a_wrong_shape_are_refused(base, said):
+    g = SmoothedClassifier(base, num_classes=2, smoothing=SmoothingSpec(sigma=0.25, n=100))
+    with pytest.raises(CertificationError, match=said):
+        g.certify(torch.zeros(1, 1, 1), generator=rng())

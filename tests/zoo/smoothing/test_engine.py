@@ -1,0 +1,144 @@
+"""Continuous batching: every job gets its own answer, in any company, and short ones do not wait for long ones."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from zoo.errors import CertificationError
+from zoo.smoothing import (
+    Certification,
+    CertificationEngine,
+    NoiseKey,
+    NoisySampler,
+    Prediction,
+    SamplingOptions,
+    SmoothingSpec,
+    TorchBackend,
+)
+from zoo.smoothing.engine import allot
+
+
+def brightness(x_BCHW):
+    """A base classifier of two classes: is the first pixel above 1/2?"""
+    margin_B = x_BCHW[:, 0, 0, 0] - 0.5
+    return torch.stack([-margin_B, margin_B], dim=1)
+
+
+def new_engine(batch_size=64):
+    base = TorchBackend(brightness, num_classes=2)
+    return CertificationEngine(NoisySampler(base, SamplingOptions(batch_size=batch_size)))
+
+
+def image(pixel=0.8):
+    return torch.full((1, 2, 2), pixel)
+
+
+def certification(id, *, n=200, pixel=0.8):
+    return Certification(id, image(pixel), smoothing=SmoothingSpec(sigma=0.25, n0=20, n=n), key=NoiseKey(7, hash(id)))
+
+
+def prediction(id, *, n=100, pixel=0.8):
+    return Prediction(id, image(pixel), sigma=0.25, n=n, alpha=0.001, key=NoiseKey(8, hash(id)))
+
+
+def run(engine, *, steps=10_000):
+    answers = {}
+    while engine.num_open and steps:
+        answers |= {each.id: each.result for each in engine.step()}
+        steps -= 1
+    return answers
+
+
+@pytest.mark.parametrize("batch_size", [1, 7, 64, 1000])
+def test_answers_do_not_depend_on_company_or_batch_size(batch_size):
+    alone = {}
+    for id in range(6):
+        engine = new_engine()
+        engine.admit(certification(id, n=100 + id))
+        alone |= run(engine)
+    engine = new_engine(batch_size)
+    for id in range(3):
+        engine.admit(certification(id, n=100 + id))
+    early = {each.id: each.result for each in engine.step()}
+    for id in range(3, 6):
+        engine.admit(certification(id, n=100 + id))
+    assert early | run(engine) == alone
+
+
+def test_a_certificate_uses_n0_draws_to_choose_and_n_fresh_ones_to_bound():
+    engine = new_engine()
+    engine.admit(certification("x", n=300))
+    certificate = run(engine)["x"]
+    assert (certificate.n0, certificate.n, certificate.label) == (20, 300, 1)
+    assert 0 <= certificate.count_a <= 300
+
+
+def test_the_class_is_chosen_by_the_selection_draws_even_where_the_others_disagree():
+    class Turncoat:
+        """Names class 0 in the first 20 draws and class 1 ever after."""
+
+        name, num_classes, seen = "turncoat", 2, 0
+
+        def classify(self, x_BCHW):
+            before, self.seen = self.seen, self.seen + len(x_BCHW)
+            return (np.arange(before, self.seen) >= 20).astype(np.int64)
+
+    engine = CertificationEngine(NoisySampler(Turncoat(), SamplingOptions(batch_size=10)))
+    engine.admit(certification("x", n=100))
+    certificate = run(engine)["x"]
+    assert certificate.abstained and certificate.count_a == 0
+
+
+def test_a_prediction_that_joins_a_long_certification_is_answered_within_three_steps():
+    engine = new_engine(batch_size=64)
+    engine.admit(certification("long", n=20_000))
+    engine.step()
+    engine.admit(prediction("short", n=100))
+    assert set(run(engine, steps=3)) == {"short"}
+    assert engine.num_open == 1
+
+
+def test_a_forgotten_job_is_not_drawn_for_any_more():
+    engine = new_engine()
+    engine.admit(certification("gone", n=20_000))
+    engine.step()
+    engine.forget(["gone", "never there"])
+    assert (engine.num_open, engine.num_remaining, engine.step()) == (0, 0, [])
+
+
+def test_an_id_can_be_open_once_and_shapes_cannot_be_mixed():
+    engine = new_engine()
+    engine.admit(certification("x"))
+    with pytest.raises(CertificationError, match="open already"):
+        engine.admit(certification("x"))
+    other = Certification("y", torch.zeros(1, 3, 3), smoothing=SmoothingSpec(sigma=0.5), key=NoiseKey(0, 0))
+    with pytest.raises(CertificationError, match="shape"):
+        engine.admit(other)
+
+
+@given(st.lists(st.integers(0, 1000), max_size=20), st.integers(1, 500))
+def test_shares_fill_the_budget_and_exceed_no_need(remaining, budget):
+    shares = allot(remaining, budget)
+    assert sum(shares) == min(budget, sum(remaining))
+    assert all(0 <= share <= need for share, need in zip(shares, remaining, strict=True))
+
+
+def test_most_goes_to_the_least_remaining_and_a_quarter_to_the_oldest():
+    assert allot([10_000, 50, 5000], 100) == [25, 50, 25]
+    assert allot([10_000, 500, 100], 100) == [25, 0, 75]
+
+
+@pytest.mark.parametrize(
+    ("x_CHW", "said"),
+    [
+        (torch.full((1, 2, 2), float("nan")), "not finite"),
+        (torch.full((1, 2, 2), float("inf")), "not finite"),
+        (torch.full((1, 2, 2), 255.0), r"\[0, 1\]"),
+        (torch.zeros(2, 2), "shape"),
+    ],
+)
+def test_what_is_no_image_in_the_unit_range_is_refused(x_CHW, said):
+    with pytest.raises(CertificationError, match=said):
+        Certification("x", x_CHW, smoothing=SmoothingSpec(sigma=0.5), key=NoiseKey(0, 0))

@@ -1,0 +1,159 @@
+"""A checkpoint directory: loads elsewhere, and is refused at the first wrong byte."""
+
+import json
+import shutil
+
+import pytest
+import timm
+import torch
+from safetensors.torch import load_file
+
+import zoo
+from zoo.architecture import ARCHITECTURES, build_network
+from zoo.checkpoint import open_checkpoint, save_checkpoint, update_checkpoint
+from zoo.errors import CertificationError, CheckpointError, RequestError
+from zoo.spec import CertifiedConfig, ModelSpec, Preprocessing
+
+MEAN, STD = (0.5, 0.4, 0.3), (0.2, 0.25, 0.3)
+
+
+def saved(path, architecture, *, sigma=0.5):
+    """A checkpoint of a random network whose batch-norm statistics are not trivial."""
+    preprocessing = Preprocessing(resize=32, crop=32, mean=MEAN, std=STD)
+    network = build_network(architecture, num_classes=4, preprocessing=preprocessing)
+    network.train()(torch.rand(8, 3, 32, 32))
+    certified = CertifiedConfig(
+        objective="gaussian", sigma=sigma, task="t", class_names=tuple("abcd"), seed=0, epochs=1,
+        recipe_digest="0", preprocessing=preprocessing,
+    )  # fmt: skip
+    spec = ModelSpec(architecture=architecture, num_classes=4, certified=certified)
+    return save_checkpoint(path, network, spec, split={"train": [0, 1]}), network.eval()
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_timm_loads_a_checkpoint_and_its_logits_equal_ours(architecture, tmp_path):
+    _, network = saved(tmp_path, architecture)
+    theirs = timm.create_model(f"local-dir:{tmp_path}", pretrained=True).eval()
+    config = theirs.pretrained_cfg
+    x_BCHW = torch.rand(3, *config["input_size"])
+    mean, std = (torch.tensor(config[name]).view(3, 1, 1) for name in ("mean", "std"))
+    with torch.inference_mode():
+        assert torch.allclose(theirs((x_BCHW - mean) / std), network(x_BCHW), atol=1e-5)
+        assert torch.allclose(zoo.load(str(tmp_path))(x_BCHW), network(x_BCHW))
+
+
+def test_torchvision_loads_the_weights_strictly(tmp_path):
+    from torchvision.models import resnet18
+
+    saved(tmp_path, "resnet18")
+    resnet18(num_classes=4).load_state_dict(load_file(tmp_path / "model.safetensors"), strict=True)
+
+
+def test_the_smoothed_classifier_of_a_checkpoint_has_its_sigma(tmp_path):
+    saved(tmp_path, "resnet10-quarter", sigma=0.25)
+    assert zoo.smooth(str(tmp_path)).smoothing.sigma == 0.25
+
+
+def test_a_checkpoint_without_sigma_is_not_smoothed(tmp_path):
+    saved(tmp_path, "resnet10-quarter", sigma=None)
+    with pytest.raises(CertificationError, match="names no sigma"):
+        zoo.smooth(str(tmp_path))
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "config.json", "README.md", "split.json"])
+def test_one_changed_byte_is_refused_with_the_file_and_both_hashes(name, tmp_path):
+    checkpoint, _ = saved(tmp_path, "resnet10-quarter")
+    content = bytearray((tmp_path / name).read_bytes())
+    content[len(content) // 2] ^= 1
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(CheckpointError) as refused:
+        open_checkpoint(tmp_path)
+    message = str(refused.value)
+    assert str(tmp_path / name) in message and checkpoint.files[name] in message
+    assert len([word for word in message.replace(",", " ").split() if len(word) == 64]) == 2
+
+
+def test_a_missing_file_is_named(tmp_path):
+    saved(tmp_path, "resnet10-quarter")
+    (tmp_path / "split.json").unlink()
+    with pytest.raises(CheckpointError, match=r"split\.json is missing"):
+        open_checkpoint(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "manifest",
+    [
+        "",
+        "{}",
+        '{"files": 3}',
+        '{"files": {"../x": {"sha256": "0"}}}',
+        '{"files": {".x": {"sha256": "0"}}}',
+        '{"files": {}}',
+    ],
+)
+def test_a_damaged_manifest_is_refused(manifest, tmp_path):
+    saved(tmp_path, "resnet10-quarter")
+    (tmp_path / "manifest.json").write_text(manifest)
+    with pytest.raises(CheckpointError, match=r"manifest\.json"):
+        open_checkpoint(tmp_path)
+
+
+def test_a_directory_without_a_manifest_is_no_checkpoint(tmp_path):
+    with pytest.raises(CheckpointError, match="no checkpoint"):
+        open_checkpoint(tmp_path)
+
+
+def test_weights_of_another_shape_are_refused(tmp_path):
+    saved(tmp_path / "small", "resnet10-quarter")
+    checkpoint, _ = saved(tmp_path / "large", "resnet18")
+    shutil.copy(tmp_path / "small" / "model.safetensors", tmp_path / "large")
+    with pytest.raises(CheckpointError, match="does not fit resnet18"):
+        checkpoint.load_network()
+
+
+def test_weights_that_are_not_finite_are_neither_written_nor_loaded(tmp_path):
+    checkpoint, network = saved(tmp_path / "a", "resnet10-quarter")
+    with torch.no_grad():
+        network.backbone.fc.weight[0, 0] = float("nan")
+    with pytest.raises(CheckpointError, match=r"fc\.weight holds a value that is not finite"):
+        save_checkpoint(tmp_path / "b", network, checkpoint.spec)
+    assert not (tmp_path / "b").exists()
+
+
+def test_new_weights_drop_the_results_of_the_old_ones(tmp_path):
+    checkpoint, network = saved(tmp_path, "resnet10-quarter")
+    checkpoint = update_checkpoint(checkpoint, spec=checkpoint.spec, rows=b"idx\n")
+    assert set(checkpoint.files) == {"config.json", "model.safetensors", "README.md", "split.json", "certification.tsv"}
+    again = save_checkpoint(tmp_path, network, checkpoint.spec)
+    assert set(again.files) == {"config.json", "model.safetensors", "README.md"}
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted([*again.files, "manifest.json"])
+
+
+def test_an_interrupted_write_leaves_no_temporary_file_and_the_old_checkpoint(tmp_path, monkeypatch):
+    checkpoint, network = saved(tmp_path, "resnet10-quarter")
+    real = type(tmp_path).write_bytes
+
+    def full_disk(path, data):
+        if path.name == ".README.md.tmp":
+            raise OSError(28, "No space left on device")
+        return real(path, data)
+
+    monkeypatch.setattr(type(tmp_path), "write_bytes", full_disk)
+    with pytest.raises(CheckpointError, match="No space left"):
+        save_checkpoint(tmp_path, network, checkpoint.spec)
+    monkeypatch.undo()
+    assert open_checkpoint(tmp_path).files == checkpoint.files
+    assert not list(tmp_path.glob(".*.tmp"))
+
+
+def test_the_manifest_lists_every_file_but_itself_and_hidden_ones(tmp_path):
+    saved(tmp_path, "resnet10-quarter")
+    (tmp_path / ".run").mkdir()
+    listed = json.loads((tmp_path / "manifest.json").read_text())["files"]
+    assert set(listed) == {path.name for path in tmp_path.iterdir()} - {"manifest.json", ".run"}
+
+
+@pytest.mark.parametrize("model", ["no-such-directory", "/no/such/directory", "./owner/name", "a/b/c"])
+def test_what_is_neither_a_directory_nor_a_hub_id_is_said_to_be_so(model):
+    with pytest.raises(RequestError, match="neither a directory here nor a Hub id"):
+        zoo.load(model)

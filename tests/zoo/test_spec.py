@@ -1,0 +1,62 @@
+"""config.json: read back as written, and refused where it is not ours."""
+
+import copy
+
+import pytest
+
+from zoo.errors import CheckpointError
+from zoo.spec import CertifiedConfig, ModelSpec, Preprocessing
+
+SPEC = ModelSpec(
+    architecture="resnet50",
+    num_classes=2,
+    certified=CertifiedConfig(
+        objective="consistency",
+        hyper_parameters={"sigma": 0.5},
+        sigma=0.5,
+        task="pets",
+        class_names=("cat", "dog"),
+        seed=1,
+        epochs=3,
+        recipe_digest="0" * 64,
+        preprocessing=Preprocessing(resize=256, crop=224),
+    ),
+)
+
+
+def test_a_spec_is_read_back_as_it_was_written():
+    assert ModelSpec.from_config(SPEC.to_config(), source="config.json") == SPEC
+
+
+def test_the_name_says_architecture_objective_sigma_and_task():
+    assert SPEC.name == "resnet50.consistency_s50_pets"
+
+
+def test_the_input_is_described_in_words():
+    assert SPEC.preprocessing.describe() == "3x224x224 in [0, 1], after resize 256 and center crop 224"
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda config: config.pop("certified"), "no 'certified' section"),
+        (lambda config: config["certified"].update(schema_version=99), "schema_version 99"),
+        (lambda config: config["certified"].update(sigma=-1), "certified.sigma"),
+        (lambda config: config["certified"].update(sigma=float("nan")), "certified.sigma"),
+        (lambda config: config["certified"].update(surprise=1), "certified.surprise"),
+        (lambda config: config.update(num_classes=3), "2 class names for 3 classes"),
+        (lambda config: config["certified"]["preprocessing"].update(crop=300), "larger than resize"),
+        (lambda config: config["certified"]["preprocessing"].update(std=[0, 1, 1]), "std must be positive"),
+    ],
+)
+def test_a_config_that_is_not_ours_or_holds_nonsense_is_refused(change, said):
+    config = copy.deepcopy(SPEC.to_config())
+    change(config)
+    with pytest.raises(CheckpointError, match=said):
+        ModelSpec.from_config(config, source="config.json")
+
+
+@pytest.mark.parametrize("config", [None, [], "text", {}])
+def test_what_is_no_config_at_all_is_refused(config):
+    with pytest.raises(CheckpointError):
+        ModelSpec.from_config(config, source="config.json")
