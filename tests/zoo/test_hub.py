@@ -121,13 +121,14 @@ def test_every_refusal_of_the_hub_has_its_own_sentence(hub, digits_checkpoint, t
     hub.repository(REPOSITORY).commit("So that there is something to push", {"README.md": b"older"})
     hub.fail_next("POST", "/commit/", status=503)
     expect("answered 503", push)
+    push()
     hub.fail_next("GET", "/api/models/", status=429)
     expect("slow down", pull)
+    monkeypatch.setenv("HF_TOKEN", "hf_bob")
     hub.repository(REPOSITORY).gated = True
     expect("is gated", pull)
     hub.repository(REPOSITORY).gated = False
     hub.repository(REPOSITORY).private = True
-    monkeypatch.setenv("HF_TOKEN", "hf_bob")
     expect("private", pull)
     monkeypatch.setenv("HF_TOKEN", "hf_nobody")
     expect("does not accept this token", push)

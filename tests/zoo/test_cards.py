@@ -1,0 +1,56 @@
+"""A card says what was measured, and that the rest was not."""
+
+import yaml
+
+from tests.zoo.test_spec import SPEC
+from zoo.cards import render_card
+from zoo.spec import CertificationResult, CertifiedAccuracy, EmpiricalResult, NoiseAccuracy
+
+CERTIFICATION = CertificationResult(
+    task="pets", split="test", images="images 0, 3, 6 and so on", num_images=120, sigma=0.5, noise="gaussian", n0=100,
+    n=1000, alpha=0.001, stopping="fixed", backend="torch-cpu-float32", seed=7, standard_accuracy=0.9,
+    standard_accuracy_interval=(0.83, 0.95), average_certified_radius=1.25,
+    average_certified_radius_interval=(1.1, 1.4), abstention_rate=0.05, certified_accuracy=(CertifiedAccuracy(radius=0.5, accuracy=0.8, low=0.7, high=0.9),),
+)  # fmt: skip
+EMPIRICAL = EmpiricalResult(
+    task="pets", split="test", num_images=100, standard_accuracy=0.95, standard_accuracy_interval=(0.9, 0.98),
+    noise=(NoiseAccuracy(sigma=0.5, accuracy=0.91),), seed=0,
+)  # fmt: skip
+
+
+def card_of(**results):
+    certified = SPEC.certified.model_copy(update=results)
+    card = render_card(SPEC.model_copy(update={"certified": certified}), weights_sha256="ab" * 32)
+    _, header, body = card.split("---\n", 2)
+    return yaml.safe_load(header), body
+
+
+def test_an_unmeasured_model_has_no_numbers():
+    metadata, body = card_of()
+    assert "model-index" not in metadata
+    assert body.count("Not measured.") == 2 and "Robustness against attacks: not measured." in body
+
+
+def test_certified_numbers_stand_with_all_that_they_depend_on():
+    metadata, body = card_of(certification=CERTIFICATION)
+    (result,) = metadata["model-index"][0]["results"]
+    certified, radius = result["metrics"]
+    assert (certified["value"], radius["value"]) == (80.0, 1.25)
+    assert certified["args"] == {
+        "radius": 0.5, "norm": "l2", "sigma": 0.5, "n0": 100, "n": 1000, "alpha": 0.001, "stopping": "fixed",
+        "num_images": 120, "images": "images 0, 3, 6 and so on", "seed": 7,
+    }  # fmt: skip
+    assert "| 0.5 | 80.0 | 70.0 to 90.0 |" in body and "| average certified radius | 1.250 | 1.100 to 1.400 |" in body
+    assert body.count("Not measured.") == 1
+
+
+def test_empirical_numbers_stand_beside_them():
+    metadata, body = card_of(certification=CERTIFICATION, empirical=EMPIRICAL)
+    assert len(metadata["model-index"][0]["results"]) == 2
+    assert "95.0 % (90.0 to 98.0 %) on 100 clean images" in body and "| 0.5 | 91.0 |" in body
+
+
+def test_the_threat_model_the_hash_and_the_citation_are_always_there():
+    _, body = card_of()
+    for said in ("l2 norm", "pixels in [0, 1]", "ab" * 32, "Cohen", "Jeong", "zoo certify MODEL --task pets"):
+        assert said in body
