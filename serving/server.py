@@ -26,6 +26,7 @@ STOP_SECONDS = 15.0
 POLL_SECONDS = 0.1
 MAX_REQUEST_BYTES = 33_554_432
 LOG_LINES_IN_ERRORS = 15
+LONGEST_SOCKET_PATH = 107  # sun_path holds 108 bytes, the last of them 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,10 +53,13 @@ class TorchServe:
     """A running TorchServe. Use it as a context manager: it is ready inside and has left no process behind after."""
 
     def __init__(self, archives: Sequence[Path], *, port: int | None = None) -> None:
-        """`archives` are .mar files of one folder. Raises: ServerError if the port is taken."""
+        """`archives` are .mar files of one folder.
+
+        Raises: ServerError if the port is taken, or the temporary folder's path too long.
+        """
         self.archives = archives
         self.ports = Ports.find(port)
-        self.folder = Path(tempfile.mkdtemp(prefix="certified-zoo-serve-"))
+        self.folder = _make_folder()
         self._process: subprocess.Popen[bytes] | None = None
         self._log: IO[bytes] | None = None
 
@@ -182,6 +186,15 @@ class TorchServe:
                     )
                 waiting -= {name for name in waiting if _has_ready_worker(client, name)}
                 time.sleep(POLL_SECONDS if waiting else 0)
+
+
+def _make_folder() -> Path:
+    """A temporary folder in which TorchServe can open its workers' Unix sockets."""
+    folder = Path(tempfile.mkdtemp(prefix="zoo-serve-"))
+    if len(str(folder / "tmp" / ".ts.sock.9999")) > LONGEST_SOCKET_PATH:
+        folder.rmdir()
+        raise ServerError(f"the temporary folder {folder.parent} is too deep for a socket: set TMPDIR to a shorter one")
+    return folder
 
 
 def _has_ready_worker(client: httpx.Client, model: str) -> bool:

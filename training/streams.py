@@ -5,6 +5,7 @@ image). Nothing has to be saved for a run to be resumed at an epoch's start, and
 """
 
 import hashlib
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -13,7 +14,7 @@ import torch
 
 def derived_seed(root: int, *names: str | int) -> int:
     """A 63-bit seed for the stream with these names (torch's CPU generator uses its low 32 bits)."""
-    text = "/".join(str(name) for name in (root, *names))
+    text = json.dumps([root, *names])
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") >> 1
 
 

@@ -10,7 +10,8 @@ CERTIFICATION = CertificationResult(
     task="pets", split="test", images="images 0, 3, 6 and so on", num_images=120, sigma=0.5, noise="gaussian", n0=100,
     n=1000, alpha=0.001, stopping="fixed", backend="torch-cpu-float32", seed=7, standard_accuracy=0.9,
     standard_accuracy_interval=(0.83, 0.95), average_certified_radius=1.25,
-    average_certified_radius_interval=(1.1, 1.4), abstention_rate=0.05, certified_accuracy=(CertifiedAccuracy(radius=0.5, accuracy=0.8, low=0.7, high=0.9),),
+    average_certified_radius_interval=(1.1, 1.4), abstention_rate=0.05,
+    certified_accuracy=(CertifiedAccuracy(radius=0.5, accuracy=0.8, low=0.7, high=0.9),),
 )  # fmt: skip
 EMPIRICAL = EmpiricalResult(
     task="pets", split="test", num_images=100, standard_accuracy=0.95, standard_accuracy_interval=(0.9, 0.98),

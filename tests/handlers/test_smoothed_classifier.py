@@ -1,0 +1,93 @@
+"""The handler against TorchServe's own context, without its server."""
+
+import ast
+import io
+
+import pytest
+from PIL import Image
+from ts.context import Context, RequestProcessor
+
+from handlers.smoothed_classifier import SmoothedClassifierHandler
+from serving.archive import handler_file
+
+PLAIN_END, STREAM_END, GOES_ON = None, True, False
+
+
+def png(value=0):
+    buffer = io.BytesIO()
+    Image.new("L", (8, 8), value).save(buffer, format="PNG")
+    return bytearray(buffer.getvalue())
+
+
+@pytest.fixture
+def handler(digits_checkpoint):
+    handler = SmoothedClassifierHandler()
+    context = Context(
+        "m", str(digits_checkpoint.path), {}, 8, None, "0.12", model_yaml_config={"smoothing": {"n": 200}}
+    )
+    handler.initialize(context)
+    handler.service.engine.sampler.options = type(handler.service.engine.sampler.options)(
+        batch_size=64, fixed_shape=False
+    )
+    return handler
+
+
+def step(handler, rows):
+    """One call as TorchServe makes it: outputs, criteria, statuses and content types by request id."""
+    context = Context("m", ".", {}, 8, None, "0.12")
+    context.request_ids = dict(enumerate(rows))
+    context.request_processor = [RequestProcessor({}) for _ in rows]
+    outputs = handler.handle(list(rows.values()), context)
+    assert len(outputs) == len(rows) == len(context.stopping_criteria)
+    return {
+        id: (
+            outputs[index],
+            context.stopping_criteria[index](outputs[index]),
+            context.get_response_status(index)[0],
+            context.get_response_content_type(index),
+        )
+        for index, id in enumerate(rows)
+    }
+
+
+def test_torchserve_finds_exactly_one_class_in_the_file():
+    tree = ast.parse(handler_file().read_text())
+    assert [node.name for node in tree.body if isinstance(node, ast.ClassDef)] == ["SmoothedClassifierHandler"]
+
+
+def test_a_request_that_ends_at_its_first_step_gets_a_response_of_its_own(handler):
+    told = step(
+        handler, {"bad": {"body": bytearray(b"nothing")}, "quick": {"data": png(), "mode": b"predict", "n": b"20"}}
+    )
+    body, criterion, status, content_type = told["bad"]
+    assert (criterion, status, content_type, body["code"]) == (PLAIN_END, 415, "application/json", 415)
+    body, criterion, status, _ = told["quick"]
+    assert (criterion, status) == (PLAIN_END, 200) and body["votes"]["n"] == 20
+
+
+def test_a_longer_request_streams_nothing_until_its_answer(handler):
+    row = {"data": png(), "n": b"200"}
+    output, criterion, status, content_type = step(handler, {"x": row})["x"]
+    assert (output, criterion, status, content_type) == ("", GOES_ON, 200, "application/json")
+    seen = []
+    while criterion is GOES_ON:
+        output, criterion, _, _ = step(handler, {"x": {}})["x"]  # the body comes at the first step only
+        seen.append(output)
+    assert criterion is STREAM_END and seen[:-1] == [""] * (len(seen) - 1)
+    assert seen[-1]["certificate"]["n"] == 200
+
+
+def test_requests_join_and_leave_between_steps(handler):
+    first = step(handler, {"long": {"data": png(), "n": b"10000"}})
+    assert first["long"][1] is GOES_ON
+    second = step(handler, {"late": {"body": bytearray(b"nothing")}, "long": {}})
+    assert second["late"][1] is PLAIN_END and second["long"][1] is GOES_ON
+    third = step(handler, {"new": {"data": png(), "mode": b"predict", "n": b"20"}})
+    assert third["new"][1] is PLAIN_END and handler.service.engine.num_open == 0 and not handler.streaming
+
+
+def test_a_failure_in_midstream_ends_the_stream_with_an_error_object(handler):
+    step(handler, {"x": {"data": png(), "n": b"10000"}})
+    handler.service.engine.sampler.base.base = lambda x_BCHW: x_BCHW
+    output, criterion, _, _ = step(handler, {"x": {}})["x"]
+    assert criterion is STREAM_END and output["code"] == 500

@@ -1,0 +1,104 @@
+"""The wire: what is understood, what is refused by name, and that every answer is finite JSON."""
+
+import base64
+import json
+
+import pytest
+from pydantic import ValidationError
+
+from serving.protocol import Limits, Parameters, answer, parse_request
+from tests.zoo.test_spec import SPEC
+from zoo.errors import RequestError
+from zoo.smoothing import SmoothingSpec
+from zoo.smoothing.certificate import conclude
+from zoo.smoothing.prediction import predict_from_counts
+
+LIMITS = Limits(max_n=5000, max_images=2)
+B64 = base64.b64encode(b"image").decode()
+
+
+def test_raw_bytes_are_one_image_with_the_operators_defaults():
+    request = parse_request({"body": bytearray(b"image")}, LIMITS)
+    assert (request.images, request.parameters, request.batched) == ((b"image",), Parameters(), False)
+
+
+def test_a_form_holds_an_image_and_parameters():
+    row = {"data": bytearray(b"image"), "n": bytearray(b"500"), "mode": bytearray(b"predict"), "alpha": b"0.01"}
+    request = parse_request(row, LIMITS)
+    assert request.images == (b"image",)
+    assert request.parameters == Parameters(n=500, mode="predict", alpha=0.01)
+
+
+def test_json_holds_images_in_order_and_is_answered_by_a_list():
+    other = base64.b64encode(b"other").decode()
+    body = {"instances": [{"b64": B64}, {"b64": other}], "parameters": {"n0": 50}}
+    request = parse_request({"body": body}, LIMITS)
+    assert request.images == (b"image", b"other") and request.parameters.n0 == 50 and request.batched
+
+
+@pytest.mark.parametrize(
+    ("row", "said"),
+    [
+        ({}, "no body"),
+        ({"body": "text"}, "the body must be"),
+        ({"body": [1]}, "the body must be"),
+        ({"image": b"x"}, 'no file field "data"'),
+        ({"data": b"x", "sigma": b"0.5"}, "unknown parameter 'sigma'; known: mode, stopping, noise, n, n0, alpha"),
+        ({"data": b"x", "n": b"many"}, "parameter n='many'"),
+        ({"data": b"x", "n": b"0"}, "parameter n='0'"),
+        ({"data": b"x", "n": b"5001"}, "n=5001 is above the cap of this server, 5000"),
+        ({"data": b"x", "n0": b"5001"}, "n0=5001 is above the cap"),
+        ({"data": b"x", "alpha": b"nan"}, "parameter alpha='nan'"),
+        ({"data": b"x", "alpha": b"1"}, "parameter alpha='1'"),
+        ({"data": b"x", "mode": b"guess"}, "parameter mode='guess'"),
+        ({"data": b"x", "stopping": b"whenever"}, "parameter stopping='whenever'"),
+        ({"data": b"x", "mode": b"predict", "n0": b"10"}, "n0 goes with mode certify"),
+        ({"data": b"x", "n": b"\xff"}, "parameter n="),
+        ({"body": {}}, '"instances" must be a list'),
+        ({"body": {"instances": []}}, '"instances" must be a list'),
+        ({"body": {"instances": [{"b64": B64}] * 3}}, "3 images, at most 2"),
+        ({"body": {"instances": [{"b64": "???"}]}}, "instance 0 is not valid base64"),
+        ({"body": {"instances": ["x"]}}, "instance 0 must be"),
+        ({"body": {"instances": [{"b64": B64, "n": 3}]}}, "instance 0 must be"),
+        ({"body": {"instances": [{"b64": B64}], "parameters": []}}, '"parameters" must be an object'),
+        ({"body": {"instances": [{"b64": B64}], "signature_name": "x"}}, "unknown key 'signature_name'"),
+        ({"body": {"instances": [{"b64": B64}], "parameters": {"n": {}}}}, "parameter n={}"),
+    ],
+)
+def test_what_is_not_understood_is_refused_by_name(row, said):
+    with pytest.raises(RequestError) as refused:
+        parse_request(row, LIMITS)
+    assert said in str(refused.value)
+
+
+def test_a_certificate_is_answered_with_all_that_it_depends_on():
+    told = answer(conclude(1, 990, 1000, SmoothingSpec(sigma=0.5, n=1000)), SPEC, model_sha256="ab")
+    assert (told["label"], told["class_name"], told["abstained"]) == (1, "dog", False)
+    certificate = told["certificate"]
+    assert set(certificate) >= {
+        "norm", "radius", "sigma", "alpha", "p_a_lower", "count_a", "n0", "n", "stopping", "bound", "input",
+    }  # fmt: skip
+    assert certificate["input"] == "3x224x224 in [0, 1], after resize 256 and center crop 224"
+    assert told["model"] == {"name": "resnet50.consistency_s50_pets", "sha256": "ab"}
+
+
+def test_an_abstention_has_no_label_and_radius_zero():
+    told = answer(conclude(1, 500, 1000, SmoothingSpec(sigma=0.5, n=1000)), SPEC, model_sha256="ab")
+    assert (told["label"], told["class_name"], told["abstained"]) == (None, None, True)
+    assert told["certificate"]["radius"] == 0.0
+
+
+def test_a_prediction_has_votes_and_no_certificate():
+    told = answer(predict_from_counts([3, 97], alpha=0.001, sigma=0.5), SPEC, model_sha256="ab")
+    assert told["certificate"] is None and told["votes"] == {"n": 100, "top": [[1, 97], [0, 3]], "alpha": 0.001}
+
+
+@pytest.mark.parametrize("count", [0, 500, 1000])
+def test_every_answer_is_finite_json(count):
+    result = conclude(0, count, 1000, SmoothingSpec(sigma=0.5, n=1000))
+    json.dumps(answer(result, SPEC, model_sha256="ab"), allow_nan=False)
+
+
+def test_defaults_above_the_cap_are_refused():
+    with pytest.raises(ValidationError, match="must not exceed max_n"):
+        Limits(n=10, max_n=5)

@@ -1,0 +1,175 @@
+"""The real TorchServe: concurrent mixed requests over HTTP get each its own answer, and nothing is left behind."""
+
+import base64
+import io
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import httpx
+import psutil
+import pytest
+from PIL import Image
+
+from serving.archive import make_archive
+from serving.client import ask
+from serving.protocol import Limits
+from serving.server import Ports, TorchServe
+from training.tasks import open_task
+from zoo.errors import RequestError, ServerError
+from zoo.preprocessing import prepare
+from zoo.smoothing import SmoothedClassifier, SmoothingSpec
+
+pytestmark = pytest.mark.slow
+MAX_PIXELS = 4096
+
+
+def encoded(image):
+    buffer = io.BytesIO()
+    image.save(buffer, format="PNG")
+    return buffer.getvalue()
+
+
+@pytest.fixture(scope="module")
+def url(digits_checkpoint, tmp_path_factory):
+    """A served digits model; after the module no process of the server is left."""
+    store = tmp_path_factory.mktemp("store")
+    archive = make_archive(digits_checkpoint, store, limits=Limits(n=500, max_pixels=MAX_PIXELS), device="cpu")
+    with TorchServe([archive]) as server:
+        yield server.prediction_url(archive)
+        processes = server.processes()
+        assert len(processes) >= 3, "a launcher, a JVM and a worker"
+    assert not [process for process in processes if process.is_running()]
+    assert not server.folder.exists()
+
+
+@pytest.fixture(scope="module")
+def digits(digits_checkpoint, tmp_path_factory):
+    """Encoded test digits of which the smoothed classifier is sure, with its answer: `[(png, label)]`."""
+    import torch
+
+    task = open_task("digits", data_dir=tmp_path_factory.mktemp("data"))
+    spec = SmoothingSpec(sigma=0.5, n0=50, n=200)
+    g = SmoothedClassifier(digits_checkpoint.load_network(), num_classes=10, smoothing=spec)
+    sure = []
+    for index in range(60):
+        x_CHW = prepare(task.test[index], digits_checkpoint.spec.preprocessing)
+        certificate = g.certify(x_CHW, generator=torch.Generator().manual_seed(index))
+        if certificate.count_a > 190:
+            sure.append((encoded(task.test[index]), certificate.label))
+    assert len({label for _, label in sure}) >= 6
+    return sure
+
+
+def test_concurrent_mixed_requests_get_each_its_own_correct_answer(url, digits):
+    kserve = url.replace("/predictions/", "/v1/models/") + ":predict"
+    huge = encoded(Image.new("1", (65, 64)))
+    broken = [(b"", 400), (b"nothing", 415), (digits[0][0][:-30], 422), (huge, 413)]
+
+    def request(number):
+        kind, (image, label) = number % 5, digits[number % len(digits)]
+        if kind == 0:  # predict, by form
+            told = ask(url, image, {"mode": "predict", "n": 60})
+            return told["label"] == label and told["votes"]["n"] == 60
+        if kind == 1:  # certify, raw bytes and the operator's defaults
+            told = httpx.put(url, content=image, timeout=60).json()
+            return told["label"] == label and told["certificate"]["n"] == 500 and told["certificate"]["radius"] > 0
+        if kind == 2:  # certify two images, KServe v1
+            other, other_label = digits[(number + 1) % len(digits)]
+            instances = [{"b64": base64.b64encode(each).decode()} for each in (image, other)]
+            answer = httpx.post(kserve, json={"instances": instances, "parameters": {"n": 200}}, timeout=60)
+            return [each["label"] for each in answer.json()["predictions"]] == [label, other_label]
+        if kind == 3:
+            data, status = broken[number // 5 % len(broken)]
+            answer = httpx.put(url, content=data, timeout=60)
+            body = answer.json()
+            return answer.status_code == status == body["code"] and body["message"].count(" ") >= 3
+        answer = httpx.post(url, files={"data": image}, data={"n": "9"}, timeout=60)  # can never certify
+        return answer.status_code == 422 and "the least n is 10" in answer.json()["message"]
+
+    with ThreadPoolExecutor(12) as pool:
+        assert all(pool.map(request, range(60)))
+
+
+def test_four_predictions_finish_while_a_long_certification_runs_on_the_same_worker(url, digits):
+    image, label = digits[0]
+    with (
+        ThreadPoolExecutor(5) as pool,
+        httpx.stream("POST", url, files={"data": image}, data={"n": "20000"}, timeout=120) as certification,
+    ):
+        # The head has come, so the certification has made its first step; its answer comes with its last one.
+        body = pool.submit(certification.read)
+        answers = list(pool.map(lambda each: ask(url, each[0], {"mode": "predict", "n": 100}), digits[1:5]))
+        assert not body.done(), "the certification must still be running"
+        assert [answer["label"] for answer in answers] == [label for _, label in digits[1:5]]
+        told = json.loads(body.result())
+    assert told["label"] == label and told["certificate"]["n"] == 20_000
+
+
+def test_the_client_says_what_the_server_refused(url):
+    with pytest.raises(RequestError, match=r"refused the request \(415\): the body is no image"):
+        ask(url, b"nothing", {})
+    with pytest.raises(RequestError, match="unknown parameter 'sigma'"):
+        ask(url, b"nothing", {"sigma": 1})
+    with pytest.raises(RequestError, match=r"\(404\)"):
+        ask(url + "x", b"nothing", {})
+    with pytest.raises(RequestError, match="is no URL"):
+        ask("nonsense", b"", {})
+
+
+def test_a_server_that_is_not_there_is_said_to_be_so():
+    with pytest.raises(ServerError, match="no answer from"):
+        ask(f"http://127.0.0.1:{Ports.find().inference}/predictions/x", b"", {})
+
+
+def test_a_port_in_use_is_refused_at_once():
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        with pytest.raises(ServerError, match="is in use"):
+            TorchServe([], port=taken.getsockname()[1])
+
+
+def test_a_temporary_folder_too_deep_for_a_socket_is_refused_at_once(tmp_path, monkeypatch):
+    deep = tmp_path / ("x" * 80)
+    deep.mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(deep))
+    with pytest.raises(ServerError, match="set TMPDIR to a shorter one"):
+        TorchServe([])
+    assert not list(deep.iterdir())
+
+
+@pytest.fixture
+def short_folder():
+    """A temporary folder whose path leaves room for a socket's name, which pytest's own does not."""
+    with tempfile.TemporaryDirectory() as folder:
+        yield Path(folder)
+
+
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
+def test_zoo_serve_prints_a_ready_line_and_leaves_no_process_behind(
+    how, digits_checkpoint, digits, short_folder, zoo_command
+):
+    image, label = digits[0]
+    (short_folder / "digit.png").write_bytes(image)
+    environment = {**os.environ, "TMPDIR": str(short_folder)}
+    command = [sys.executable, "-m", "zoo", "serve", str(digits_checkpoint.path), "--port", "0", "--device", "cpu"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
+    try:
+        ready = process.stdout.readline()
+        assert ready.startswith("ready: curl -F data=@IMAGE")
+        descendants = psutil.Process(process.pid).children(recursive=True)
+        done = zoo_command("predict", short_folder / "digit.png", "--url", ready.split()[-1])
+        assert done.code == 0 and done.out.splitlines()[1].split("\t")[1] == str(label)
+    finally:
+        process.send_signal(how)
+        _, errors = process.communicate(timeout=60)
+    assert process.returncode == 0 and "Traceback" not in errors
+    assert len(descendants) >= 3 and not [each for each in descendants if each.is_running()]
+    assert [path.name for path in short_folder.iterdir()] == ["digit.png"]

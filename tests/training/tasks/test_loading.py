@@ -1,0 +1,48 @@
+"""Batches: every image once an epoch, augmented by its own stream."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from training.tasks.loading import EvaluationImages, ShuffledBatches, TrainingImages
+from training.tasks.task import ArrayImages
+from zoo.spec import Preprocessing
+
+PREPROCESSING = Preprocessing(resize=16, crop=16)
+IMAGES = ArrayImages(np.random.default_rng(0).integers(0, 256, (6, 20, 20), dtype=np.uint8), [0, 1] * 3)
+
+
+@given(st.integers(2, 100), st.integers(2, 40), st.integers(0, 5))
+def test_every_image_comes_once_an_epoch_and_no_batch_holds_one_alone(num_images, batch_size, epoch):
+    batches = ShuffledBatches(num_images, batch_size, seed=1, epoch=epoch)
+    drawn = list(batches)
+    assert sorted(index for batch in drawn for index in batch) == list(range(num_images))
+    assert len(drawn) == len(batches) and min(len(batch) for batch in drawn) >= 2
+    assert drawn == list(ShuffledBatches(num_images, batch_size, seed=1, epoch=epoch))
+
+
+def test_epochs_have_different_orders():
+    assert list(ShuffledBatches(50, 10, seed=1, epoch=0)) != list(ShuffledBatches(50, 10, seed=1, epoch=1))
+
+
+@pytest.mark.parametrize("augmentation", ["none", "shift", "shift-flip", "resized-crop-flip"])
+def test_an_augmented_image_depends_on_seed_epoch_and_index_alone(augmentation):
+    def load(seed, epoch, indices):
+        images = TrainingImages(IMAGES, PREPROCESSING, augmentation, seed=seed)
+        images.epoch = epoch
+        return [images[index][0] for index in indices]
+
+    forwards, backwards = load(0, 3, range(6)), load(0, 3, reversed(range(6)))
+    assert all(torch.equal(a, b) for a, b in zip(forwards, reversed(backwards), strict=True))
+    assert all(x.shape == (3, 16, 16) and x.dtype == torch.uint8 for x in forwards)
+    changed = any(not torch.equal(a, b) for a, b in zip(forwards, load(0, 4, range(6)), strict=True))
+    assert changed == (augmentation != "none")
+
+
+def test_an_evaluated_image_is_prepared_as_a_request_is():
+    from zoo.preprocessing import to_bytes_CHW
+
+    x_CHW, label = EvaluationImages(IMAGES, PREPROCESSING)[3]
+    assert label == 1 and torch.equal(x_CHW, to_bytes_CHW(IMAGES[3], PREPROCESSING))

@@ -1,0 +1,146 @@
+"""The commands of `training`, from words to exit code."""
+
+import json
+
+import pytest
+
+from zoo.checkpoint import open_checkpoint
+
+PUBLISHED = (
+    "idx\tlabel\tpredict\tradius\tcorrect\ttime\n0\t1\t1\t0.7\t1\t0:01\n1\t2\t2\t0.4\t1\t0:01\n2\t3\t-1\t0.0\t0\t0:01\n"
+)
+
+
+def test_train_measures_and_says_what_it_made(zoo_command, tmp_path):
+    words = ["train", "--task", "digits", "--objective", "standard", "--architecture", "resnet10-quarter"]
+    done = zoo_command(*words, "--set", "epochs=1", "--output", tmp_path / "c", "--seed", 3, "--json")
+    assert done.code == 0
+    told = json.loads(done.out)
+    assert told["checkpoint"] == str(tmp_path / "c") and told["train_seconds"] > 0
+    assert (told["objective"], told["task"], told["seed"], told["epochs"]) == ("standard", "digits", 3, 1)
+    assert '"epochs": 1' in done.err  # the resolved recipe
+    assert zoo_command(*words, "--set", "epochs=1", "--output", tmp_path / "c").code == 2
+    refused = zoo_command("certify", tmp_path / "c", "--task", "digits", "--output", tmp_path / "log.tsv")
+    assert refused.code == 2 and "was not trained under noise; give --sigma" in refused.err
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--task", "digts", "--objective", "standard"], "known: digits, fashion-mnist, imagefolder. Did you"),
+        (["--task", "digits", "--objective", "standrad"], "known: consistency, gaussian, standard. Did you mean"),
+        (["--task", "digits", "--objective", "standard", "--architecture", "resnet"], "unknown architecture 'resnet'"),
+        (["--task", "digits", "--objective", "standard", "--recipe", "fast"], "unknown recipe 'fast'"),
+        (["--task", "digits", "--objective", "standard", "--set", "epoch=1"], "no field 'epoch'"),
+        (["--task", "digits", "--objective", "standard", "--init", "no/where/else"], "neither a directory here nor a"),
+        (["--task", "digits", "--objective", "standard", "--device", "gpu"], "--device takes auto, cpu, cuda"),
+        (["--task", "imagefolder:/none", "--objective", "standard"], "/none is no folder"),
+    ],
+)  # fmt: skip
+def test_a_wrong_request_ends_with_one_sentence_and_makes_nothing(words, said, zoo_command, tmp_path):
+    done = zoo_command("train", *words, "--output", tmp_path / "c")
+    assert (done.code, done.out) == (2, "") and said in done.err
+    assert not (tmp_path / "c").exists()
+
+
+def test_evaluate_prints_the_shape_that_scripts_rely_on_and_records_it(zoo_command, copy_of_digits):
+    words = ["evaluate", copy_of_digits, "--task", "digits", "--noise-sigmas", "0.1,0.5", "--record", "--json"]
+    told = json.loads(zoo_command(*words).out)
+    assert (told["num_images"], told["robust_accuracy"], told["attack"]) == (359, None, None)
+    assert [point["sigma"] for point in told["noise"]] == [0.1, 0.5]
+    recorded = open_checkpoint(copy_of_digits).spec.certified.empirical
+    assert recorded.standard_accuracy == told["standard_accuracy"] > 0.85
+
+
+def test_certify_records_rows_numbers_and_card(zoo_command, copy_of_digits, tmp_path):
+    log = tmp_path / "log.tsv"
+    words = [
+        "certify",
+        copy_of_digits,
+        "--task",
+        "digits",
+        "--skip",
+        40,
+        "--n",
+        200,
+        "--output",
+        log,
+        "--record",
+        "--json",
+    ]
+    done = zoo_command(*words)
+    assert done.code == 0
+    (told,) = json.loads(done.out)
+    assert (told["file"], told["num_images"], told["sigma"], told["n"], told["alpha"]) == (str(log), 9, 0.5, 200, 0.001)
+    checkpoint = open_checkpoint(copy_of_digits)
+    result = checkpoint.spec.certified.certification
+    assert result.average_certified_radius == told["average_certified_radius"]
+    assert (copy_of_digits / "certification.tsv").read_text() == log.read_text()
+    assert f"{100 * result.standard_accuracy:.1f}" in (copy_of_digits / "README.md").read_text()
+    reported = json.loads(zoo_command("report", copy_of_digits / "certification.tsv", "--json").out)[0]
+    assert reported["average_certified_radius"] == pytest.approx(result.average_certified_radius, abs=0)
+
+
+def test_sigma_zero_certifies_nothing_but_measures_the_clean_classifier(zoo_command, digits_checkpoint, tmp_path):
+    words = [
+        "certify",
+        digits_checkpoint.path,
+        "--task",
+        "digits",
+        "--sigma",
+        0,
+        "--output",
+        tmp_path / "l.tsv",
+        "--json",
+    ]
+    (told,) = json.loads(zoo_command(*words).out)
+    assert (told["num_images"], told["n"], told["average_certified_radius"]) == (359, 1, 0.0)
+    evaluated = json.loads(zoo_command("evaluate", digits_checkpoint.path, "--task", "digits", "--json").out)
+    assert told["standard_accuracy"] == evaluated["standard_accuracy"]
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--n", 9], "the least n is 10"),
+        (["--alpha", 1], "alpha must be in (0, 1)"),
+        (["--sigma", -1], "sigma must be finite and at least 0"),
+        (["--n0", 0], "n0 must be at least 1"),
+    ],
+)
+def test_what_can_never_certify_is_refused_before_anything_is_drawn(
+    words, said, zoo_command, digits_checkpoint, tmp_path
+):
+    done = zoo_command("certify", digits_checkpoint.path, "--task", "digits", *words, "--output", tmp_path / "log.tsv")
+    assert done.code == 2 and said in done.err and not (tmp_path / "log.tsv").exists()
+
+
+def test_a_task_of_other_classes_is_refused(zoo_command, digits_checkpoint, tmp_path):
+    from tests.training.tasks.test_tasks import write_pictures
+
+    write_pictures(tmp_path / "pictures")
+    words = ["--task", f"imagefolder:{tmp_path / 'pictures'}", "--output", tmp_path / "log.tsv"]
+    done = zoo_command("certify", digits_checkpoint.path, *words)
+    assert done.code == 2 and "was trained on the 10 classes of digits" in done.err
+
+
+def test_a_damaged_checkpoint_names_the_file_and_both_hashes(zoo_command, copy_of_digits):
+    expected = open_checkpoint(copy_of_digits).weights_sha256
+    content = bytearray((copy_of_digits / "model.safetensors").read_bytes())
+    content[-1] ^= 1
+    (copy_of_digits / "model.safetensors").write_bytes(content)
+    done = zoo_command("evaluate", copy_of_digits, "--task", "digits")
+    assert done.code == 1 and "model.safetensors is damaged: SHA-256 is " in done.err and expected in done.err
+
+
+def test_report_reads_published_logs_and_draws_them(zoo_command, tmp_path):
+    log = tmp_path / "published.tsv"
+    log.write_text(PUBLISHED)
+    done = zoo_command("report", log, "--radii", "0,0.5", "--figure", tmp_path / "curve.png", "--json")
+    (told,) = json.loads(done.out)
+    assert (told["sigma"], told["n"], told["alpha"]) == (None, None, None)
+    assert told["average_certified_radius"] == pytest.approx(1.1 / 3)
+    assert [(p["radius"], p["accuracy"]) for p in told["certified_accuracy"]] == [(0.0, 2 / 3), (0.5, 1 / 3)]
+    assert (tmp_path / "curve.png").exists()
+    assert "certified accuracy at 0.5" in zoo_command("report", log).out
+    assert zoo_command("report", log, "--radii", "x").code == 2

@@ -1,0 +1,86 @@
+"""Recipes: changed by dotted path, and refusing what they cannot mean."""
+
+import pytest
+
+from training.objectives.consistency import Consistency
+from training.objectives.standard import Standard
+from training.recipe import Schedule, TrainingRecipe, override
+from training.recipes import find_recipe, paper, quick
+from training.schedule import is_exhausted, num_stalls, rate_factor
+from zoo.errors import RecipeError, UnknownNameError
+from zoo.spec import Preprocessing
+
+RECIPE = TrainingRecipe(objective=Consistency())
+
+
+def test_fields_are_replaced_by_dotted_path_and_parsed():
+    changed = override(RECIPE, ["epochs=1", "objective.sigma=0.25", "schedule.name=plateau", "optimizer.nesterov=true"])
+    assert (changed.epochs, changed.objective.sigma, changed.schedule.name) == (1, 0.25, "plateau")
+    assert changed.optimizer.nesterov is True
+    assert override(RECIPE, ["gradient_clip_norm=5", "gradient_clip_norm=none"]).gradient_clip_norm is None
+
+
+@pytest.mark.parametrize(
+    ("assignment", "said"),
+    [
+        ("epochs", "takes key=value"),
+        ("epoch=1", "no field 'epoch'; TrainingRecipe has: objective, architecture, epochs"),
+        ("objective.lambda=1", "Consistency has: sigma, m, lbd, eta, warmup_epochs"),
+        ("epochs=many", "epochs='many'"),
+        ("epochs=0", "epochs must be at least 1"),
+        ("optimizer=1", "optimizer takes one of its fields"),
+        ("epochs.x=1", "epochs takes no further name"),
+        ("objective.sigma=-1", "objective.sigma must be at least 0"),
+        ("objective.m=0", "objective.m must be at least 1"),
+        ("optimizer.lr=0", "optimizer.lr must be positive"),
+        ("schedule.name=linear", "schedule.name='linear'"),
+        ("batch_size=1", "batch_size must be at least 2"),
+        ("precision=float16", "precision='float16'"),
+    ],
+)
+def test_what_a_recipe_cannot_mean_is_refused_by_name(assignment, said):
+    with pytest.raises(RecipeError, match=said):
+        override(RECIPE, [assignment])
+
+
+def test_the_plateau_rule_needs_a_validation_set():
+    with pytest.raises(RecipeError, match="validation_share must be positive"):
+        override(RECIPE, ["validation_share=0", "schedule.name=plateau"])
+
+
+def test_the_digest_names_the_recipe():
+    assert RECIPE.digest() == TrainingRecipe(objective=Consistency()).digest()
+    assert RECIPE.digest() != override(RECIPE, ["objective.eta=0.1"]).digest()
+    assert TrainingRecipe(objective=Standard()).describe()["objective"] == {"name": "standard"}
+
+
+def test_the_image_size_scales_the_resize_with_the_crop():
+    fitted = override(RECIPE, ["image_size=112"]).fit_preprocessing(Preprocessing(resize=256, crop=224))
+    assert (fitted.resize, fitted.crop) == (128, 112)
+
+
+def test_named_recipes_fit_every_objective_and_unknown_ones_list_the_known():
+    assert quick(Consistency()).objective.warmup_epochs == 2.0
+    assert quick(Standard()).objective == Standard()
+    assert paper(Consistency()).objective == Consistency(sigma=0.5, m=2, lbd=5.0, eta=0.5)
+    with pytest.raises(UnknownNameError, match="unknown recipe 'slow'; known: paper, quick"):
+        find_recipe("slow", objective="standard")
+    with pytest.raises(UnknownNameError, match="known: consistency, gaussian, standard"):
+        find_recipe("quick", objective="nonsense")
+
+
+def test_the_cosine_rises_over_its_warmup_and_falls_to_zero():
+    schedule = Schedule(name="cosine", warmup_epochs=2.0)
+    rates = [rate_factor(schedule, epochs_done=e, total_epochs=10, history=[]) for e in (0, 1, 2, 5, 10)]
+    assert rates[0] == 0 and 0.4 < rates[1] < 0.5 and rates[2] > 0.9
+    assert rates[3] == pytest.approx(0.5) and rates[4] == pytest.approx(0)
+
+
+def test_the_plateau_drops_the_rate_at_each_stall_and_ends_after_its_last():
+    schedule = Schedule(name="plateau", patience=3, factor=0.1, drops=2)
+    history = [0.5, 0.6, 0.6, 0.6, 0.59]  # three epochs without a new best
+    assert num_stalls(history, 3) == 1
+    assert rate_factor(schedule, epochs_done=5, total_epochs=99, history=history) == pytest.approx(0.1)
+    assert not is_exhausted(schedule, history + [0.6] * 3)
+    assert is_exhausted(schedule, history + [0.6] * 6)
+    assert not is_exhausted(Schedule(name="cosine"), [0.1] * 100)

@@ -1,0 +1,201 @@
+"""The trainer: learns, resumes to the same weights, and stops loudly."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+import torch
+from rich.console import Console
+from safetensors.torch import load_file
+
+from training import trainer
+from training.objectives import ObjectiveOutput
+from training.objectives.gaussian import Gaussian
+from training.objectives.standard import Standard
+from training.recipe import Schedule, TrainingRecipe
+from training.run_folder import RunFolder
+from training.tasks.task import ArrayImages, Task
+from training.trainer import TrainingRun, train
+from zoo.checkpoint import open_checkpoint
+from zoo.errors import CheckpointError, DivergenceError, RecipeError
+from zoo.spec import Preprocessing
+
+QUIET = Console(quiet=True)
+CPU = torch.device("cpu")
+
+
+def bright_or_dark(num=40):
+    """Two classes that any network tells apart."""
+    labels = [index % 2 for index in range(num)]
+    pixels = np.random.default_rng(0).integers(0, 60, (num, 8, 8), dtype=np.uint8)
+    pixels += np.array(labels, dtype=np.uint8)[:, None, None] * 150
+    images = ArrayImages(pixels, labels)
+    return Task(
+        name="bright", class_names=("dark", "bright"), preprocessing=Preprocessing(resize=16, crop=16),
+        augmentation="shift-flip", train=images, test=images,
+    )  # fmt: skip
+
+
+def recipe(**fields):
+    defaults = {"objective": Gaussian(sigma=0.1), "architecture": "resnet10-quarter", "epochs": 3, "batch_size": 8}
+    return TrainingRecipe(**(defaults | fields))
+
+
+def run_of(output, **fields):
+    return TrainingRun(task=bright_or_dark(), recipe=recipe(**fields), seed=0, output=output)
+
+
+def weights(path):
+    return load_file(path / "model.safetensors")
+
+
+def same_weights(a, b):
+    return all(torch.equal(value, weights(b)[name]) for name, value in weights(a).items())
+
+
+def test_a_trained_network_tells_bright_from_dark_and_its_checkpoint_says_how_it_was_made(tmp_path):
+    checkpoint = train(run_of(tmp_path / "c"), device=CPU, resume=False, console=QUIET)
+    certified = checkpoint.spec.certified
+    assert (certified.objective, certified.sigma, certified.task, certified.epochs) == ("gaussian", 0.1, "bright", 3)
+    assert certified.hyper_parameters == {"sigma": 0.1} and certified.recipe_digest == recipe().digest()
+    network = checkpoint.load_network()
+    x_BCHW = torch.stack([torch.full((3, 16, 16), 0.1), torch.full((3, 16, 16), 0.7)])
+    assert network(x_BCHW).argmax(dim=1).tolist() == [0, 1]
+    assert {path.name for path in (tmp_path / "c").iterdir()} == {*checkpoint.files, "manifest.json", ".run"}
+
+
+def test_the_validation_indices_are_saved_and_not_trained_on(tmp_path):
+    import json
+
+    checkpoint = train(run_of(tmp_path, epochs=1), device=CPU, resume=False, console=QUIET)
+    split = json.loads((checkpoint.path / "split.json").read_text())
+    assert len(split["validation"]) == 4 and sorted(split["train"] + split["validation"]) == list(range(40))
+
+
+def test_equal_seeds_give_equal_weights_and_a_resumed_run_too(tmp_path, monkeypatch):
+    whole = train(run_of(tmp_path / "whole"), device=CPU, resume=False, console=QUIET)
+    calls = []
+    real = trainer.Batch
+
+    def interrupted(*words):
+        calls.append(words)
+        if len(calls) == 8:  # in the middle of the second epoch: 36 images make 5 batches
+            raise KeyboardInterrupt
+        return real(*words)
+
+    monkeypatch.setattr(trainer, "Batch", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        train(run_of(tmp_path / "cut"), device=CPU, resume=False, console=QUIET)
+    monkeypatch.undo()
+    assert open_checkpoint(tmp_path / "cut").spec.certified.epochs == 1
+    train(run_of(tmp_path / "cut"), device=CPU, resume=True, console=QUIET)
+    assert same_weights(whole.path, tmp_path / "cut")
+
+
+@pytest.mark.slow
+def test_a_run_killed_with_sigkill_and_resumed_ends_with_the_weights_of_one_never_killed(digits_checkpoint, tmp_path):
+    output = tmp_path / "killed"
+    command = [
+        sys.executable, "-m", "zoo", "train", "--task", "digits", "--objective", "consistency", "--architecture",
+        "resnet10-quarter", "--set", "epochs=5", "--output", str(output),
+    ]  # fmt: skip
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 120
+    while not (output / ".run" / "state.pt").exists() and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.05)
+    os.kill(process.pid, signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL, "the run must have been alive when it was killed"
+    assert subprocess.run([*command, "--resume"], capture_output=True, check=False).returncode == 0
+    assert same_weights(digits_checkpoint.path, output)
+
+
+def test_resuming_a_finished_run_keeps_its_measured_results(tmp_path):
+    from zoo.checkpoint import update_checkpoint
+
+    checkpoint = train(run_of(tmp_path, epochs=1), device=CPU, resume=False, console=QUIET)
+    measured = update_checkpoint(checkpoint, spec=checkpoint.spec, rows=b"idx\n")
+    assert train(run_of(tmp_path, epochs=1), device=CPU, resume=True, console=QUIET).files == measured.files
+
+
+def test_a_checkpoint_that_was_cut_off_from_its_state_is_written_again(tmp_path):
+    train(run_of(tmp_path, epochs=1), device=CPU, resume=False, console=QUIET)
+    (tmp_path / "config.json").write_text("{}")
+    again = train(run_of(tmp_path, epochs=1), device=CPU, resume=True, console=QUIET)
+    assert again.spec.certified.epochs == 1
+
+
+def test_another_run_is_neither_overwritten_nor_resumed(tmp_path):
+    train(run_of(tmp_path, epochs=1), device=CPU, resume=False, console=QUIET)
+    with pytest.raises(RecipeError, match="holds a run already: add --resume"):
+        train(run_of(tmp_path, epochs=1), device=CPU, resume=False, console=QUIET)
+    with pytest.raises(RecipeError, match=r"recipe\.batch_size was 8, is 9"):
+        train(run_of(tmp_path, epochs=1, batch_size=9), device=CPU, resume=True, console=QUIET)
+
+
+def test_a_damaged_state_is_named(tmp_path):
+    train(run_of(tmp_path, epochs=1), device=CPU, resume=False, console=QUIET)
+    (tmp_path / ".run" / "state.pt").write_bytes(b"nothing")
+    with pytest.raises(CheckpointError, match=r"state\.pt is damaged"):
+        RunFolder(tmp_path / ".run").resume(run_of(tmp_path, epochs=1).identity)
+
+
+class Explosive(Gaussian):
+    """A loss that is not finite from its third call on."""
+
+    def __call__(self, model, batch, *, progress, generator):
+        output = Gaussian.__call__(self, model, batch, progress=progress, generator=generator)
+        factor = float("nan") if progress.epochs >= 0.4 else 1.0
+        return ObjectiveOutput(loss=output.loss * factor, metrics={})
+
+
+def test_a_loss_that_is_not_finite_stops_with_the_step_and_what_to_change(tmp_path, monkeypatch):
+    monkeypatch.setattr("training.trainer.objective_name", lambda objective: "gaussian")
+    monkeypatch.setattr("training.recipe.objective_name", lambda objective: "gaussian")
+    with pytest.raises(DivergenceError) as stopped:
+        train(run_of(tmp_path, objective=Explosive(sigma=0.1)), device=CPU, resume=False, console=QUIET)
+    message = str(stopped.value)
+    assert "the loss is nan at step 2 (epoch 1)" in message
+    assert "--set optimizer.lr=0.01" in message and "--set gradient_clip_norm=10" in message
+    assert not (tmp_path / "model.safetensors").exists()
+
+
+def test_a_plateau_schedule_ends_before_its_epochs_when_validation_stalls(tmp_path):
+    schedule = Schedule(name="plateau", patience=1, drops=0)
+    checkpoint = train(run_of(tmp_path, epochs=30, schedule=schedule), device=CPU, resume=False, console=QUIET)
+    assert checkpoint.spec.certified.epochs < 30
+
+
+def test_a_checkpoint_is_a_starting_point_and_only_its_head_may_change(tmp_path):
+    parent = train(run_of(tmp_path / "parent", epochs=1), device=CPU, resume=False, console=QUIET)
+    child = TrainingRun(
+        task=bright_or_dark(),
+        recipe=recipe(objective=Standard(), epochs=1),
+        seed=1,
+        output=tmp_path / "child",
+        parent=parent,
+    )
+    start = trainer._initial_network(child).backbone.state_dict()
+    assert all(torch.equal(value, start[name]) for name, value in weights(parent.path).items())
+    assert train(child, device=CPU, resume=False, console=QUIET).spec.certified.parent == parent.weights_sha256
+    other = TrainingRun(
+        task=bright_or_dark(), recipe=recipe(architecture="resnet18"), seed=1, output=tmp_path / "x", parent=parent
+    )
+    with pytest.raises(CheckpointError, match="is a resnet10-quarter and does not fit"):
+        train(other, device=CPU, resume=False, console=QUIET)
+
+
+def test_scalars_recipe_and_environment_are_kept_in_the_run_folder(tmp_path):
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    train(run_of(tmp_path, epochs=2), device=CPU, resume=False, console=QUIET)
+    events = EventAccumulator(str(tmp_path / ".run" / "scalars"))
+    events.Reload()
+    assert {"train/loss", "train/lr", "train/gradient_norm", "validation/accuracy_under_noise"} <= set(
+        events.Tags()["scalars"]
+    )
+    assert [event.step for event in events.Scalars("train/loss")] == list(range(10))
+    assert (tmp_path / ".run" / "recipe.json").exists() and (tmp_path / ".run" / "environment.json").exists()
