@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from zoo.cli._errors import interruptible
 from zoo.cli._options import DATA_DIR, BatchSize, DataDir, Device, Json, Model, Record, Seed, TaskName
 
 if TYPE_CHECKING:
@@ -67,7 +68,8 @@ def train(
     console.print_json(json.dumps(resolved.describe()))
     run = TrainingRun(task=open_task(task, data_dir=data_dir), recipe=resolved, seed=seed, output=output, parent=parent)
     started = time.perf_counter()
-    checkpoint = run_training(run, device=pick_device(device), resume=resume, console=console)
+    with interruptible(go_on=f"{output} holds the last finished epoch; add --resume to go on"):
+        checkpoint = run_training(run, device=pick_device(device), resume=resume, console=console)
     result = {
         "checkpoint": str(checkpoint.path),
         "name": checkpoint.spec.name,
@@ -176,16 +178,17 @@ def certify(
     _require_same_classes(checkpoint, opened)
     base = TorchBackend(checkpoint.load_network(), num_classes=checkpoint.spec.num_classes, device=pick_device(device))
     run = run_for(checkpoint, task=opened.name, smoothing=smoothing, backend=base.name, seed=seed)
-    rows = certify_images(
-        run,
-        base,
-        opened.test,
-        checkpoint.spec.preprocessing,
-        select_indices(len(opened.test), skip=skip, maximum=maximum),
-        output=output,
-        options=SamplingOptions(batch_size=batch_size),
-        console=Console(stderr=True),
-    )
+    with interruptible(go_on=f"{output} holds every finished row; run the same command to go on"):
+        rows = certify_images(
+            run,
+            base,
+            opened.test,
+            checkpoint.spec.preprocessing,
+            select_indices(len(opened.test), skip=skip, maximum=maximum),
+            output=output,
+            options=SamplingOptions(batch_size=batch_size),
+            console=Console(stderr=True),
+        )
     if record:
         record_certification(checkpoint, run, rows, skip=skip, maximum=maximum)
     _print_summaries({output: rows}, radii=DEFAULT_RADII, as_json=as_json)

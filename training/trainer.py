@@ -100,10 +100,13 @@ class _Loop:
 
     def __init__(self, run: TrainingRun, folder: RunFolder, device: torch.device) -> None:
         recipe, task = run.recipe, run.task
-        self.run, self.folder, self.device = run, folder, device
+        self.run, self.folder = run, folder
         self.epochs_done = 0
         self.history: list[float] = []
+        if device.index is not None:
+            torch.cuda.set_device(device)  # Accelerate takes the current one
         self.accelerator = Accelerator(cpu=device.type == "cpu", mixed_precision=_mixed_precision(recipe, device))
+        self.device = self.accelerator.device
 
         preprocessing = recipe.fit_preprocessing(task.preprocessing)
         self.train_indices, self.validation_indices = stratified_split(

@@ -5,6 +5,7 @@
     ├── HubError                  the Hub refused, conflicted or could not be reached
     ├── DivergenceError           training met a loss that is not finite
     ├── ServerError               TorchServe did not start, stopped, or answered with an error
+    ├── InterruptionError         the user stopped the work; says how to go on
     └── RequestError              what was asked for is wrong: exit code 2, HTTP 4xx
         ├── UnknownNameError      a name that no table holds; lists those it holds
         ├── CertificationError    a parameter for which no certificate can exist
@@ -42,6 +43,10 @@ class DivergenceError(ZooError):
 
 class ServerError(ZooError):
     """TorchServe did not start, stopped by itself, or answered with an error."""
+
+
+class InterruptionError(ZooError):
+    """The user stopped the work."""
 
 
 class RequestError(ZooError):

@@ -144,3 +144,13 @@ def test_report_reads_published_logs_and_draws_them(zoo_command, tmp_path):
     assert (tmp_path / "curve.png").exists()
     assert "certified accuracy at 0.5" in zoo_command("report", log).out
     assert zoo_command("report", log, "--radii", "x").code == 2
+
+
+def test_ctrl_c_says_what_was_kept_and_how_to_go_on(zoo_command, tmp_path, monkeypatch):
+    def interrupted(*words, **named):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("training.trainer.train", interrupted)
+    words = ["--task", "digits", "--objective", "standard", "--architecture", "resnet10-quarter"]
+    done = zoo_command("train", *words, "--output", tmp_path / "c")
+    assert done.code == 1 and f"{tmp_path / 'c'} holds the last finished epoch; add --resume" in done.err

@@ -2,8 +2,10 @@
 
 import sys
 import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
 
-from zoo.errors import ZooError
+from zoo.errors import InterruptionError, ZooError
 
 
 def exit_code_of(error: Exception, *, debug: bool) -> int:
@@ -19,3 +21,12 @@ def exit_code_of(error: Exception, *, debug: bool) -> int:
         )
     print(f"zoo: {message}", file=sys.stderr)  # noqa: T201
     return code
+
+
+@contextmanager
+def interruptible(*, go_on: str) -> Iterator[None]:
+    """Ctrl-C inside ends the command with a sentence that says what was kept and how to go on."""
+    try:
+        yield
+    except KeyboardInterrupt as error:
+        raise InterruptionError(f"interrupted: {go_on}") from error
