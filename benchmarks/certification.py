@@ -2,9 +2,9 @@
 
     python -m benchmarks.certification [--architecture resnet18] [--size 32] [--rounds 5] [--draws 2048]
 
-The loop is Cohen et al.'s: eager float32, noisy copies of one image, torch's own noise, argmax, counts on the host. Both
-use the same network, threads and batch size. Prints one line of JSON: medians, their ratio, and the share of the engine's
-time that is spent outside the network.
+The loop is Cohen et al.'s: eager float32, noisy copies of one image, torch's own noise, argmax, counts on the host.
+Both use the same network, threads and batch size. Prints one line of JSON: medians, their ratio, and the share of the
+engine's time that is spent outside the network.
 """
 
 from __future__ import annotations
