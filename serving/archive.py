@@ -15,6 +15,7 @@ from model_archiver.model_packaging_utils import ModelExportUtils
 from serving.loading import SECTION, require_servable
 from serving.protocol import Limits
 from zoo.checkpoint import MANIFEST, Checkpoint
+from zoo.device import require_device_name
 from zoo.errors import ServerError
 
 VERSION = "1.0"
@@ -26,8 +27,9 @@ def make_archive(checkpoint: Checkpoint, store: Path, *, limits: Limits, device:
     """Writes `STORE/NAME.mar`, replacing an older one, and returns its path.
 
     The archive needs this package installed where TorchServe runs. `device` is `auto` (a GPU if TorchServe sees
-    one), `cpu` or `cuda`. Raises: ServerError, CertificationError.
+    one), `cpu` or `cuda[:INDEX]`. Raises: ServerError, CertificationError; RequestError if it is none of these.
     """
+    require_device_name(device)
     require_servable(checkpoint, limits)
     name = checkpoint.spec.name
     try:
@@ -69,6 +71,8 @@ def model_settings(limits: Limits, *, device: str) -> dict[str, object]:
     }
     if device != "auto":
         settings["deviceType"] = "cpu" if device == "cpu" else "gpu"
+    if device.startswith("cuda:"):
+        settings["deviceIds"] = [int(device.removeprefix("cuda:"))]
     return settings
 
 

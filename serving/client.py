@@ -28,10 +28,10 @@ def ask(url: str, image: bytes, parameters: Mapping[str, object]) -> dict[str, A
         body = response.json()
     except ValueError:
         body = None
-    if not isinstance(body, dict):
-        raise ServerError(f"{url} answered {response.status_code} without a JSON object: is it the address of a model?")
+    if not isinstance(body, dict) or not (isinstance(body.get("code"), int) or "label" in body):
+        raise ServerError(f"{url} answered {response.status_code} with something else: is it the address of a model?")
     # A failure after the answer has begun stands in a body whose status was sent as 200.
-    status = int(body["code"]) if "code" in body else response.status_code
+    status = body.get("code", response.status_code)
     if status >= 500:
         raise ServerError(f"the server answered {status}: {body.get('message')}")
     if status >= 400:

@@ -6,6 +6,7 @@ What computes is imported inside a command, so that `zoo --help` needs none of i
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -53,10 +54,16 @@ def serve(
 
     from serving.archive import make_archive
     from serving.server import TorchServe
+    from zoo.device import pick_device
+    from zoo.errors import RequestError
     from zoo.locate import locate
 
     limits = _limits(n, max_n, max_pixels)
+    pick_device(device)
     checkpoints = [locate(model) for model in models]
+    names = [checkpoint.spec.name for checkpoint in checkpoints]
+    if len(set(names)) < len(names):
+        raise RequestError(f"two of the models are called alike ({', '.join(names)}): serve them one at a time")
     with _interrupted_by_signals(), tempfile.TemporaryDirectory() as store:
         archives = [make_archive(each, Path(store), limits=limits, device=device) for each in checkpoints]
         typer.echo("starting TorchServe...", err=True)
@@ -83,13 +90,16 @@ def predict(
     as_json: Json = False,
 ) -> None:
     """Predict images with certified radii, by a server or on the spot."""
+    from serving.protocol import Limits, parse_parameters
     from zoo.errors import RequestError, ZooError
 
     if (url is None) == (model is None):
         raise RequestError("say who answers: either --url of a served model or --model")
     given = {"mode": mode, "n": n, "n0": n0, "alpha": alpha}
     parameters = {name: value for name, value in given.items() if value is not None}
+    parse_parameters(parameters, Limits(max_n=sys.maxsize))  # the server's own cap is the server's to say
     paths = _expand(images)
+    single = len(images) == 1 and images[0].is_file()
     asking = _asker(url, model, device, parameters)
     if not as_json:
         typer.echo("image\tlabel\tclass_name\tabstained\tradius")
@@ -101,7 +111,7 @@ def predict(
             first_failure = first_failure or error
             answer = {"error": {"type": type(error).__name__, "message": str(error)}}
             typer.echo(f"zoo: {path}: {error}", err=True)
-        _print_answer(path, answer, as_json=as_json, single=len(paths) == 1)
+        _print_answer(path, answer, as_json=as_json, single=single)
     if first_failure is not None:
         raise typer.Exit(first_failure.exit_code)
 

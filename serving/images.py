@@ -8,6 +8,7 @@ import warnings
 from PIL import Image, UnidentifiedImageError
 
 from zoo.errors import ImageError
+from zoo.preprocessing import require_8_bits
 
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF")
 
@@ -34,8 +35,7 @@ def decode_image(data: bytes, *, max_pixels: int) -> Image.Image:
         image.load()
     except Exception as error:  # Pillow's decoders raise whatever damaged bytes lead them to
         raise ImageError("the image is truncated or damaged", http_status=422) from error
-    if image.mode.startswith(("I", "F")):
-        raise ImageError("the image has more than 8 bits a channel: convert it to 8 bits first", http_status=415)
+    require_8_bits(image)
     return image
 
 

@@ -44,6 +44,8 @@ def load_from_archive(model_dir: Path, config: Mapping[str, Any] | None, *, devi
         raise ServerError(
             f"the section {SECTION!r} of the model's configuration is wrong: {error.errors()[0]['msg']}"
         ) from error
+    if (config or {}).get("deviceType") == "gpu" and device == "cpu":
+        raise ServerError("the archive asks for a GPU, and this machine shows none")
     return load_service(open_checkpoint(model_dir), device=device, limits=limits)
 
 

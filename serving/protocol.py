@@ -16,6 +16,8 @@ from zoo.spec import ModelSpec
 
 IMAGE_FIELD = "data"
 DRAWS_OF_A_PREDICTION = 100
+COUNTS = ("n", "n0")
+LONGEST_ECHO = 80
 
 
 class Parameters(BaseModel):
@@ -64,11 +66,11 @@ def parse_request(row: Mapping[str, object], limits: Limits) -> Request:
 
     Raises: RequestError with a sentence for the client.
     """
-    if "body" not in row:
+    if set(row) != {"body"}:
         return _parse_form(row, limits)
     body = row["body"]
     if isinstance(body, bytes | bytearray):
-        return Request(images=(bytes(body),), parameters=_parameters({}, limits), batched=False)
+        return Request(images=(bytes(body),), parameters=Parameters(), batched=False)
     if isinstance(body, dict):
         return _parse_json(body, limits)
     raise RequestError('the body must be the bytes of an image, a form with the file field "data", or a JSON object')
@@ -126,13 +128,13 @@ def _parse_form(row: Mapping[str, object], limits: Limits) -> Request:
     image = row.get(IMAGE_FIELD)
     if not isinstance(image, bytes | bytearray):
         raise RequestError(f'the form has no file field "{IMAGE_FIELD}"')
-    return Request(images=(bytes(image),), parameters=_parameters(fields, limits), batched=False)
+    return Request(images=(bytes(image),), parameters=parse_parameters(fields, limits), batched=False)
 
 
 def _parse_json(body: Mapping[str, object], limits: Limits) -> Request:
     unknown = sorted(set(body) - {"instances", "parameters"})
     if unknown:
-        raise RequestError(f"unknown key {unknown[0]!r} in the body; known: instances, parameters")
+        raise RequestError(f"unknown key {_shown(unknown[0])} in the body; known: instances, parameters")
     instances, parameters = body.get("instances"), body.get("parameters", {})
     if not isinstance(instances, list) or not instances:
         raise RequestError('"instances" must be a list of at least one {"b64": IMAGE}')
@@ -141,7 +143,7 @@ def _parse_json(body: Mapping[str, object], limits: Limits) -> Request:
     if not isinstance(parameters, dict):
         raise RequestError('"parameters" must be an object')
     images = tuple(_decode_base64(instance, index) for index, instance in enumerate(instances))
-    return Request(images=images, parameters=_parameters(parameters, limits), batched=True)
+    return Request(images=images, parameters=parse_parameters(parameters, limits), batched=True)
 
 
 def _decode_base64(instance: object, index: int) -> bytes:
@@ -153,23 +155,35 @@ def _decode_base64(instance: object, index: int) -> bytes:
         raise RequestError(f"instance {index} is not valid base64") from error
 
 
-def _parameters(given: Mapping[str, object], limits: Limits) -> Parameters:
+def parse_parameters(given: Mapping[str, object], limits: Limits) -> Parameters:
+    """The parameters of a request, from text (a form) or JSON values. Raises: RequestError that names the wrong one."""
     readable = {name: _text(value) for name, value in given.items()}
+    for name, value in readable.items():
+        if name not in Parameters.model_fields:
+            raise RequestError(f"unknown parameter {_shown(name)}; known: {', '.join(Parameters.model_fields)}")
+        is_number = isinstance(value, int if name in COUNTS else int | float) and not isinstance(value, bool)
+        if not isinstance(value, str) and not is_number:
+            raise RequestError(
+                f"parameter {name}={_shown(value)}: expected {'an integer' if name in COUNTS else 'a value'}"
+            )
     try:
         parameters = Parameters.model_validate(readable)
     except ValidationError as error:
         first = error.errors()[0]
-        name = str(first["loc"][0]) if first["loc"] else ""
-        if first["type"] == "extra_forbidden":
-            known = ", ".join(Parameters.model_fields)
-            raise RequestError(f"unknown parameter {name!r}; known: {known}") from error
-        raise RequestError(f"parameter {name}={readable.get(name)!r}: {first['msg']}") from error
+        name = str(first["loc"][0])
+        raise RequestError(f"parameter {name}={_shown(readable.get(name))}: {first['msg']}") from error
     for name, value in (("n", parameters.n), ("n0", parameters.n0)):
         if value is not None and value > limits.max_n:
-            raise RequestError(f"{name}={value} is above the cap of this server, {limits.max_n}")
+            raise RequestError(f"{name}={_shown(value)} is above the cap of this server, {limits.max_n}")
     if parameters.mode == "predict" and parameters.n0 is not None:
         raise RequestError("n0 goes with mode certify only: a prediction has no selection draws")
     return parameters
+
+
+def _shown(value: object) -> str:
+    """A client's own text for a message: short, since TorchServe kills a worker whose response is too large."""
+    text = repr(value)
+    return text if len(text) <= LONGEST_ECHO else text[:LONGEST_ECHO] + "..."
 
 
 def _text(value: object) -> object:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -92,14 +95,8 @@ class TorchServe:
         raise ServerError(f"TorchServe ended by itself:\n{self.log_tail()}")
 
     def processes(self) -> list[psutil.Process]:
-        """The server's processes: the launcher, the JVM and the workers."""
-        if self._process is None:
-            return []
-        try:
-            launcher = psutil.Process(self._process.pid)
-            return [launcher, *launcher.children(recursive=True)]
-        except psutil.NoSuchProcess:
-            return []
+        """The server's living processes: the launcher, the JVM and the workers, which share a process group."""
+        return [] if self._process is None else _living_members(self._process.pid)
 
     def log_tail(self) -> str:
         """The last lines of the server's and the model's log."""
@@ -111,19 +108,26 @@ class TorchServe:
         return "\n".join(lines)
 
     def stop(self) -> None:
-        """Ends every process of the server, then removes its folder."""
-        processes = self.processes()
-        for process in processes[1:2]:  # the JVM, which ends its workers; the launcher then follows
-            _signal(process, "terminate")
-        _, alive = psutil.wait_procs(processes, timeout=STOP_SECONDS)
-        for process in alive:
-            _signal(process, "kill")
-        psutil.wait_procs(alive, timeout=STOP_SECONDS)
-        if self._process is not None:
-            self._process.wait()
-        if self._log is not None:
-            self._log.close()
-        shutil.rmtree(self.folder, ignore_errors=True)
+        """Ends every process of the server, then removes its folder. Ctrl-C does not cut it short."""
+        with _ignoring_interrupts():
+            if self._process is not None:
+                for how in (signal.SIGTERM, signal.SIGKILL):
+                    self._signal_all(how)
+                self._process.wait()
+            if self._log is not None:
+                self._log.close()
+            shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _signal_all(self, how: signal.Signals) -> None:
+        """Sends a signal to every process of the server and waits until they are gone, or for so long."""
+        assert self._process is not None
+        deadline = time.monotonic() + STOP_SECONDS
+        if self.processes():
+            os.killpg(self._process.pid, how)
+        while self._process.poll() is None or self.processes():
+            if time.monotonic() > deadline:
+                return
+            time.sleep(POLL_SECONDS)
 
     def _start(self) -> None:
         for name in ("logs", "tmp"):
@@ -169,7 +173,9 @@ class TorchServe:
         path = os.pathsep.join([str(Path(java) / "bin"), str(Path(sys.executable).parent), os.environ.get("PATH", "")])
         logs, temporary = str(self.folder / "logs"), str(self.folder / "tmp")
         own = {"JAVA_HOME": java, "PATH": path, "TMPDIR": temporary, "TEMP": temporary}
-        return {**os.environ, **own, "LOG_LOCATION": logs, "METRICS_LOCATION": logs, "PYTHONUNBUFFERED": "1"}
+        # TorchServe would take a TS_CONFIG_FILE of the user's for its configuration, and listen who knows where.
+        inherited = {name: value for name, value in os.environ.items() if not name.startswith("TS_")}
+        return {**inherited, **own, "LOG_LOCATION": logs, "METRICS_LOCATION": logs, "PYTHONUNBUFFERED": "1"}
 
     def _wait_until_ready(self) -> None:
         """Waits until every model has a READY worker. /ping would say Healthy before there is any."""
@@ -205,11 +211,29 @@ def _has_ready_worker(client: httpx.Client, model: str) -> bool:
         return False
 
 
-def _signal(process: psutil.Process, how: str) -> None:
-    try:
-        getattr(process, how)()
-    except psutil.NoSuchProcess:
+def _living_members(group: int) -> list[psutil.Process]:
+    members = []
+    for process in psutil.process_iter():
+        try:
+            if os.getpgid(process.pid) == group and process.status() != psutil.STATUS_ZOMBIE:
+                members.append(process)
+        except (ProcessLookupError, psutil.NoSuchProcess):
+            continue
+    return members
+
+
+@contextmanager
+def _ignoring_interrupts() -> Iterator[None]:
+    """Ctrl-C and SIGTERM do nothing inside; only the main thread can arrange that."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
         return
+    before = {number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _is_free(port: int) -> bool:

@@ -139,7 +139,7 @@ class InferenceService:
                 smoothing = smoothing_of(parameters, self.limits, sigma=self.sigma)
                 jobs.append(Certification((id, place), x_CHW, smoothing=smoothing, key=key))
             else:
-                n = parameters.n or DRAWS_OF_A_PREDICTION
+                n = parameters.n or min(DRAWS_OF_A_PREDICTION, self.limits.max_n)
                 alpha = parameters.alpha or self.limits.alpha
                 jobs.append(Prediction((id, place), x_CHW, sigma=self.sigma, n=n, alpha=alpha, key=key))
         return jobs

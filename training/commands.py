@@ -64,12 +64,11 @@ def train(
     resolved = replace(resolved, architecture=architecture or inherited or resolved.architecture)
     resolved = override(resolved, assignments or [])
     find_architecture(resolved.architecture)
-    console = Console(stderr=True)
-    console.print_json(json.dumps(resolved.describe()))
+    picked = pick_device(device)
     run = TrainingRun(task=open_task(task, data_dir=data_dir), recipe=resolved, seed=seed, output=output, parent=parent)
     started = time.perf_counter()
-    with interruptible(go_on=f"{output} holds the last finished epoch; add --resume to go on"):
-        checkpoint = run_training(run, device=pick_device(device), resume=resume, console=console)
+    with interruptible(go_on=f"{output} holds the last finished epoch, if there is one; add --resume to go on"):
+        checkpoint = run_training(run, device=picked, resume=resume, console=Console(stderr=True))
     result = {
         "checkpoint": str(checkpoint.path),
         "name": checkpoint.spec.name,
@@ -105,11 +104,12 @@ def evaluate(
     """Measure the base classifier: accuracy on clean images and under Gaussian noise."""
     from training.evaluation.empirical import evaluate_network
     from training.tasks import open_task
-    from zoo.checkpoint import update_checkpoint
+    from zoo.checkpoint import record_results
     from zoo.device import pick_device
     from zoo.locate import locate
 
     sigmas = _parse_numbers(noise_sigmas, "--noise-sigmas")
+    _require_recordable(model, record)
     checkpoint = locate(model)
     opened = open_task(task, data_dir=data_dir)
     _require_same_classes(checkpoint, opened)
@@ -122,8 +122,7 @@ def evaluate(
         seed=seed,
     )
     if record:
-        certified = checkpoint.spec.certified.model_copy(update={"empirical": result})
-        update_checkpoint(checkpoint, spec=checkpoint.spec.model_copy(update={"certified": certified}))
+        record_results(checkpoint, empirical=result)
     if as_json:
         measured = result.model_dump(mode="json", exclude={"task", "split"})
         typer.echo(json.dumps({**measured, "robust_accuracy": None, "attack": None}, indent=2))
@@ -169,6 +168,9 @@ def certify(
     from zoo.locate import locate
     from zoo.smoothing import SamplingOptions, SmoothingSpec, TorchBackend
 
+    _require_recordable(model, record)
+    if record and sigma == 0:
+        raise CertificationError("--record keeps certificates, and sigma 0 gives none: leave one of them out")
     checkpoint = locate(model)
     sigma = checkpoint.spec.certified.sigma if sigma is None else sigma
     if sigma is None:
@@ -177,13 +179,12 @@ def certify(
     opened = open_task(task, data_dir=data_dir)
     _require_same_classes(checkpoint, opened)
     base = TorchBackend(checkpoint.load_network(), num_classes=checkpoint.spec.num_classes, device=pick_device(device))
-    run = run_for(checkpoint, task=opened.name, smoothing=smoothing, backend=base.name, seed=seed)
+    run = run_for(checkpoint, opened, smoothing=smoothing, backend=base.name, seed=seed)
     with interruptible(go_on=f"{output} holds every finished row; run the same command to go on"):
         rows = certify_images(
             run,
             base,
             opened.test,
-            checkpoint.spec.preprocessing,
             select_indices(len(opened.test), skip=skip, maximum=maximum),
             output=output,
             options=SamplingOptions(batch_size=batch_size),
@@ -215,7 +216,7 @@ def report(
     if figure is not None:
         from zoo.results.figure import draw_curves
 
-        draw_curves({path.stem: rows[path] for path in logs}, figure)
+        draw_curves({str(path): rows[path] for path in logs}, figure)
 
 
 def _print_summaries(logs: Mapping[Path, Sequence[CertificationRow]], *, radii: Sequence[float], as_json: bool) -> None:
@@ -247,6 +248,15 @@ def _parse_numbers(text: str, option: str) -> list[float]:
     if any(not 0 <= number < float("inf") for number in numbers):
         raise RequestError(f"{option} takes numbers of at least 0 with commas between, got {text!r}")
     return numbers
+
+
+def _require_recordable(model: str, record: bool) -> None:
+    from zoo.errors import RequestError
+
+    if record and not Path(model).is_dir():
+        raise RequestError(
+            f"--record writes into a checkpoint directory, and {model} is none: pull it first, zoo pull {model} DIR"
+        )
 
 
 def _require_same_classes(checkpoint: Checkpoint, task: Task) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
 from typing import Any, Literal, get_type_hints
@@ -30,13 +31,14 @@ class Sgd:
         require(self.lr > 0, f"optimizer.lr must be positive, got {self.lr}")
         require(0 <= self.momentum < 1, f"optimizer.momentum must be in [0, 1), got {self.momentum}")
         require(self.weight_decay >= 0, f"optimizer.weight_decay must be at least 0, got {self.weight_decay}")
+        require(not self.nesterov or self.momentum > 0, "optimizer.nesterov needs optimizer.momentum above 0")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Schedule:
     """How the learning rate falls.
 
-    `cosine`: from lr to 0 over all steps. `plateau`: times `factor` whenever the validation accuracy under the
+    `cosine`: from lr towards 0 over all steps. `plateau`: times `factor` whenever the validation accuracy under the
     objective's noise has not improved for `patience` epochs, `drops` times; the next stall ends the run (the study's
     appendix A). Both rise linearly over the first `warmup_epochs` epochs.
     """
@@ -140,6 +142,8 @@ def _replace_at(owner: Any, names: list[str], value: str, *, path: str) -> Any:
 def _parse(owner: Any, name: str, value: str, *, path: str) -> Any:
     kind = get_type_hints(type(owner))[name]
     try:
-        return TypeAdapter(kind).validate_python(None if value.lower() == "none" else value)
+        parsed = TypeAdapter(kind).validate_python(None if value.lower() == "none" else value)
     except ValidationError as error:
         raise RecipeError(f"{path}={value!r}: {error.errors()[0]['msg']}") from error
+    require(not isinstance(parsed, float) or math.isfinite(parsed), f"{path} must be finite, got {value}")
+    return parsed

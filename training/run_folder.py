@@ -23,12 +23,14 @@ class RunIdentity:
 
     recipe: TrainingRecipe
     task: str
+    data: str
     seed: int
     parent: str | None
 
     def as_json(self) -> dict[str, Any]:
         return {
             "task": self.task,
+            "data": self.data,
             "seed": self.seed,
             "init": self.parent or "random",
             "recipe": self.recipe.describe(),
@@ -56,14 +58,23 @@ class RunFolder:
         return self.path / "scalars"
 
     def begin(self, identity: RunIdentity) -> None:
-        """Records the run. Raises: RecipeError if the folder holds a run already."""
-        if (self.path / "recipe.json").exists():
+        """Records the run. A run that never finished an epoch is begun again.
+
+        Raises: RecipeError if the folder holds a run with finished epochs or anything else, or cannot be made.
+        """
+        output = self.path.parent
+        if (self.path / "state.pt").exists():
             raise RecipeError(
-                f"{self.path.parent} holds a run already: add --resume to go on with it, or choose another --output"
+                f"{output} holds a run already: add --resume to go on with it, or choose another --output"
             )
-        self.path.mkdir(parents=True, exist_ok=True)
-        _write_json(self.path / "recipe.json", identity.as_json())
-        _write_json(self.path / "environment.json", _environment())
+        try:
+            if output.exists() and any(path != self.path for path in output.iterdir()):
+                raise RecipeError(f"{output} is not empty, and would become the checkpoint: choose another --output")
+            self.path.mkdir(parents=True, exist_ok=True)
+            _write_json(self.path / "recipe.json", identity.as_json())
+            _write_json(self.path / "environment.json", _environment())
+        except OSError as error:
+            raise RecipeError(f"cannot use --output {output}: {error.strerror or error}") from error
 
     def resume(self, identity: RunIdentity) -> RunState | None:
         """The state at the end of the last finished epoch; None if the run never finished one.
@@ -73,7 +84,10 @@ class RunFolder:
         if not (self.path / "recipe.json").exists():
             self.begin(identity)
             return None
-        found = json.loads((self.path / "recipe.json").read_text())
+        try:
+            found = json.loads((self.path / "recipe.json").read_text())
+        except (OSError, ValueError) as error:
+            raise CheckpointError(f"{self.path / 'recipe.json'} is damaged ({error}): delete {self.path}") from error
         differences = _differences(found, json.loads(json.dumps(identity.as_json())))
         if differences:
             raise RecipeError(

@@ -6,12 +6,17 @@ from collections.abc import Sequence
 from training.recipe import Schedule
 
 
-def rate_factor(schedule: Schedule, *, epochs_done: float, total_epochs: int, history: Sequence[float]) -> float:
-    """What the recipe's learning rate is multiplied by. `history`: validation accuracy after each finished epoch."""
-    warmup = schedule.warmup_epochs
-    warm = 1.0 if epochs_done >= warmup else epochs_done / warmup
+def rate_factor(
+    schedule: Schedule, *, step: int, steps_per_epoch: int, total_epochs: int, history: Sequence[float]
+) -> float:
+    """What the recipe's learning rate is multiplied by at a step, counted from 0; never 0.
+
+    `history`: validation accuracy after each finished epoch.
+    """
+    warmup_steps = schedule.warmup_epochs * steps_per_epoch
+    warm = min(1.0, (step + 1) / warmup_steps) if warmup_steps > 0 else 1.0
     if schedule.name == "cosine":
-        return warm * 0.5 * (1 + math.cos(math.pi * epochs_done / total_epochs))
+        return warm * 0.5 * (1 + math.cos(math.pi * step / (total_epochs * steps_per_epoch)))
     return warm * schedule.factor ** num_stalls(history, schedule.patience)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,6 +12,7 @@ from typing import Any
 
 import torch
 from accelerate import Accelerator
+from accelerate.state import AcceleratorState
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from torch import Tensor
@@ -50,7 +52,9 @@ class TrainingRun:
     @property
     def identity(self) -> RunIdentity:
         parent = None if self.parent is None else self.parent.weights_sha256
-        return RunIdentity(recipe=self.recipe, task=self.task.name, seed=self.seed, parent=parent)
+        return RunIdentity(
+            recipe=self.recipe, task=self.task.name, data=self.task.digest, seed=self.seed, parent=parent
+        )
 
     def spec_after(self, epochs: int) -> ModelSpec:
         """The spec of the checkpoint after that many epochs."""
@@ -85,6 +89,7 @@ def train(run: TrainingRun, *, device: torch.device, resume: bool, console: Cons
         state = folder.resume(run.identity)
     else:
         folder.begin(run.identity)
+    console.print_json(json.dumps(run.recipe.describe()))
     loop = _Loop(run, folder, device)
     if state is not None:
         loop.restore(state)
@@ -105,6 +110,7 @@ class _Loop:
         self.history: list[float] = []
         if device.index is not None:
             torch.cuda.set_device(device)  # Accelerate takes the current one
+        AcceleratorState._reset_state(reset_partial_state=True)  # its settings outlive a run in the same process
         self.accelerator = Accelerator(cpu=device.type == "cpu", mixed_precision=_mixed_precision(recipe, device))
         self.device = self.accelerator.device
 
@@ -173,7 +179,8 @@ class _Loop:
         recipe = self.run.recipe
         factor = rate_factor(
             recipe.schedule,
-            epochs_done=(step + 1) / len(self.batches),
+            step=step,
+            steps_per_epoch=len(self.batches),
             total_epochs=recipe.epochs,
             history=self.history,
         )
@@ -220,7 +227,8 @@ def _initial_network(run: TrainingRun) -> NormalizedNetwork:
     with global_cpu_stream(run.seed, "weights"):
         network = build_network(run.recipe.architecture, num_classes=run.task.num_classes, preprocessing=preprocessing)
     if run.parent is not None:
-        _copy_weights(run.parent, network, keep_head=run.parent.spec.num_classes == run.task.num_classes)
+        keep_head = run.parent.spec.certified.class_names == run.task.class_names
+        _copy_weights(run.parent, network, keep_head=keep_head)
     return network
 
 

@@ -47,7 +47,7 @@ class NormalizedNetwork(nn.Module):
 
 
 class QuarterResNet(nn.Module):
-    """ResNet-10 with a quarter of the channels, for CPUs: 1.3 M multiply-adds on 3x32x32 pixels beyond its stem's
+    """ResNet-10 with a quarter of the channels, for CPUs: 1.5 M multiply-adds on 3x32x32 pixels beyond its stem's
     2.4 M.
 
     torchvision's stem, block and key names; timm builds it as `resnet18` with `layers` and `channels` overridden.
@@ -94,7 +94,7 @@ class Architecture:
     timm_args: dict[str, Any] = field(default_factory=dict)
 
 
-# Residual branches start at zero: without it ResNet-50's first gradient norm is in the hundreds on small images.
+# torchvision's residual branches start at zero: else ResNet-50's first gradient norm is in the hundreds on digits.
 ARCHITECTURES = {
     "resnet50": Architecture(
         build=lambda num_classes: resnet.resnet50(num_classes=num_classes, zero_init_residual=True),

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from zoo.errors import CheckpointError
-from zoo.spec import ModelSpec
+from zoo.spec import CertificationResult, EmpiricalResult, ModelSpec
 
 CONFIG, WEIGHTS, CARD, ROWS, SPLIT, MANIFEST = (
     "config.json",
@@ -24,6 +24,7 @@ CONFIG, WEIGHTS, CARD, ROWS, SPLIT, MANIFEST = (
     "split.json",
     "manifest.json",
 )
+KNOWN_FILES = frozenset({CONFIG, WEIGHTS, CARD, ROWS, SPLIT})
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,15 +91,29 @@ def save_checkpoint(path: Path, network: Any, spec: ModelSpec, *, split: Mapping
     contents = {WEIGHTS: weights, **_description(spec, hashlib.sha256(weights).hexdigest())}
     if split is not None:
         contents[SPLIT] = _json_bytes(split)
-    return _write(path, contents, keep=())
+    return _write(path, contents, kept={})
 
 
-def update_checkpoint(checkpoint: Checkpoint, *, spec: ModelSpec, rows: bytes | None = None) -> Checkpoint:
-    """Writes new results beside unchanged weights: the spec, its card and, if given, the certification rows."""
-    contents = _description(spec, checkpoint.weights_sha256)
-    if rows is not None:
-        contents[ROWS] = rows
-    return _write(checkpoint.path, contents, keep=tuple(checkpoint.files))
+def record_results(
+    checkpoint: Checkpoint,
+    *,
+    empirical: EmpiricalResult | None = None,
+    certification: tuple[CertificationResult, bytes] | None = None,
+) -> Checkpoint:
+    """Writes new results (a certification with its rows) and the card that follows beside unchanged weights.
+
+    Raises: CheckpointError if the weights are no longer those that were measured.
+    """
+    now = open_checkpoint(checkpoint.path)
+    if now.weights_sha256 != checkpoint.weights_sha256:
+        raise CheckpointError(f"{checkpoint.path} has other weights than those that were measured: measure it again")
+    results: dict[str, object] = {} if empirical is None else {"empirical": empirical}
+    rows = {}
+    if certification is not None:
+        results["certification"], rows[ROWS] = certification
+    certified = now.spec.certified.model_copy(update=results)
+    description = _description(now.spec.model_copy(update={"certified": certified}), now.weights_sha256)
+    return _write(now.path, {**description, **rows}, kept=now.files)
 
 
 def sha256_of(path: Path) -> str:
@@ -107,16 +122,15 @@ def sha256_of(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _write(path: Path, contents: Mapping[str, bytes], *, keep: tuple[str, ...]) -> Checkpoint:
-    path.mkdir(parents=True, exist_ok=True)
-    files = {name: sha256_of(path / name) for name in keep if name not in contents}
-    files |= {name: hashlib.sha256(data).hexdigest() for name, data in contents.items()}
+def _write(path: Path, contents: Mapping[str, bytes], *, kept: Mapping[str, str]) -> Checkpoint:
+    files = {**kept, **{name: hashlib.sha256(data).hexdigest() for name, data in contents.items()}}
     entries = {name: {"sha256": files[name]} for name in sorted(files)}
     manifest = _json_bytes({"schema_version": 1, "files": entries})
     # The manifest comes last: a directory that was cut off between two replacements is refused, not believed.
     written = {**contents, MANIFEST: manifest}
     temporary = {name: path / f".{name}.tmp" for name in written}
     try:
+        path.mkdir(parents=True, exist_ok=True)
         for name, data in written.items():
             temporary[name].write_bytes(data)
         for name in written:
@@ -125,7 +139,8 @@ def _write(path: Path, contents: Mapping[str, bytes], *, keep: tuple[str, ...]) 
         raise CheckpointError(f"cannot write the checkpoint {path}: {error.strerror or error}") from error
     finally:
         for leftover in temporary.values():
-            leftover.unlink(missing_ok=True)
+            if leftover.exists():
+                leftover.unlink()
     for name in (CARD, ROWS, SPLIT):
         if name not in files:
             (path / name).unlink(missing_ok=True)
@@ -143,8 +158,9 @@ def _read_manifest(path: Path) -> dict[str, str]:
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise CheckpointError(f"{path / MANIFEST} is damaged: it is no manifest of this zoo") from error
     for name in files:
-        if Path(name).name != name or name.startswith(".") or name == MANIFEST:
-            raise CheckpointError(f"{path / MANIFEST} lists {name!r}, which cannot be a file of a checkpoint")
+        # A server unpacks these files where Python looks for modules: a name that is not known could be code.
+        if name not in KNOWN_FILES:
+            raise CheckpointError(f"{path / MANIFEST} lists {name!r}, which is no file of a checkpoint")
     return files
 
 

@@ -18,11 +18,16 @@ def pick_device(name: str) -> torch.device:
     """
     import torch
 
-    if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", name):
-        raise RequestError(f"--device takes auto, cpu, cuda or cuda:INDEX, got {name!r}")
+    require_device_name(name)
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     device = torch.device(name)
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
         raise RequestError(f"--device {name}: this machine shows {torch.cuda.device_count()} CUDA device(s)")
     return device
+
+
+def require_device_name(name: str) -> None:
+    """Raises RequestError unless `name` could be a device, here or elsewhere."""
+    if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", name):
+        raise RequestError(f"--device takes auto, cpu, cuda or cuda:INDEX, got {name!r}")

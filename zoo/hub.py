@@ -27,7 +27,7 @@ from huggingface_hub.errors import (
 from huggingface_hub.utils.tqdm import disable_progress_bars
 
 from zoo.checkpoint import MANIFEST, Checkpoint, open_checkpoint
-from zoo.errors import CheckpointError, HubError
+from zoo.errors import HubError, RequestError
 
 TIMEOUT_SECONDS = 10.0
 CONFLICT = 412
@@ -70,20 +70,26 @@ def push(checkpoint: Checkpoint, repository: str, *, private: bool = False, mess
 def pull(repository: str, directory: Path, *, revision: str | None = None) -> tuple[Checkpoint, Commit]:
     """Downloads one commit into a new directory, which appears only when every byte was found to be the manifest's.
 
-    Raises: HubError; CheckpointError if the directory exists or a file is not what its manifest says.
+    Raises: HubError; RequestError if the directory exists; CheckpointError if a file is not what its manifest says.
     """
-    if directory.exists() and (not directory.is_dir() or any(directory.iterdir())):
-        raise CheckpointError(f"{directory} exists and is not empty: choose a new directory")
+    directory = directory.absolute()
+    if directory.exists() and (not directory.is_dir() or any(directory.iterdir()) or directory == Path.cwd()):
+        raise RequestError(f"{directory} exists and is not an empty directory elsewhere: choose a new one")
     commit = resolve(repository, revision=revision)
     source = _download(commit)
-    directory.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(prefix=f".{directory.name}.", dir=directory.parent))
+    try:
+        directory.parent.mkdir(parents=True, exist_ok=True)
+        temporary = Path(tempfile.mkdtemp(prefix=f".{directory.name}.", dir=directory.parent))
+    except OSError as error:
+        raise RequestError(f"cannot make {directory}: {error.strerror or error}") from error
     try:
         for name in [*open_checkpoint(source).files, MANIFEST]:
             shutil.copyfile(source / name, temporary / name)
         open_checkpoint(temporary)
         temporary.chmod(0o755)
         temporary.replace(directory)
+    except OSError as error:
+        raise HubError(f"cannot write {directory}: {error.strerror or error}") from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
     return open_checkpoint(directory), commit
@@ -142,6 +148,8 @@ def _translated(repository: str) -> Iterator[None]:
         raise HubError(_explain_status(repository, error)) from error
     except HFValidationError as error:
         raise HubError(f"{repository!r} is no repository id of the form owner/name: {_short(error)}") from error
+    except ValueError as error:
+        raise HubError(f"the Hub refused a file of {repository}, nothing was committed: {_short(error)}") from error
     except LocalTokenNotFoundError as error:
         raise HubError("no Hub token: run `hf auth login` or set HF_TOKEN") from error
     except OfflineModeIsEnabled as error:

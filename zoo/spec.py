@@ -7,6 +7,7 @@ what timm does not know stands below the one key `certified`.
 from __future__ import annotations
 
 import math
+import re
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -59,12 +60,14 @@ class CertifiedAccuracy(_Strict):
 class CertificationResult(_Strict):
     """What a certification log says of a test set: the numbers on the card.
 
-    Fractions in [0, 1], intervals at 95 % over images. `images` says in words which images of the split were certified.
+    Fractions in [0, 1], intervals at 95 % over images. Every `skip`-th image of the split was certified, up to number
+    `maximum` where there is one.
     """
 
     task: str
     split: str
-    images: str
+    skip: int = Field(ge=1)
+    maximum: int | None = Field(default=None, ge=1)
     num_images: int = Field(gt=0)
     sigma: float = Field(ge=0)
     noise: str
@@ -80,6 +83,12 @@ class CertificationResult(_Strict):
     average_certified_radius_interval: tuple[float, float]
     abstention_rate: float = Field(ge=0, le=1)
     certified_accuracy: tuple[CertifiedAccuracy, ...]
+
+    @property
+    def images(self) -> str:
+        """Which images were certified, in words."""
+        every = "every image" if self.skip == 1 else f"images 0, {self.skip}, {2 * self.skip} and so on"
+        return every if self.maximum is None else f"{every} below {self.maximum}"
 
 
 class NoiseAccuracy(_Strict):
@@ -140,8 +149,8 @@ class ModelSpec(_Strict):
     def name(self) -> str:
         """`architecture.tag` in timm's manner, for example `resnet50.consistency_s50_pets`."""
         sigma = self.certified.sigma
-        level = "" if sigma is None else f"_s{sigma * 100:02.0f}"
-        task = "".join(c if c.isalnum() else "-" for c in self.certified.task)
+        level = "" if sigma is None else f"_s{sigma * 100:g}"
+        task = re.sub(r"[^A-Za-z0-9]+", "-", self.certified.task).strip("-")
         return f"{self.architecture}.{self.certified.objective}{level}_{task}"
 
     def to_config(self, *, model_args: dict[str, Any] | None = None, timm_name: str | None = None) -> dict[str, Any]:
@@ -181,7 +190,7 @@ class ModelSpec(_Strict):
             raise CheckpointError(f"{source} has no 'certified' section: it is no checkpoint of this zoo")
         ours = dict(config["certified"])
         version = ours.get("schema_version")
-        if not isinstance(version, int) or version > SCHEMA_VERSION:
+        if not isinstance(version, int) or not 1 <= version <= SCHEMA_VERSION:
             raise CheckpointError(
                 f"{source} has schema_version {version!r}, known are 1 to {SCHEMA_VERSION}: upgrade certified-zoo"
             )

@@ -54,6 +54,12 @@ def test_json_holds_images_in_order_and_is_answered_by_a_list():
         ({"data": b"x", "stopping": b"whenever"}, "parameter stopping='whenever'"),
         ({"data": b"x", "mode": b"predict", "n0": b"10"}, "n0 goes with mode certify"),
         ({"data": b"x", "n": b"\xff"}, "parameter n="),
+        ({"body": b"x", "n": b"500"}, 'no file field "data"'),
+        ({"data": b"x", "body": b"y"}, "unknown parameter 'body'"),
+        ({"body": {"instances": [{"b64": B64}], "parameters": {"n": True}}}, "parameter n=True: expected an integer"),
+        ({"body": {"instances": [{"b64": B64}], "parameters": {"n": 500.0}}}, "parameter n=500.0: expected an integer"),
+        ({"body": {"instances": [{"b64": B64}], "parameters": {"n0": None}}}, "parameter n0=None"),
+        ({"body": {"instances": [{"b64": B64}], "parameters": {"n": 10**30}}}, "above the cap"),
         ({"body": {}}, '"instances" must be a list'),
         ({"body": {"instances": []}}, '"instances" must be a list'),
         ({"body": {"instances": [{"b64": B64}] * 3}}, "3 images, at most 2"),
@@ -69,6 +75,22 @@ def test_what_is_not_understood_is_refused_by_name(row, said):
     with pytest.raises(RequestError) as refused:
         parse_request(row, LIMITS)
     assert said in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        {"data": b"x", "n": b"9" * 100_000},
+        {"data": b"x", "n": b"x" * 100_000},
+        {"data": b"x", "y" * 100_000: b"1"},
+        {"body": {"instances": [{"b64": B64}], "parameters": {"n": ["z" * 100_000]}}},
+        {"body": {"z" * 100_000: 1}},
+    ],
+)
+def test_no_refusal_repeats_more_than_a_little_of_what_was_sent(row):
+    with pytest.raises(RequestError) as refused:
+        parse_request(row, LIMITS)
+    assert len(str(refused.value)) < 500
 
 
 def test_a_certificate_is_answered_with_all_that_it_depends_on():

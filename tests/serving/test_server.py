@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -134,6 +135,42 @@ def test_a_port_in_use_is_refused_at_once():
         taken.listen()
         with pytest.raises(ServerError, match="is in use"):
             TorchServe([], port=taken.getsockname()[1])
+
+
+def test_a_server_that_is_stopped_while_it_starts_or_lost_its_launcher_leaves_no_process_behind(digits_checkpoint):
+    with tempfile.TemporaryDirectory() as store:
+        archive = make_archive(digits_checkpoint, Path(store), limits=Limits(n=500), device="cpu")
+        starting = TorchServe([archive])
+        starting._start()
+        starting.stop()
+        assert not starting.processes() and not starting.folder.exists()
+
+        orphaned = TorchServe([archive])
+        orphaned._start()
+        wait_for(lambda: len(orphaned.processes()) >= 2)
+        orphaned._process.kill()
+        orphaned._process.wait()
+        assert orphaned.processes(), "the JVM must have survived its launcher"
+        orphaned.stop()
+        assert not orphaned.processes() and not orphaned.folder.exists()
+
+
+def wait_for(condition, seconds=60):
+    """Polls until the condition holds."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "it never came to be"
+        time.sleep(0.05)
+
+
+def test_models_of_one_name_are_not_served_together(digits_checkpoint, zoo_command):
+    done = zoo_command("serve", digits_checkpoint.path, digits_checkpoint.path)
+    assert done.code == 2 and "called alike" in done.err
+
+
+def test_an_answer_of_something_else_is_not_taken_for_a_models(url):
+    with pytest.raises(ServerError, match="is it the address of a model"):
+        ask(url.partition("/predictions")[0] + "/ping", b"", {})
 
 
 def test_a_temporary_folder_too_deep_for_a_socket_is_refused_at_once(tmp_path, monkeypatch):

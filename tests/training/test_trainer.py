@@ -1,10 +1,13 @@
 """The trainer: learns, resumes to the same weights, and stops loudly."""
 
+import json
 import os
 import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -16,8 +19,9 @@ from training import trainer
 from training.objectives import ObjectiveOutput
 from training.objectives.gaussian import Gaussian
 from training.objectives.standard import Standard
-from training.recipe import Schedule, TrainingRecipe
+from training.recipe import Schedule, Sgd, TrainingRecipe
 from training.run_folder import RunFolder
+from training.tasks.loading import EvaluationImages, ShuffledBatches
 from training.tasks.task import ArrayImages, Task
 from training.trainer import TrainingRun, train
 from zoo.checkpoint import open_checkpoint
@@ -69,8 +73,6 @@ def test_a_trained_network_tells_bright_from_dark_and_its_checkpoint_says_how_it
 
 
 def test_the_validation_indices_are_saved_and_not_trained_on(tmp_path):
-    import json
-
     checkpoint = train(run_of(tmp_path, epochs=1), device=CPU, resume=False, console=QUIET)
     split = json.loads((checkpoint.path / "split.json").read_text())
     assert len(split["validation"]) == 4 and sorted(split["train"] + split["validation"]) == list(range(40))
@@ -114,10 +116,11 @@ def test_a_run_killed_with_sigkill_and_resumed_ends_with_the_weights_of_one_neve
 
 
 def test_resuming_a_finished_run_keeps_its_measured_results(tmp_path):
-    from zoo.checkpoint import update_checkpoint
+    from tests.zoo.test_cards import CERTIFICATION
+    from zoo.checkpoint import record_results
 
     checkpoint = train(run_of(tmp_path, epochs=1), device=CPU, resume=False, console=QUIET)
-    measured = update_checkpoint(checkpoint, spec=checkpoint.spec, rows=b"idx\n")
+    measured = record_results(checkpoint, certification=(CERTIFICATION, b"idx\n"))
     assert train(run_of(tmp_path, epochs=1), device=CPU, resume=True, console=QUIET).files == measured.files
 
 
@@ -161,6 +164,75 @@ def test_a_loss_that_is_not_finite_stops_with_the_step_and_what_to_change(tmp_pa
     assert "the loss is nan at step 2 (epoch 1)" in message
     assert "--set optimizer.lr=0.01" in message and "--set gradient_clip_norm=10" in message
     assert not (tmp_path / "model.safetensors").exists()
+
+
+class Recorder(Gaussian):
+    """Keeps what every call was given."""
+
+    calls: ClassVar[list] = []
+
+    def __call__(self, model, batch, *, progress, generator):
+        noise = torch.empty(3).normal_(generator=generator)
+        type(self).calls.append((batch.x_BCHW.clone(), progress.epochs, tuple(noise.tolist())))
+        return ObjectiveOutput(loss=model(batch.x_BCHW).square().sum(), metrics={})
+
+
+def test_the_objective_is_given_training_images_only_fresh_noise_and_its_progress(tmp_path, monkeypatch):
+    monkeypatch.setattr("training.trainer.objective_name", lambda objective: "gaussian")
+    monkeypatch.setattr("training.recipe.objective_name", lambda objective: "gaussian")
+    monkeypatch.setattr(Recorder, "calls", [])
+    task = bright_or_dark()
+    for number, picture in enumerate(task.train.pixels):
+        picture[:] = number  # so that a picture can be recognized
+    plain = replace(task, augmentation="none")
+    run = TrainingRun(task=plain, recipe=recipe(objective=Recorder(sigma=0.1), epochs=2), seed=0, output=tmp_path)
+    train(run, device=CPU, resume=False, console=QUIET)
+    split = json.loads((tmp_path / "split.json").read_text())
+    seen = [round(float(x[0, 0, 0]) * 255) for x_BCHW, _, _ in Recorder.calls for x in x_BCHW]
+    assert sorted(seen) == sorted(split["train"] * 2)
+    assert [epochs for _, epochs, _ in Recorder.calls] == [step / 5 for step in range(10)]
+    assert len({noise for _, _, noise in Recorder.calls}) == 10
+
+
+def test_one_step_is_sgd_with_momentum_weight_decay_and_clipping(tmp_path):
+    """Against torch's own optimizer on the same batch and noise."""
+    fields = {
+        "epochs": 1,
+        "batch_size": 40,
+        "validation_share": 0.0,
+        "gradient_clip_norm": 0.01,
+        "objective": Standard(),
+    }
+    run = run_of(tmp_path, **fields, optimizer=Sgd(lr=0.5, weight_decay=0.1))
+    reference = trainer._initial_network(run)
+    plain = replace(run, task=replace(run.task, augmentation="none"))
+    train(plain, device=CPU, resume=False, console=QUIET)
+
+    order = next(iter(ShuffledBatches(40, 40, seed=0)))
+    images = EvaluationImages(run.task.train, run.task.preprocessing)
+    x_BCHW = torch.stack([images[index][0] for index in order]).float() / 255
+    labels_B = torch.tensor([images[index][1] for index in order])
+    optimizer = torch.optim.SGD(reference.parameters(), lr=0.5, momentum=0.9, weight_decay=0.1)
+    torch.nn.functional.cross_entropy(reference.train()(x_BCHW), labels_B).backward()
+    assert torch.nn.utils.clip_grad_norm_(reference.parameters(), 0.01) > 0.01
+    optimizer.step()
+    trained = weights(tmp_path)
+    for name, value in reference.backbone.state_dict().items():
+        assert torch.allclose(trained[name], value, atol=1e-6), name
+
+
+def test_a_directory_that_holds_something_else_is_not_trained_into(tmp_path):
+    (tmp_path / "README.md").write_text("mine")
+    with pytest.raises(RecipeError, match="is not empty"):
+        train(run_of(tmp_path), device=CPU, resume=False, console=QUIET)
+    with pytest.raises(RecipeError, match="cannot use --output"):
+        train(run_of(tmp_path / "README.md"), device=CPU, resume=False, console=QUIET)
+    assert (tmp_path / "README.md").read_text() == "mine"
+
+
+def test_a_run_that_never_finished_an_epoch_is_begun_again(tmp_path):
+    RunFolder(tmp_path / ".run").begin(run_of(tmp_path, epochs=2).identity)
+    assert train(run_of(tmp_path, epochs=1), device=CPU, resume=False, console=QUIET).spec.certified.epochs == 1
 
 
 def test_a_plateau_schedule_ends_before_its_epochs_when_validation_stalls(tmp_path):

@@ -7,7 +7,7 @@ from zoo.cards import render_card
 from zoo.spec import CertificationResult, CertifiedAccuracy, EmpiricalResult, NoiseAccuracy
 
 CERTIFICATION = CertificationResult(
-    task="pets", split="test", images="images 0, 3, 6 and so on", num_images=120, sigma=0.5, noise="gaussian", n0=100,
+    task="pets", split="test", skip=3, num_images=120, sigma=0.5, noise="gaussian", n0=100,
     n=1000, alpha=0.001, stopping="fixed", backend="torch-cpu-float32", seed=7, standard_accuracy=0.9,
     standard_accuracy_interval=(0.83, 0.95), average_certified_radius=1.25,
     average_certified_radius_interval=(1.1, 1.4), abstention_rate=0.05,

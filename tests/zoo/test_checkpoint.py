@@ -9,8 +9,9 @@ import torch
 from safetensors.torch import load_file
 
 import zoo
+from tests.zoo.test_cards import CERTIFICATION, EMPIRICAL
 from zoo.architecture import ARCHITECTURES, build_network
-from zoo.checkpoint import open_checkpoint, save_checkpoint, update_checkpoint
+from zoo.checkpoint import open_checkpoint, record_results, save_checkpoint
 from zoo.errors import CertificationError, CheckpointError, RequestError
 from zoo.spec import CertifiedConfig, ModelSpec, Preprocessing
 
@@ -85,6 +86,7 @@ def test_a_missing_file_is_named(tmp_path):
     [
         "",
         "{}",
+        '{"files": {"serving.py": {"sha256": "0"}}}',
         '{"files": 3}',
         '{"files": {"../x": {"sha256": "0"}}}',
         '{"files": {".x": {"sha256": "0"}}}',
@@ -122,11 +124,28 @@ def test_weights_that_are_not_finite_are_neither_written_nor_loaded(tmp_path):
 
 def test_new_weights_drop_the_results_of_the_old_ones(tmp_path):
     checkpoint, network = saved(tmp_path, "resnet10-quarter")
-    checkpoint = update_checkpoint(checkpoint, spec=checkpoint.spec, rows=b"idx\n")
+    checkpoint = record_results(checkpoint, certification=(CERTIFICATION, b"idx\n"))
+    assert checkpoint.spec.certified.certification == CERTIFICATION
     assert set(checkpoint.files) == {"config.json", "model.safetensors", "README.md", "split.json", "certification.tsv"}
     again = save_checkpoint(tmp_path, network, checkpoint.spec)
     assert set(again.files) == {"config.json", "model.safetensors", "README.md"}
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted([*again.files, "manifest.json"])
+
+
+def test_results_are_not_attached_to_weights_that_were_not_measured(tmp_path):
+    checkpoint, network = saved(tmp_path, "resnet10-quarter")
+    with torch.no_grad():
+        network.backbone.fc.bias += 1
+    save_checkpoint(tmp_path, network, checkpoint.spec)
+    with pytest.raises(CheckpointError, match="other weights than those that were measured"):
+        record_results(checkpoint, certification=(CERTIFICATION, b"idx\n"))
+
+
+def test_one_result_does_not_drop_the_other(tmp_path):
+    checkpoint, _ = saved(tmp_path, "resnet10-quarter")
+    record_results(checkpoint, empirical=EMPIRICAL)
+    certified = record_results(checkpoint, certification=(CERTIFICATION, b"idx\n")).spec.certified
+    assert (certified.empirical, certified.certification) == (EMPIRICAL, CERTIFICATION)
 
 
 def test_an_interrupted_write_leaves_no_temporary_file_and_the_old_checkpoint(tmp_path, monkeypatch):

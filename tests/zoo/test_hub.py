@@ -8,7 +8,7 @@ from huggingface_hub import ModelCard
 from tests.loopback_hub import Repository
 from zoo import hub as zoo_hub
 from zoo.checkpoint import open_checkpoint
-from zoo.errors import CheckpointError, HubError
+from zoo.errors import CheckpointError, HubError, RequestError
 from zoo.locate import locate
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:httpx2")
@@ -89,8 +89,9 @@ def test_a_directory_that_is_not_empty_is_not_overwritten(digits_checkpoint, tmp
     zoo_hub.push(digits_checkpoint, REPOSITORY)
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "file").write_text("precious")
-    with pytest.raises(CheckpointError, match="not empty"):
-        zoo_hub.pull(REPOSITORY, tmp_path / "mine")
+    for taken in (tmp_path / "mine", tmp_path / "mine" / "file", tmp_path / "mine" / "file" / "below"):
+        with pytest.raises(RequestError, match=r"exists and is not an empty directory|cannot make"):
+            zoo_hub.pull(REPOSITORY, taken)
     assert (tmp_path / "mine" / "file").read_text() == "precious"
 
 

@@ -32,6 +32,14 @@ def test_the_name_says_architecture_objective_sigma_and_task():
     assert SPEC.name == "resnet50.consistency_s50_pets"
 
 
+@pytest.mark.parametrize(
+    ("sigma", "level"), [(0.12, "_s12"), (0.125, "_s12.5"), (0.001, "_s0.1"), (1.0, "_s100"), (None, "")]
+)
+def test_different_sigmas_have_different_names(sigma, level):
+    certified = SPEC.certified.model_copy(update={"sigma": sigma, "task": "imagefolder:S\u00fc\u00df, k\u00fchl"})
+    assert SPEC.model_copy(update={"certified": certified}).name == f"resnet50.consistency{level}_imagefolder-S-k-hl"
+
+
 def test_the_input_is_described_in_words():
     assert SPEC.preprocessing.describe() == "3x224x224 in [0, 1], after resize 256 and center crop 224"
 
@@ -41,6 +49,7 @@ def test_the_input_is_described_in_words():
     [
         (lambda config: config.pop("certified"), "no 'certified' section"),
         (lambda config: config["certified"].update(schema_version=99), "schema_version 99"),
+        (lambda config: config["certified"].update(schema_version=-3), "schema_version -3"),
         (lambda config: config["certified"].update(sigma=-1), "certified.sigma"),
         (lambda config: config["certified"].update(sigma=float("nan")), "certified.sigma"),
         (lambda config: config["certified"].update(surprise=1), "certified.surprise"),

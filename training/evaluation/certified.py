@@ -13,8 +13,8 @@ from typing import Any, TextIO
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from training.tasks import LabelledImages
-from zoo.checkpoint import Checkpoint, update_checkpoint
+from training.tasks import LabelledImages, Task
+from zoo.checkpoint import Checkpoint, record_results
 from zoo.errors import LogError
 from zoo.preprocessing import prepare
 from zoo.results.log import HEADER, CertificationRow, format_row, parse_log, row_of
@@ -39,14 +39,16 @@ class CertificationRun:
     """What is certified and how. Every field decides what the rows say; two runs that differ cannot share a log."""
 
     model_sha256: str
+    preprocessing: Preprocessing
     task: str
+    data: str
     smoothing: SmoothingSpec
     backend: str
     seed: int
 
     def as_json(self) -> dict[str, Any]:
         smoothing = asdict(self.smoothing) | {"stopping": self.smoothing.stopping.name, "noise": "gaussian"}
-        return asdict(self) | {"smoothing": smoothing}
+        return asdict(self) | {"smoothing": smoothing, "preprocessing": self.preprocessing.model_dump()}
 
 
 def select_indices(num_images: int, *, skip: int, maximum: int | None) -> list[int]:
@@ -58,7 +60,6 @@ def certify_images(
     run: CertificationRun,
     base: BaseClassifier,
     images: LabelledImages,
-    preprocessing: Preprocessing,
     indices: Sequence[int],
     *,
     output: Path,
@@ -84,7 +85,7 @@ def certify_images(
             while waiting and engine.num_remaining < options.batch_size:
                 index = waiting.pop(0)
                 started[index] = time.perf_counter()
-                x_CHW = prepare(images[index], preprocessing)
+                x_CHW = prepare(images[index], run.preprocessing)
                 engine.admit(
                     Certification(index, x_CHW, smoothing=run.smoothing, key=NoiseKey(root=run.seed, job=index))
                 )
@@ -173,11 +174,17 @@ def _progress_bar(console: Console, *, total: int, completed: int) -> Iterator[A
 
 
 def run_for(
-    checkpoint: Checkpoint, *, task: str, smoothing: SmoothingSpec, backend: str, seed: int
+    checkpoint: Checkpoint, task: Task, *, smoothing: SmoothingSpec, backend: str, seed: int
 ) -> CertificationRun:
     """The run that certifies a checkpoint on a task."""
     return CertificationRun(
-        model_sha256=checkpoint.weights_sha256, task=task, smoothing=smoothing, backend=backend, seed=seed
+        model_sha256=checkpoint.weights_sha256,
+        preprocessing=checkpoint.spec.preprocessing,
+        task=task.name,
+        data=task.digest,
+        smoothing=smoothing,
+        backend=backend,
+        seed=seed,
     )
 
 
@@ -195,7 +202,8 @@ def record_certification(
     result = CertificationResult(
         task=run.task,
         split="test",
-        images=_describe_images(skip, maximum),
+        skip=skip,
+        maximum=maximum,
         num_images=summary.num_images,
         sigma=smoothing.sigma,
         noise="gaussian",
@@ -212,13 +220,5 @@ def record_certification(
         abstention_rate=summary.abstention_rate,
         certified_accuracy=summary.certified_accuracy,
     )
-    certified = checkpoint.spec.certified.model_copy(update={"certification": result})
     log = "\n".join([HEADER, *(format_row(row) for row in rows)]) + "\n"
-    return update_checkpoint(
-        checkpoint, spec=checkpoint.spec.model_copy(update={"certified": certified}), rows=log.encode()
-    )
-
-
-def _describe_images(skip: int, maximum: int | None) -> str:
-    every = "every image" if skip == 1 else f"images 0, {skip}, {2 * skip} and so on"
-    return every if maximum is None else f"{every} below {maximum}"
+    return record_results(checkpoint, certification=(result, log.encode()))

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from zoo.results.summary import Interval, Summary
@@ -15,7 +16,9 @@ def print_summaries(summaries: Mapping[Path, Summary]) -> None:
     """Prints one table a log to stdout."""
     console = Console()
     for path, summary in summaries.items():
-        table = Table("", "value", "95 % interval", title=f"{path.name}: {_conditions(summary)}", title_justify="left")
+        table = Table(
+            "", "value", "95 % interval", title=f"{escape(str(path))}: {_conditions(summary)}", title_justify="left"
+        )
         table.add_row(
             "standard accuracy",
             _percent(summary.standard_accuracy),

@@ -1,23 +1,26 @@
 """Any folder of pictures: `imagefolder:PATH` with a folder a class.
 
-PATH holds `train/` and `test/` (or `val/`), each with the same class folders; or the class folders themselves, from
-which a fifth of every class, drawn with a fixed seed, becomes the test set.
+PATH holds `train/` and `test/` (or `val/`), each with the same class folders; or the class folders themselves. Of these
+about a fifth becomes the test set, chosen by a hash of each file's name below PATH: a picture that is added later moves
+no other one from train to test.
 """
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from PIL import Image
 
-from training.tasks.task import LabelledImages, Subset, Task, stratified_split
+from training.tasks.task import LabelledImages, Subset, Task
 from zoo.errors import TaskError
+from zoo.preprocessing import require_8_bits
 from zoo.spec import Preprocessing
 
-SPLIT_SEED = 0
 TEST_SHARE = 0.2
+TEST_FOLDERS = ("test", "val")
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,8 +36,9 @@ class ImageFiles:
     def __getitem__(self, index: int) -> Image.Image:
         try:
             with Image.open(self.paths[index]) as image:
+                require_8_bits(image)
                 return image.convert("RGB")
-        except OSError as error:
+        except (OSError, Image.DecompressionBombError) as error:
             raise TaskError(f"{self.paths[index]} cannot be decoded: {error}") from error
 
 
@@ -45,9 +49,13 @@ def open_image_folder(argument: str | None, data_dir: Path) -> Task:
     root = Path(argument).expanduser()
     if not root.is_dir():
         raise TaskError(f"{root} is no folder")
-    test_root = next((root / name for name in ("test", "val") if (root / name).is_dir()), None)
+    test_root = next((root / name for name in TEST_FOLDERS if (root / name).is_dir()), None)
+    if (root / "train").is_dir() and test_root is None:
+        raise TaskError(f"{root} holds train/ but neither {' nor '.join(f'{name}/' for name in TEST_FOLDERS)}")
     split: dict[str, object] = {}
-    if (root / "train").is_dir() and test_root is not None:
+    if test_root is not None and (root / "train").is_dir():
+        train: LabelledImages
+        test: LabelledImages
         class_names, train = _scan(root / "train")
         test_names, test = _scan(test_root)
         if class_names != test_names:
@@ -56,21 +64,39 @@ def open_image_folder(argument: str | None, data_dir: Path) -> Task:
             )
     else:
         class_names, images = _scan(root)
-        train_indices, test_indices = stratified_split(images.labels, share=TEST_SHARE, seed=SPLIT_SEED)
+        test_indices = [index for index, path in enumerate(images.paths) if _is_held_out(Path(path), root)]
+        train_indices = sorted(set(range(len(images))) - set(test_indices))
         train, test = Subset(images, train_indices), Subset(images, test_indices)
-        split = {"seed": SPLIT_SEED, "train": train_indices, "test": test_indices}
+        split = {"rule": f"hash of the name, share {TEST_SHARE}", "train": train_indices, "test": test_indices}
+    for part, part_images in (("train", train), ("test", test)):
+        if len(part_images) == 0:
+            raise TaskError(f"{root}: the {part} set is empty; make train/ and test/ with your own split")
     return Task(
-        name=f"imagefolder:{argument}",
+        name=f"imagefolder:{root.resolve().name}",
         class_names=class_names,
         preprocessing=Preprocessing(resize=256, crop=224),
         augmentation="resized-crop-flip",
         train=train,
         test=test,
         split=split,
+        digest=_digest(root),
     )
 
 
-def _scan(root: Path) -> tuple[tuple[str, ...], LabelledImages]:
+def _is_held_out(path: Path, root: Path) -> bool:
+    name = path.relative_to(root).as_posix()
+    return int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big") < TEST_SHARE * 2**64
+
+
+def _digest(root: Path) -> str:
+    """SHA-256 of the files' names and sizes: whether a folder is still the one that was trained or certified on."""
+    files = sorted(
+        f"{path.relative_to(root).as_posix()} {path.stat().st_size}" for path in root.rglob("*") if path.is_file()
+    )
+    return hashlib.sha256("\n".join(files).encode()).hexdigest()
+
+
+def _scan(root: Path) -> tuple[tuple[str, ...], ImageFiles]:
     from torchvision.datasets import ImageFolder
 
     try:

@@ -63,7 +63,6 @@ class ShuffledBatches:
     batch_size: int
     seed: int
     epoch: int = 0
-    drop_last: bool = False
 
     def __iter__(self) -> Iterator[list[int]]:
         order = torch.randperm(self.num_images, generator=stream(self.seed, "order", self.epoch)).tolist()
@@ -85,19 +84,11 @@ def augmenting_transform(augmentation: Augmentation, preprocessing: Preprocessin
     """A picture -> uint8 `(3, crop, crop)`, at random (from torch's global generator)."""
     crop = preprocessing.crop
     if augmentation == "resized-crop-flip":
-        resized_crop = v2.Compose(
-            [
-                v2.RGB(),
-                v2.RandomResizedCrop(crop, antialias=True),
-                v2.RandomHorizontalFlip(),
-                v2.PILToTensor(),
-            ]
+        transform: Transform = v2.Compose(
+            [v2.RGB(), v2.RandomResizedCrop(crop, antialias=True), v2.RandomHorizontalFlip(), v2.PILToTensor()]
         )
-        return lambda image: resized_crop(image)
-    steps: dict[str, list[torch.nn.Module]] = {
-        "none": [],
-        "shift": [v2.RandomCrop(crop, padding=crop // 8)],
-        "shift-flip": [v2.RandomCrop(crop, padding=crop // 8), v2.RandomHorizontalFlip()],
-    }
-    shift = v2.Compose([v2.Identity(), *steps[augmentation]])
-    return lambda image: shift(to_bytes_CHW(image, preprocessing))
+        return transform
+    if augmentation == "none":
+        return lambda image: to_bytes_CHW(image, preprocessing)
+    shift_flip = v2.Compose([v2.RandomCrop(crop, padding=crop // 8), v2.RandomHorizontalFlip()])
+    return lambda image: shift_flip(to_bytes_CHW(image, preprocessing))

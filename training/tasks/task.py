@@ -12,7 +12,7 @@ from PIL import Image
 
 from zoo.spec import Preprocessing
 
-Augmentation = Literal["none", "shift", "shift-flip", "resized-crop-flip"]
+Augmentation = Literal["none", "shift-flip", "resized-crop-flip"]
 
 
 class LabelledImages(Protocol):
@@ -57,7 +57,11 @@ class Subset:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Task:
-    """A classification task. `split` records how train and test were parted where no publisher fixed it."""
+    """A classification task.
+
+    `split` records how train and test were parted where no publisher fixed it. `digest` tells a folder's contents at
+    one time from those at another; a published data set needs none.
+    """
 
     name: str
     class_names: tuple[str, ...]
@@ -66,6 +70,7 @@ class Task:
     train: LabelledImages
     test: LabelledImages
     split: Mapping[str, Any] = field(default_factory=dict)
+    digest: str = ""
 
     @property
     def num_classes(self) -> int:

@@ -10,8 +10,10 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from zoo.cli._errors import exit_code_of
+from zoo.errors import InterruptionError
 
 COMMANDS = "zoo.commands"
+CODE_AFTER_CTRL_C = 130
 
 
 class InstalledCommands(TyperGroup):
@@ -72,6 +74,10 @@ def main() -> None:
     debug = "--debug" in arguments
     arguments = [argument for argument in arguments if argument != "--debug"]
     try:
-        app(args=arguments, prog_name="zoo")  # exits by itself, with 2 where the usage is wrong
+        app(args=arguments, prog_name="zoo")  # exits by itself: 2 where the usage is wrong, 130 after Ctrl-C
+    except SystemExit as ended:
+        if ended.code != CODE_AFTER_CTRL_C:
+            raise
+        sys.exit(exit_code_of(InterruptionError("interrupted"), debug=debug))
     except Exception as error:
         sys.exit(exit_code_of(error, debug=debug))

@@ -14,8 +14,8 @@ from datetime import timedelta
 from io import StringIO
 from pathlib import Path
 
-from zoo.errors import LogError
-from zoo.smoothing.certificate import Certificate
+from zoo.errors import CertificationError, LogError
+from zoo.smoothing.certificate import Certificate, certified_radius
 
 PUBLISHED_COLUMNS = ("idx", "label", "predict", "radius", "correct", "time")
 ABSTAIN = -1
@@ -108,12 +108,17 @@ def parse_log(text: str, *, source: str) -> list[CertificationRow]:
     reader = csv.DictReader(StringIO(text), delimiter="\t")
     if tuple(reader.fieldnames or ())[: len(PUBLISHED_COLUMNS)] != PUBLISHED_COLUMNS:
         raise LogError(f"{source} does not begin with the columns {' '.join(PUBLISHED_COLUMNS)}")
-    rows = []
-    for number, values in enumerate(reader, start=2):
-        try:
+    missing = [name for name in PROVENANCE_COLUMNS if name not in (reader.fieldnames or ())]
+    if missing and len(missing) < len(PROVENANCE_COLUMNS):
+        raise LogError(f"{source} has some of the columns that say how a radius was found, but not {missing[0]}")
+    rows: list[CertificationRow] = []
+    try:
+        for values in reader:
+            if None in values.values() or None in values:
+                raise ValueError(f"expected {len(reader.fieldnames or ())} columns; is the file cut off?")
             rows.append(_parse_row(values))
-        except (ValueError, TypeError) as error:
-            raise LogError(f"{source}, line {number}: {error}") from error
+    except (ValueError, TypeError, csv.Error, CertificationError) as error:
+        raise LogError(f"{source}, line {len(rows) + 2}: {error}") from error
     _require_distinct(rows, source)
     return rows
 
@@ -132,9 +137,23 @@ def _parse_row(values: dict[str, str]) -> CertificationRow:
         raise ValueError(f"radius {row.radius} is no certified radius")
     if row.correct != (row.predict == row.label):
         raise ValueError(f"correct is {int(row.correct)}, but label is {row.label} and predict {row.predict}")
+    if row.label < 0:
+        raise ValueError(f"label {row.label} is no class")
     if row.predict == ABSTAIN and row.radius > 0:
         raise ValueError(f"an abstention has radius {row.radius}")
+    if row.provenance is not None:
+        _require_possible(row.radius, row.provenance)
     return row
+
+
+def _require_possible(radius: float, provenance: Provenance) -> None:
+    """Raises ValueError if the radius is larger than the row's own bound proves."""
+    if not 0 <= provenance.count_a <= provenance.n:
+        raise ValueError(f"count_a is {provenance.count_a} of n {provenance.n}")
+    certifies = 0.5 < provenance.p_a_lower < 1
+    proved = certified_radius(provenance.p_a_lower, provenance.sigma) if certifies else 0.0
+    if radius > proved:
+        raise ValueError(f"radius {radius} is above {proved}, which p_a_lower {provenance.p_a_lower} proves")
 
 
 def _parse_provenance(values: dict[str, str]) -> Provenance:

@@ -50,7 +50,7 @@ def summarize(rows: Sequence[CertificationRow], *, radii: Sequence[float]) -> Su
     Raises: LogError if there is no row.
     """
     if not rows:
-        raise LogError("the log holds no row")
+        raise LogError("the log holds no row: nothing was certified yet")
     correct_N = np.array([row.correct for row in rows])
     certified_N = np.where(correct_N, [row.radius for row in rows], 0.0)
     abstained = sum(row.predict == ABSTAIN for row in rows)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Protocol
 
 import numpy as np
@@ -49,7 +49,8 @@ class TorchBackend:
         self.name = f"torch-{self.device.type}-float32"
 
     def classify(self, x_BCHW: Pixels) -> Classes:
-        with _evaluating(self.base), torch.inference_mode():
+        mode = evaluating(self.base) if isinstance(self.base, nn.Module) else nullcontext()
+        with mode, torch.inference_mode():
             logits_BK = self.base(torch.from_numpy(x_BCHW).to(self.device))
             expected = (len(x_BCHW), self.num_classes)
             if logits_BK.shape != expected:
@@ -62,19 +63,11 @@ class TorchBackend:
 
 @contextmanager
 def evaluating(network: nn.Module) -> Iterator[None]:
-    """Eval mode inside, the former mode afterwards."""
-    was_training = network.training
+    """Eval mode inside; afterwards every module is in its own former mode."""
+    were_training = [module for module in network.modules() if module.training]
     network.eval()
     try:
         yield
     finally:
-        network.train(was_training)
-
-
-@contextmanager
-def _evaluating(base: object) -> Iterator[None]:
-    if isinstance(base, nn.Module) and base.training:
-        with evaluating(base):
-            yield
-    else:
-        yield
+        for module in were_training:
+            module.training = True

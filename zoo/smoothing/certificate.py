@@ -9,10 +9,11 @@ from typing import Literal
 from scipy.special import ndtri
 
 from zoo.errors import CertificationError
-from zoo.smoothing.bounds import least_n
+from zoo.smoothing.bounds import ROUNDING_DOWN, least_n, require_alpha
 from zoo.smoothing.stopping import FixedSample, StoppingRule
 
 Noise = Literal["gaussian"]
+SMALLEST_SIGMA = 1e-4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,8 +34,10 @@ class SmoothingSpec:
 
     def __post_init__(self) -> None:
         require_sigma(self.sigma)
-        if not 0 < self.alpha < 1:
-            raise CertificationError(f"alpha must be in (0, 1), got {self.alpha}")
+        require_alpha(self.alpha)
+        for name, value in (("n0", self.n0), ("n", self.n)):
+            if not isinstance(value, int) or isinstance(value, bool):
+                raise CertificationError(f"{name} must be an integer, got {value!r}")
         if self.sigma == 0:
             object.__setattr__(self, "n0", 0)
             object.__setattr__(self, "n", 1)
@@ -88,7 +91,7 @@ def certified_radius(p_a_lower: float, sigma: float) -> float:
     if not 0.5 < p_a_lower < 1:
         raise CertificationError(f"p_a_lower must be in (1/2, 1), got {p_a_lower}")
     require_sigma(sigma)
-    return max(0.0, math.nextafter(sigma * float(ndtri(p_a_lower)), -math.inf))
+    return max(0.0, math.nextafter(sigma * float(ndtri(p_a_lower)) * ROUNDING_DOWN, -math.inf))
 
 
 def conclude(label: int, count_a: int, num_drawn: int, spec: SmoothingSpec) -> Certificate:
@@ -116,6 +119,10 @@ def conclude(label: int, count_a: int, num_drawn: int, spec: SmoothingSpec) -> C
 
 
 def require_sigma(sigma: float) -> None:
-    """Raises CertificationError unless sigma is a noise level: finite and at least 0."""
+    """Raises CertificationError unless sigma is a noise level: finite, and 0 or large enough to survive float32."""
     if not (math.isfinite(sigma) and sigma >= 0):
         raise CertificationError(f"sigma must be finite and at least 0, got {sigma}")
+    if 0 < sigma < SMALLEST_SIGMA:
+        raise CertificationError(
+            f"sigma must be 0 or at least {SMALLEST_SIGMA:g}, got {sigma}: float32 pixels would absorb the noise"
+        )

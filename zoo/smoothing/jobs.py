@@ -6,6 +6,7 @@ from collections.abc import Hashable
 from typing import Protocol
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from zoo.errors import CertificationError
@@ -128,9 +129,9 @@ def checked_pixels(x_CHW: Tensor) -> Pixels:
 
     Raises: CertificationError if it is not three-dimensional, finite and in [0, 1].
     """
-    if x_CHW.ndim != 3:
+    if x_CHW.ndim != 3 or x_CHW.numel() == 0:
         raise CertificationError(f"an image has shape (channels, height, width), got {tuple(x_CHW.shape)}")
-    pixels: Pixels = x_CHW.detach().cpu().numpy().astype(np.float32)
+    pixels: Pixels = x_CHW.detach().to("cpu", torch.float32).numpy()
     if not np.isfinite(pixels).all():
         raise CertificationError("the image holds a pixel that is not finite")
     low, high = float(pixels.min()), float(pixels.max())

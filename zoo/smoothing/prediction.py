@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from scipy.special import betainc
 
 from zoo.errors import CertificationError
+from zoo.smoothing.bounds import require_alpha
 
 NUM_REPORTED = 5
 
@@ -50,8 +51,7 @@ def fair_coin_p_value(count: int, n: int) -> float:
 
 def require_can_predict(n: int, alpha: float) -> None:
     """Raises CertificationError if alpha is no probability or `n` draws can never decide at it; names the least n."""
-    if not 0 < alpha < 1:
-        raise CertificationError(f"alpha must be in (0, 1), got {alpha}")
+    require_alpha(alpha)
     least = 1
     while fair_coin_p_value(least, least) > alpha:
         least += 1

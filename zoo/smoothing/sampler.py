@@ -27,6 +27,11 @@ class NoiseKey:
     root: int
     job: int
 
+    def __post_init__(self) -> None:
+        for word in (self.root, self.job):
+            if not 0 <= word < 2**64:
+                raise CertificationError(f"a noise key is two words of 64 bits, got {word}")
+
 
 class Phase(IntEnum):
     """What a draw is for. Selection and estimation must not share noise."""
@@ -84,6 +89,7 @@ class NoisySampler:
             for row_CHW, _ in zip(noisy_MCHW, batch_owners, strict=False):
                 _fill(row_CHW, *next(rows))
             num_rows = self.options.batch_size if self.options.fixed_shape else len(batch_owners)
+            noisy_MCHW[len(batch_owners) : num_rows] = noisy_MCHW[0]
             classes = self.base.classify(noisy_MCHW[:num_rows])
             for owner in np.unique(batch_owners):
                 mine = classes[: len(batch_owners)][batch_owners == owner]
@@ -91,7 +97,7 @@ class NoisySampler:
         return votes
 
     def _buffer(self, shape_CHW: tuple[int, ...]) -> Pixels:
-        """One batch of memory, kept between batches; nobody counts the votes of rows that a batch does not use."""
+        """One batch of memory, kept between batches."""
         if self._noisy_MCHW is None or self._noisy_MCHW.shape[1:] != shape_CHW:
             self._noisy_MCHW = np.zeros((self.options.batch_size, *shape_CHW), dtype=np.float32)
         return self._noisy_MCHW
@@ -106,7 +112,16 @@ def _fill(row_CHW: Pixels, draws: Draws, index: int) -> None:
     if draws.sigma == 0:
         row_CHW[...] = draws.x_CHW
         return
-    philox = np.random.Philox(key=[draws.key.root, draws.key.job], counter=[0, 0, index, int(draws.phase)])
+    # uint64 throughout: a list of Python integers would pass through float64 and lose the low bits of large words.
+    key = np.array([draws.key.root, draws.key.job], dtype=np.uint64)
+    counter = np.array([0, 0, index, draws.phase], dtype=np.uint64)
+    philox = np.random.Philox(key=key, counter=counter)
     np.random.Generator(philox).standard_normal(dtype=np.float32, out=row_CHW)
-    row_CHW *= np.float32(draws.sigma)
+    row_CHW *= _at_least(draws.sigma)
     row_CHW += draws.x_CHW
+
+
+def _at_least(sigma: float) -> np.float32:
+    """sigma in float32, rounded up: more noise than a radius claims is sound, less is not."""
+    rounded = np.float32(sigma)
+    return rounded if float(rounded) >= sigma else np.nextafter(rounded, np.float32(np.inf))

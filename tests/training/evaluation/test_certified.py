@@ -26,20 +26,22 @@ def certify(digits_checkpoint, digits, tmp_path):
     """Certifies a few digits into a log; keywords change the run."""
     base = TorchBackend(digits_checkpoint.load_network(), num_classes=10)
 
-    def run(output="log.tsv", *, indices=INDICES, base=base, sha=digits_checkpoint.weights_sha256, seed=0, n=200):
+    def run(
+        output="log.tsv", *, indices=INDICES, base=base, sha=digits_checkpoint.weights_sha256, data="", seed=0, n=200
+    ):
+        preprocessing = digits_checkpoint.spec.preprocessing
         run = CertificationRun(
             model_sha256=sha,
+            preprocessing=preprocessing,
             task="digits",
+            data=data,
             smoothing=SmoothingSpec(sigma=0.5, n=n),
             backend="torch-cpu-float32",
             seed=seed,
         )
-        preprocessing = digits_checkpoint.spec.preprocessing
         path = tmp_path / output
         options = SamplingOptions(batch_size=64)
-        return certify_images(
-            run, base, digits.test, preprocessing, indices, output=path, options=options, console=QUIET
-        )
+        return certify_images(run, base, digits.test, indices, output=path, options=options, console=QUIET)
 
     return run
 
@@ -98,6 +100,7 @@ def test_more_images_can_be_certified_into_the_same_log(certify):
     ("change", "said"),
     [
         ({"sha": "f" * 64}, "model_sha256 was"),
+        ({"data": "grown"}, "data was '', is 'grown'"),
         ({"seed": 1}, "seed was 0, is 1"),
         ({"n": 300}, "n was 200, is 300"),
         ({"indices": [0, 1, 2]}, "holds other images"),

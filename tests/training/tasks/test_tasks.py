@@ -101,10 +101,36 @@ def test_a_folder_with_train_and_test_is_taken_as_it_is(tmp_path):
 
 
 def test_a_folder_of_classes_is_split_and_the_split_recorded(tmp_path):
-    write_pictures(tmp_path, each=10)
+    write_pictures(tmp_path, each=50)
     task = open_task(f"imagefolder:{tmp_path}", data_dir=tmp_path)
-    assert (len(task.train), len(task.test), list(task.test.labels)) == (16, 4, [0, 0, 1, 1])
-    assert sorted([*task.split["train"], *task.split["test"]]) == list(range(20))
+    assert 8 <= len(task.test) <= 32 and set(task.test.labels) == {0, 1}
+    assert sorted([*task.split["train"], *task.split["test"]]) == list(range(100))
+
+
+def test_an_added_picture_moves_no_other_one_from_train_to_test(tmp_path):
+    def names(images):
+        return {images.images.paths[index] for index in images.indices}
+
+    write_pictures(tmp_path, each=30)
+    before = open_task(f"imagefolder:{tmp_path}", data_dir=tmp_path)
+    for number in range(100, 120):
+        Image.new("RGB", (9, 9)).save(tmp_path / "cat" / f"{number}.png")
+    after = open_task(f"imagefolder:{tmp_path}", data_dir=tmp_path)
+    assert names(before.train) <= names(after.train) and names(before.test) <= names(after.test)
+    assert before.digest != after.digest
+
+
+def test_a_train_folder_without_a_test_folder_is_not_taken_for_classes(tmp_path):
+    write_pictures(tmp_path / "train")
+    write_pictures(tmp_path / "valid")
+    with pytest.raises(TaskError, match="train/ but neither test/ nor val/"):
+        open_task(f"imagefolder:{tmp_path}", data_dir=tmp_path)
+
+
+def test_too_few_pictures_for_a_test_set_are_refused(tmp_path):
+    write_pictures(tmp_path, each=1)
+    with pytest.raises(TaskError, match="the test set is empty"):
+        open_task(f"imagefolder:{tmp_path}", data_dir=tmp_path)
 
 
 def test_a_picture_that_cannot_be_decoded_is_named(tmp_path):

@@ -45,7 +45,7 @@ def test_a_published_log_is_read_without_provenance(tmp_path):
     [
         ("", "does not begin with the columns"),
         ("a\tb\n1\t2\n", "does not begin with the columns"),
-        (PUBLISHED + "1\t2\n", "line 4"),
+        (PUBLISHED + "1\t2\n", "line 4: expected 6 columns"),
         (PUBLISHED + "0\t65\t65\t0.1\t1\t0:00:01\n", "image 0 twice"),
         (PUBLISHED + "5\t1\t2\t0.1\t1\t0:00:01\n", "line 4: correct is 1"),
         (PUBLISHED + "5\t1\t-1\t0.1\t0\t0:00:01\n", "an abstention has radius"),
@@ -56,6 +56,29 @@ def test_a_published_log_is_read_without_provenance(tmp_path):
 def test_a_log_that_is_malformed_or_claims_the_impossible_is_refused(text, said):
     with pytest.raises(LogError, match=said):
         parse_log(text, source="log")
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "said"),
+    [
+        ("radius", "50", "is above"),
+        ("count_a", "2000", "count_a is 2000 of n 1000"),
+        ("p_a_lower", "0.4", "is above 0.0"),
+        ("n", "many", "invalid literal"),
+    ],
+)
+def test_a_row_that_claims_more_than_its_own_bound_proves_is_refused(column, value, said):
+    values = dict(zip(COLUMNS, format_row(row(900)).split("\t"), strict=True)) | {column: value}
+    line = "\t".join(values[name] for name in COLUMNS)
+    with pytest.raises(LogError, match=rf"line 2: .*{said}"):
+        parse_log(f"{HEADER}\n{line}\n", source="log")
+
+
+def test_a_log_with_half_of_our_columns_or_a_row_cut_off_is_refused():
+    with pytest.raises(LogError, match=r"but not n$"):
+        parse_log("\t".join(COLUMNS[:7]) + "\n", source="log")
+    with pytest.raises(LogError, match="line 2: expected 17 columns; is the file cut off"):
+        parse_log(f"{HEADER}\n{format_row(row(900))[:30]}\n", source="log")
 
 
 def test_a_missing_log_is_said_to_be_missing(tmp_path):

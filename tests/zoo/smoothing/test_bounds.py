@@ -2,6 +2,7 @@
 
 import math
 
+import mpmath
 import numpy as np
 import pytest
 from hypothesis import given
@@ -43,6 +44,24 @@ def test_the_bound_is_that_of_statsmodels_and_grows_with_the_count(n, data, alph
     bound = clopper_pearson_lower(count, n, alpha)
     assert bound == pytest.approx(proportion_confint(count, n, 2 * alpha, "beta")[0], abs=1e-12)
     assert clopper_pearson_lower(count - 1, n, alpha) < bound <= count / n
+
+
+def exact_tail(count: int, n: int, p: mpmath.mpf) -> mpmath.mpf:
+    """P(Binomial(n, p) >= count), term by term."""
+    term = p**count * (1 - p) ** (n - count) * mpmath.binomial(n, count)
+    total = term
+    for k in range(count, n):
+        term *= p / (1 - p) * (n - k) / (k + 1)
+        total += term
+    return total
+
+
+@pytest.mark.parametrize(("n", "counts"), [(10, (6, 9, 10)), (1000, (501, 990, 1000)), (100_000, (99_900, 100_000))])
+@pytest.mark.parametrize("alpha", [1e-100, 1e-20, 0.001, 0.4])
+def test_the_bound_is_never_above_the_exact_one(n, counts, alpha):
+    with mpmath.workdps(60):
+        for count in counts:
+            assert exact_tail(count, n, mpmath.mpf(clopper_pearson_lower(count, n, alpha))) <= mpmath.mpf(alpha)
 
 
 @pytest.mark.parametrize("alpha", [0.5, 0.1, 0.05, 0.001, 2.0**-10, 1e-9])

@@ -37,7 +37,7 @@ def test_the_radius_is_never_above_the_exact_one(p_a_lower, sigma):
     with mpmath.workdps(50):
         exact = mpmath.mpf(sigma) * mpmath.sqrt(2) * mpmath.erfinv(2 * mpmath.mpf(p_a_lower) - 1)
         radius = certified_radius(p_a_lower, sigma)
-        assert radius <= exact * (1 + mpmath.mpf(4e-16))
+        assert radius <= exact
         assert radius >= exact * (1 - mpmath.mpf(1e-9)) - mpmath.mpf(1e-15)
 
 
@@ -62,6 +62,10 @@ def test_the_label_is_withheld_below_the_fewest_agreeing_draws():
         ({"sigma": math.inf}, "sigma"),
         ({"sigma": 0.5, "alpha": 0.0}, "alpha"),
         ({"sigma": 0.5, "alpha": 1.0}, "alpha"),
+        ({"sigma": 0.5, "alpha": 1e-101}, "alpha must be at least 1e-100"),
+        ({"sigma": 1e-9}, "absorb the noise"),
+        ({"sigma": 0.5, "n": 1e3}, "n must be an integer"),
+        ({"sigma": 0.5, "n": True}, "n must be an integer"),
         ({"sigma": 0.5, "n0": 0}, "n0"),
         ({"sigma": 0.5, "n": 9}, "the least n is 10"),
     ],
@@ -69,6 +73,11 @@ def test_the_label_is_withheld_below_the_fewest_agreeing_draws():
 def test_a_spec_cannot_hold_nonsense(fields, said):
     with pytest.raises(CertificationError, match=said):
         SmoothingSpec(**fields)
+
+
+def test_a_level_next_to_one_still_gives_a_finite_radius():
+    certificate = conclude(0, 1000, 1000, SmoothingSpec(sigma=0.5, n=1000, alpha=0.9999999999999999))
+    assert 0 < certificate.radius < 5
 
 
 def test_sigma_zero_is_the_clean_classifier():

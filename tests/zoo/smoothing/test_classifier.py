@@ -81,6 +81,7 @@ def test_sigma_zero_evaluates_the_clean_classifier_once():
     g = SmoothedClassifier(base, num_classes=2, smoothing=SmoothingSpec(sigma=0.0))
     certificate = g.certify(torch.full((1, 1, 1), 0.51), generator=rng())
     assert (certificate.label, certificate.radius, certificate.n) == (1, 0.0, 1)
+    assert len(calls) == 1
     assert g.predict(torch.full((1, 1, 1), 0.49), generator=rng()) == 0
 
 
@@ -94,6 +95,17 @@ def test_a_module_is_evaluated_in_eval_mode_and_left_in_its_own():
     g = SmoothedClassifier(base, num_classes=2, smoothing=SmoothingSpec(sigma=0.25, n=100))
     g.certify(torch.full((1, 1, 1), 0.9), generator=rng())
     assert base.training
+
+
+def test_a_child_in_train_mode_is_evaluated_in_eval_mode_and_left_in_its_own():
+    base = nn.Sequential(nn.Flatten(), nn.Dropout(0.9), nn.Linear(1, 2)).eval()
+    base[1].train()
+    with torch.no_grad():
+        base[2].weight.copy_(torch.tensor([[-1.0], [1.0]]))
+        base[2].bias.copy_(torch.tensor([0.5, -0.5]))
+    g = SmoothedClassifier(base, num_classes=2, smoothing=SmoothingSpec(sigma=0.25, n=1000))
+    assert g.certify(torch.full((1, 1, 1), 0.9), generator=rng()).count_a > 900
+    assert [module.training for module in base] == [False, True, False]
 
 
 @pytest.mark.parametrize(

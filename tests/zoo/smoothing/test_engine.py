@@ -19,6 +19,8 @@ from zoo.smoothing import (
 )
 from zoo.smoothing.engine import allot
 
+JOBS = {id: number for number, id in enumerate([0, 1, 2, 3, 4, 5, "x", "long", "short", "gone"])}
+
 
 def brightness(x_BCHW):
     """A base classifier of two classes: is the first pixel above 1/2?"""
@@ -36,11 +38,11 @@ def image(pixel=0.8):
 
 
 def certification(id, *, n=200, pixel=0.8):
-    return Certification(id, image(pixel), smoothing=SmoothingSpec(sigma=0.25, n0=20, n=n), key=NoiseKey(7, hash(id)))
+    return Certification(id, image(pixel), smoothing=SmoothingSpec(sigma=0.25, n0=20, n=n), key=NoiseKey(7, JOBS[id]))
 
 
 def prediction(id, *, n=100, pixel=0.8):
-    return Prediction(id, image(pixel), sigma=0.25, n=n, alpha=0.001, key=NoiseKey(8, hash(id)))
+    return Prediction(id, image(pixel), sigma=0.25, n=n, alpha=0.001, key=NoiseKey(8, JOBS[id]))
 
 
 def run(engine, *, steps=10_000):
@@ -68,11 +70,19 @@ def test_answers_do_not_depend_on_company_or_batch_size(batch_size):
 
 
 def test_a_certificate_uses_n0_draws_to_choose_and_n_fresh_ones_to_bound():
-    engine = new_engine()
+    class Recorder:
+        name, num_classes, seen = "recorder", 2, ()
+
+        def classify(self, x_BCHW):
+            self.seen = (*self.seen, *(row.tobytes() for row in x_BCHW))
+            return np.ones(len(x_BCHW), dtype=np.int64)
+
+    base = Recorder()
+    engine = CertificationEngine(NoisySampler(base, SamplingOptions(batch_size=50, fixed_shape=False)))
     engine.admit(certification("x", n=300))
     certificate = run(engine)["x"]
-    assert (certificate.n0, certificate.n, certificate.label) == (20, 300, 1)
-    assert 0 <= certificate.count_a <= 300
+    assert (certificate.n0, certificate.n, certificate.label, certificate.count_a) == (20, 300, 1, 300)
+    assert len(base.seen) == len(set(base.seen)) == 320, "no noisy copy may serve twice"
 
 
 def test_the_class_is_chosen_by_the_selection_draws_even_where_the_others_disagree():
@@ -137,6 +147,7 @@ def test_most_goes_to_the_least_remaining_and_a_quarter_to_the_oldest():
         (torch.full((1, 2, 2), float("inf")), "not finite"),
         (torch.full((1, 2, 2), 255.0), r"\[0, 1\]"),
         (torch.zeros(2, 2), "shape"),
+        (torch.zeros(3, 0, 0), "shape"),
     ],
 )
 def test_what_is_no_image_in_the_unit_range_is_refused(x_CHW, said):

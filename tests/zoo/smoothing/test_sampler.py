@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from zoo.errors import CertificationError
-from zoo.smoothing.sampler import Draws, NoiseKey, NoisySampler, Phase, SamplingOptions
+from zoo.smoothing.sampler import Draws, NoiseKey, NoisySampler, Phase, SamplingOptions, _at_least
 
 SHAPE = (3, 4, 4)
 KEY = NoiseKey(1, 2)
@@ -51,8 +51,8 @@ def test_noise_is_bit_identical_for_every_batch_size_and_cut(batch_size, num, cu
 def test_keys_phases_and_indices_give_different_noise():
     firsts = [
         shown([draws(num=1, key=NoiseKey(root, job), phase=phase, start=start)], 1)[0]
-        for root in (1, 1 + 2**32, 2**63)
-        for job in (0, 1)
+        for root in (1, 1 + 2**32, 2**63, 2**63 + 1, 2**64 - 1)
+        for job in (0, 1, 2**63 + 1, 2**63 + 2)
         for phase in Phase
         for start in (0, 1)
     ]
@@ -88,6 +88,27 @@ def test_a_batch_is_padded_only_where_its_shape_is_fixed():
         base = Recorder()
         NoisySampler(base, SamplingOptions(batch_size=8, fixed_shape=fixed)).count_votes([draws(num=10)])
         assert [len(batch) for batch in base.seen] == sizes
+
+
+@pytest.mark.parametrize("words", [(-1, 0), (2**64, 0), (0, 2**64)])
+def test_a_key_of_more_than_128_bits_is_refused(words):
+    with pytest.raises(CertificationError, match="two words of 64 bits"):
+        NoiseKey(*words)
+
+
+@pytest.mark.parametrize("sigma", [0.12, 0.5, 0.7, 1 / 3, 1e-4])
+def test_the_noise_is_at_least_that_of_the_sigma_claimed(sigma):
+    (noisy,) = shown([draws(num=1, sigma=sigma)], 1)
+    (unit,) = shown([draws(num=1, sigma=1.0)], 1)
+    scale = np.float64(noisy[0, 0, 0]) / np.float64(unit[0, 0, 0])
+    assert sigma * (1 - 1e-7) < scale < sigma * (1 + 3e-7)
+    assert float(_at_least(sigma)) >= sigma
+
+
+def test_unused_rows_of_a_batch_hold_a_copy_that_is_as_good_as_the_others():
+    base = Recorder()
+    NoisySampler(base, SamplingOptions(batch_size=8)).count_votes([draws(num=3)])
+    assert all(np.array_equal(row, base.seen[0][0]) for row in base.seen[0][3:])
 
 
 def test_a_batch_of_nothing_is_refused():
