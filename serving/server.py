@@ -12,7 +12,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -111,22 +111,30 @@ class TorchServe:
         """Ends every process of the server, then removes its folder. Ctrl-C does not cut it short."""
         with _ignoring_interrupts():
             if self._process is not None:
-                for how in (signal.SIGTERM, signal.SIGKILL):
-                    self._signal_all(how)
+                self._terminate()
+                if self.processes():
+                    os.killpg(self._process.pid, signal.SIGKILL)
                 self._process.wait()
             if self._log is not None:
                 self._log.close()
             shutil.rmtree(self.folder, ignore_errors=True)
 
-    def _signal_all(self, how: signal.Signals) -> None:
-        """Sends a signal to every process of the server and waits until they are gone, or for so long."""
+    def _terminate(self) -> None:
+        """Ends the JVM, which ends its workers; the launcher, which waits for it, follows. Gives up after a while.
+
+        The launcher itself is told only while it has started no JVM: without it nobody would collect the JVM's remains.
+        """
         assert self._process is not None
+        told: set[int] = set()
         deadline = time.monotonic() + STOP_SECONDS
-        if self.processes():
-            os.killpg(self._process.pid, how)
         while self._process.poll() is None or self.processes():
             if time.monotonic() > deadline:
                 return
+            for process in _roots(self.processes(), launcher=self._process.pid):
+                if process.pid not in told:
+                    told.add(process.pid)
+                    with suppress(psutil.NoSuchProcess):
+                        process.terminate()
             time.sleep(POLL_SECONDS)
 
     def _start(self) -> None:
@@ -220,6 +228,19 @@ def _living_members(group: int) -> list[psutil.Process]:
         except (ProcessLookupError, psutil.NoSuchProcess):
             continue
     return members
+
+
+def _roots(processes: Sequence[psutil.Process], *, launcher: int) -> list[psutil.Process]:
+    """The processes that no other one but the launcher has started; the launcher if it is alone."""
+    others = {process.pid for process in processes if process.pid != launcher}
+    roots = [process for process in processes if process.pid in others and _parent(process) not in others]
+    return roots or list(processes)
+
+
+def _parent(process: psutil.Process) -> int | None:
+    with suppress(psutil.NoSuchProcess):
+        return process.ppid()
+    return None
 
 
 @contextmanager
