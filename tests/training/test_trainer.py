@@ -174,7 +174,7 @@ class Recorder(Gaussian):
     def __call__(self, model, batch, *, progress, generator):
         noise = torch.empty(3).normal_(generator=generator)
         type(self).calls.append((batch.x_BCHW.clone(), progress.epochs, tuple(noise.tolist())))
-        return ObjectiveOutput(loss=model(batch.x_BCHW).square().sum(), metrics={})
+        return ObjectiveOutput(loss=model(batch.x_BCHW).sigmoid().mean(), metrics={})
 
 
 def test_the_objective_is_given_training_images_only_fresh_noise_and_its_progress(tmp_path, monkeypatch):

@@ -127,7 +127,8 @@ def test_a_train_folder_without_a_test_folder_is_not_taken_for_classes(tmp_path)
         open_task(f"imagefolder:{tmp_path}", data_dir=tmp_path)
 
 
-def test_too_few_pictures_for_a_test_set_are_refused(tmp_path):
+def test_too_few_pictures_for_a_test_set_are_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr("training.tasks.image_folder.TEST_SHARE", 0.0)  # as if every hash had fallen on the other side
     write_pictures(tmp_path, each=1)
     with pytest.raises(TaskError, match="the test set is empty"):
         open_task(f"imagefolder:{tmp_path}", data_dir=tmp_path)
