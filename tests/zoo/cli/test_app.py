@@ -12,7 +12,7 @@ COMMANDS = ["archive", "certify", "evaluate", "predict", "pull", "push", "report
 def test_help_lists_every_command_with_a_sentence(zoo_command):
     done = zoo_command("--help")
     assert done.code == 0
-    listed = dict(re.findall(r"^│ ([a-z]+) +(\S.*?) *│$", done.out, flags=re.MULTILINE))
+    listed = dict(re.findall(r"^  ([a-z]+) +(\S.*)$", done.out.partition("Commands:")[2], flags=re.MULTILINE))
     assert sorted(listed) == COMMANDS and all(" " in sentence for sentence in listed.values())
 
 
