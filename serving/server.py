@@ -16,7 +16,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Any
+from typing import IO, Any, NoReturn
 
 import httpx
 import psutil
@@ -88,8 +88,8 @@ class TorchServe:
         """Where a model's predictions are asked for."""
         return f"{self.url}/predictions/{archive.stem}"
 
-    def wait(self) -> None:
-        """Returns when the server ends by itself. Raises: ServerError, always, since it should not."""
+    def wait(self) -> NoReturn:
+        """Waits for as long as the server runs. Raises: ServerError when it ends by itself."""
         assert self._process is not None
         self._process.wait()
         raise ServerError(f"TorchServe ended by itself:\n{self.log_tail()}")

@@ -208,7 +208,7 @@ class _Loop:
             advice += ", or clip gradients, --set gradient_clip_norm=10"
         raise DivergenceError(
             f"the {what} is {number} at step {step} (epoch {self.epochs_done + 1}) with optimizer.lr="
-            f"{recipe.optimizer.lr:g}: {advice}. Nothing of this epoch was saved."
+            f"{recipe.optimizer.lr:g}: {advice}, and choose another --output. Nothing of this epoch was saved."
         )
 
     def _validation_accuracy(self) -> float:
