@@ -5,6 +5,8 @@
     ├── HubError                  the Hub refused, conflicted or could not be reached
     ├── DivergenceError           training met a loss that is not finite
     ├── ServerError               TorchServe did not start, stopped, or answered with an error
+    ├── BackendError              what runs a network failed, or cannot run on this device
+    │   └── OutOfMemoryError      a device has no memory for a batch
     ├── InterruptionError         the user stopped the work; says how to go on
     └── RequestError              what was asked for is wrong: exit code 2, HTTP 4xx
         ├── UnknownNameError      a name that no table holds; lists those it holds
@@ -43,6 +45,14 @@ class DivergenceError(ZooError):
 
 class ServerError(ZooError):
     """TorchServe did not start, stopped by itself, or answered with an error."""
+
+
+class BackendError(ZooError):
+    """What runs a network failed, or cannot run on this device."""
+
+
+class OutOfMemoryError(BackendError):
+    """A device has no memory for a batch."""
 
 
 class InterruptionError(ZooError):

@@ -10,8 +10,9 @@ import zoo.smoothing
 def test_the_public_names_are_these():
     assert zoo.__all__ == ["ZooError", "load", "smooth"]
     assert zoo.smoothing.__all__ == [
-        "BaseClassifier", "Certificate", "Certification", "CertificationEngine", "NoiseKey", "NoisySampler",
-        "Prediction", "SamplingOptions", "SmoothedClassifier", "SmoothingSpec", "TorchBackend", "Votes",
+        "Anytime", "AtRadius", "BaseClassifier", "Certificate", "Certification", "CertificationEngine", "FixedSample",
+        "Noise", "NoiseKey", "NoisySampler", "Prediction", "SamplingOptions", "SmoothedClassifier", "SmoothingSpec",
+        "StoppingRule", "TorchBackend", "Votes",
     ]  # fmt: skip
 
 

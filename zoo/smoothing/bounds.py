@@ -1,10 +1,10 @@
-"""Confidence bounds on a binomial probability, exact and one-sided.
+"""Confidence bounds on a binomial probability, exact and one-sided, after a number of draws fixed beforehand.
 
 Golden numbers (alpha = 0.001): of n = 1,000 draws at least 550 must agree for a bound above 1/2; if all 100,000
 agree, the radius is 3.8115 sigma.
 """
 
-from scipy.special import betaincinv
+from scipy.special import betainccinv, betaincinv
 
 from zoo.errors import CertificationError
 
@@ -12,6 +12,7 @@ from zoo.errors import CertificationError
 SMALLEST_ALPHA = 1e-100
 # Eight times the spacing of floating-point numbers below 1: more than SciPy's error in the ranges allowed here.
 ROUNDING_DOWN = 1 - 2**-50
+ROUNDING_UP = 1 + 2**-50
 
 
 def clopper_pearson_lower(count: int, n: int, alpha: float) -> float:
@@ -22,6 +23,15 @@ def clopper_pearson_lower(count: int, n: int, alpha: float) -> float:
     """
     _require_valid(count, n, alpha)
     return 0.0 if count == 0 else float(betaincinv(count, n - count + 1, alpha)) * ROUNDING_DOWN
+
+
+def clopper_pearson_upper(count: int, n: int, alpha: float) -> float:
+    """Upper bound on p after `count` of `n` Bernoulli(p) draws succeeded; wrong with probability at most `alpha`.
+
+    Source: as `clopper_pearson_lower`, index [1]. Rounded up. Raises: as `clopper_pearson_lower`.
+    """
+    _require_valid(count, n, alpha)
+    return 1.0 if count == n else min(1.0, float(betainccinv(count + 1, n - count, alpha)) * ROUNDING_UP)
 
 
 def least_n(alpha: float) -> int:

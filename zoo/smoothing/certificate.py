@@ -2,66 +2,77 @@
 
 from __future__ import annotations
 
-import math
+from collections import Counter
 from dataclasses import dataclass
-from typing import Literal
-
-from scipy.special import ndtri
+from typing import cast
 
 from zoo.errors import CertificationError
-from zoo.smoothing.bounds import ROUNDING_DOWN, least_n, require_alpha
-from zoo.smoothing.stopping import FixedSample, StoppingRule
+from zoo.smoothing.bounds import require_alpha
+from zoo.smoothing.noise import Noise, require_noise
+from zoo.smoothing.radius import certified_radius, require_sigma
+from zoo.smoothing.stopping import DEFAULT_MAX_N, FixedSample, Proof, StoppingRule, Tally
 
-Noise = Literal["gaussian"]
-SMALLEST_SIGMA = 1e-4
+__all__ = ["Certificate", "SmoothingSpec", "certified_radius", "conclude"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SmoothingSpec:
     """What defines a guarantee: the noise, the draws and the failure probability.
 
-    The class is chosen from `n0` draws; the bound comes from `n` further draws. `sigma` is on the [0, 1] pixel
-    scale. A wrong certificate has probability at most `alpha`. sigma 0 is the clean classifier: one evaluation (`n0`
-    0, `n` 1 whatever was given), radius 0.
+    The class is chosen from `n0` draws; the bound comes from further draws, as many as the stopping rule wants: `n`
+    exactly unless another rule is given, whose `max_n` then is `n`. `sigma` is on the [0, 1] pixel scale. A wrong
+    certificate has probability at most `alpha`. sigma 0 is the clean classifier: one evaluation (`n0` 0, `n` 1 whatever
+    was given), radius 0.
 
-    Raises: CertificationError if a value is outside its range, or `n` can never certify at `alpha`.
+    Raises: CertificationError if a value is outside its range, or the draws can never certify at `alpha`.
     """
 
     sigma: float
     n0: int = 100
-    n: int = 100_000
+    n: int = None  # type: ignore[assignment] # left out: the rule's
     alpha: float = 0.001
+    stopping: StoppingRule = None  # type: ignore[assignment] # left out: FixedSample(n)
+    noise: Noise = "gaussian"
 
     def __post_init__(self) -> None:
         require_sigma(self.sigma)
         require_alpha(self.alpha)
-        for name, value in (("n0", self.n0), ("n", self.n)):
-            if not isinstance(value, int) or isinstance(value, bool):
-                raise CertificationError(f"{name} must be an integer, got {value!r}")
-        if self.sigma == 0:
-            object.__setattr__(self, "n0", 0)
-            object.__setattr__(self, "n", 1)
-            return
-        if self.n0 < 1:
-            raise CertificationError(f"n0 must be at least 1, got {self.n0}")
-        least = least_n(self.alpha)
-        if self.n < least:
+        require_noise(self.noise)
+        if not isinstance(self.n0, int) or isinstance(self.n0, bool):
+            raise CertificationError(f"n0 must be an integer, got {self.n0!r}")
+        stopping, n = cast("StoppingRule | None", self.stopping), cast("int | None", self.n)
+        if stopping is None:
+            stopping = FixedSample(DEFAULT_MAX_N if n is None else n)
+        elif n is not None and n != stopping.max_n:
             raise CertificationError(
-                f"n={self.n} can never certify at alpha={self.alpha:g}, even if all draws agree: the least n is {least}"
+                f"n={n}, but the stopping rule makes at most {stopping.max_n} draws: give one of them"
             )
-
-    @property
-    def stopping(self) -> StoppingRule:
-        return FixedSample(self.n)
+        if self.sigma == 0:
+            if stopping.radius_asked:
+                raise CertificationError(f"radius {stopping.radius_asked:g} can never be certified at sigma 0")
+            object.__setattr__(self, "n0", 0)
+            stopping = FixedSample(1)
+        else:
+            if self.n0 < 1:
+                raise CertificationError(f"n0 must be at least 1, got {self.n0}")
+            stopping.require_possible(sigma=self.sigma, alpha=self.alpha)
+        object.__setattr__(self, "stopping", stopping)
+        object.__setattr__(self, "n", stopping.max_n)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Certificate:
     """With probability at least `1 - alpha` over the noise drawn, the smoothed classifier answers `label` everywhere
-    within l2 distance `radius` (on the [0, 1] pixel scale) of the tensor that was certified.
+    within distance `radius`, in `norm` and on the [0, 1] pixel scale, of the tensor that was certified.
 
     `label` None means: abstained, and nothing is claimed (radius 0). `count_a` of the `n` draws named the class that
-    the `n0` selection draws had chosen, whether it was certified or not.
+    the `n0` selection draws had chosen, whether it was certified or not. `p_a_lower` bounds its probability (0 where an
+    at-radius rule did not certify); `p_b_upper` that of every other class, where the bound has one. `radius_asked` is
+    the one radius that an at-radius rule was to decide.
+
+    What is covered: the tensor that `input` describes, with the base classifier as `backend` computes it. With
+    "gaussian" noise the theorem, which is about real numbers, is applied to float32; with "discrete" noise it holds for
+    the arithmetic that ran.
     """
 
     label: int | None
@@ -74,55 +85,55 @@ class Certificate:
     alpha: float
     stopping: str = "fixed"
     bound: str = "clopper-pearson"
+    p_b_upper: float | None = None
+    radius_asked: float | None = None
     noise: Noise = "gaussian"
     norm: str = "l2"
+    input: str = ""
+    backend: str = ""
 
     @property
     def abstained(self) -> bool:
         return self.label is None
 
 
-def certified_radius(p_a_lower: float, sigma: float) -> float:
-    """L2 radius, on the [0, 1] pixel scale, within which the top class cannot change; rounded down.
+def conclude(
+    label: int,
+    votes: Counter[int],
+    spec: SmoothingSpec,
+    *,
+    alpha: float,
+    p_a_lower: float = 0.0,
+    input: str = "",
+    backend: str = "",
+) -> Certificate:
+    """The certificate after the rule has ended, from the votes up to there; `label` is the class chosen before.
 
-    Source: Cohen et al. 2019, Theorem 1 with p_B = 1 - p_a_lower.
-    Raises: CertificationError if p_a_lower is not in (1/2, 1), or sigma is negative or not finite.
-    """
-    if not 0.5 < p_a_lower < 1:
-        raise CertificationError(f"p_a_lower must be in (1/2, 1), got {p_a_lower}")
-    require_sigma(sigma)
-    return max(0.0, math.nextafter(sigma * float(ndtri(p_a_lower)) * ROUNDING_DOWN, -math.inf))
-
-
-def conclude(label: int, count_a: int, num_drawn: int, spec: SmoothingSpec) -> Certificate:
-    """The certificate after `count_a` of `num_drawn` fresh draws named `label`; abstains unless p_A's bound exceeds
-    1/2.
+    `alpha` is what is left of the spec's for the bound, `p_a_lower` the bound that the rule's last look gave.
 
     Source: Cohen et al. 2019, CERTIFY.
     """
+    count_a, n = votes[label], votes.total()
+    count_b = max((count for other, count in votes.items() if other != label), default=0)
     if spec.sigma == 0:
-        p_a_lower, radius = 1.0, 0.0
+        proof = Proof(p_a_lower=1.0, radius=0.0)
     else:
-        p_a_lower = spec.stopping.p_a_lower(count_a, num_drawn, spec.alpha)
-        radius = certified_radius(p_a_lower, spec.sigma) if p_a_lower > 0.5 else 0.0
+        tally = Tally(count_a=count_a, count_b=count_b, n=n)
+        proof = spec.stopping.prove(tally, p_a_lower=p_a_lower, sigma=spec.sigma, alpha=alpha)
     return Certificate(
-        label=label if p_a_lower > 0.5 else None,
-        radius=radius,
-        p_a_lower=p_a_lower,
+        label=None if proof.radius is None else label,
+        radius=proof.radius or 0.0,
+        p_a_lower=proof.p_a_lower,
         count_a=count_a,
         sigma=spec.sigma,
         n0=spec.n0,
-        n=num_drawn,
+        n=n,
         alpha=spec.alpha,
         stopping=spec.stopping.name,
+        bound=spec.stopping.bound,
+        p_b_upper=proof.p_b_upper,
+        radius_asked=spec.stopping.radius_asked,
+        noise=spec.noise,
+        input=input,
+        backend=backend,
     )
-
-
-def require_sigma(sigma: float) -> None:
-    """Raises CertificationError unless sigma is a noise level: finite, and 0 or large enough to survive float32."""
-    if not (math.isfinite(sigma) and sigma >= 0):
-        raise CertificationError(f"sigma must be finite and at least 0, got {sigma}")
-    if 0 < sigma < SMALLEST_SIGMA:
-        raise CertificationError(
-            f"sigma must be 0 or at least {SMALLEST_SIGMA:g}, got {sigma}: float32 pixels would absorb the noise"
-        )

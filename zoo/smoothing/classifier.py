@@ -7,12 +7,14 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from zoo.errors import CertificationError
 from zoo.smoothing.backends import BaseClassifier, TorchBackend
 from zoo.smoothing.certificate import Certificate, SmoothingSpec
 from zoo.smoothing.engine import CertificationEngine
 from zoo.smoothing.jobs import Certification, Job, Prediction
+from zoo.smoothing.noise import NoiseKey
 from zoo.smoothing.prediction import Votes
-from zoo.smoothing.sampler import NoiseKey, NoisySampler, SamplingOptions
+from zoo.smoothing.sampler import NoisySampler, SamplingOptions
 
 
 class SmoothedClassifier:
@@ -20,16 +22,21 @@ class SmoothedClassifier:
 
     def __init__(
         self,
-        base: Callable[[Tensor], Tensor],
+        base: Callable[[Tensor], Tensor] | BaseClassifier,
         *,
         num_classes: int,
         smoothing: SmoothingSpec,
         options: SamplingOptions | None = None,
     ) -> None:
-        """`base` maps `x_BCHW` to `logits_BK`; a module runs where its parameters are."""
+        """`base` maps `x_BCHW` to `logits_BK`, and a module runs where its parameters are; or it is a backend.
+
+        Raises: CertificationError if a backend has another number of classes.
+        """
         self.smoothing = smoothing
-        self.options = options or SamplingOptions()
-        self.base: BaseClassifier = TorchBackend(base, num_classes=num_classes)
+        self.base = base if isinstance(base, BaseClassifier) else TorchBackend(base, num_classes=num_classes)
+        if self.base.num_classes != num_classes:
+            raise CertificationError(f"the backend has {self.base.num_classes} classes, not {num_classes}")
+        self._sampler = NoisySampler(self.base, options or SamplingOptions())
 
     def certify(self, x_CHW: Tensor, *, generator: torch.Generator) -> Certificate:
         """Class and certified radius of one image in [0, 1], or abstention.
@@ -46,13 +53,14 @@ class SmoothedClassifier:
         Raises: CertificationError, also if `n` can never decide.
         """
         spec = self.smoothing
-        job = Prediction(0, x_CHW, sigma=spec.sigma, n=n, alpha=spec.alpha, key=root_key(generator))
+        key = root_key(generator)
+        job = Prediction(0, x_CHW, sigma=spec.sigma, n=n, alpha=spec.alpha, key=key, noise=spec.noise)
         result = self._run(job)
         assert isinstance(result, Votes)
         return result.label
 
     def _run(self, job: Job) -> Certificate | Votes:
-        engine = CertificationEngine(NoisySampler(self.base, self.options))
+        engine = CertificationEngine(self._sampler)
         engine.admit(job)
         finished = engine.step()
         while not finished:

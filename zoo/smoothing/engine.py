@@ -38,7 +38,7 @@ class CertificationEngine:
 
     @property
     def num_remaining(self) -> int:
-        """Draws that all open jobs still want."""
+        """Draws that all open jobs now want."""
         return sum(job.num_remaining for job in self._open.values())
 
     def admit(self, job: Job) -> None:
@@ -61,10 +61,11 @@ class CertificationEngine:
         jobs = list(self._open.values())
         shares = allot([job.num_remaining for job in jobs], self.sampler.options.batch_size)
         taken = [(job, draws) for job, share in zip(jobs, shares, strict=True) if share for draws in job.take(share)]
-        votes = self.sampler.count_votes([draws for _, draws in taken])
-        for (job, draws), counts_K in zip(taken, votes, strict=True):
-            job.record(draws, counts_K)
-        finished = [Finished(job.id, job.result()) for job in jobs if job.num_remaining == 0]
+        votes = self.sampler.votes([draws for _, draws in taken])
+        for (job, draws), classes_M in zip(taken, votes, strict=True):
+            job.record(draws, classes_M)
+        backend = self.sampler.backend
+        finished = [Finished(job.id, job.result(backend=backend)) for job in jobs if job.num_remaining == 0]
         self.forget(each.id for each in finished)
         return finished
 

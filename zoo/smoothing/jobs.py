@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Hashable
 from typing import Protocol
 
@@ -10,10 +11,12 @@ import torch
 from torch import Tensor
 
 from zoo.errors import CertificationError
-from zoo.smoothing.backends import Pixels
-from zoo.smoothing.certificate import Certificate, SmoothingSpec, conclude, require_sigma
-from zoo.smoothing.prediction import Votes, predict_from_counts, require_can_predict
-from zoo.smoothing.sampler import Counts, Draws, NoiseKey, Phase
+from zoo.smoothing.backends import Classes
+from zoo.smoothing.certificate import Certificate, SmoothingSpec, conclude
+from zoo.smoothing.discrete import discrete_gaussian, require_8_bit
+from zoo.smoothing.noise import Draws, Noise, NoiseKey, Phase, Pixels, require_noise
+from zoo.smoothing.prediction import Votes, predict_from_votes, require_can_predict
+from zoo.smoothing.radius import require_sigma
 
 
 class Job(Protocol):
@@ -26,32 +29,49 @@ class Job(Protocol):
 
     @property
     def num_remaining(self) -> int:
-        """Draws still wanted, as far as can be known now; 0 means finished."""
+        """Draws to make before the job can say more; 0 means finished."""
         ...
 
     def take(self, num: int) -> list[Draws]:
         """The next draws, at most `num` in all; they count as made from here on."""
         ...
 
-    def record(self, draws: Draws, counts_K: Counts) -> None:
-        """Adds the votes of draws that were taken."""
+    def record(self, draws: Draws, classes_M: Classes) -> None:
+        """Takes in the votes of draws that were taken, in the order in which they were."""
         ...
 
-    def result(self) -> Certificate | Votes:
-        """The answer, once nothing remains."""
+    def result(self, *, backend: str) -> Certificate | Votes:
+        """The answer, once nothing remains. `backend` names what computed."""
         ...
 
 
 class Certification:
-    """CERTIFY: the class from `n0` draws, its bound from fresh ones (Cohen et al. 2019)."""
+    """CERTIFY: the class from `n0` draws, its bound from fresh ones (Cohen et al. 2019).
 
-    def __init__(self, id: Hashable, x_CHW: Tensor, *, smoothing: SmoothingSpec, key: NoiseKey) -> None:
+    A stopping rule looks at the votes in the order of the draws' counters, and the draws after its end are dropped, so
+    that the answer does not depend on how many were made at a time.
+    """
+
+    def __init__(
+        self,
+        id: Hashable,
+        x_CHW: Tensor,
+        *,
+        smoothing: SmoothingSpec,
+        key: NoiseKey,
+        input: str | None = None,
+    ) -> None:
+        """`input` describes the image in the certificate; its shape unless given."""
         self.id = id
-        self.x_CHW = checked_pixels(x_CHW)
+        self.x_CHW = checked_pixels(x_CHW, noise=smoothing.noise)
         self.smoothing = smoothing
         self.key = key
+        self.input = input or f"{'x'.join(str(size) for size in self.x_CHW.shape)} in [0, 1]"
+        self.alpha = alpha_left(smoothing, num_values=self.x_CHW.size)
         self._num_taken = {Phase.SELECTION: 0, Phase.ESTIMATION: 0}
-        self._counts: dict[Phase, Counts] = {}
+        self._votes: dict[Phase, Counter[int]] = {phase: Counter() for phase in Phase}
+        self._p_a_lower = 0.0
+        self._ended = False
 
     @property
     def num_remaining(self) -> int:
@@ -62,48 +82,87 @@ class Certification:
         for phase in Phase:
             share = min(self._wanted(phase), num)
             if share > 0:
-                start = self._num_taken[phase]
-                taken.append(Draws(self.x_CHW, self.smoothing.sigma, self.key, phase, start, share))
+                spec, start = self.smoothing, self._num_taken[phase]
+                taken.append(Draws(self.x_CHW, spec.sigma, spec.noise, self.key, phase, start, share))
                 self._num_taken[phase] += share
                 num -= share
         return taken
 
-    def record(self, draws: Draws, counts_K: Counts) -> None:
-        self._counts[draws.phase] = self._counts.get(draws.phase, np.zeros_like(counts_K)) + counts_K
+    def record(self, draws: Draws, classes_M: Classes) -> None:
+        if draws.phase is Phase.ESTIMATION:
+            classes_M = self._until_end(draws.start, classes_M)
+        self._votes[draws.phase].update(classes_M.tolist())
 
-    def result(self) -> Certificate:
-        estimation_K = self._counts[Phase.ESTIMATION]
-        label = int(np.argmax(self._counts.get(Phase.SELECTION, estimation_K)))  # the lowest class on ties
-        return conclude(label, int(estimation_K[label]), int(estimation_K.sum()), self.smoothing)
+    def result(self, *, backend: str) -> Certificate:
+        votes = self._votes[Phase.ESTIMATION]
+        return conclude(
+            self._label,
+            votes,
+            self.smoothing,
+            alpha=self.alpha,
+            p_a_lower=self._p_a_lower,
+            input=self.input,
+            backend=backend,
+        )
+
+    def _until_end(self, start: int, classes_M: Classes) -> Classes:
+        """The votes up to where the rule ends, none after it has."""
+        if self._ended:
+            return classes_M[:0]
+        if self.smoothing.sigma == 0:  # the clean classifier's one vote chooses the class and is all there is
+            self._ended = True
+            return classes_M
+        counts_M = self._votes[Phase.ESTIMATION][self._label] + np.cumsum(classes_M == self._label)
+        nums_M = start + np.arange(1, len(classes_M) + 1)
+        spec = self.smoothing
+        look = spec.stopping.look(counts_M, nums_M, p_a_lower=self._p_a_lower, sigma=spec.sigma, alpha=self.alpha)
+        self._p_a_lower = look.p_a_lower
+        if look.end is None:
+            return classes_M
+        self._ended = True
+        return classes_M[: look.end + 1]
+
+    @property
+    def _label(self) -> int:
+        """The lowest class on ties; the clean classifier's one vote at sigma 0."""
+        chosen_by = Phase.SELECTION if self.smoothing.n0 else Phase.ESTIMATION
+        votes = self._votes[chosen_by]
+        return min(votes, key=lambda label: (-votes[label], label))
 
     def _wanted(self, phase: Phase) -> int:
         taken = self._num_taken[phase]
         if phase is Phase.SELECTION:
             return self.smoothing.n0 - taken
-        return self.smoothing.stopping.num_wanted(self._count_a(), taken)
-
-    def _count_a(self) -> int:
-        selection_K, estimation_K = (self._counts.get(phase) for phase in Phase)
-        if selection_K is None or estimation_K is None:
-            return 0
-        return int(estimation_K[np.argmax(selection_K)])
+        return 0 if self._ended else self.smoothing.stopping.num_wanted(taken)
 
 
 class Prediction:
     """PREDICT: the class that most of `n` draws name, or abstention (Cohen et al. 2019)."""
 
-    def __init__(self, id: Hashable, x_CHW: Tensor, *, sigma: float, n: int, alpha: float, key: NoiseKey) -> None:
+    def __init__(
+        self,
+        id: Hashable,
+        x_CHW: Tensor,
+        *,
+        sigma: float,
+        n: int,
+        alpha: float,
+        key: NoiseKey,
+        noise: Noise = "gaussian",
+    ) -> None:
         require_sigma(sigma)
+        require_noise(noise)
         if sigma > 0:
             require_can_predict(n, alpha)
         self.id = id
-        self.x_CHW = checked_pixels(x_CHW)
+        self.x_CHW = checked_pixels(x_CHW, noise=noise)
         self.sigma = sigma
+        self.noise: Noise = noise
         self.n = n if sigma > 0 else 1
         self.alpha = alpha
         self.key = key
         self._num_taken = 0
-        self._counts_K: Counts | None = None
+        self._votes: Counter[int] = Counter()
 
     @property
     def num_remaining(self) -> int:
@@ -111,30 +170,48 @@ class Prediction:
 
     def take(self, num: int) -> list[Draws]:
         share = min(self.num_remaining, num)
-        draws = Draws(self.x_CHW, self.sigma, self.key, Phase.SELECTION, self._num_taken, share)
+        draws = Draws(self.x_CHW, self.sigma, self.noise, self.key, Phase.SELECTION, self._num_taken, share)
         self._num_taken += share
         return [draws]
 
-    def record(self, draws: Draws, counts_K: Counts) -> None:
-        self._counts_K = counts_K if self._counts_K is None else self._counts_K + counts_K
+    def record(self, draws: Draws, classes_M: Classes) -> None:
+        self._votes.update(classes_M.tolist())
 
-    def result(self) -> Votes:
-        assert self._counts_K is not None
+    def result(self, *, backend: str) -> Votes:
         alpha = self.alpha if self.sigma > 0 else 1.0  # one evaluation of the clean classifier always decides
-        return predict_from_counts(self._counts_K.tolist(), alpha=alpha, sigma=self.sigma)
+        return predict_from_votes(self._votes, alpha=alpha, sigma=self.sigma)
 
 
-def checked_pixels(x_CHW: Tensor) -> Pixels:
+def alpha_left(smoothing: SmoothingSpec, *, num_values: int) -> float:
+    """What the bound may spend of alpha: all of it but the distance of the noise drawn from the noise meant.
+
+    For Gaussian noise in floating point no such distance is known, and none is taken off.
+    Raises: CertificationError if alpha is no larger than that distance.
+    """
+    if smoothing.noise == "gaussian" or smoothing.sigma == 0:
+        return smoothing.alpha
+    num_drawn = num_values * (smoothing.n0 + smoothing.n)
+    left = smoothing.alpha - 2 * discrete_gaussian(smoothing.sigma).total_variation(num_drawn)
+    if left <= smoothing.alpha / 2:
+        raise CertificationError(f"alpha={smoothing.alpha:g} is too small for discrete noise")
+    return left
+
+
+def checked_pixels(x_CHW: Tensor, *, noise: Noise = "gaussian") -> Pixels:
     """The image as float32 in memory.
 
-    Raises: CertificationError if it is not three-dimensional, finite and in [0, 1].
+    Raises: CertificationError if it is not three-dimensional, finite and in [0, 1], or not of 8 bits under discrete
+    noise.
     """
     if x_CHW.ndim != 3 or x_CHW.numel() == 0:
         raise CertificationError(f"an image has shape (channels, height, width), got {tuple(x_CHW.shape)}")
     pixels: Pixels = x_CHW.detach().to("cpu", torch.float32).numpy()
     if not np.isfinite(pixels).all():
-        raise CertificationError("the image holds a pixel that is not finite")
+        value = float(pixels[~np.isfinite(pixels)][0])
+        raise CertificationError(f"the image holds a pixel that is not finite: {value}")
     low, high = float(pixels.min()), float(pixels.max())
     if low < 0 or high > 1:
         raise CertificationError(f"pixels must be in [0, 1], got [{low:g}, {high:g}]; divide 8-bit values by 255")
+    if noise == "discrete":
+        require_8_bit(pixels)
     return pixels

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
 from dataclasses import dataclass
 
 from scipy.special import betainc
@@ -28,17 +28,16 @@ class Votes:
     top: tuple[tuple[int, int], ...]
 
 
-def predict_from_counts(counts_K: Sequence[int], *, alpha: float, sigma: float) -> Votes:
+def predict_from_votes(votes: Counter[int], *, alpha: float, sigma: float) -> Votes:
     """The most frequent class, unless a fair coin between it and the runner-up explains the counts at level `alpha`.
 
     Source: Cohen et al. 2019, PREDICT (two-sided binomial test); ties go to the lowest class.
     """
-    ranked = sorted(enumerate(int(count) for count in counts_K), key=lambda pair: (-pair[1], pair[0]))
-    top = tuple(pair for pair in ranked[:NUM_REPORTED] if pair[1] > 0)
+    ranked = sorted(((label, count) for label, count in votes.items() if count), key=lambda pair: (-pair[1], pair[0]))
     first, second = ranked[0][1], ranked[1][1] if len(ranked) > 1 else 0
     decided = fair_coin_p_value(first, first + second) <= alpha
-    n = sum(count for _, count in ranked)
-    return Votes(label=ranked[0][0] if decided else None, n=n, alpha=alpha, sigma=sigma, top=top)
+    label = ranked[0][0] if decided else None
+    return Votes(label=label, n=votes.total(), alpha=alpha, sigma=sigma, top=tuple(ranked[:NUM_REPORTED]))
 
 
 def fair_coin_p_value(count: int, n: int) -> float:

@@ -11,7 +11,7 @@ from scipy import stats
 from statsmodels.stats.proportion import proportion_confint
 
 from zoo.errors import CertificationError
-from zoo.smoothing.bounds import clopper_pearson_lower, least_n
+from zoo.smoothing.bounds import clopper_pearson_lower, clopper_pearson_upper, least_n
 
 
 def wald_lower(count: int, n: int, alpha: float) -> float:
@@ -62,6 +62,33 @@ def test_the_bound_is_never_above_the_exact_one(n, counts, alpha):
     with mpmath.workdps(60):
         for count in counts:
             assert exact_tail(count, n, mpmath.mpf(clopper_pearson_lower(count, n, alpha))) <= mpmath.mpf(alpha)
+
+
+@given(st.integers(1, 5000), st.data(), st.floats(1e-6, 0.4))
+def test_the_upper_bound_is_that_of_statsmodels_and_mirrors_the_lower_one(n, data, alpha):
+    count = data.draw(st.integers(0, n))
+    bound = clopper_pearson_upper(count, n, alpha)
+    if count < n:  # statsmodels answers nan there
+        assert bound == pytest.approx(proportion_confint(count, n, 2 * alpha, "beta")[1], abs=1e-12)
+    assert bound == pytest.approx(1 - clopper_pearson_lower(n - count, n, alpha), abs=1e-12)
+    assert count / n <= bound <= 1
+
+
+@pytest.mark.parametrize("p", [0.0001, 0.1, 0.5, 0.9])
+@pytest.mark.parametrize("alpha", [0.001, 0.05])
+def test_the_upper_bound_is_below_p_with_probability_at_most_alpha(p, alpha):
+    counts = np.arange(101)
+    below = np.array([clopper_pearson_upper(int(count), 100, alpha) < p for count in counts])
+    assert float(stats.binom.pmf(counts, 100, p)[below].sum()) <= alpha * (1 + 1e-9)
+
+
+@pytest.mark.parametrize(("n", "counts"), [(10, (0, 1, 4)), (1000, (0, 10, 499)), (100_000, (0, 100))])
+@pytest.mark.parametrize("alpha", [1e-100, 1e-20, 0.001, 0.4])
+def test_the_upper_bound_is_never_below_the_exact_one(n, counts, alpha):
+    with mpmath.workdps(60):
+        for count in counts:  # P(Binomial(n, p) <= count) is the upper tail of the failures
+            p = mpmath.mpf(clopper_pearson_upper(count, n, alpha))
+            assert p == 1 or exact_tail(n - count, n, 1 - p) <= mpmath.mpf(alpha)
 
 
 @pytest.mark.parametrize("alpha", [0.5, 0.1, 0.05, 0.001, 2.0**-10, 1e-9])

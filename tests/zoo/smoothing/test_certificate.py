@@ -2,6 +2,7 @@
 
 import csv
 import math
+from collections import Counter
 from pathlib import Path
 
 import mpmath
@@ -17,6 +18,10 @@ from zoo.smoothing.certificate import certified_radius, conclude
 # Radii that published certification logs hold, each with the one count that gives it (the ImageNet ResNet-50 logs of
 # Salman et al. 2019 and of Jeong and Shin 2020).
 VECTORS = Path(__file__).with_name("count_radius_vectors.tsv")
+
+
+def concluded(label, count_a, spec):
+    return conclude(label, Counter({label: count_a, label + 1: spec.n - count_a}), spec, alpha=spec.alpha)
 
 
 def test_published_radii_are_reproduced():
@@ -49,7 +54,7 @@ def test_a_probability_that_certifies_nothing_is_refused(p_a_lower):
 
 def test_the_label_is_withheld_below_the_fewest_agreeing_draws():
     spec = SmoothingSpec(sigma=0.5, n=1000)
-    certified, abstained = conclude(3, 550, 1000, spec), conclude(3, 549, 1000, spec)
+    certified, abstained = concluded(3, 550, spec), concluded(3, 549, spec)
     assert certified.label == 3 and certified.radius > 0
     assert abstained.label is None and abstained.abstained and abstained.radius == 0.0 and abstained.count_a == 549
 
@@ -76,12 +81,12 @@ def test_a_spec_cannot_hold_nonsense(fields, said):
 
 
 def test_a_level_next_to_one_still_gives_a_finite_radius():
-    certificate = conclude(0, 1000, 1000, SmoothingSpec(sigma=0.5, n=1000, alpha=0.9999999999999999))
+    certificate = concluded(0, 1000, SmoothingSpec(sigma=0.5, n=1000, alpha=0.9999999999999999))
     assert 0 < certificate.radius < 5
 
 
 def test_sigma_zero_is_the_clean_classifier():
     spec = SmoothingSpec(sigma=0.0)
     assert (spec.n0, spec.n) == (0, 1)
-    certificate = conclude(2, 1, 1, spec)
+    certificate = concluded(2, 1, spec)
     assert (certificate.label, certificate.radius) == (2, 0.0)

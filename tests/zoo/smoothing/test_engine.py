@@ -1,11 +1,11 @@
 """Continuous batching: every job gets its own answer, in any company, and short ones do not wait for long ones."""
 
-import numpy as np
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.zoo.smoothing.fakes import Recorder, Scripted
 from zoo.errors import CertificationError
 from zoo.smoothing import (
     Certification,
@@ -70,32 +70,18 @@ def test_answers_do_not_depend_on_company_or_batch_size(batch_size):
 
 
 def test_a_certificate_uses_n0_draws_to_choose_and_n_fresh_ones_to_bound():
-    class Recorder:
-        name, num_classes, seen = "recorder", 2, ()
-
-        def classify(self, x_BCHW):
-            self.seen = (*self.seen, *(row.tobytes() for row in x_BCHW))
-            return np.ones(len(x_BCHW), dtype=np.int64)
-
-    base = Recorder()
+    base = Recorder(label=1)
     engine = CertificationEngine(NoisySampler(base, SamplingOptions(batch_size=50, fixed_shape=False)))
     engine.admit(certification("x", n=300))
     certificate = run(engine)["x"]
     assert (certificate.n0, certificate.n, certificate.label, certificate.count_a) == (20, 300, 1, 300)
-    assert len(base.seen) == len(set(base.seen)) == 320, "no noisy copy may serve twice"
+    seen = [row.tobytes() for batch in base.seen for row in batch]
+    assert len(seen) == len(set(seen)) == 320, "no noisy copy may serve twice"
 
 
 def test_the_class_is_chosen_by_the_selection_draws_even_where_the_others_disagree():
-    class Turncoat:
-        """Names class 0 in the first 20 draws and class 1 ever after."""
-
-        name, num_classes, seen = "turncoat", 2, 0
-
-        def classify(self, x_BCHW):
-            before, self.seen = self.seen, self.seen + len(x_BCHW)
-            return (np.arange(before, self.seen) >= 20).astype(np.int64)
-
-    engine = CertificationEngine(NoisySampler(Turncoat(), SamplingOptions(batch_size=10)))
+    base = Scripted([0] * 20 + [1])
+    engine = CertificationEngine(NoisySampler(base, SamplingOptions(batch_size=10)))
     engine.admit(certification("x", n=100))
     certificate = run(engine)["x"]
     assert certificate.abstained and certificate.count_a == 0

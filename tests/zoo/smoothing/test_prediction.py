@@ -1,12 +1,14 @@
 """PREDICT abstains exactly where the two-sided binomial test does."""
 
+from collections import Counter
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import binomtest
 
 from zoo.errors import CertificationError
-from zoo.smoothing.prediction import fair_coin_p_value, predict_from_counts, require_can_predict
+from zoo.smoothing.prediction import fair_coin_p_value, predict_from_votes, require_can_predict
 
 
 @given(st.integers(0, 500), st.integers(0, 500))
@@ -16,19 +18,23 @@ def test_the_p_value_is_that_of_the_binomial_test(first, second):
     assert fair_coin_p_value(first, first + second) == pytest.approx(expected, rel=1e-9)
 
 
+def predict(*counts):
+    return predict_from_votes(Counter(dict(enumerate(counts))), alpha=0.001, sigma=0.5)
+
+
 def test_the_most_frequent_class_is_answered_and_a_close_race_is_not():
-    assert predict_from_counts([10, 67, 23], alpha=0.001, sigma=0.5).label == 1
-    assert predict_from_counts([45, 55, 0], alpha=0.001, sigma=0.5).label is None
+    assert predict(10, 67, 23).label == 1
+    assert predict(45, 55, 0).label is None
 
 
 @pytest.mark.parametrize(("first", "decided"), [(67, True), (66, False)])
 def test_the_fewest_votes_that_decide_among_100_between_two_classes_are_67(first, decided):
-    votes = predict_from_counts([first, 100 - first], alpha=0.001, sigma=0.5)
+    votes = predict(first, 100 - first)
     assert (votes.label is not None) == decided
 
 
 def test_the_top_classes_are_listed_most_frequent_first_without_empty_ones():
-    votes = predict_from_counts([5, 0, 80, 15], alpha=0.001, sigma=0.5)
+    votes = predict(5, 0, 80, 15)
     assert (votes.n, votes.top) == (100, ((2, 80), (3, 15), (0, 5)))
 
 

@@ -1,114 +1,101 @@
-"""Noise is Gaussian, keyed by draw, and independent of how draws are packed."""
+"""Votes come in the order of the draws, whatever the batches, and memory that runs out halves them."""
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy import stats
 
-from zoo.errors import CertificationError
-from zoo.smoothing.sampler import Draws, NoiseKey, NoisySampler, Phase, SamplingOptions, _at_least
+from tests.zoo.smoothing.fakes import Recorder, Threshold
+from zoo.errors import CertificationError, OutOfMemoryError
+from zoo.smoothing.noise import Draws, NoiseKey, Phase
+from zoo.smoothing.sampler import NoisySampler, SamplingOptions
 
 SHAPE = (3, 4, 4)
 KEY = NoiseKey(1, 2)
 
 
-class Recorder:
-    """A base classifier that keeps what it was shown and names class 0."""
-
-    name = "recorder"
-    num_classes = 2
-
-    def __init__(self) -> None:
-        self.seen = []
-
-    def classify(self, x_BCHW):
-        self.seen.append(x_BCHW.copy())
-        return np.zeros(len(x_BCHW), dtype=np.int64)
-
-
-def draws(*, start=0, num=8, key=KEY, phase=Phase.SELECTION, sigma=1.0, pixel=0.0, shape=SHAPE):
-    return Draws(np.full(shape, pixel, dtype=np.float32), sigma, key, phase, start, num)
+def draws(*, start=0, num=8, key=KEY, sigma=1.0, pixel=0.0, noise="gaussian"):
+    x_CHW = np.full(SHAPE, pixel, dtype=np.float32)
+    return Draws(x_CHW, sigma, noise, key, Phase.SELECTION, start, num)
 
 
 def shown(asked, batch_size):
     """The noisy copies that the base classifier saw, padding left out."""
     base = Recorder()
-    NoisySampler(base, SamplingOptions(batch_size=batch_size)).count_votes(asked)
+    NoisySampler(base, SamplingOptions(batch_size=batch_size)).votes(asked)
     return np.concatenate(base.seen)[: sum(each.num for each in asked)]
 
 
 @settings(deadline=None, max_examples=25)
-@given(st.integers(1, 30), st.integers(1, 40), st.integers(0, 30))
-def test_noise_is_bit_identical_for_every_batch_size_and_cut(batch_size, num, cut):
+@given(st.integers(1, 30), st.integers(1, 40), st.integers(0, 30), st.sampled_from(["gaussian", "discrete"]))
+def test_noise_is_bit_identical_for_every_batch_size_and_cut(batch_size, num, cut, noise):
     cut = min(cut, num)
-    whole = shown([draws(num=num)], batch_size=64)
+    whole = shown([draws(num=num, noise=noise)], batch_size=64)
     other = draws(key=NoiseKey(9, 9), num=3)
-    parts = shown([draws(num=cut), other, draws(start=cut, num=num - cut)], batch_size)
+    first, rest = draws(num=cut, noise=noise), draws(start=cut, num=num - cut, noise=noise)
+    parts = shown([first, other, rest], batch_size)
     assert np.array_equal(np.concatenate([parts[:cut], parts[cut + 3 :]]), whole)
 
 
-def test_keys_phases_and_indices_give_different_noise():
-    firsts = [
-        shown([draws(num=1, key=NoiseKey(root, job), phase=phase, start=start)], 1)[0]
-        for root in (1, 1 + 2**32, 2**63, 2**63 + 1, 2**64 - 1)
-        for job in (0, 1, 2**63 + 1, 2**63 + 2)
-        for phase in Phase
-        for start in (0, 1)
-    ]
-    assert len({first.tobytes() for first in firsts}) == len(firsts)
-
-
-def test_noise_is_standard_normal_times_sigma_around_the_image():
-    noisy = shown([draws(num=2000, sigma=0.5, pixel=0.25)], 256)
-    standardized = (noisy.astype(np.float64) - 0.25) / 0.5
-    assert stats.kstest(standardized.ravel(), "norm").pvalue > 1e-3
-    assert stats.kstest(standardized.ravel(), stats.norm(scale=1.02).cdf).pvalue < 1e-3  # the test has power
-
-
-def test_noisy_copies_are_not_clamped():
-    noisy = shown([draws(num=100, sigma=1.0, pixel=1.0)], 100)
-    assert noisy.min() < 0 and noisy.max() > 1
-
-
-def test_votes_are_counted_for_each_of_the_draws_and_padding_is_not():
-    class Sign:
-        name, num_classes = "sign", 2
-
-        def classify(self, x_BCHW):
-            return (x_BCHW[:, 0, 0, 0] > 0.5).astype(np.int64)
-
+def test_votes_stand_in_the_order_of_the_draws_and_padding_is_left_out():
     asked = [draws(num=5, sigma=0.0, pixel=0.0), draws(num=7, sigma=0.0, pixel=1.0), draws(num=0)]
-    votes = NoisySampler(Sign(), SamplingOptions(batch_size=8)).count_votes(asked)
-    assert [list(counts) for counts in votes] == [[5, 0], [0, 7], [0, 0]]
+    votes = NoisySampler(Threshold(at=0.5), SamplingOptions(batch_size=8)).votes(asked)
+    assert [list(each) for each in votes] == [[0] * 5, [1] * 7, []]
+    asked = draws(num=100, sigma=0.5, pixel=0.5)
+    one_by_one = [
+        NoisySampler(Threshold(at=0.5), SamplingOptions()).votes([draws(start=i, num=1, sigma=0.5, pixel=0.5)])[0][0]
+        for i in range(100)
+    ]
+    together = NoisySampler(Threshold(at=0.5), SamplingOptions(batch_size=7)).votes([asked])[0]
+    assert list(together) == one_by_one and 20 < sum(one_by_one) < 80
 
 
-def test_a_batch_is_padded_only_where_its_shape_is_fixed():
-    for fixed, sizes in ((True, [8, 8]), (False, [8, 2])):
-        base = Recorder()
-        NoisySampler(base, SamplingOptions(batch_size=8, fixed_shape=fixed)).count_votes([draws(num=10)])
-        assert [len(batch) for batch in base.seen] == sizes
+def test_nothing_asked_is_nothing_answered():
+    assert NoisySampler(Recorder(), SamplingOptions()).votes([]) == []
 
 
-@pytest.mark.parametrize("words", [(-1, 0), (2**64, 0), (0, 2**64)])
-def test_a_key_of_more_than_128_bits_is_refused(words):
-    with pytest.raises(CertificationError, match="two words of 64 bits"):
-        NoiseKey(*words)
-
-
-@pytest.mark.parametrize("sigma", [0.12, 0.5, 0.7, 1 / 3, 1e-4])
-def test_the_noise_is_at_least_that_of_the_sigma_claimed(sigma):
-    (noisy,) = shown([draws(num=1, sigma=sigma)], 1)
-    (unit,) = shown([draws(num=1, sigma=1.0)], 1)
-    scale = np.float64(noisy[0, 0, 0]) / np.float64(unit[0, 0, 0])
-    assert sigma * (1 - 1e-7) < scale < sigma * (1 + 3e-7)
-    assert float(_at_least(sigma)) >= sigma
+@pytest.mark.parametrize(
+    ("fixed", "depends", "sizes"), [(True, True, [8, 8]), (False, True, [8, 2]), (True, False, [8, 2])]
+)
+def test_a_batch_is_padded_only_where_its_shape_is_fixed_and_matters(fixed, depends, sizes):
+    base = Recorder()
+    base.depends_on_batch_shape = depends
+    NoisySampler(base, SamplingOptions(batch_size=8, fixed_shape=fixed)).votes([draws(num=10)])
+    assert [len(batch) for batch in base.seen] == sizes
 
 
 def test_unused_rows_of_a_batch_hold_a_copy_that_is_as_good_as_the_others():
     base = Recorder()
-    NoisySampler(base, SamplingOptions(batch_size=8)).count_votes([draws(num=3)])
+    NoisySampler(base, SamplingOptions(batch_size=8)).votes([draws(num=3)])
     assert all(np.array_equal(row, base.seen[0][0]) for row in base.seen[0][3:])
+
+
+class Cramped(Threshold):
+    """Has memory for a few images at a time."""
+
+    def __init__(self, *, room):
+        super().__init__(at=0.5)
+        self.room = room
+
+    def classify(self, x_BCHW):
+        if len(x_BCHW) > self.room:
+            raise OutOfMemoryError("too much")
+        return super().classify(x_BCHW)
+
+
+def test_a_batch_that_does_not_fit_is_halved_without_a_vote_lost_and_the_backend_says_so():
+    asked = [draws(num=100, sigma=0.5, pixel=0.5)]
+    sampler = NoisySampler(Cramped(room=5), SamplingOptions(batch_size=32))
+    assert sampler.backend == "threshold"
+    (votes,) = sampler.votes(asked)
+    (expected,) = NoisySampler(Threshold(at=0.5), SamplingOptions(batch_size=32)).votes(asked)
+    assert np.array_equal(votes, expected)
+    assert sampler.backend == "threshold (batch 4: memory ran out at 32)"
+
+
+def test_a_device_without_room_for_one_image_is_an_error():
+    with pytest.raises(OutOfMemoryError):
+        NoisySampler(Cramped(room=0), SamplingOptions(batch_size=4)).votes([draws()])
 
 
 def test_a_batch_of_nothing_is_refused():

@@ -1,0 +1,92 @@
+"""The discretised Gaussian has exactly the law of a Gaussian rounded to multiples of 1/255."""
+
+import mpmath
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy import stats
+
+from zoo.errors import CertificationError
+from zoo.smoothing.discrete import discrete_gaussian, levels_of, require_8_bit
+
+
+def exact_below(level, sigma):
+    """P(noise <= level) of the rounded Gaussian, as a 128-bit number."""
+    with mpmath.workdps(60):
+        return int(mpmath.ncdf((2 * level + 1) / (510 * mpmath.mpf(sigma))) * 2**128)
+
+
+def words(value):
+    """A 128-bit number as its first and second 64 bits."""
+    return np.array([value >> 64], dtype=np.uint64), np.array([value & (2**64 - 1)], dtype=np.uint64)
+
+
+@pytest.mark.parametrize("sigma", [0.12, 0.5, 1.0])
+def test_each_level_begins_where_the_exact_distribution_function_says(sigma):
+    sampler = discrete_gaussian(sigma)
+    for level in (-700, -300, -31, -1, 0, 1, 30, 299):
+        begins = exact_below(level, sigma)
+        if 2 < begins < 2**128 - 2:
+            assert sampler.levels_at(*words(begins + 1))[0] == level + 1
+            assert sampler.levels_at(*words(begins - 1))[0] == level
+
+
+def test_the_later_bits_decide_where_the_first_ones_tie():
+    sampler = discrete_gaussian(0.5)
+    place = len(sampler.high_T) // 2
+    first, second = sampler.high_T[place : place + 1], sampler.low_T[place : place + 1]
+    below, at = sampler.levels_at(first, second - np.uint64(1))[0], sampler.levels_at(first, second)[0]
+    assert (below, at) == (sampler.smallest + place, sampler.smallest + place + 1)
+
+
+def test_thresholds_that_share_their_first_64_bits_are_told_apart():
+    sampler = discrete_gaussian(0.5)
+    shared = int((sampler.high_T == 0).sum())
+    assert shared > 1, "far out several thresholds are below 2^-64"
+    seconds = np.array([0, *sampler.low_T[:shared], *(sampler.low_T[:shared] - np.uint64(1)), 2**64 - 1], np.uint64)
+    found = sampler.levels_at(np.zeros_like(seconds), seconds)
+    num_below = (sampler.low_T[:shared] <= seconds[:, None]).sum(axis=1)
+    assert np.array_equal(found, sampler.smallest + num_below)
+
+
+@given(st.lists(st.tuples(st.integers(0, 2**64 - 1), st.integers(0, 2**64 - 1)), min_size=1, max_size=50))
+def test_cells_that_are_certain_agree_with_the_full_search(uniforms):
+    sampler = discrete_gaussian(0.25)
+    first, second = (np.array(column, dtype=np.uint64) for column in zip(*uniforms, strict=True))
+    cells = first >> np.uint64(48)
+    certain = sampler.is_certain[cells]
+    assert np.array_equal(sampler.level_of_cell[cells][certain], sampler.levels_at(first, second)[certain])
+
+
+def test_samples_follow_the_law_and_a_slightly_wrong_sigma_is_noticed():
+    samples = discrete_gaussian(0.25).sample(np.random.Philox(key=3), 1_000_000)
+
+    def p_value(sigma):
+        edges = np.arange(-150, 152, 4)
+        expected = np.diff(stats.norm.cdf((2 * edges - 1) / (510 * sigma)))
+        expected = np.array([*expected, 1 - expected.sum()]) * len(samples)
+        counted = np.histogram(samples, bins=edges - 0.5)[0]
+        return stats.chisquare([*counted, len(samples) - counted.sum()], expected).pvalue
+
+    assert p_value(0.25) > 1e-3 > p_value(0.2515)
+
+
+def test_an_odd_number_of_values_can_be_drawn():
+    for num in (1, 2, 3, 5, 17):
+        assert discrete_gaussian(0.5).sample(np.random.Philox(key=1), num).shape == (num,)
+
+
+def test_the_distance_from_the_exact_law_is_far_below_any_alpha():
+    assert discrete_gaussian(0.5).total_variation(3 * 224 * 224 * 100_000) < 1e-23
+
+
+def test_levels_are_those_that_were_divided_by_255():
+    levels = np.arange(256)
+    assert np.array_equal(levels_of((levels / 255).astype(np.float32)), levels)
+
+
+def test_pixels_between_two_levels_are_refused():
+    require_8_bit(np.float32([0, 1 / 255, 128 / 255, 1]))
+    with pytest.raises(CertificationError, match="8-bit"):
+        require_8_bit(np.float32([0, 0.5]))

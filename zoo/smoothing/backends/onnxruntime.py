@@ -1,0 +1,95 @@
+"""The base classifier as ONNX Runtime runs it."""
+
+from __future__ import annotations
+
+import os
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from zoo.errors import BackendError, OutOfMemoryError
+from zoo.smoothing.backends.base import Classes, checked_classes
+
+# Since 1.29 its official builds report every session to their makers unless this stands before the import.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+import onnxruntime
+
+PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
+FATAL_ONLY = 4
+PROBE_SIZES = (1, 2, 7)
+
+
+class OnnxBackend:
+    """An exported network on one device.
+
+    On CPUs it answers every image alike in every packing, bit for bit, which is probed when it is made: where the probe
+    finds a difference, the batch's shape is kept fixed.
+    """
+
+    draws_on = torch.device("cpu")
+
+    def __init__(
+        self,
+        exported: bytes,
+        *,
+        num_classes: int,
+        device: torch.device | str = "cpu",
+        precision: str = "float32",
+        spins: bool = True,
+    ) -> None:
+        """`precision` names the model's arithmetic; `spins` lets idle threads wait actively, the fastest unless other
+        work needs the cores.
+
+        Raises: BackendError if the model cannot be loaded on the device; it never runs on another one.
+        """
+        self.device = torch.device(device)
+        self.num_classes = num_classes
+        self.name = f"onnxruntime-{self.device.type}-{precision}"
+        self._session = _open(exported, self.device, spins=spins)
+        (node,) = self._session.get_inputs()
+        self._input = node.name
+        self.depends_on_batch_shape = not self._is_alike_in_every_packing(node.shape[1:])
+
+    def classify(self, x_BCHW: Tensor) -> Classes:
+        logits_BK = self.logits(x_BCHW)
+        return checked_classes(logits_BK, num_images=len(x_BCHW), num_classes=self.num_classes)
+
+    def logits(self, x_BCHW: Tensor) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
+        """The logits, `(B, K)`. Raises: OutOfMemoryError; BackendError for anything else that goes wrong."""
+        try:
+            (logits_BK,) = self._session.run(None, {self._input: x_BCHW.numpy()})
+        except Exception as error:  # ONNX Runtime's errors share no base class but this
+            if "alloc" in str(error).lower():
+                raise OutOfMemoryError(f"{self.device} has no memory for a batch of {len(x_BCHW)}") from error
+            raise BackendError(f"ONNX Runtime failed: {error}") from error
+        found: np.ndarray[tuple[int, ...], np.dtype[np.float32]] = logits_BK
+        return found
+
+    def _is_alike_in_every_packing(self, shape_CHW: list[int]) -> bool:
+        x_BCHW = torch.randn(max(PROBE_SIZES) + 2, *shape_CHW, generator=torch.Generator().manual_seed(0))
+        whole_BK = self.logits(x_BCHW)
+        return all(
+            np.array_equal(whole_BK[:size], self.logits(x_BCHW[:size]))
+            and np.array_equal(whole_BK[-size:], self.logits(x_BCHW[-size:]))
+            for size in PROBE_SIZES
+        )
+
+
+def _open(exported: bytes, device: torch.device, *, spins: bool) -> onnxruntime.InferenceSession:
+    provider = PROVIDERS[device.type]
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = FATAL_ONLY
+    options.intra_op_num_threads = torch.get_num_threads()
+    options.add_session_config_entry("session.intra_op.allow_spinning", str(int(spins)))
+    settings = {"device_id": str(device.index or 0)} if device.type == "cuda" else {}
+    try:
+        session = onnxruntime.InferenceSession(exported, options, providers=[(provider, settings)])
+    except Exception as error:  # ONNX Runtime's errors share no base class but this
+        raise BackendError(f"ONNX Runtime cannot load the model: {error}") from error
+    if session.get_providers()[0] != provider:  # it falls back to the CPU without an error
+        raise BackendError(
+            f"ONNX Runtime cannot compute on {device}: its CUDA libraries do not load; "
+            "pip install 'certified-zoo[cuda]', or choose --backend torch"
+        )
+    return session

@@ -1,0 +1,118 @@
+"""The Gaussian rounded to multiples of 1/255, drawn by integers: the theorem then holds for the arithmetic that runs.
+
+If x is an 8-bit image, `x + N(0, sigma^2)` rounded to multiples of 1/255 is x plus an integer multiple of 1/255 whose
+law is `P(i) = Phi((2i + 1) / (510 sigma)) - Phi((2i - 1) / (510 sigma))`. So what runs is, exactly, the Gaussian
+smoothing of a base classifier that first rounds its input, and the radius is that of Cohen et al. 2019 for real
+perturbations. With noise in floating point, the low bits of `x + noise` tell of x, and certificates can be made wrong.
+
+Source: Voracek and Hein, ICLR 2023. Nothing is clipped here: a clip would be part of the base classifier.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import mpmath
+import numpy as np
+import numpy.typing as npt
+
+from zoo.errors import CertificationError
+
+LEVELS = 255
+DIGITS = 50
+# float32 pixels that are meant to be on the grid are this close to it.
+CLOSE = 1e-6
+
+Words = npt.NDArray[np.uint64]
+Levels = npt.NDArray[np.int32]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DiscreteGaussian:
+    """Inverse-transform sampling by 128-bit uniform integers, whose later bits are drawn only where they decide.
+
+    A uniform number U below 1 gives `smallest + #{thresholds <= U}`. The first 16 bits of U name a cell; most cells
+    hold no threshold, so that the level is known. Else 48 more bits decide, and where those tie, 64 more.
+    """
+
+    smallest: int
+    high_T: Words
+    """The first 64 bits of each threshold of the distribution function, ascending."""
+    low_T: Words
+    """The next 64 bits."""
+    level_of_cell: Levels
+    """The level of each of the 2^16 cells in which it is certain."""
+    is_certain: npt.NDArray[np.bool_]
+
+    def sample(self, bits: np.random.Philox, num: int) -> Levels:
+        """`num` levels, int32, in units of 1/255."""
+        words = bits.random_raw(-(-num // 4))
+        cells = words.view(np.uint16)[:num]
+        levels: Levels = self.level_of_cell[cells]
+        open_ = np.flatnonzero(~self.is_certain[cells])
+        more = bits.random_raw(2 * len(open_))
+        first = cells[open_].astype(np.uint64) << np.uint64(48) | more[: len(open_)] >> np.uint64(16)
+        levels[open_] = self.levels_at(first, more[len(open_) :])
+        return levels
+
+    def levels_at(self, first: Words, second: Words) -> Levels:
+        """The levels of the uniform numbers with these first and second 64 bits."""
+        num_below = np.searchsorted(self.high_T, first, side="right")
+        last = num_below - 1
+        is_tie = (num_below > 0) & (self.high_T[last] == first)
+        while is_tie.any():  # several thresholds may share their first 64 bits, far out
+            above = is_tie & (second < self.low_T[last])
+            num_below[above] -= 1
+            last = num_below - 1
+            is_tie = above & (num_below > 0) & (self.high_T[last] == first)
+        return (num_below + self.smallest).astype(np.int32)
+
+    def total_variation(self, num_values: int) -> float:
+        """How far the law of `num_values` levels is from the exact one, at most: the thresholds' rounding to 128 bits,
+        and the tails beyond them."""
+        return float(len(self.high_T) + 2) * 2.0**-127 * num_values
+
+
+@lru_cache(maxsize=8)
+def discrete_gaussian(sigma: float) -> DiscreteGaussian:
+    """The sampler for `sigma` on the [0, 1] pixel scale."""
+    thresholds = []
+    with mpmath.workdps(DIGITS):
+        unit = 1 / (2 * LEVELS * mpmath.mpf(sigma))
+        level = 0
+        while (upper_tail := int(mpmath.floor(mpmath.ncdf(-(2 * level + 1) * unit) * 2**128))) > 0:
+            thresholds.append(upper_tail)
+            level += 1
+    # By symmetry, P(level <= i) for i from -largest to largest - 1; the first threshold begins level `smallest` + 1.
+    ascending = thresholds[::-1] + [2**128 - tail for tail in thresholds]
+    high_T = np.array([value >> 64 for value in ascending], dtype=np.uint64)
+    low_T = np.array([value & (2**64 - 1) for value in ascending], dtype=np.uint64)
+    cell_of_T = high_T >> np.uint64(48)
+    cells = np.arange(2**16, dtype=np.uint64)
+    below = np.searchsorted(cell_of_T, cells, side="left")
+    is_certain = below == np.searchsorted(cell_of_T, cells, side="right")
+    smallest = -len(thresholds)
+    return DiscreteGaussian(
+        smallest=smallest,
+        high_T=high_T,
+        low_T=low_T,
+        level_of_cell=(below + smallest).astype(np.int32),
+        is_certain=is_certain,
+    )
+
+
+def levels_of(x_CHW: npt.NDArray[np.float32]) -> Levels:
+    """The 8-bit levels of pixels in [0, 1]."""
+    levels: Levels = np.rint(x_CHW * np.float32(LEVELS)).astype(np.int32)
+    return levels
+
+
+def require_8_bit(x_CHW: npt.NDArray[np.float32]) -> None:
+    """Raises CertificationError unless every pixel is a multiple of 1/255, to float32."""
+    off = np.abs(x_CHW - levels_of(x_CHW) / np.float32(LEVELS))
+    if off.max() > CLOSE:
+        value = float(x_CHW.flat[int(off.argmax())])
+        raise CertificationError(
+            f"discrete noise needs an 8-bit image, pixels k / 255 in float32; {value!r} is none of them"
+        )

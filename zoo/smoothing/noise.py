@@ -1,0 +1,90 @@
+"""Counter-based noise: what is drawn depends on the key, the phase and the index of the draw, and on nothing else.
+
+Philox-4x64 with the two words of the key as its key and phase and index as the upper words of its counter. The noise is
+therefore bit-identical for every batch size, packing, number of ranks and resume point.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import Literal, get_args
+
+import numpy as np
+import numpy.typing as npt
+
+from zoo.errors import CertificationError
+from zoo.smoothing.discrete import LEVELS, discrete_gaussian, levels_of
+
+Pixels = npt.NDArray[np.float32]
+Noise = Literal["gaussian", "discrete"]
+
+
+@dataclass(frozen=True, slots=True)
+class NoiseKey:
+    """128 bits that name the noise of one job: a root (a run's seed, or fresh from the OS) and the job's number."""
+
+    root: int
+    job: int
+
+    def __post_init__(self) -> None:
+        for word in (self.root, self.job):
+            if not 0 <= word < 2**64:
+                raise CertificationError(f"a noise key is two words of 64 bits, got {word}")
+
+
+class Phase(IntEnum):
+    """What a draw is for. Selection and estimation must not share noise."""
+
+    SELECTION = 0
+    ESTIMATION = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Draws:
+    """`num` consecutive noisy copies of one image from draw `start` of a phase; `sigma` on the [0, 1] pixel scale."""
+
+    x_CHW: Pixels
+    sigma: float
+    noise: Noise
+    key: NoiseKey
+    phase: Phase
+    start: int
+    num: int
+
+
+def fill(row_CHW: Pixels, draws: Draws, index: int) -> None:
+    """Writes one noisy copy in place: the image plus the noise of draw `index`. Nothing is clamped.
+
+    "gaussian" is `N(0, sigma^2 I)` in float32. "discrete" is that noise rounded to multiples of 1/255, drawn as exact
+    integers and added to 8-bit pixels as integers; what the network sees is a function of these integers.
+    """
+    if draws.sigma == 0:
+        row_CHW[...] = draws.x_CHW
+    elif draws.noise == "discrete":
+        levels = discrete_gaussian(draws.sigma).sample(_philox(draws, index), row_CHW.size).reshape(row_CHW.shape)
+        levels += levels_of(draws.x_CHW)
+        np.divide(levels, np.float32(LEVELS), out=row_CHW, dtype=np.float32)
+    else:
+        np.random.Generator(_philox(draws, index)).standard_normal(dtype=np.float32, out=row_CHW)
+        row_CHW *= at_least(draws.sigma)
+        row_CHW += draws.x_CHW
+
+
+def require_noise(noise: str) -> None:
+    """Raises CertificationError unless `noise` names a kind of noise."""
+    if noise not in get_args(Noise):
+        raise CertificationError(f"noise must be {' or '.join(get_args(Noise))}, got {noise!r}")
+
+
+def _philox(draws: Draws, index: int) -> np.random.Philox:
+    # uint64 throughout: a list of Python integers would pass through float64 and lose the low bits of large words.
+    key = np.array([draws.key.root, draws.key.job], dtype=np.uint64)
+    counter = np.array([0, 0, index, draws.phase], dtype=np.uint64)
+    return np.random.Philox(key=key, counter=counter)
+
+
+def at_least(sigma: float) -> np.float32:
+    """sigma in float32, rounded up: more noise than a radius claims is sound, less is not."""
+    rounded = np.float32(sigma)
+    return rounded if float(rounded) >= sigma else np.nextafter(rounded, np.float32(np.inf))
