@@ -12,24 +12,29 @@ from model_archiver.model_archiver_error import ModelArchiverError
 from model_archiver.model_packaging import package_model
 from model_archiver.model_packaging_utils import ModelExportUtils
 
-from serving.loading import SECTION, require_servable
+from serving.loading import BACKEND, SECTION, require_servable
 from serving.protocol import Limits
 from zoo.checkpoint import MANIFEST, Checkpoint
 from zoo.device import require_device_name
 from zoo.errors import ServerError
+from zoo.runtime import require_backend_name
 
 VERSION = "1.0"
 OPEN_REQUESTS = 64
 RESPONSE_TIMEOUT_SECONDS = 300
 
 
-def make_archive(checkpoint: Checkpoint, store: Path, *, limits: Limits, device: str = "auto") -> Path:
+def make_archive(
+    checkpoint: Checkpoint, store: Path, *, limits: Limits, device: str = "auto", backend: str = "auto"
+) -> Path:
     """Writes `STORE/NAME.mar`, replacing an older one, and returns its path.
 
     The archive needs this package installed where TorchServe runs. `device` is `auto` (a GPU if TorchServe sees
-    one), `cpu` or `cuda[:INDEX]`. Raises: ServerError, CertificationError; RequestError if it is none of these.
+    one), `cpu` or `cuda[:INDEX]`; `backend` as in `open_backend`.
+    Raises: ServerError, CertificationError; RequestError if one of these is another.
     """
     require_device_name(device)
+    require_backend_name(backend)
     require_servable(checkpoint, limits)
     name = checkpoint.spec.name
     try:
@@ -40,7 +45,7 @@ def make_archive(checkpoint: Checkpoint, store: Path, *, limits: Limits, device:
             for file in (*checkpoint.files, MANIFEST):
                 (contents / file).symlink_to((checkpoint.path / file).resolve())
             settings = Path(folder) / "model-config.yaml"
-            settings.write_text(yaml.safe_dump(model_settings(limits, device=device), sort_keys=False))
+            settings.write_text(yaml.safe_dump(model_settings(limits, device=device, backend=backend), sort_keys=False))
             config = ModelArchiverConfig(
                 model_name=name,
                 version=VERSION,
@@ -57,7 +62,7 @@ def make_archive(checkpoint: Checkpoint, store: Path, *, limits: Limits, device:
     return store / f"{name}.mar"
 
 
-def model_settings(limits: Limits, *, device: str) -> dict[str, object]:
+def model_settings(limits: Limits, *, device: str, backend: str) -> dict[str, object]:
     """TorchServe's YAML settings of the model: continuous batching on one worker, and our limits."""
     settings: dict[str, object] = {
         "minWorkers": 1,
@@ -68,6 +73,7 @@ def model_settings(limits: Limits, *, device: str) -> dict[str, object]:
         "responseTimeout": RESPONSE_TIMEOUT_SECONDS,
         "startupTimeout": RESPONSE_TIMEOUT_SECONDS,
         SECTION: limits.model_dump(),
+        BACKEND: backend,
     }
     if device != "auto":
         settings["deviceType"] = "cpu" if device == "cpu" else "gpu"

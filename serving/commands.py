@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from zoo.cli._options import Device, Json, Model
+from zoo.cli._options import Backend, Device, Json, Model
 
 if TYPE_CHECKING:
     from serving.protocol import Limits
@@ -31,12 +31,14 @@ def archive(
     max_n: MaxN = 100_000,
     max_pixels: MaxPixels = 33_554_432,
     device: Device = "auto",
+    backend: Backend = "auto",
 ) -> None:
     """Pack a checkpoint and its handler into a .mar for TorchServe."""
     from serving.archive import make_archive
     from zoo.locate import locate
 
-    typer.echo(make_archive(locate(model), store, limits=_limits(n, max_n, max_pixels), device=device))
+    limits = _limits(n, max_n, max_pixels)
+    typer.echo(make_archive(locate(model), store, limits=limits, device=device, backend=backend))
 
 
 def serve(
@@ -48,6 +50,7 @@ def serve(
     max_n: MaxN = 100_000,
     max_pixels: MaxPixels = 33_554_432,
     device: Device = "auto",
+    backend: Backend = "auto",
 ) -> None:
     """Serve checkpoints with TorchServe on the loopback address until Ctrl-C."""
     import tempfile
@@ -57,15 +60,19 @@ def serve(
     from zoo.device import pick_device
     from zoo.errors import RequestError
     from zoo.locate import locate
+    from zoo.runtime import require_backend_name
 
     limits = _limits(n, max_n, max_pixels)
     pick_device(device)
+    require_backend_name(backend)
     checkpoints = [locate(model) for model in models]
     names = [checkpoint.spec.name for checkpoint in checkpoints]
     if len(set(names)) < len(names):
         raise RequestError(f"two of the models are called alike ({', '.join(names)}): serve them one at a time")
     with _interrupted_by_signals(), tempfile.TemporaryDirectory() as store:
-        archives = [make_archive(each, Path(store), limits=limits, device=device) for each in checkpoints]
+        archives = [
+            make_archive(each, Path(store), limits=limits, device=device, backend=backend) for each in checkpoints
+        ]
         typer.echo("starting TorchServe...", err=True)
         with TorchServe(archives, port=port or None) as server:
             for path in archives:
@@ -86,7 +93,14 @@ def predict(
     n: Annotated[int | None, typer.Option("--n", help="Draws an image.")] = None,
     n0: Annotated[int | None, typer.Option("--n0", help="Draws that choose the class.")] = None,
     alpha: Annotated[float | None, typer.Option("--alpha", help="Chance of a wrong certificate.")] = None,
+    stopping: Annotated[str | None, typer.Option("--stopping", help="fixed, anytime or at-radius.")] = None,
+    radius: Annotated[float | None, typer.Option("--radius", help="The radius that at-radius decides.")] = None,
+    tolerance: Annotated[
+        float | None, typer.Option("--tolerance", help="anytime: end when no more than this could be gained.")
+    ] = None,
+    noise: Annotated[str | None, typer.Option("--noise", help="gaussian or discrete.")] = None,
     device: Device = "auto",
+    backend: Backend = "auto",
     as_json: Json = False,
 ) -> None:
     """Predict images with certified radii, by a server or on the spot."""
@@ -96,11 +110,12 @@ def predict(
     if (url is None) == (model is None):
         raise RequestError("say who answers: either --url of a served model or --model")
     given = {"mode": mode, "n": n, "n0": n0, "alpha": alpha}
+    given |= {"stopping": stopping, "radius": radius, "tolerance": tolerance, "noise": noise}
     parameters = {name: value for name, value in given.items() if value is not None}
     parse_parameters(parameters, Limits(max_n=sys.maxsize))  # the server's own cap is the server's to say
     paths = _expand(images)
     single = len(images) == 1 and images[0].is_file()
-    asking = _asker(url, model, device, parameters)
+    asking = _asker(url, model, device, backend, parameters)
     if not as_json:
         typer.echo("image\tlabel\tclass_name\tabstained\tradius")
     first_failure: ZooError | None = None
@@ -117,7 +132,7 @@ def predict(
 
 
 def _asker(
-    url: str | None, model: str | None, device: str, parameters: dict[str, Any]
+    url: str | None, model: str | None, device: str, backend: str, parameters: dict[str, Any]
 ) -> Callable[[bytes], dict[str, Any]]:
     if url is not None:
         from serving.client import ask
@@ -130,7 +145,8 @@ def _asker(
     from zoo.device import pick_device
     from zoo.locate import locate
 
-    service = load_service(locate(model), device=str(pick_device(device)), limits=Limits())
+    picked = str(pick_device(device))
+    service = load_service(locate(model), device=picked, limits=Limits(), backend=backend, spins=True)
     return lambda image: ask_service(service, image, parameters)
 
 

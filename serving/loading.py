@@ -12,20 +12,25 @@ from serving.protocol import Limits
 from serving.service import InferenceService, fit_batch_size
 from zoo.checkpoint import Checkpoint, open_checkpoint
 from zoo.errors import ServerError
-from zoo.smoothing import SmoothingSpec, TorchBackend
+from zoo.runtime import open_backend
+from zoo.smoothing import SmoothingSpec
 
 SECONDS_A_STEP = 0.2
 LARGEST_BATCH = 256
 SECTION = "smoothing"
+BACKEND = "backend"
 
 
-def load_service(checkpoint: Checkpoint, *, device: str, limits: Limits) -> InferenceService:
+def load_service(
+    checkpoint: Checkpoint, *, device: str, limits: Limits, backend: str = "auto", spins: bool = False
+) -> InferenceService:
     """The service of a checkpoint on a device, its step fitted to that device.
 
-    Raises: as `require_servable`; CheckpointError if the checkpoint is damaged.
+    `spins` as in OnnxBackend: a server's other threads need the cores.
+    Raises: as `require_servable`; as `open_backend`.
     """
     sigma = require_servable(checkpoint, limits)
-    base = TorchBackend(checkpoint.load_network(), num_classes=checkpoint.spec.num_classes, device=device)
+    base = open_backend(checkpoint, backend=backend, device=device, spins=spins)
     return InferenceService(
         base,
         checkpoint.spec,
@@ -46,7 +51,8 @@ def load_from_archive(model_dir: Path, config: Mapping[str, Any] | None, *, devi
         ) from error
     if (config or {}).get("deviceType") == "gpu" and device == "cpu":
         raise ServerError("the archive asks for a GPU, and this machine shows none")
-    return load_service(open_checkpoint(model_dir), device=device, limits=limits)
+    backend = str((config or {}).get(BACKEND, "auto"))
+    return load_service(open_checkpoint(model_dir), device=device, limits=limits, backend=backend)
 
 
 def require_servable(checkpoint: Checkpoint, limits: Limits) -> float:

@@ -11,12 +11,14 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from zoo.errors import RequestError
-from zoo.smoothing import Certificate, SmoothingSpec, Votes
+from zoo.rules import rule_from
+from zoo.smoothing import Certificate, Noise, SmoothingSpec, Votes
 from zoo.spec import ModelSpec
 
 IMAGE_FIELD = "data"
 DRAWS_OF_A_PREDICTION = 100
 COUNTS = ("n", "n0")
+CERTIFICATION_ONLY = {"n0", "stopping", "radius", "tolerance"}
 LONGEST_ECHO = 80
 
 
@@ -26,11 +28,13 @@ class Parameters(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     mode: Literal["certify", "predict"] = "certify"
-    stopping: Literal["fixed"] = "fixed"
-    noise: Literal["gaussian"] = "gaussian"
+    stopping: Literal["fixed", "anytime", "at-radius"] = "fixed"
+    noise: Noise = "gaussian"
     n: int | None = Field(default=None, ge=1)
     n0: int | None = Field(default=None, ge=1)
     alpha: float | None = Field(default=None, gt=0, lt=1)
+    radius: float | None = Field(default=None, ge=0)
+    tolerance: float | None = Field(default=None, ge=0)
 
 
 class Limits(BaseModel):
@@ -95,9 +99,11 @@ def answer(result: Certificate | Votes, spec: ModelSpec, *, model_sha256: str) -
             "n0": result.n0,
             "n": result.n,
             "stopping": result.stopping,
+            "radius_asked": result.radius_asked,
             "bound": result.bound,
             "noise": result.noise,
-            "input": spec.preprocessing.describe(),
+            "input": result.input,
+            "backend": result.backend,
         }
         measured: dict[str, Any] = {"certificate": certificate}
     else:
@@ -112,12 +118,18 @@ def error_body(code: int, message: str, *, type: str) -> dict[str, Any]:
 
 
 def smoothing_of(parameters: Parameters, limits: Limits, *, sigma: float) -> SmoothingSpec:
-    """The certification that a request asks for. Raises: CertificationError if it could never certify."""
+    """The certification that a request asks for; an at-radius rule may go up to the operator's cap.
+
+    Raises: CertificationError if it could never certify; RequestError if the stopping rule and its values do not fit.
+    """
+    stopping = parameters.stopping
+    n = parameters.n or (limits.max_n if stopping == "at-radius" else limits.n)
     return SmoothingSpec(
         sigma=sigma,
         n0=parameters.n0 or limits.n0,
-        n=parameters.n or limits.n,
         alpha=parameters.alpha or limits.alpha,
+        stopping=rule_from(stopping, n=n, radius=parameters.radius, tolerance=parameters.tolerance),
+        noise=parameters.noise,
     )
 
 
@@ -175,8 +187,9 @@ def parse_parameters(given: Mapping[str, object], limits: Limits) -> Parameters:
     for name, value in (("n", parameters.n), ("n0", parameters.n0)):
         if value is not None and value > limits.max_n:
             raise RequestError(f"{name}={_shown(value)} is above the cap of this server, {limits.max_n}")
-    if parameters.mode == "predict" and parameters.n0 is not None:
-        raise RequestError("n0 goes with mode certify only: a prediction has no selection draws")
+    if parameters.mode == "predict":
+        for name in sorted(parameters.model_fields_set & CERTIFICATION_ONLY):
+            raise RequestError(f"{name} goes with mode certify only: a prediction has neither radius nor bound")
     return parameters
 
 

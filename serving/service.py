@@ -12,7 +12,7 @@ from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
+import torch
 
 from serving.images import decode_image
 from serving.protocol import (
@@ -137,11 +137,13 @@ class InferenceService:
             key = NoiseKey(root=secrets.randbits(64), job=secrets.randbits(64))
             if parameters.mode == "certify":
                 smoothing = smoothing_of(parameters, self.limits, sigma=self.sigma)
-                jobs.append(Certification((id, place), x_CHW, smoothing=smoothing, key=key))
+                covered = self.spec.preprocessing.describe()
+                jobs.append(Certification((id, place), x_CHW, smoothing=smoothing, key=key, input=covered))
             else:
                 n = parameters.n or min(DRAWS_OF_A_PREDICTION, self.limits.max_n)
                 alpha = parameters.alpha or self.limits.alpha
-                jobs.append(Prediction((id, place), x_CHW, sigma=self.sigma, n=n, alpha=alpha, key=key))
+                noise = parameters.noise
+                jobs.append(Prediction((id, place), x_CHW, sigma=self.sigma, n=n, alpha=alpha, key=key, noise=noise))
         return jobs
 
     def _forget(self, ids: Iterable[RequestId]) -> None:
@@ -159,7 +161,7 @@ def fit_batch_size(base: BaseClassifier, spec: ModelSpec, *, seconds: float, lar
     crop = spec.preprocessing.crop
     size = 1
     while True:
-        noisy_BCHW = np.full((size, 3, crop, crop), 0.5, dtype=np.float32)
+        noisy_BCHW = torch.full((size, 3, crop, crop), 0.5)
         base.classify(noisy_BCHW)  # the first pass of a shape pays for memory and kernel choice
         started = time.perf_counter()
         base.classify(noisy_BCHW)

@@ -35,7 +35,8 @@ def smooth(model: str, *, revision: str | None = None) -> SmoothedClassifier:
     """
     from zoo.errors import CertificationError
     from zoo.locate import locate
-    from zoo.smoothing import SmoothedClassifier, SmoothingSpec
+    from zoo.runtime import default_batch_size, open_backend
+    from zoo.smoothing import SamplingOptions, SmoothedClassifier, SmoothingSpec
 
     checkpoint = locate(model, revision=revision)
     sigma = checkpoint.spec.certified.sigma
@@ -44,7 +45,8 @@ def smooth(model: str, *, revision: str | None = None) -> SmoothedClassifier:
             f"{model} names no sigma: it was not trained under noise; build a SmoothedClassifier yourself"
         )
     return SmoothedClassifier(
-        checkpoint.load_network(),
+        open_backend(checkpoint),
         num_classes=checkpoint.spec.num_classes,
         smoothing=SmoothingSpec(sigma=sigma),
+        options=SamplingOptions(batch_size=default_batch_size(checkpoint, "cpu")),
     )

@@ -9,6 +9,8 @@ from ts.context import Context, RequestProcessor
 
 from handlers.smoothed_classifier import SmoothedClassifierHandler
 from serving.archive import handler_file
+from zoo.errors import CertificationError
+from zoo.smoothing import NoisySampler, SamplingOptions
 
 PLAIN_END, STREAM_END, GOES_ON = None, True, False
 
@@ -26,9 +28,8 @@ def handler(digits_checkpoint):
         "m", str(digits_checkpoint.path), {}, 8, None, "0.12", model_yaml_config={"smoothing": {"n": 200}}
     )
     handler.initialize(context)
-    handler.service.engine.sampler.options = type(handler.service.engine.sampler.options)(
-        batch_size=64, fixed_shape=False
-    )
+    base = handler.service.engine.sampler.base
+    handler.service.engine.sampler = NoisySampler(base, SamplingOptions(batch_size=64, fixed_shape=False))
     return handler
 
 
@@ -86,8 +87,12 @@ def test_requests_join_and_leave_between_steps(handler):
     assert third["new"][1] is PLAIN_END and handler.service.engine.num_open == 0 and not handler.streaming
 
 
-def test_a_failure_in_midstream_ends_the_stream_with_an_error_object(handler):
+def test_a_failure_in_midstream_ends_the_stream_with_an_error_object(handler, monkeypatch):
     step(handler, {"x": {"data": png(), "n": b"10000"}})
-    handler.service.engine.sampler.base.base = lambda x_BCHW: x_BCHW
+
+    def fail(x_BCHW):
+        raise CertificationError("the base classifier answered logits that are not finite")
+
+    monkeypatch.setattr(handler.service.engine.sampler.base, "classify", fail)
     output, criterion, _, _ = step(handler, {"x": {}})["x"]
     assert criterion is STREAM_END and output["code"] == 500

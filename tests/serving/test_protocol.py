@@ -2,16 +2,17 @@
 
 import base64
 import json
+from collections import Counter
 
 import pytest
 from pydantic import ValidationError
 
-from serving.protocol import Limits, Parameters, answer, parse_request
+from serving.protocol import Limits, Parameters, answer, parse_request, smoothing_of
 from tests.zoo.test_spec import SPEC
 from zoo.errors import RequestError
-from zoo.smoothing import SmoothingSpec
+from zoo.smoothing import Anytime, AtRadius, FixedSample, SmoothingSpec
 from zoo.smoothing.certificate import conclude
-from zoo.smoothing.prediction import predict_from_counts
+from zoo.smoothing.prediction import predict_from_votes
 
 LIMITS = Limits(max_n=5000, max_images=2)
 B64 = base64.b64encode(b"image").decode()
@@ -53,6 +54,10 @@ def test_json_holds_images_in_order_and_is_answered_by_a_list():
         ({"data": b"x", "mode": b"guess"}, "parameter mode='guess'"),
         ({"data": b"x", "stopping": b"whenever"}, "parameter stopping='whenever'"),
         ({"data": b"x", "mode": b"predict", "n0": b"10"}, "n0 goes with mode certify"),
+        ({"data": b"x", "mode": b"predict", "radius": b"0.5"}, "radius goes with mode certify"),
+        ({"data": b"x", "radius": b"-1"}, "parameter radius='-1'"),
+        ({"data": b"x", "tolerance": b"inf"}, "parameter tolerance='inf'"),
+        ({"data": b"x", "noise": b"uniform"}, "parameter noise='uniform'"),
         ({"data": b"x", "n": b"\xff"}, "parameter n="),
         ({"body": b"x", "n": b"500"}, 'no file field "data"'),
         ({"data": b"x", "body": b"y"}, "unknown parameter 'body'"),
@@ -93,34 +98,66 @@ def test_no_refusal_repeats_more_than_a_little_of_what_was_sent(row):
     assert len(str(refused.value)) < 500
 
 
+def concluded(label, count_a):
+    votes = Counter({label: count_a, label + 1: 1000 - count_a})
+    return conclude(label, votes, SmoothingSpec(sigma=0.5, n=1000), alpha=0.001)
+
+
 def test_a_certificate_is_answered_with_all_that_it_depends_on():
-    told = answer(conclude(1, 990, 1000, SmoothingSpec(sigma=0.5, n=1000)), SPEC, model_sha256="ab")
+    told = answer(concluded(1, 990), SPEC, model_sha256="ab")
     assert (told["label"], told["class_name"], told["abstained"]) == (1, "dog", False)
     certificate = told["certificate"]
     assert set(certificate) >= {
         "norm", "radius", "sigma", "alpha", "p_a_lower", "count_a", "n0", "n", "stopping", "bound", "input",
+        "noise", "backend",
     }  # fmt: skip
-    assert certificate["input"] == "3x224x224 in [0, 1], after resize 256 and center crop 224"
     assert told["model"] == {"name": "resnet50.consistency_s50_pets", "sha256": "ab"}
 
 
 def test_an_abstention_has_no_label_and_radius_zero():
-    told = answer(conclude(1, 500, 1000, SmoothingSpec(sigma=0.5, n=1000)), SPEC, model_sha256="ab")
+    told = answer(concluded(1, 500), SPEC, model_sha256="ab")
     assert (told["label"], told["class_name"], told["abstained"]) == (None, None, True)
     assert told["certificate"]["radius"] == 0.0
 
 
 def test_a_prediction_has_votes_and_no_certificate():
-    told = answer(predict_from_counts([3, 97], alpha=0.001, sigma=0.5), SPEC, model_sha256="ab")
+    told = answer(predict_from_votes(Counter({0: 3, 1: 97}), alpha=0.001, sigma=0.5), SPEC, model_sha256="ab")
     assert told["certificate"] is None and told["votes"] == {"n": 100, "top": [[1, 97], [0, 3]], "alpha": 0.001}
 
 
 @pytest.mark.parametrize("count", [0, 500, 1000])
 def test_every_answer_is_finite_json(count):
-    result = conclude(0, count, 1000, SmoothingSpec(sigma=0.5, n=1000))
-    json.dumps(answer(result, SPEC, model_sha256="ab"), allow_nan=False)
+    json.dumps(answer(concluded(0, count), SPEC, model_sha256="ab"), allow_nan=False)
 
 
 def test_defaults_above_the_cap_are_refused():
     with pytest.raises(ValidationError, match="must not exceed max_n"):
         Limits(n=10, max_n=5)
+
+
+@pytest.mark.parametrize(
+    ("fields", "rule"),
+    [
+        ({}, FixedSample(1000)),
+        ({"n": 200}, FixedSample(200)),
+        ({"stopping": "anytime", "tolerance": 0.1}, Anytime(1000, 0.1)),
+        ({"stopping": "at-radius", "radius": 0.5}, AtRadius(0.5, max_n=5000)),
+        ({"stopping": "at-radius", "radius": 0.5, "n": 900}, AtRadius(0.5, max_n=900)),
+    ],
+)
+def test_a_request_chooses_its_stopping_rule(fields, rule):
+    assert smoothing_of(Parameters(**fields), LIMITS, sigma=0.5).stopping == rule
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ({"stopping": "at-radius"}, "give the radius too"),
+        ({"radius": 0.5}, "goes with the stopping rule at-radius only"),
+        ({"stopping": "at-radius", "radius": 0.5, "tolerance": 0.1}, "goes with the stopping rule anytime only"),
+        ({"stopping": "at-radius", "radius": 5.0}, "radius 5 can never be certified"),
+    ],
+)
+def test_a_rule_without_what_it_needs_is_refused(fields, said):
+    with pytest.raises(RequestError, match=said):
+        smoothing_of(Parameters(**fields), LIMITS, sigma=0.5)

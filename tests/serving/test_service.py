@@ -4,6 +4,7 @@ import io
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from serving.loading import load_from_archive, load_service
@@ -22,14 +23,14 @@ SMALL = SPEC.model_copy(
 class Brightness:
     """Class 1 for bright images; keeps the sizes of its batches."""
 
-    name, num_classes = "brightness", 2
+    name, num_classes, depends_on_batch_shape, draws_on = "brightness", 2, False, torch.device("cpu")
 
     def __init__(self):
         self.sizes = []
 
     def classify(self, x_BCHW):
         self.sizes.append(len(x_BCHW))
-        return (x_BCHW.mean(axis=(1, 2, 3)) > 0.5).astype(np.int64)
+        return (x_BCHW.numpy().mean(axis=(1, 2, 3)) > 0.5).astype(np.int64)
 
 
 def png(value):

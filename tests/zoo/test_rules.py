@@ -1,0 +1,43 @@
+"""A rule's name and numbers become that rule, or one sentence says why not."""
+
+import pytest
+
+from zoo.errors import CertificationError, RequestError
+from zoo.rules import rule_from, tolerance_of
+from zoo.smoothing import Anytime, AtRadius, FixedSample
+
+
+def test_each_name_gives_its_rule_and_n_is_the_draws_or_the_most_of_them():
+    assert rule_from("fixed", n=500) == FixedSample(500)
+    assert rule_from("at-radius", n=500, radius=0.5) == AtRadius(0.5, max_n=500)
+    assert rule_from("anytime", n=500) == Anytime(max_n=500)
+    assert rule_from("anytime", n=500, tolerance=0.0) == Anytime(max_n=500, tolerance=0.0)
+
+
+@pytest.mark.parametrize(
+    ("name", "given", "said"),
+    [
+        ("fxed", {}, "unknown stopping rule 'fxed'; known: anytime, at-radius, fixed. Did you mean 'fixed'"),
+        ("at-radius", {}, "at-radius decides whether one radius holds: give the radius too"),
+        ("fixed", {"radius": 0.5}, "radius 0.5 goes with the stopping rule at-radius only, not with fixed"),
+        ("anytime", {"radius": 0.5}, "radius 0.5 goes with the stopping rule at-radius only, not with anytime"),
+        ("fixed", {"tolerance": 0.0}, "tolerance 0 goes with the stopping rule anytime only, not with fixed"),
+        ("at-radius", {"radius": 0.5, "tolerance": 0.1}, "tolerance 0.1 goes with the stopping rule anytime only"),
+    ],
+)
+def test_a_wrong_combination_is_refused_in_one_sentence(name, given, said):
+    with pytest.raises(RequestError, match=said):
+        rule_from(name, n=500, **given)
+
+
+@pytest.mark.parametrize(
+    ("name", "given"), [("at-radius", {"radius": -1.0}), ("anytime", {"tolerance": float("nan")}), ("fixed", {"n": 0})]
+)
+def test_a_value_out_of_range_is_refused_by_the_rule_itself(name, given):
+    with pytest.raises(CertificationError):
+        rule_from(name, **{"n": 500, **given})
+
+
+def test_only_an_anytime_rule_has_a_tolerance():
+    rules = (FixedSample(500), AtRadius(0.5), Anytime(tolerance=0.1))
+    assert [tolerance_of(rule) for rule in rules] == [None, None, 0.1]

@@ -1,0 +1,113 @@
+"""A checkpoint computes alike on every backend, and nothing leaves the machine."""
+
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+
+from training.tasks import open_task
+from zoo.errors import BackendError, RequestError
+from zoo.onnx import export_network, quantize_to_int8
+from zoo.preprocessing import prepare
+from zoo.runtime import default_batch_size, open_backend
+from zoo.smoothing import Certification, CertificationEngine, NoiseKey, NoisySampler, SamplingOptions, SmoothingSpec
+from zoo.smoothing.backends.onnxruntime import OnnxBackend
+
+
+@pytest.fixture(scope="module")
+def backends(digits_checkpoint):
+    return {name: open_backend(digits_checkpoint, backend=name) for name in ("torch", "onnx")}
+
+
+@pytest.fixture(scope="module")
+def images(digits_checkpoint, tmp_path_factory):
+    task = open_task("digits", data_dir=tmp_path_factory.mktemp("data"))
+    return [prepare(task.test[index], digits_checkpoint.spec.preprocessing) for index in range(64)]
+
+
+def certificates(base, images, *, packed, batch_size=64):
+    """The certificates of the images, so many open at a time."""
+    engine = CertificationEngine(NoisySampler(base, SamplingOptions(batch_size=batch_size)))
+    waiting, done = list(enumerate(images)), {}
+    while waiting or engine.num_open:
+        while waiting and engine.num_open < packed:
+            number, x_CHW = waiting.pop(0)
+            smoothing = SmoothingSpec(sigma=0.5, n0=20, n=60)
+            engine.admit(Certification(number, x_CHW, smoothing=smoothing, key=NoiseKey(5, number)))
+        done |= {finished.id: finished.result for finished in engine.step()}
+    return [done[number] for number in range(len(images))]
+
+
+def test_the_default_on_cpus_is_onnx_runtime(digits_checkpoint, backends):
+    assert open_backend(digits_checkpoint).name == backends["onnx"].name == "onnxruntime-cpu-float32"
+    assert backends["torch"].name == "torch-cpu-float32"
+
+
+def test_logits_and_votes_agree_across_backends(digits_checkpoint, backends, images):
+    generator = torch.Generator().manual_seed(0)
+    noisy_BCHW = torch.cat([torch.stack(images) + 0.5 * torch.randn(64, 3, 32, 32, generator=generator)] * 8)
+    noisy_BCHW += 0.5 * torch.randn(noisy_BCHW.shape, generator=generator)
+    with torch.inference_mode():
+        expected_BK = digits_checkpoint.load_network()(noisy_BCHW).numpy()
+    assert np.abs(backends["onnx"].logits(noisy_BCHW) - expected_BK).max() < 1e-4
+    assert (backends["onnx"].classify(noisy_BCHW) != backends["torch"].classify(noisy_BCHW)).mean() <= 1e-3
+
+
+@pytest.mark.parametrize("name", ["torch", "onnx"])
+def test_counts_are_the_same_however_requests_are_packed(name, backends, images):
+    alone = certificates(backends[name], images, packed=1)
+    assert certificates(backends[name], images, packed=7) == alone
+    assert certificates(backends[name], images, packed=64) == alone
+
+
+def test_onnx_runtime_answers_alike_at_every_batch_size(backends, images):
+    assert not backends["onnx"].depends_on_batch_shape
+    whole = certificates(backends["onnx"], images[:16], packed=16, batch_size=1000)
+    assert certificates(backends["onnx"], images[:16], packed=3, batch_size=13) == whole
+
+
+def test_the_8_bit_model_is_another_base_classifier_under_its_own_name(digits_checkpoint, backends, images):
+    generator = torch.Generator().manual_seed(0)
+    noisy_BCHW = torch.stack(images) + 0.5 * torch.randn(64, 3, 32, 32, generator=generator)
+    exported = quantize_to_int8(export_network(digits_checkpoint.load_network(), size=32), noisy_BCHW.numpy())
+    int8 = OnnxBackend(exported, num_classes=10, precision="int8")
+    assert int8.name == "onnxruntime-cpu-int8"
+    difference = np.abs(int8.logits(noisy_BCHW) - backends["onnx"].logits(noisy_BCHW)).max()
+    assert difference > 1e-3
+    assert (int8.classify(noisy_BCHW) == backends["onnx"].classify(noisy_BCHW)).mean() > 0.8
+
+
+def test_an_export_that_differs_from_the_network_is_refused(digits_checkpoint, monkeypatch):
+    other = export_network(torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(3 * 32 * 32, 10)), size=32)
+    monkeypatch.setattr("zoo.runtime.export_network", lambda network, *, size: other)
+    with pytest.raises(BackendError, match="differs from PyTorch's"):
+        open_backend(digits_checkpoint, backend="onnx")
+
+
+def test_onnx_runtime_never_falls_back_to_another_device(digits_checkpoint):
+    if torch.cuda.is_available():
+        pytest.skip("this machine has a GPU")
+    with pytest.raises(BackendError, match="cannot compute on cuda"):
+        open_backend(digits_checkpoint, backend="onnx", device="cuda")
+
+
+def test_a_damaged_model_and_an_unknown_backend_are_refused(digits_checkpoint):
+    with pytest.raises(BackendError, match="cannot load the model"):
+        OnnxBackend(b"nothing", num_classes=10)
+    with pytest.raises(RequestError, match="auto, torch, onnx, got 'tensorrt'"):
+        open_backend(digits_checkpoint, backend="tensorrt")
+
+
+def test_onnx_runtime_reports_to_nobody(tmp_path):
+    environment = {name: value for name, value in os.environ.items() if name not in ("CI", "ORT_DISABLE_TELEMETRY")}
+    program = "import os, zoo.runtime; print(os.environ['ORT_DISABLE_TELEMETRY'])"
+    environment |= {"TMPDIR": str(tmp_path)}
+    done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True)
+    assert done.stdout == "1\n" and not list(tmp_path.iterdir()), "its reporter leaves a file named .ses"
+
+
+def test_the_default_batch_is_a_power_of_two(digits_checkpoint):
+    assert default_batch_size(digits_checkpoint, "cpu") == 256

@@ -1,0 +1,86 @@
+"""A network as an ONNX model, with its normalization inside: pixels in [0, 1], plus any noise, to logits."""
+
+from __future__ import annotations
+
+import copy
+import logging
+import tempfile
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import nn
+
+INPUT, OUTPUT = "image", "logits"
+LARGEST_BATCH = 65_536
+
+
+def export_network(network: nn.Module, *, size: int) -> bytes:
+    """The ONNX model of a network on `3 x size x size` pixels: float32, any batch size, batch normalization folded into
+    the convolutions by the exporter."""
+    frozen = copy.deepcopy(network).to("cpu").eval()
+    batch = torch.export.Dim("batch", min=1, max=LARGEST_BATCH)
+    with _quiet():
+        program = torch.onnx.export(
+            frozen,
+            (torch.zeros(2, 3, size, size),),
+            dynamo=True,
+            dynamic_shapes=({0: batch},),
+            input_names=[INPUT],
+            output_names=[OUTPUT],
+            verbose=False,
+        )
+    assert program is not None
+    exported: bytes = program.model_proto.SerializeToString()
+    return exported
+
+
+def quantize_to_int8(exported: bytes, noisy_BCHW: npt.NDArray[np.float32], *, batch_size: int = 16) -> bytes:
+    """The model with 8-bit weights (a scale a channel) and activations: **another** base classifier, to be certified
+    and measured for itself.
+
+    `noisy_BCHW` are images with noise of the sigma that it will see, since activations beyond their range saturate.
+    Weights keep 7 bits, because 8 overflow on processors without VNNI.
+    """
+    from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
+
+    class Batches(CalibrationDataReader):  # type: ignore[misc]
+        def __init__(self) -> None:
+            self.batches = iter(np.array_split(noisy_BCHW, max(1, len(noisy_BCHW) // batch_size)))
+
+        def get_next(self) -> dict[str, npt.NDArray[np.float32]] | None:
+            batch = next(self.batches, None)
+            return None if batch is None else {INPUT: batch}
+
+    with tempfile.TemporaryDirectory() as folder, _quiet():
+        source, target = Path(folder) / "float32.onnx", Path(folder) / "int8.onnx"
+        source.write_bytes(exported)
+        quantize_static(
+            source,
+            target,
+            Batches(),
+            quant_format=QuantFormat.QDQ,
+            per_channel=True,
+            reduce_range=True,
+            weight_type=QuantType.QInt8,
+            activation_type=QuantType.QUInt8,
+        )
+        return target.read_bytes()
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """The exporter and the quantizer warn of their own internals and log to the root logger."""
+    root = logging.getLogger()
+    level = root.level
+    root.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        root.setLevel(level)

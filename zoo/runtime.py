@@ -1,0 +1,58 @@
+"""Which runtime computes a checkpoint's network; it never changes what a result means."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from zoo.checkpoint import Checkpoint
+from zoo.errors import BackendError, RequestError
+from zoo.onnx import export_network
+from zoo.smoothing.backends import BaseClassifier, TorchBackend, evaluating, fused
+from zoo.smoothing.backends.onnxruntime import OnnxBackend
+
+BACKENDS = ("auto", "torch", "onnx")
+CLOSE = 1e-4
+NUM_COMPARED = 4
+VALUES_A_BATCH = {"cpu": 2**20, "cuda": 2**25}
+
+
+def open_backend(
+    checkpoint: Checkpoint, *, backend: str = "auto", device: torch.device | str = "cpu", spins: bool = True
+) -> BaseClassifier:
+    """The base classifier of a checkpoint. `backend` is `torch`, `onnx`, or `auto`: ONNX Runtime on CPUs, where it is
+    twice as fast, and PyTorch elsewhere. `spins` as in OnnxBackend.
+
+    Raises: RequestError if `backend` is none of these; CheckpointError if the checkpoint is damaged; BackendError if
+    ONNX Runtime cannot run on the device, or does not agree with PyTorch.
+    """
+    require_backend_name(backend)
+    device = torch.device(device)
+    network, num_classes = checkpoint.load_network(), checkpoint.spec.num_classes
+    if backend == "torch" or (backend == "auto" and device.type != "cpu"):
+        return TorchBackend(fused(network), num_classes=num_classes, device=device, is_channels_last=True)
+    size = checkpoint.spec.preprocessing.crop
+    exported = export_network(network, size=size)
+    opened = OnnxBackend(exported, num_classes=num_classes, device=device, spins=spins)
+    x_BCHW = torch.randn(NUM_COMPARED, 3, size, size, generator=torch.Generator().manual_seed(0))
+    with evaluating(network), torch.inference_mode():
+        expected_BK = network(x_BCHW).numpy()
+    difference = float(np.abs(opened.logits(x_BCHW) - expected_BK).max() / max(1.0, np.abs(expected_BK).max()))
+    if not difference <= CLOSE:
+        raise BackendError(
+            f"the exported network differs from PyTorch's by {difference:.1e}, more than {CLOSE:.0e}: "
+            "choose --backend torch"
+        )
+    return opened
+
+
+def require_backend_name(name: str) -> None:
+    """Raises RequestError unless `name` is a backend or `auto`."""
+    if name not in BACKENDS:
+        raise RequestError(f"--backend takes {', '.join(BACKENDS)}, got {name!r}")
+
+
+def default_batch_size(checkpoint: Checkpoint, device: torch.device | str) -> int:
+    """A power of two of images that fills the device: on CPUs small ones, which stay in the cache."""
+    values = 3 * checkpoint.spec.preprocessing.crop**2
+    return int(2 ** np.floor(np.log2(max(1, min(1024, VALUES_A_BATCH[torch.device(device).type] // values)))))
