@@ -7,19 +7,35 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
 from zoo.cli._errors import interruptible
-from zoo.cli._options import DATA_DIR, BatchSize, DataDir, Device, Json, Model, Record, Seed, TaskName
+from zoo.cli._options import (
+    DATA_DIR,
+    Backend,
+    BatchSize,
+    CertificationBatchSize,
+    DataDir,
+    Device,
+    Json,
+    Model,
+    Noise,
+    Radius,
+    Record,
+    Seed,
+    Stopping,
+    TaskName,
+    Tolerance,
+)
 
 if TYPE_CHECKING:
     from training.tasks import Task
     from zoo.checkpoint import Checkpoint
-    from zoo.results.log import CertificationRow
+    from zoo.smoothing import Noise as KindOfNoise
+    from zoo.smoothing import SmoothingSpec, StoppingRule
 
 DEFAULT_RADII = (0.0, 0.5, 1.0, 1.5)
 
@@ -149,50 +165,68 @@ def certify(
         ),
     ] = None,
     n0: Annotated[int, typer.Option("--n0", help="Draws that choose the class.")] = 100,
-    n: Annotated[int, typer.Option("--n", help="Further draws that bound its probability.")] = 100_000,
+    n: Annotated[
+        int, typer.Option("--n", help="Further draws that bound its probability: all of them, or the most made.")
+    ] = 100_000,
     alpha: Annotated[float, typer.Option("--alpha", help="Chance of a wrong certificate.")] = 0.001,
+    noise: Noise = "gaussian",
+    stopping: Stopping = "fixed",
+    radius: Radius = None,
+    tolerance: Tolerance = None,
     seed: Seed = 0,
     device: Device = "auto",
-    batch_size: BatchSize = 256,
+    backend: Backend = "auto",
+    batch_size: CertificationBatchSize = None,
     data_dir: DataDir = DATA_DIR,
     record: Record = False,
     as_json: Json = False,
 ) -> None:
-    """Certify test images with the smoothed classifier; run again to go on where it stopped."""
+    """Certify test images with the smoothed classifier; run again to go on where it stopped.
+
+    Under torchrun each process certifies a share of the images: torchrun --nproc-per-node 4 -m zoo -- certify ...
+    (the -- keeps torchrun from taking --n and --max for its own).
+    """
     from rich.console import Console
 
-    from training.evaluation.certified import certify_images, record_certification, run_for, select_indices
+    from training.distributed import join_ranks
+    from training.evaluation.certification_run import run_for
+    from training.evaluation.certified import certify_images, select_indices
+    from training.evaluation.recording import record_certification
+    from training.evaluation.report import print_report
     from training.tasks import open_task
     from zoo.device import pick_device
-    from zoo.errors import CertificationError
     from zoo.locate import locate
-    from zoo.smoothing import SamplingOptions, SmoothingSpec, TorchBackend
+    from zoo.rules import rule_from
+    from zoo.runtime import default_batch_size, open_backend
+    from zoo.smoothing import SamplingOptions
 
-    _require_recordable(model, record)
-    if record and sigma == 0:
-        raise CertificationError("--record keeps certificates, and sigma 0 gives none: leave one of them out")
-    checkpoint = locate(model)
-    sigma = checkpoint.spec.certified.sigma if sigma is None else sigma
-    if sigma is None:
-        raise CertificationError(f"{model} names no sigma: it was not trained under noise; give --sigma")
-    smoothing = SmoothingSpec(sigma=sigma, n0=n0, n=n, alpha=alpha)
-    opened = open_task(task, data_dir=data_dir)
-    _require_same_classes(checkpoint, opened)
-    base = TorchBackend(checkpoint.load_network(), num_classes=checkpoint.spec.num_classes, device=pick_device(device))
-    run = run_for(checkpoint, opened, smoothing=smoothing, backend=base.name, seed=seed)
-    with interruptible(go_on=f"{output} holds every finished row; run the same command to go on"):
-        rows = certify_images(
-            run,
-            base,
-            opened.test,
-            select_indices(len(opened.test), skip=skip, maximum=maximum),
-            output=output,
-            options=SamplingOptions(batch_size=batch_size),
-            console=Console(stderr=True),
-        )
-    if record:
-        record_certification(checkpoint, run, rows, skip=skip, maximum=maximum)
-    _print_summaries({output: rows}, radii=DEFAULT_RADII, as_json=as_json)
+    with join_ranks() as ranks:
+        with ranks.united():
+            _require_recordable(model, record, sigma=sigma)
+            rule = rule_from(stopping, n=n, radius=radius, tolerance=tolerance)
+            with ranks.first_of_node_first():
+                checkpoint, opened = locate(model), open_task(task, data_dir=data_dir)
+            smoothing = _smoothing(checkpoint, sigma=sigma, n0=n0, alpha=alpha, rule=rule, noise=noise)
+            _require_same_classes(checkpoint, opened)
+            picked = pick_device(ranks.device_name(device))
+            base = open_backend(checkpoint, backend=backend, device=picked)
+            options = SamplingOptions(batch_size=batch_size or default_batch_size(checkpoint, picked))
+            run = run_for(checkpoint, opened, smoothing=smoothing, base=base, options=options, seed=seed)
+        with interruptible(go_on="every finished row is kept; run the same command to go on"):
+            rows = certify_images(
+                run,
+                base,
+                opened.test,
+                select_indices(len(opened.test), skip=skip, maximum=maximum),
+                output=output,
+                options=options,
+                console=Console(stderr=True, quiet=not ranks.is_first),
+                ranks=ranks,
+            )
+        if ranks.is_first:
+            if record:
+                record_certification(checkpoint, run, rows, skip=skip, maximum=maximum)
+            print_report({output: rows}, radii=DEFAULT_RADII, as_json=as_json)
 
 
 def report(
@@ -208,34 +242,16 @@ def report(
     as_json: Json = False,
 ) -> None:
     """Accuracy, certified accuracy, average certified radius and abstention, each with its 95 % interval."""
+    from training.evaluation.report import print_report
     from zoo.results.log import read_log
 
     wanted = _parse_numbers(radii, "--radii")
     rows = {path: read_log(path) for path in logs}
-    _print_summaries(rows, radii=wanted, as_json=as_json)
+    print_report(rows, radii=wanted, as_json=as_json)
     if figure is not None:
         from zoo.results.figure import draw_curves
 
         draw_curves({str(path): rows[path] for path in logs}, figure)
-
-
-def _print_summaries(logs: Mapping[Path, Sequence[CertificationRow]], *, radii: Sequence[float], as_json: bool) -> None:
-    from zoo.results.summary import summarize
-
-    summaries = {path: summarize(rows, radii=radii) for path, rows in logs.items()}
-    if as_json:
-        from dataclasses import asdict
-
-        listed = [
-            {"file": str(path), **asdict(summary)}
-            | {"certified_accuracy": [point.model_dump() for point in summary.certified_accuracy]}
-            for path, summary in summaries.items()
-        ]
-        typer.echo(json.dumps(listed, indent=2))
-        return
-    from training.evaluation.report import print_summaries
-
-    print_summaries(summaries)
 
 
 def _parse_numbers(text: str, option: str) -> list[float]:
@@ -250,13 +266,28 @@ def _parse_numbers(text: str, option: str) -> list[float]:
     return numbers
 
 
-def _require_recordable(model: str, record: bool) -> None:
-    from zoo.errors import RequestError
+def _smoothing(
+    checkpoint: Checkpoint, *, sigma: float | None, n0: int, alpha: float, rule: StoppingRule, noise: str
+) -> SmoothingSpec:
+    from zoo.errors import CertificationError
+    from zoo.smoothing import SmoothingSpec
+
+    sigma = checkpoint.spec.certified.sigma if sigma is None else sigma
+    if sigma is None:
+        name = checkpoint.spec.name
+        raise CertificationError(f"{name} names no sigma: it was not trained under noise; give --sigma")
+    return SmoothingSpec(sigma=sigma, n0=n0, alpha=alpha, stopping=rule, noise=cast("KindOfNoise", noise))
+
+
+def _require_recordable(model: str, record: bool, *, sigma: float | None = None) -> None:
+    from zoo.errors import CertificationError, RequestError
 
     if record and not Path(model).is_dir():
         raise RequestError(
             f"--record writes into a checkpoint directory, and {model} is none: pull it first, zoo pull {model} DIR"
         )
+    if record and sigma == 0:
+        raise CertificationError("--record keeps certificates, and sigma 0 gives none: leave one of them out")
 
 
 def _require_same_classes(checkpoint: Checkpoint, task: Task) -> None:

@@ -59,9 +59,10 @@ def card_metadata(spec: ModelSpec) -> dict[str, Any]:
 def _index_certification(result: CertificationResult | None) -> dict[str, Any] | None:
     if result is None:
         return None
-    how = {
+    how: dict[str, Any] = {
         "norm": "l2",
         "sigma": result.sigma,
+        "noise": result.noise,
         "n0": result.n0,
         "n": result.n,
         "alpha": result.alpha,
@@ -70,7 +71,13 @@ def _index_certification(result: CertificationResult | None) -> dict[str, Any] |
         "images": result.images,
         "seed": result.seed,
     }
-    metrics = [
+    only_some_rules_have = {
+        "mean_n": result.mean_n,
+        "radius_asked": result.radius_asked,
+        "tolerance": result.tolerance,
+    }
+    how |= {name: value for name, value in only_some_rules_have.items() if value is not None}
+    metrics: list[dict[str, Any]] = [
         {
             "type": "certified_accuracy",
             "name": f"certified accuracy at l2 radius {point.radius:g}",
@@ -79,13 +86,11 @@ def _index_certification(result: CertificationResult | None) -> dict[str, Any] |
         }
         for point in result.certified_accuracy
     ]
-    radius = {
-        "type": "average_certified_radius",
-        "name": "average certified radius",
-        "value": round(result.average_certified_radius, 4),
-        "args": how,
-    }
-    return _index_entry(result.task, result.split, [*metrics, radius])
+    if result.average_certified_radius is not None:
+        radius = round(result.average_certified_radius, 4)
+        name = "average certified radius"
+        metrics.append({"type": "average_certified_radius", "name": name, "value": radius, "args": how})
+    return _index_entry(result.task, result.split, metrics)
 
 
 def _index_empirical(result: EmpiricalResult | None) -> dict[str, Any] | None:

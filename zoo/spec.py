@@ -61,7 +61,9 @@ class CertificationResult(_Strict):
     """What a certification log says of a test set: the numbers on the card.
 
     Fractions in [0, 1], intervals at 95 % over images. Every `skip`-th image of the split was certified, up to number
-    `maximum` where there is one.
+    `maximum` where there is one. `n` is the number of draws, or the most that the stopping rule makes; `mean_n` is how
+    many it made on average. A rule that decides one radius, `radius_asked`, tells neither standard accuracy nor average
+    certified radius: both are None.
     """
 
     task: str
@@ -73,14 +75,17 @@ class CertificationResult(_Strict):
     noise: str
     n0: int = Field(ge=0)
     n: int = Field(gt=0)
+    mean_n: float | None = Field(default=None, gt=0)
     alpha: float = Field(gt=0, lt=1)
     stopping: str
+    radius_asked: float | None = Field(default=None, ge=0)
+    tolerance: float | None = Field(default=None, ge=0)
     backend: str
     seed: int
-    standard_accuracy: float = Field(ge=0, le=1)
-    standard_accuracy_interval: tuple[float, float]
-    average_certified_radius: float = Field(ge=0)
-    average_certified_radius_interval: tuple[float, float]
+    standard_accuracy: float | None = Field(default=None, ge=0, le=1)
+    standard_accuracy_interval: tuple[float, float] | None = None
+    average_certified_radius: float | None = Field(default=None, ge=0)
+    average_certified_radius_interval: tuple[float, float] | None = None
     abstention_rate: float = Field(ge=0, le=1)
     certified_accuracy: tuple[CertifiedAccuracy, ...]
 
@@ -89,6 +94,19 @@ class CertificationResult(_Strict):
         """Which images were certified, in words."""
         every = "every image" if self.skip == 1 else f"images 0, {self.skip}, {2 * self.skip} and so on"
         return every if self.maximum is None else f"{every} below {self.maximum}"
+
+    @property
+    def rule(self) -> str:
+        """How many draws were made and what bounds the probability, in words."""
+        if self.stopping == "fixed":
+            return f"bound from n = {self.n:,} further draws (one-sided Clopper-Pearson, stopping rule `fixed`)"
+        asked = "" if self.radius_asked is None else f" at radius {self.radius_asked}"
+        tolerance = "" if self.tolerance is None else f" with tolerance {self.tolerance}"
+        mean = "" if self.mean_n is None else f", {self.mean_n:,.1f} on average"
+        return (
+            f"bound from at most n = {self.n:,} further draws{mean} (beta-mixture confidence sequence, "
+            f"stopping rule `{self.stopping}`{asked}{tolerance})"
+        )
 
 
 class NoiseAccuracy(_Strict):

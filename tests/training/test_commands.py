@@ -81,6 +81,37 @@ def test_certify_records_rows_numbers_and_card(zoo_command, copy_of_digits, tmp_
     assert reported["average_certified_radius"] == pytest.approx(result.average_certified_radius, abs=0)
 
 
+def test_deciding_one_radius_records_accuracy_there_and_nothing_else(zoo_command, copy_of_digits, tmp_path):
+    log = tmp_path / "log.tsv"
+    words = ["certify", copy_of_digits, "--task", "digits", "--skip", 40, "--n", 2000, "--output", log, "--record"]
+    words += ["--stopping", "at-radius", "--radius", 0.5, "--noise", "discrete"]
+    (told,) = json.loads(zoo_command(*words, "--json").out)
+    assert (told["stopping"], told["radius_asked"]) == ("at-radius", 0.5)
+    assert 16 <= told["mean_n"] < 2000
+    assert told["standard_accuracy"] is told["average_certified_radius"] is None
+    (point,) = told["certified_accuracy"]
+    assert point["radius"] == 0.5 and point["accuracy"] > 0.5
+    result = open_checkpoint(copy_of_digits).spec.certified.certification
+    assert (result.stopping, result.radius_asked, result.n, result.noise) == ("at-radius", 0.5, 2000, "discrete")
+    assert (result.mean_n, result.average_certified_radius) == (told["mean_n"], None)
+    assert "--noise discrete --stopping at-radius --radius 0.5" in (copy_of_digits / "README.md").read_text()
+    table = zoo_command("report", log, "--radii", "0,1", "--figure", tmp_path / "point.png").out
+    assert "certified accuracy at 0.5" in table and "rule at-radius" in table and "abstention" in table
+    assert "standard accuracy" not in table and "average" not in table and "at 1" not in table
+    refused = zoo_command(*words[:-4], "--radius", 0.25, "--noise", "discrete")
+    assert refused.code == 2 and "(radius was 0.5, is 0.25)" in refused.err
+
+
+def test_stopping_anytime_spends_fewer_draws_and_records_its_tolerance(zoo_command, copy_of_digits, tmp_path):
+    words = ["certify", copy_of_digits, "--task", "digits", "--skip", 40, "--n", 5000, "--record", "--json"]
+    words += ["--stopping", "anytime", "--tolerance", 0.3, "--output", tmp_path / "log.tsv"]
+    (told,) = json.loads(zoo_command(*words).out)
+    assert told["stopping"] == "anytime" and told["mean_n"] < 5000
+    result = open_checkpoint(copy_of_digits).spec.certified.certification
+    assert (result.tolerance, result.mean_n, result.n) == (0.3, told["mean_n"], 5000)
+    assert result.average_certified_radius == told["average_certified_radius"] > 0
+
+
 def test_sigma_zero_certifies_nothing_but_measures_the_clean_classifier(zoo_command, digits_checkpoint, tmp_path):
     words = [
         "certify",
@@ -106,6 +137,15 @@ def test_sigma_zero_certifies_nothing_but_measures_the_clean_classifier(zoo_comm
         (["--alpha", 1], "alpha must be in (0, 1)"),
         (["--sigma", -1], "sigma must be finite and at least 0"),
         (["--n0", 0], "n0 must be at least 1"),
+        (["--noise", "uniform"], "noise must be gaussian or discrete, got 'uniform'"),
+        (["--stopping", "anytme"], "unknown stopping rule 'anytme'; known: anytime, at-radius, fixed. Did you mean"),
+        (["--stopping", "at-radius"], "at-radius decides whether one radius holds: give the radius too"),
+        (["--radius", 0.5], "radius 0.5 goes with the stopping rule at-radius only, not with fixed"),
+        (["--stopping", "anytime", "--radius", 1], "radius 1 goes with the stopping rule at-radius only"),
+        (["--tolerance", 0.1], "tolerance 0.1 goes with the stopping rule anytime only, not with fixed"),
+        (["--stopping", "anytime", "--tolerance", -1], "tolerance must be finite and at least 0"),
+        (["--stopping", "at-radius", "--radius", 3], "radius 3 can never be certified at sigma=0.5"),
+        (["--stopping", "anytime", "--n", 5], "the least n is"),
     ],
 )
 def test_what_can_never_certify_is_refused_before_anything_is_drawn(

@@ -38,11 +38,52 @@ def test_certified_numbers_stand_with_all_that_they_depend_on():
     certified, radius = result["metrics"]
     assert (certified["value"], radius["value"]) == (80.0, 1.25)
     assert certified["args"] == {
-        "radius": 0.5, "norm": "l2", "sigma": 0.5, "n0": 100, "n": 1000, "alpha": 0.001, "stopping": "fixed",
-        "num_images": 120, "images": "images 0, 3, 6 and so on", "seed": 7,
+        "radius": 0.5, "norm": "l2", "sigma": 0.5, "noise": "gaussian", "n0": 100, "n": 1000, "alpha": 0.001,
+        "stopping": "fixed", "num_images": 120, "images": "images 0, 3, 6 and so on", "seed": 7,
     }  # fmt: skip
     assert "| 0.5 | 80.0 | 70.0 to 90.0 |" in body and "| average certified radius | 1.250 | 1.100 to 1.400 |" in body
     assert body.count("Not measured.") == 1
+    assert "bound from n = 1,000 further draws (one-sided Clopper-Pearson, stopping rule `fixed`)" in body
+    assert "--n 1000 --alpha 0.001 --noise gaussian --stopping fixed --seed 7 --output" in body
+
+
+def test_a_rule_with_a_tolerance_stands_with_it_its_bound_and_the_mean_draws():
+    changed = {"stopping": "anytime", "tolerance": 0.05, "mean_n": 416.67, "noise": "discrete"}
+    metadata, body = card_of(certification=CERTIFICATION.model_copy(update=changed))
+    certified, _ = metadata["model-index"][0]["results"][0]["metrics"]
+    said = {name: certified["args"].get(name) for name in (*changed, "radius_asked")}
+    assert said == {**changed, "radius_asked": None} and "radius_asked" not in certified["args"]
+    assert "with discrete noise" in body and "bound from at most n = 1,000 further draws, 416.7 on average" in body
+    assert "(beta-mixture confidence sequence, stopping rule `anytime` with tolerance 0.05)" in body
+    assert "--noise discrete --stopping anytime --tolerance 0.05 --seed 7" in body
+    assert "average certified radius | 1.250" in body
+
+
+def test_a_rule_that_decides_one_radius_has_accuracy_there_only():
+    changed = {
+        "stopping": "at-radius", "radius_asked": 0.5, "mean_n": 90.0, "standard_accuracy": None,
+        "standard_accuracy_interval": None, "average_certified_radius": None, "average_certified_radius_interval": None,
+    }  # fmt: skip
+    metadata, body = card_of(certification=CERTIFICATION.model_copy(update=changed))
+    (certified,) = metadata["model-index"][0]["results"][0]["metrics"]
+    assert (certified["value"], certified["args"]["radius_asked"]) == (80.0, 0.5)
+    assert "| 0.5 | 80.0 | 70.0 to 90.0 |" in body and "| abstentions (%) | 5.0 | |" in body
+    assert "stopping rule `at-radius` at radius 0.5)" in body
+    assert "| average certified radius |" not in body and "| standard accuracy" not in body
+    assert "--stopping at-radius --radius 0.5 --seed 7" in body
+
+
+def test_the_limits_tell_gaussian_noise_in_floating_point_from_discrete_noise():
+    _, body = card_of()
+    limits = body[body.index("## Limits") :]
+    assert "With `gaussian` noise" in limits and "floating point" in limits and "the arithmetic that ran" in limits
+
+
+def test_a_result_recorded_before_there_were_rules_is_still_read():
+    old = CERTIFICATION.model_dump()
+    for name in ("mean_n", "radius_asked", "tolerance"):
+        del old[name]
+    assert CertificationResult.model_validate(old) == CERTIFICATION
 
 
 def test_empirical_numbers_stand_beside_them():

@@ -1,24 +1,22 @@
-"""Certifying a test set: the engine in a loop, a row an image, resumable at any row."""
+"""Certifying a test set: the engine in a loop, a row an image, by one process or several, resumable at any row."""
 
 from __future__ import annotations
 
-import json
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, TextIO
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from training.tasks import LabelledImages, Task
-from zoo.checkpoint import Checkpoint, record_results
+from training.distributed import ALONE, Ranks
+from training.evaluation.certification_log import CertificationLog
+from training.evaluation.certification_run import CertificationRun, differing_names
+from training.tasks import LabelledImages
 from zoo.errors import LogError
 from zoo.preprocessing import prepare
-from zoo.results.log import HEADER, CertificationRow, format_row, parse_log, row_of
-from zoo.results.summary import summarize
+from zoo.results.log import CertificationRow, row_of
 from zoo.smoothing import (
     BaseClassifier,
     Certificate,
@@ -27,28 +25,7 @@ from zoo.smoothing import (
     NoiseKey,
     NoisySampler,
     SamplingOptions,
-    SmoothingSpec,
 )
-from zoo.spec import CertificationResult, Preprocessing
-
-RECORDED_RADII = (0.0, 0.25, 0.5, 0.75, 1.0, 1.25, 1.5)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CertificationRun:
-    """What is certified and how. Every field decides what the rows say; two runs that differ cannot share a log."""
-
-    model_sha256: str
-    preprocessing: Preprocessing
-    task: str
-    data: str
-    smoothing: SmoothingSpec
-    backend: str
-    seed: int
-
-    def as_json(self) -> dict[str, Any]:
-        smoothing = asdict(self.smoothing) | {"stopping": self.smoothing.stopping.name, "noise": "gaussian"}
-        return asdict(self) | {"smoothing": smoothing, "preprocessing": self.preprocessing.model_dump()}
 
 
 def select_indices(num_images: int, *, skip: int, maximum: int | None) -> list[int]:
@@ -65,102 +42,84 @@ def certify_images(
     output: Path,
     options: SamplingOptions,
     console: Console,
+    ranks: Ranks = ALONE,
 ) -> list[CertificationRow]:
-    """Certifies the images not yet in `output`, appending a row each in order; returns all rows.
+    """Certifies the images not yet in `output`, each rank its share; returns all rows in order. Collective.
 
-    The noise of image i is keyed by (seed, i): an interrupted run that is resumed ends with the rows of one that was
-    not.
-    Raises: LogError if `output` belongs to another run or cannot be written.
+    The noise of image i is keyed by (seed, i): an interrupted run that is resumed, by any number of ranks, ends with
+    the rows of one that was not.
+    Raises: LogError if `output` belongs to another run or cannot be written, or the ranks were started differently.
     """
-    rows = _rows_so_far(run, output, indices)
-    waiting = list(indices[len(rows) :])
-    engine = CertificationEngine(NoisySampler(base, options))
+    _require_same_work(run, indices, ranks)
+    log = CertificationLog(output, run)
+    done = {row.idx for row in log.merge(indices, ranks)}
+    share = [index for index in indices if index not in done][ranks.rank :: ranks.world_size]
+    num_before = len(done) if ranks.world_size == 1 else 0
+    if share:
+        with (
+            log.appending(ranks) as append,
+            _progress_bar(console, total=num_before + len(share), completed=num_before) as advance,
+        ):
+            for row in certified_rows(run, base, images, share, options=options):
+                append(row)
+                advance()
+    if ranks.world_size > 1:
+        console.print("the first rank's share is done; waiting for the others")
+    rows = log.merge(indices, ranks)
+    with ranks.united():
+        if len(rows) < len(indices):
+            missing = len(indices) - len(rows)
+            raise LogError(f"{missing} of {len(indices)} rows are gone from {output}: run the same command again")
+    return rows
+
+
+def certified_rows(
+    run: CertificationRun,
+    base: BaseClassifier,
+    images: LabelledImages,
+    indices: Sequence[int],
+    *,
+    options: SamplingOptions,
+) -> Iterator[CertificationRow]:
+    """The rows of these images in order, each as soon as it and those before it are certified."""
+    waiting, engine = list(reversed(indices)), CertificationEngine(NoisySampler(base, options))
     started: dict[int, float] = {}
     done: dict[int, Certificate] = {}
-    with (
-        _appending(output) as file,
-        _progress_bar(console, total=len(indices), completed=len(rows)) as advance,
-    ):
-        while len(rows) < len(indices):
+    for index in indices:
+        while index not in done:
             while waiting and engine.num_remaining < options.batch_size:
-                index = waiting.pop(0)
-                started[index] = time.perf_counter()
-                x_CHW = prepare(images[index], run.preprocessing)
-                engine.admit(
-                    Certification(index, x_CHW, smoothing=run.smoothing, key=NoiseKey(root=run.seed, job=index))
-                )
+                admitted = waiting.pop()
+                started[admitted] = time.perf_counter()
+                engine.admit(_job(run, images, admitted))
             for finished in engine.step():
                 assert isinstance(finished.result, Certificate) and isinstance(finished.id, int)
                 done[finished.id] = finished.result
-            while len(rows) < len(indices) and (index := indices[len(rows)]) in done:
-                row = row_of(
-                    done.pop(index),
-                    idx=index,
-                    label=images.labels[index],
-                    seconds=time.perf_counter() - started.pop(index),
-                    backend=run.backend,
-                    seed=run.seed,
-                )
-                rows.append(row)
-                file.write(format_row(row) + "\n")
-                file.flush()
-                advance()
-    return rows
+        seconds = time.perf_counter() - started.pop(index)
+        yield row_of(done.pop(index), idx=index, label=images.labels[index], seconds=seconds, seed=run.seed)
 
 
-def run_record_path(output: Path) -> Path:
-    """Where a log's run is recorded: beside the log, since its columns are those that other tools expect."""
-    return output.with_name(output.name + ".run.json")
+def _job(run: CertificationRun, images: LabelledImages, index: int) -> Certification:
+    return Certification(
+        index,
+        prepare(images[index], run.preprocessing),
+        smoothing=run.smoothing,
+        key=NoiseKey(root=run.seed, job=index),
+        input=run.preprocessing.describe(),
+    )
 
 
-def _rows_so_far(run: CertificationRun, output: Path, indices: Sequence[int]) -> list[CertificationRow]:
-    """The finished rows of this very run; begins the log if there is none. A row cut off by a kill is dropped."""
-    record = run_record_path(output)
-    wanted = json.loads(json.dumps(run.as_json()))
-    try:
-        if not output.exists():
-            output.parent.mkdir(parents=True, exist_ok=True)
-            record.write_text(json.dumps(wanted, indent=2) + "\n")
-            output.write_text(HEADER + "\n")
-            return []
-        text = output.read_text()
-        found = json.loads(record.read_text()) if record.exists() else None
-    except (OSError, ValueError) as error:
-        raise LogError(f"cannot use {output}: {error}") from error
-    if found != wanted:
-        raise LogError(
-            f"{output} belongs to another run ({_difference(found, wanted)}): give another --output or delete it"
-        )
-    complete = text[: text.rfind("\n") + 1]
-    if complete != text:
-        output.write_text(complete or HEADER + "\n")
-    rows = parse_log(complete or HEADER, source=str(output))
-    if [row.idx for row in rows] != list(indices[: len(rows)]):
-        raise LogError(f"{output} holds other images than --skip and --max now choose: give another --output")
-    return rows
-
-
-def _difference(found: Any, wanted: dict[str, Any]) -> str:
-    if not isinstance(found, dict):
-        return "the record of its run is missing"
-    flat_found, flat_wanted = ({**each, **each.get("smoothing", {})} for each in (found, wanted))
-    names = [name for name in flat_wanted if name != "smoothing" and flat_found.get(name) != flat_wanted[name]]
-    return "; ".join(f"{name} was {flat_found.get(name)!r}, is {flat_wanted[name]!r}" for name in names)
+def _require_same_work(run: CertificationRun, indices: Sequence[int], ranks: Ranks) -> None:
+    """Raises LogError unless all ranks are to certify the same images in the same way."""
+    started = ranks.gather_everywhere({**run.as_json(), "images": list(indices)})
+    with ranks.united():
+        for rank, other in enumerate(started):
+            names = differing_names(other, started[0])
+            if names:
+                raise LogError(f"rank {rank} was started with other {', '.join(names)} than rank 0: give all the same")
 
 
 @contextmanager
-def _appending(path: Path) -> Iterator[TextIO]:
-    try:
-        with path.open("a") as file:
-            yield file
-    except OSError as error:
-        raise LogError(
-            f"cannot write {path}: {error}; the rows so far are kept, run the same command to go on"
-        ) from error
-
-
-@contextmanager
-def _progress_bar(console: Console, *, total: int, completed: int) -> Iterator[Any]:
+def _progress_bar(console: Console, *, total: int, completed: int) -> Iterator[Callable[[], None]]:
     columns = (
         TextColumn("certifying"),
         BarColumn(),
@@ -171,54 +130,3 @@ def _progress_bar(console: Console, *, total: int, completed: int) -> Iterator[A
     with Progress(*columns, console=console) as progress:
         bar = progress.add_task("certifying", total=total, completed=completed)
         yield lambda: progress.update(bar, advance=1)
-
-
-def run_for(
-    checkpoint: Checkpoint, task: Task, *, smoothing: SmoothingSpec, backend: str, seed: int
-) -> CertificationRun:
-    """The run that certifies a checkpoint on a task."""
-    return CertificationRun(
-        model_sha256=checkpoint.weights_sha256,
-        preprocessing=checkpoint.spec.preprocessing,
-        task=task.name,
-        data=task.digest,
-        smoothing=smoothing,
-        backend=backend,
-        seed=seed,
-    )
-
-
-def record_certification(
-    checkpoint: Checkpoint,
-    run: CertificationRun,
-    rows: Sequence[CertificationRow],
-    *,
-    skip: int,
-    maximum: int | None,
-) -> Checkpoint:
-    """Writes the rows, the numbers they give and a new card into the checkpoint."""
-    summary = summarize(rows, radii=RECORDED_RADII)
-    smoothing = run.smoothing
-    result = CertificationResult(
-        task=run.task,
-        split="test",
-        skip=skip,
-        maximum=maximum,
-        num_images=summary.num_images,
-        sigma=smoothing.sigma,
-        noise="gaussian",
-        n0=smoothing.n0,
-        n=smoothing.n,
-        alpha=smoothing.alpha,
-        stopping=smoothing.stopping.name,
-        backend=run.backend,
-        seed=run.seed,
-        standard_accuracy=summary.standard_accuracy,
-        standard_accuracy_interval=summary.standard_accuracy_interval,
-        average_certified_radius=summary.average_certified_radius,
-        average_certified_radius_interval=summary.average_certified_radius_interval,
-        abstention_rate=summary.abstention_rate,
-        certified_accuracy=summary.certified_accuracy,
-    )
-    log = "\n".join([HEADER, *(format_row(row) for row in rows)]) + "\n"
-    return record_results(checkpoint, certification=(result, log.encode()))

@@ -1,44 +1,58 @@
-"""A certification report for people."""
+"""A certification report, for people or as JSON."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from zoo.results.summary import Interval, Summary
+from zoo.results.log import CertificationRow
+from zoo.results.summary import Interval, Summary, summarize
 
 
-def print_summaries(summaries: Mapping[Path, Summary]) -> None:
-    """Prints one table a log to stdout."""
+def print_report(
+    logs: Mapping[Path, Sequence[CertificationRow]], *, radii: Sequence[float], as_json: bool = False
+) -> None:
+    """Prints the numbers of each log to stdout.
+
+    Raises: LogError if a log has no row, or mixes at-radius rows with others.
+    """
+    summaries = {path: summarize(rows, radii=radii) for path, rows in logs.items()}
     console = Console()
-    for path, summary in summaries.items():
-        table = Table(
-            "", "value", "95 % interval", title=f"{escape(str(path))}: {_conditions(summary)}", title_justify="left"
-        )
-        table.add_row(
-            "standard accuracy",
-            _percent(summary.standard_accuracy),
-            _percents(summary.standard_accuracy_interval),
-        )
-        for point in summary.certified_accuracy:
-            name = f"certified accuracy at {point.radius:g}"
-            table.add_row(name, _percent(point.accuracy), _percents((point.low, point.high)))
+    if as_json:
+        listed = [as_json_object(path, summary) for path, summary in summaries.items()]
+        console.out(json.dumps(listed, indent=2), highlight=False)
+    else:
+        for path, summary in summaries.items():
+            console.print(table_of(path, summary))
+
+
+def as_json_object(path: Path, summary: Summary) -> dict[str, object]:
+    """One log's numbers in the shape that scripts rely on."""
+    points = [point.model_dump() for point in summary.certified_accuracy]
+    return {"file": str(path), **asdict(summary), "certified_accuracy": points}
+
+
+def table_of(path: Path, summary: Summary) -> Table:
+    """One log's numbers for people; what its rows do not tell is left out."""
+    title = f"{escape(str(path))}: {escape(summary.conditions)}"
+    table = Table("", "value", "95 % interval", title=title, title_justify="left")
+    if summary.standard_accuracy is not None and summary.standard_accuracy_interval is not None:
+        accuracy, interval = summary.standard_accuracy, summary.standard_accuracy_interval
+        table.add_row("standard accuracy", _percent(accuracy), _percents(interval))
+    for point in summary.certified_accuracy:
+        name = f"certified accuracy at {point.radius:g}"
+        table.add_row(name, _percent(point.accuracy), _percents((point.low, point.high)))
+    if summary.average_certified_radius is not None and summary.average_certified_radius_interval is not None:
         low, high = summary.average_certified_radius_interval
         table.add_row("average certified radius", f"{summary.average_certified_radius:.3f}", f"{low:.3f} to {high:.3f}")
-        table.add_row("abstention", _percent(summary.abstention_rate), _percents(summary.abstention_rate_interval))
-        console.print(table)
-
-
-def _conditions(summary: Summary) -> str:
-    known = {"sigma": summary.sigma, "n0": summary.n0, "n": summary.n, "alpha": summary.alpha}
-    said = [
-        f"{name} {value:g}" if name != "n" else f"n {value:,}" for name, value in known.items() if value is not None
-    ]
-    return ", ".join([f"{summary.num_images} images", *(said or ["sigma, n and alpha not in the log"])])
+    table.add_row("abstention", _percent(summary.abstention_rate), _percents(summary.abstention_rate_interval))
+    return table
 
 
 def _percent(share: float) -> str:

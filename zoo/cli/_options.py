@@ -16,9 +16,29 @@ DataDir = Annotated[
     typer.Option("--data-dir", envvar="ZOO_DATA_DIR", help="Where downloaded data sets are kept.", show_default=False),
 ]
 Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda or cuda:INDEX.")]
-BatchSize = Annotated[int, typer.Option("--batch-size", min=1, help="Images or noisy copies a forward pass.")]
+Backend = Annotated[str, typer.Option("--backend", help="torch, onnx, or auto: ONNX Runtime on CPUs, PyTorch on GPUs.")]
+BatchSize = Annotated[int, typer.Option("--batch-size", min=1, help="Images a forward pass.")]
+CertificationBatchSize = Annotated[
+    int | None,
+    typer.Option("--batch-size", min=1, help="Noisy copies a forward pass; as suits the device."),
+]
 Seed = Annotated[int, typer.Option("--seed", min=0, help="Root of every random stream of the run.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for a machine.")]
 Record = Annotated[bool, typer.Option("--record", help="Write the result and a new card into the checkpoint.")]
+Noise = Annotated[str, typer.Option("--noise", help="gaussian, or discrete: multiples of 1/255 drawn exactly.")]
+Stopping = Annotated[
+    str,
+    typer.Option(
+        "--stopping",
+        help="When enough is drawn: fixed (n draws), anytime (little could be added) or at-radius (--radius decided).",
+    ),
+]
+Radius = Annotated[
+    float | None, typer.Option("--radius", metavar="R", help="The one l2 radius that --stopping at-radius decides.")
+]
+Tolerance = Annotated[
+    float | None,
+    typer.Option("--tolerance", metavar="T", help="With --stopping anytime: end when less could be added to a radius."),
+]
 
 DATA_DIR = Path("~/.cache/certified-zoo/data").expanduser()

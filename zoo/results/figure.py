@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from zoo.errors import LogError
@@ -16,27 +17,17 @@ NUM_POINTS = 200
 
 
 def draw_curves(logs: Mapping[str, Sequence[CertificationRow]], path: Path) -> None:
-    """Draws certified accuracy over the radius, one curve a log with its 95 % band, into a .png, .svg or .pdf file.
+    """Draws certified accuracy over the radius, with its 95 % interval, into a .png, .svg or .pdf file.
 
-    Raises: LogError if the file cannot be written.
+    A curve and its band a log; where the rows were asked for one radius only, a point at that radius.
+    Raises: LogError if the file cannot be written, or a log has no row or mixes rules.
     """
     figure = Figure(figsize=(7, 4.5), layout="constrained")
     axes = figure.subplots()
-    furthest = max(row.radius for rows in logs.values() for row in rows)
+    furthest = max((_furthest(rows) for rows in logs.values()), default=0.0)
     radii = np.linspace(0, max(furthest, 0.01) * 1.04, NUM_POINTS).tolist()
     for name, rows in logs.items():
-        summary = summarize(rows, radii=radii)
-        (line,) = axes.plot(
-            radii, [100 * point.accuracy for point in summary.certified_accuracy], label=_label(name, summary)
-        )
-        axes.fill_between(
-            radii,
-            [100 * point.low for point in summary.certified_accuracy],
-            [100 * point.high for point in summary.certified_accuracy],
-            color=line.get_color(),
-            alpha=0.15,
-            linewidth=0,
-        )
+        draw_log(axes, name, rows, radii=radii)
     axes.set_xlabel("l2 radius (pixels in [0, 1])")
     axes.set_ylabel("certified accuracy (%)")
     axes.set_xlim(0, radii[-1])
@@ -49,8 +40,33 @@ def draw_curves(logs: Mapping[str, Sequence[CertificationRow]], path: Path) -> N
         raise LogError(f"the figure {path} cannot be written: {error}") from error
 
 
+def draw_log(axes: Axes, name: str, rows: Sequence[CertificationRow], *, radii: Sequence[float]) -> None:
+    """Draws one log: a curve over `radii`, or a point at the one radius asked for."""
+    summary = summarize(rows, radii=radii)
+    draw = _draw_curve if summary.radius_asked is None else _draw_point
+    draw(axes, summary, label=_label(name, summary))
+
+
+def _draw_curve(axes: Axes, summary: Summary, *, label: str) -> None:
+    points = summary.certified_accuracy
+    radii = [point.radius for point in points]
+    (line,) = axes.plot(radii, [100 * point.accuracy for point in points], label=label)
+    low, high = ([100 * value for value in bound] for bound in zip(*((p.low, p.high) for p in points), strict=True))
+    axes.fill_between(radii, low, high, color=line.get_color(), alpha=0.15, linewidth=0)
+
+
+def _draw_point(axes: Axes, summary: Summary, *, label: str) -> None:
+    (point,) = summary.certified_accuracy
+    below, above = 100 * (point.accuracy - point.low), 100 * (point.high - point.accuracy)
+    axes.errorbar([point.radius], [100 * point.accuracy], yerr=[[below], [above]], fmt="o", capsize=4, label=label)
+
+
+def _furthest(rows: Sequence[CertificationRow]) -> float:
+    """The largest radius to show, asked for or certified."""
+    asked = [row.provenance.radius_asked for row in rows if row.provenance is not None]
+    return max([row.radius for row in rows] + [radius for radius in asked if radius is not None], default=0.0)
+
+
 def _label(name: str, summary: Summary) -> str:
-    known = [f"{summary.num_images} images", f"ACR {summary.average_certified_radius:.3f}"]
-    if summary.sigma is not None and summary.n is not None and summary.alpha is not None:
-        known[:0] = [f"sigma {summary.sigma:g}", f"n {summary.n:,}", f"alpha {summary.alpha:g}"]
-    return f"{name}\n{', '.join(known)}"
+    acr = summary.average_certified_radius
+    return f"{name}\n{summary.conditions}" + ("" if acr is None else f", ACR {acr:.3f}")

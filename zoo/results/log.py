@@ -19,11 +19,12 @@ from zoo.smoothing.certificate import Certificate, certified_radius
 
 PUBLISHED_COLUMNS = ("idx", "label", "predict", "radius", "correct", "time")
 ABSTAIN = -1
+AT_RADIUS = "at-radius"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Provenance:
-    """How a row's radius was found; None in a published log, which does not say."""
+    """How a row's radius was found; None in a published log, which does not say. `n` counts the draws made."""
 
     count_a: int
     n: int
@@ -56,9 +57,7 @@ COLUMNS = PUBLISHED_COLUMNS + PROVENANCE_COLUMNS
 HEADER = "\t".join(COLUMNS)
 
 
-def row_of(
-    certificate: Certificate, *, idx: int, label: int, seconds: float, backend: str, seed: int
-) -> CertificationRow:
+def row_of(certificate: Certificate, *, idx: int, label: int, seconds: float, seed: int) -> CertificationRow:
     """The row of one certified test image whose true class is `label`."""
     return CertificationRow(
         idx=idx,
@@ -75,9 +74,9 @@ def row_of(
             sigma=certificate.sigma,
             p_a_lower=certificate.p_a_lower,
             stopping=certificate.stopping,
-            radius_asked=None,
+            radius_asked=certificate.radius_asked,
             noise=certificate.noise,
-            backend=backend,
+            backend=certificate.backend,
             seed=seed,
         ),
     )
@@ -120,7 +119,26 @@ def parse_log(text: str, *, source: str) -> list[CertificationRow]:
     except (ValueError, TypeError, csv.Error, CertificationError) as error:
         raise LogError(f"{source}, line {len(rows) + 2}: {error}") from error
     _require_distinct(rows, source)
+    common_radius_asked(rows, source=source)
     return rows
+
+
+def common_radius_asked(rows: Sequence[CertificationRow], *, source: str = "the log") -> float | None:
+    """The one radius that all rows were asked for; None if they are not at-radius rows.
+
+    Raises: LogError if at-radius rows stand beside others or beside some of another radius: they have no number in
+    common.
+    """
+    kinds = list(dict.fromkeys(_kind(row) for row in rows))
+    asked = [radius for _, radius in kinds if radius is not None]
+    if asked and len(kinds) > 1:
+        first, second = (rule if radius is None else f"{rule} {radius}" for rule, radius in kinds[:2])
+        raise LogError(f"{source} mixes rows of the rules {first} and {second}: report them apart")
+    return asked[0] if asked else None
+
+
+def _kind(row: CertificationRow) -> tuple[str, float | None]:
+    return ("unknown", None) if row.provenance is None else (row.provenance.stopping, row.provenance.radius_asked)
 
 
 def _parse_row(values: dict[str, str]) -> CertificationRow:
@@ -142,8 +160,20 @@ def _parse_row(values: dict[str, str]) -> CertificationRow:
     if row.predict == ABSTAIN and row.radius > 0:
         raise ValueError(f"an abstention has radius {row.radius}")
     if row.provenance is not None:
+        _require_answers(row, row.provenance.stopping, row.provenance.radius_asked)
         _require_possible(row.radius, row.provenance)
     return row
+
+
+def _require_answers(row: CertificationRow, stopping: str, radius_asked: float | None) -> None:
+    """Raises ValueError if the row does not answer what its rule asks: at-radius certifies one radius, or abstains."""
+    if stopping != AT_RADIUS:
+        if radius_asked is not None:
+            raise ValueError(f"radius_asked is {radius_asked}, but the rule is {stopping}")
+    elif radius_asked is None:
+        raise ValueError("an at-radius row does not say its radius_asked")
+    elif row.predict != ABSTAIN and row.radius != radius_asked:
+        raise ValueError(f"radius {row.radius} is not the {radius_asked} asked for, and no abstention")
 
 
 def _require_possible(radius: float, provenance: Provenance) -> None:

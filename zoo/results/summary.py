@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -11,7 +12,7 @@ from scipy import stats
 from statsmodels.stats.proportion import proportion_confint
 
 from zoo.errors import LogError
-from zoo.results.log import ABSTAIN, CertificationRow
+from zoo.results.log import ABSTAIN, CertificationRow, common_radius_asked
 from zoo.spec import CertifiedAccuracy
 
 CONFIDENCE = 0.95
@@ -25,8 +26,10 @@ Interval = tuple[float, float]
 class Summary:
     """The numbers of one log. Fractions in [0, 1]; radii on the [0, 1] pixel scale; intervals at 95 % over images.
 
-    `sigma`, `n0`, `n`, `alpha` are None where the log does not say (a published one) or its rows differ. Standard
-    accuracy is that of the smoothed classifier: the share of correct answers at radius 0, an abstention being wrong.
+    `sigma`, `n0`, `n`, `alpha`, `stopping` are None where the log does not say (a published one) or its rows differ;
+    `mean_n` is the mean number of draws behind the bounds. Standard accuracy is that of the smoothed classifier: the
+    share of correct answers at radius 0, an abstention being wrong. Rows that were asked for one radius only,
+    `radius_asked`, tell neither standard accuracy nor average certified radius: both are None.
     """
 
     num_images: int
@@ -34,39 +37,66 @@ class Summary:
     n0: int | None
     n: int | None
     alpha: float | None
-    standard_accuracy: float
-    standard_accuracy_interval: Interval
-    average_certified_radius: float
-    average_certified_radius_interval: Interval
+    stopping: str | None
+    radius_asked: float | None
+    mean_n: float | None
+    standard_accuracy: float | None
+    standard_accuracy_interval: Interval | None
+    average_certified_radius: float | None
+    average_certified_radius_interval: Interval | None
     abstention_rate: float
     abstention_rate_interval: Interval
     certified_accuracy: tuple[CertifiedAccuracy, ...]
 
+    @property
+    def conditions(self) -> str:
+        """What the numbers depend on, as far as the log says it, in words."""
+        said = [f"{self.num_images} images"]
+        if self.sigma is None and self.n is None and self.alpha is None:
+            said.append("sigma, n and alpha not in the log")
+        said += [] if self.sigma is None else [f"sigma {self.sigma:g}"]
+        said += [] if self.n0 is None else [f"n0 {self.n0}"]
+        if self.n is not None:
+            said.append(f"n {self.n:,}")
+        elif self.mean_n is not None:
+            said.append(f"mean n {self.mean_n:,.1f}")
+        said += [] if self.alpha is None else [f"alpha {self.alpha:g}"]
+        if self.stopping not in (None, "fixed"):
+            said.append(f"rule {self.stopping}")
+        return ", ".join(said)
+
 
 def summarize(rows: Sequence[CertificationRow], *, radii: Sequence[float]) -> Summary:
     """Certified accuracy at r counts rows that are correct with radius >= r; ACR averages over all rows, errors and
-    abstentions as 0 (Zhai et al. 2020).
+    abstentions as 0 (Zhai et al. 2020). At-radius rows tell certified accuracy at the radius asked, whatever `radii`
+    are, and nothing else: their radius is not the largest that holds.
 
-    Raises: LogError if there is no row.
+    Raises: LogError if there is no row, or at-radius rows stand beside others.
     """
     if not rows:
         raise LogError("the log holds no row: nothing was certified yet")
     correct_N = np.array([row.correct for row in rows])
     certified_N = np.where(correct_N, [row.radius for row in rows], 0.0)
     abstained = sum(row.predict == ABSTAIN for row in rows)
+    asked = common_radius_asked(rows)
     return Summary(
         num_images=len(rows),
         sigma=_common(rows, "sigma"),
-        n0=_as_int(_common(rows, "n0")),
-        n=_as_int(_common(rows, "n")),
+        n0=_common(rows, "n0"),
+        n=_common(rows, "n"),
         alpha=_common(rows, "alpha"),
-        standard_accuracy=float(correct_N.mean()),
-        standard_accuracy_interval=binomial_interval(int(correct_N.sum()), len(rows)),
-        average_certified_radius=float(certified_N.mean()),
-        average_certified_radius_interval=_bootstrap_interval(certified_N),
+        stopping=_common(rows, "stopping"),
+        radius_asked=asked,
+        mean_n=_mean_n(rows),
+        standard_accuracy=float(correct_N.mean()) if asked is None else None,
+        standard_accuracy_interval=binomial_interval(int(correct_N.sum()), len(rows)) if asked is None else None,
+        average_certified_radius=float(certified_N.mean()) if asked is None else None,
+        average_certified_radius_interval=_bootstrap_interval(certified_N) if asked is None else None,
         abstention_rate=abstained / len(rows),
         abstention_rate_interval=binomial_interval(abstained, len(rows)),
-        certified_accuracy=tuple(_certified_accuracy(correct_N, certified_N, radius) for radius in radii),
+        certified_accuracy=tuple(
+            _certified_accuracy(correct_N, certified_N, r) for r in (radii if asked is None else [asked])
+        ),
     )
 
 
@@ -98,10 +128,11 @@ def _bootstrap_interval(values_N: npt.NDArray[np.float64]) -> Interval:
     return float(found.confidence_interval.low), float(found.confidence_interval.high)
 
 
-def _common(rows: Sequence[CertificationRow], name: str) -> float | int | None:
+def _mean_n(rows: Sequence[CertificationRow]) -> float | None:
+    draws = [row.provenance.n for row in rows if row.provenance is not None]
+    return sum(draws) / len(draws) if len(draws) == len(rows) else None
+
+
+def _common(rows: Sequence[CertificationRow], name: str) -> Any:
     values = {None if row.provenance is None else getattr(row.provenance, name) for row in rows}
     return values.pop() if len(values) == 1 else None
-
-
-def _as_int(value: float | int | None) -> int | None:
-    return None if value is None else int(value)

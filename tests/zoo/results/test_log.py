@@ -3,19 +3,40 @@
 import pytest
 
 from zoo.errors import LogError
-from zoo.results.log import COLUMNS, HEADER, format_row, parse_log, read_log, row_of
-from zoo.smoothing import SmoothingSpec
-from zoo.smoothing.certificate import conclude
+from zoo.results.log import COLUMNS, HEADER, common_radius_asked, format_row, parse_log, read_log, row_of
+from zoo.smoothing import Certificate
+from zoo.smoothing.bounds import clopper_pearson_lower
+from zoo.smoothing.radius import certified_radius, probability_at
 
 PUBLISHED = (
     "idx\tlabel\tpredict\tradius\tcorrect\ttime\n0\t65\t65\t0.3706\t1\t0:02:21.756621\n100\t3\t-1\t0.0\t0\t0:01:00\n"
 )
-SPEC = SmoothingSpec(sigma=0.5, n=1000)
+SIGMA, ALPHA, N = 0.5, 0.001, 1000
+FIXED, ANYTIME, AT_HALF = ("fixed", None), ("anytime", None), ("at-radius", 0.5)
+RULES = [FIXED, ANYTIME, AT_HALF]
 
 
-def row(count_a, *, label=4, idx=3):
-    certificate = conclude(4, count_a, 1000, SPEC)
-    return row_of(certificate, idx=idx, label=label, seconds=1.5, backend="torch-cpu-float32", seed=7)
+def row(count_a, *, label=4, idx=3, rule=FIXED, noise="gaussian"):
+    """What `rule` makes of `count_a` of 1,000 votes for class 4 under a bound that they support."""
+    stopping, radius_asked = rule
+    bound = clopper_pearson_lower(count_a, N, ALPHA)
+    if radius_asked is None:
+        certifies, p_a_lower = bound > 0.5, bound
+        radius = certified_radius(bound, SIGMA) if certifies else 0.0
+    else:
+        certifies = bound >= probability_at(radius_asked, SIGMA)
+        p_a_lower, radius = (probability_at(radius_asked, SIGMA), radius_asked) if certifies else (0.0, 0.0)
+    certificate = Certificate(
+        label=4 if certifies else None, radius=radius, p_a_lower=p_a_lower, count_a=count_a, sigma=SIGMA, n0=100, n=N,
+        alpha=ALPHA, stopping=stopping, radius_asked=radius_asked, noise=noise, backend="torch-cpu-float32",
+    )  # fmt: skip
+    return row_of(certificate, idx=idx, label=label, seconds=1.5, seed=7)
+
+
+def line_of(row, **changed):
+    """The row's line with some columns changed."""
+    values = dict(zip(COLUMNS, format_row(row).split("\t"), strict=True)) | changed
+    return "\t".join(values[name] for name in COLUMNS)
 
 
 def test_the_published_columns_come_first_in_the_published_order():
@@ -25,9 +46,21 @@ def test_the_published_columns_come_first_in_the_published_order():
     )  # fmt: skip
 
 
-@pytest.mark.parametrize("count_a", [1000, 800, 500])
-def test_a_row_is_read_back_to_the_last_digit(count_a):
-    assert parse_log(f"{HEADER}\n{format_row(row(count_a))}\n", source="log") == [row(count_a)]
+@pytest.mark.parametrize("rule", RULES)
+@pytest.mark.parametrize("count_a", [1000, 950, 500])
+def test_a_row_is_read_back_to_the_last_digit(count_a, rule):
+    written = row(count_a, rule=rule, noise="discrete")
+    assert parse_log(f"{HEADER}\n{format_row(written)}\n", source="log") == [written]
+
+
+def test_a_row_says_its_rule_the_radius_asked_and_what_computed():
+    columns = dict(zip(COLUMNS, format_row(row(1000, rule=AT_HALF, noise="discrete")).split("\t"), strict=True))
+    said = {name: columns[name] for name in ("radius", "n", "stopping", "radius_asked", "noise", "backend", "seed")}
+    assert said == {
+        "radius": "0.5", "n": "1000", "stopping": "at-radius", "radius_asked": "0.5", "noise": "discrete",
+        "backend": "torch-cpu-float32", "seed": "7",
+    }  # fmt: skip
+    assert format_row(row(1000)).split("\t")[COLUMNS.index("radius_asked")] == ""
 
 
 def test_an_abstention_is_minus_one_with_radius_zero():
@@ -68,10 +101,39 @@ def test_a_log_that_is_malformed_or_claims_the_impossible_is_refused(text, said)
     ],
 )
 def test_a_row_that_claims_more_than_its_own_bound_proves_is_refused(column, value, said):
-    values = dict(zip(COLUMNS, format_row(row(900)).split("\t"), strict=True)) | {column: value}
-    line = "\t".join(values[name] for name in COLUMNS)
     with pytest.raises(LogError, match=rf"line 2: .*{said}"):
-        parse_log(f"{HEADER}\n{line}\n", source="log")
+        parse_log(f"{HEADER}\n{line_of(row(900), **{column: value})}\n", source="log")
+
+
+@pytest.mark.parametrize(
+    ("rule", "changed", "said"),
+    [
+        (AT_HALF, {"radius": "0.25"}, "radius 0.25 is not the 0.5 asked for, and no abstention"),
+        (AT_HALF, {"radius": "0.0"}, "radius 0.0 is not the 0.5 asked for, and no abstention"),
+        (AT_HALF, {"radius": "0.75", "radius_asked": "0.75"}, "is above 0.5"),
+        (AT_HALF, {"radius_asked": ""}, "does not say its radius_asked"),
+        (AT_HALF, {"stopping": "fixed"}, "radius_asked is 0.5, but the rule is fixed"),
+        (FIXED, {"radius_asked": "0.5"}, "radius_asked is 0.5, but the rule is fixed"),
+        (ANYTIME, {"radius_asked": "0.5"}, "radius_asked is 0.5, but the rule is anytime"),
+    ],
+)
+def test_a_row_answers_what_its_rule_asks_or_is_refused(rule, changed, said):
+    with pytest.raises(LogError, match=f"line 2: .*{said}"):
+        parse_log(f"{HEADER}\n{line_of(row(1000, rule=rule), **changed)}\n", source="log")
+
+
+@pytest.mark.parametrize(
+    ("other", "said"),
+    [
+        (row(1000, idx=9), "at-radius 0.5 and fixed"),
+        (row(1000, idx=9, rule=("at-radius", 0.25)), "at-radius 0.5 and at-radius 0.25"),
+    ],
+)
+def test_at_radius_rows_beside_others_are_refused_naming_both(other, said):
+    first = row(1000, rule=AT_HALF)
+    with pytest.raises(LogError, match=f"log mixes rows of the rules {said}"):
+        parse_log(f"{HEADER}\n{format_row(first)}\n{format_row(other)}\n", source="log")
+    assert common_radius_asked([first, first]) == 0.5 and common_radius_asked([row(1000)]) is None
 
 
 def test_a_log_with_half_of_our_columns_or_a_row_cut_off_is_refused():

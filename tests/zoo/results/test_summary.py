@@ -1,10 +1,15 @@
 """The numbers of a log, against ones computed by hand and published ones."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 
+from tests.zoo.results.test_log import ANYTIME, AT_HALF
+from tests.zoo.results.test_log import row as certified_row
 from zoo.errors import LogError
-from zoo.results.figure import draw_curves
+from zoo.results.figure import draw_curves, draw_log
 from zoo.results.log import CertificationRow
 from zoo.results.summary import binomial_interval, summarize
 
@@ -53,7 +58,46 @@ def test_the_binomial_interval_is_that_of_clopper_and_pearson():
 
 def test_what_a_published_log_does_not_say_is_none():
     summary = summarize(ROWS, radii=[])
-    assert (summary.sigma, summary.n0, summary.n, summary.alpha) == (None,) * 4
+    assert (summary.sigma, summary.n0, summary.n, summary.alpha, summary.stopping, summary.mean_n) == (None,) * 6
+    assert summary.conditions == "4 images, sigma, n and alpha not in the log"
+
+
+def with_n(row, n):
+    return replace(row, provenance=replace(row.provenance, n=n, count_a=n))
+
+
+def test_draws_that_differ_between_rows_are_averaged():
+    rows = [with_n(certified_row(1000, idx=idx, rule=ANYTIME), n) for idx, n in enumerate((100, 150, 1000))]
+    summary = summarize(rows, radii=[0.5])
+    assert (summary.n, summary.mean_n, summary.stopping) == (None, pytest.approx(1250 / 3), "anytime")
+    assert summary.conditions == "3 images, sigma 0.5, n0 100, mean n 416.7, alpha 0.001, rule anytime"
+    same = summarize([certified_row(1000)], radii=[])
+    assert (same.n, same.mean_n) == (1000, 1000.0)
+    assert same.conditions == "1 images, sigma 0.5, n0 100, n 1,000, alpha 0.001"
+
+
+# Right and certified; wrong and certified; abstained.
+DECIDED = [
+    certified_row(1000, idx=0, rule=AT_HALF),
+    certified_row(1000, idx=1, label=5, rule=AT_HALF),
+    certified_row(500, idx=2, rule=AT_HALF),
+]
+
+
+def test_rows_that_decide_one_radius_tell_certified_accuracy_there_and_nothing_else():
+    summary = summarize(DECIDED, radii=[0.0, 0.25, 0.5, 1.0])
+    (point,) = summary.certified_accuracy
+    assert (point.radius, point.accuracy) == (0.5, pytest.approx(1 / 3))
+    assert summary.abstention_rate == pytest.approx(1 / 3)
+    assert (summary.stopping, summary.radius_asked) == ("at-radius", 0.5)
+    assert summary.standard_accuracy is summary.standard_accuracy_interval is None
+    assert summary.average_certified_radius is summary.average_certified_radius_interval is None
+
+
+@pytest.mark.parametrize("other", [certified_row(1000, idx=9), row(9, 1, 1, 0.5)])
+def test_rows_that_decide_one_radius_have_no_number_in_common_with_others(other):
+    with pytest.raises(LogError, match=r"mixes rows of the rules at-radius 0.5 and (fixed|unknown)"):
+        summarize([*DECIDED, other], radii=[0.5])
 
 
 def test_an_empty_log_has_no_numbers():
@@ -64,5 +108,25 @@ def test_an_empty_log_has_no_numbers():
 def test_a_figure_is_drawn_and_an_impossible_file_is_refused(tmp_path):
     draw_curves({"ours": ROWS}, tmp_path / "curve.png")
     assert (tmp_path / "curve.png").read_bytes()[:4] == b"\x89PNG"
+    draw_curves({"ours": ROWS, "decided": DECIDED}, tmp_path / "both.png")
     with pytest.raises(LogError, match="cannot be written"):
         draw_curves({"ours": ROWS}, tmp_path / "none" / "curve.png")
+
+
+def test_a_log_of_one_radius_is_drawn_as_a_point_with_its_interval():
+    axes = Figure().subplots()
+    draw_log(axes, "decided", DECIDED, radii=[0.0, 0.5])
+    (drawn,) = axes.containers
+    assert drawn.lines[0].get_xydata().tolist() == [[0.5, pytest.approx(100 / 3)]]
+    (segment,) = drawn.lines[2][0].get_segments()
+    low, high = binomial_interval(1, 3)
+    assert segment[:, 1].tolist() == pytest.approx([100 * low, 100 * high])
+    assert "ACR" not in drawn.get_label() and "rule at-radius" in drawn.get_label()
+
+
+def test_other_logs_are_drawn_as_curves_with_their_band():
+    axes = Figure().subplots()
+    draw_log(axes, "ours", ROWS, radii=[0.0, 0.5, 1.0])
+    (curve,) = axes.lines
+    assert curve.get_ydata().tolist() == [50.0, 50.0, 25.0] and "ACR 0.375" in curve.get_label()
+    assert len(axes.collections) == 1

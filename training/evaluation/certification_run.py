@@ -1,0 +1,90 @@
+"""What a certification is of: its identity, by which it is gone on with."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from training.tasks import Task
+from zoo.checkpoint import Checkpoint
+from zoo.rules import tolerance_of
+from zoo.smoothing import BaseClassifier, SamplingOptions, SmoothingSpec
+from zoo.spec import Preprocessing
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CertificationRun:
+    """What is certified and how. Every field decides what the rows say; two runs that differ cannot share a log.
+
+    `batch_size` is None where votes do not depend on it.
+    """
+
+    model_sha256: str
+    preprocessing: Preprocessing
+    task: str
+    data: str
+    smoothing: SmoothingSpec
+    backend: str
+    batch_size: int | None
+    seed: int
+
+    def as_json(self) -> dict[str, Any]:
+        """The run's identity, as it is recorded beside the log; `n` is the most draws that the rule makes."""
+        smoothing, rule = self.smoothing, self.smoothing.stopping
+        identity = {
+            "model_sha256": self.model_sha256,
+            "preprocessing": self.preprocessing.model_dump(),
+            "task": self.task,
+            "data": self.data,
+            "sigma": smoothing.sigma,
+            "noise": smoothing.noise,
+            "n0": smoothing.n0,
+            "n": rule.max_n,
+            "alpha": smoothing.alpha,
+            "stopping": rule.name,
+            "bound": rule.bound,
+            "radius": rule.radius_asked,
+            "tolerance": tolerance_of(rule),
+            "backend": self.backend,
+            "batch_size": self.batch_size,
+            "seed": self.seed,
+        }
+        as_read_back: dict[str, Any] = json.loads(json.dumps(identity))
+        return as_read_back
+
+
+def run_for(
+    checkpoint: Checkpoint,
+    task: Task,
+    *,
+    smoothing: SmoothingSpec,
+    base: BaseClassifier,
+    options: SamplingOptions,
+    seed: int,
+) -> CertificationRun:
+    """The run that certifies a checkpoint on a task."""
+    return CertificationRun(
+        model_sha256=checkpoint.weights_sha256,
+        preprocessing=checkpoint.spec.preprocessing,
+        task=task.name,
+        data=task.digest,
+        smoothing=smoothing,
+        backend=base.name,
+        batch_size=options.batch_size if base.depends_on_batch_shape else None,
+        seed=seed,
+    )
+
+
+def difference(found: object, wanted: Mapping[str, Any]) -> str:
+    """In words, where the identity that was found is not the one wanted; empty if it is."""
+    if not isinstance(found, dict):
+        return "the record of its run is missing"
+    names = differing_names(found, wanted)
+    return "; ".join(f"{name} was {found.get(name)!r}, is {wanted.get(name)!r}" for name in names)
+
+
+def differing_names(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[str]:
+    """What two identities do not share."""
+    return [name for name in {**wanted, **found} if found.get(name) != wanted.get(name)]

@@ -1,0 +1,53 @@
+"""A finished certification written into the checkpoint that it measured."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from training.evaluation.certification_log import log_text
+from training.evaluation.certification_run import CertificationRun
+from zoo.checkpoint import Checkpoint, record_results
+from zoo.results.log import CertificationRow
+from zoo.results.summary import summarize
+from zoo.rules import tolerance_of
+from zoo.spec import CertificationResult
+
+RECORDED_RADII = (0.0, 0.25, 0.5, 0.75, 1.0, 1.25, 1.5)
+
+
+def record_certification(
+    checkpoint: Checkpoint,
+    run: CertificationRun,
+    rows: Sequence[CertificationRow],
+    *,
+    skip: int,
+    maximum: int | None,
+) -> Checkpoint:
+    """Writes the rows, the numbers they give and a new card into the checkpoint."""
+    summary = summarize(rows, radii=RECORDED_RADII)
+    smoothing = run.smoothing
+    result = CertificationResult(
+        task=run.task,
+        split="test",
+        skip=skip,
+        maximum=maximum,
+        num_images=summary.num_images,
+        sigma=smoothing.sigma,
+        noise=smoothing.noise,
+        n0=smoothing.n0,
+        n=smoothing.n,
+        mean_n=summary.mean_n,
+        alpha=smoothing.alpha,
+        stopping=smoothing.stopping.name,
+        radius_asked=smoothing.stopping.radius_asked,
+        tolerance=tolerance_of(smoothing.stopping),
+        backend=run.backend,
+        seed=run.seed,
+        standard_accuracy=summary.standard_accuracy,
+        standard_accuracy_interval=summary.standard_accuracy_interval,
+        average_certified_radius=summary.average_certified_radius,
+        average_certified_radius_interval=summary.average_certified_radius_interval,
+        abstention_rate=summary.abstention_rate,
+        certified_accuracy=summary.certified_accuracy,
+    )
+    return record_results(checkpoint, certification=(result, log_text(rows).encode()))
