@@ -27,7 +27,8 @@ check: $(INSTALLED)
 	$(BIN)/lint-imports
 
 bench: $(INSTALLED)
-	$(BIN)/python -m benchmarks.certification
+	$(BIN)/python -m benchmarks.stopping
+	$(BIN)/python -m benchmarks.throughput
 
 serve: $(INSTALLED)
 	$(BIN)/zoo serve $(MODEL)
