@@ -47,6 +47,7 @@ from zoo.smoothing import (
 from zoo.smoothing.backends import fused
 from zoo.smoothing.backends.onnxruntime import OnnxBackend
 from zoo.spec import Preprocessing
+from zoo.specialize import specialized
 
 NUM_CLASSES = 10
 SIGMA = 0.5
@@ -129,7 +130,7 @@ def contenders(options: argparse.Namespace) -> tuple[dict[str, Contender], dict[
     backends: dict[str, BaseClassifier] = {}
     batches = {}
     if device.type == "cpu":
-        exported = export_network(network, size=size)
+        exported = export_network(specialized(network, size=size), size=size)
         int8 = quantize_to_int8(exported, noisy_images(32, size).numpy())
         backends["onnx"] = OnnxBackend(exported, num_classes=NUM_CLASSES)
         backends["onnx, 8 bits (another classifier)"] = OnnxBackend(int8, num_classes=NUM_CLASSES, precision="int8")

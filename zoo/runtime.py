@@ -10,6 +10,7 @@ from zoo.errors import BackendError, RequestError
 from zoo.onnx import export_network
 from zoo.smoothing.backends import BaseClassifier, TorchBackend, evaluating, fused
 from zoo.smoothing.backends.onnxruntime import OnnxBackend
+from zoo.specialize import specialized
 
 BACKENDS = ("auto", "torch", "onnx")
 CLOSE = 1e-4
@@ -32,7 +33,7 @@ def open_backend(
     if backend == "torch" or (backend == "auto" and device.type != "cpu"):
         return TorchBackend(fused(network), num_classes=num_classes, device=device, is_channels_last=True)
     size = checkpoint.spec.preprocessing.crop
-    exported = export_network(network, size=size)
+    exported = export_network(specialized(network, size=size), size=size)
     opened = OnnxBackend(exported, num_classes=num_classes, device=device, spins=spins)
     x_BCHW = torch.randn(NUM_COMPARED, 3, size, size, generator=torch.Generator().manual_seed(0))
     with evaluating(network), torch.inference_mode():

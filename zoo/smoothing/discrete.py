@@ -25,7 +25,9 @@ DIGITS = 50
 CLOSE = 1e-6
 
 Words = npt.NDArray[np.uint64]
-Levels = npt.NDArray[np.int32]
+# Whole numbers, of which float32 holds all that can occur.
+Levels = npt.NDArray[np.float32]
+UNCERTAIN = 2.0**24
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,15 +44,13 @@ class DiscreteGaussian:
     low_T: Words
     """The next 64 bits."""
     level_of_cell: Levels
-    """The level of each of the 2^16 cells in which it is certain."""
-    is_certain: npt.NDArray[np.bool_]
+    """The level in each of the 2^16 cells, or UNCERTAIN."""
 
     def sample(self, bits: np.random.Philox, num: int) -> Levels:
-        """`num` levels, int32, in units of 1/255."""
-        words = bits.random_raw(-(-num // 4))
-        cells = words.view(np.uint16)[:num]
-        levels: Levels = self.level_of_cell[cells]
-        open_ = np.flatnonzero(~self.is_certain[cells])
+        """`num` levels, whole numbers in units of 1/255."""
+        cells = bits.random_raw(-(-num // 4)).view(np.uint16)[:num]
+        levels: Levels = self.level_of_cell.take(cells)
+        open_ = np.flatnonzero(levels == UNCERTAIN)
         more = bits.random_raw(2 * len(open_))
         first = cells[open_].astype(np.uint64) << np.uint64(48) | more[: len(open_)] >> np.uint64(16)
         levels[open_] = self.levels_at(first, more[len(open_) :])
@@ -66,7 +66,7 @@ class DiscreteGaussian:
             num_below[above] -= 1
             last = num_below - 1
             is_tie = above & (num_below > 0) & (self.high_T[last] == first)
-        return (num_below + self.smallest).astype(np.int32)
+        return (num_below + self.smallest).astype(np.float32)
 
     def total_variation(self, num_values: int) -> float:
         """How far the law of `num_values` levels is from the exact one, at most: the thresholds' rounding to 128 bits,
@@ -97,14 +97,13 @@ def discrete_gaussian(sigma: float) -> DiscreteGaussian:
         smallest=smallest,
         high_T=high_T,
         low_T=low_T,
-        level_of_cell=(below + smallest).astype(np.int32),
-        is_certain=is_certain,
+        level_of_cell=np.where(is_certain, below + smallest, UNCERTAIN).astype(np.float32),
     )
 
 
 def levels_of(x_CHW: npt.NDArray[np.float32]) -> Levels:
     """The 8-bit levels of pixels in [0, 1]."""
-    levels: Levels = np.rint(x_CHW * np.float32(LEVELS)).astype(np.int32)
+    levels: Levels = np.rint(x_CHW * np.float32(LEVELS))
     return levels
 
 

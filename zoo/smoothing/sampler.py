@@ -13,7 +13,9 @@ from torch import Tensor
 from zoo.errors import CertificationError, OutOfMemoryError
 from zoo.smoothing.backends import BaseClassifier, Classes
 from zoo.smoothing.device_noise import noisy_batch
-from zoo.smoothing.noise import Draws, Pixels, fill
+from zoo.smoothing.noise import Draws, NoiseSource, Pixels
+
+SMALLEST_FOR_THREADS = 2**14
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,8 +46,8 @@ class NoisySampler:
         self._inner_batch_size = options.batch_size
         self._pads = options.fixed_shape and base.depends_on_batch_shape
         self._noisy_MCHW: Pixels | None = None
-        self._num_threads = max(1, torch.get_num_threads())
-        self._threads = ThreadPoolExecutor(self._num_threads, thread_name_prefix="noise")
+        self._sources = [NoiseSource() for _ in range(max(1, torch.get_num_threads()))]
+        self._threads = ThreadPoolExecutor(len(self._sources), thread_name_prefix="noise")
 
     @property
     def backend(self) -> str:
@@ -84,11 +86,13 @@ class NoisySampler:
     def _drawn_on_host(self, rows: Sequence[tuple[Draws, int]]) -> Tensor:
         noisy_MCHW = self._buffer(rows[0][0].x_CHW.shape)
 
-        def fill_rows(first: int) -> None:
-            for place in range(first, len(rows), self._num_threads):
-                fill(noisy_MCHW[place], *rows[place])
+        num_threads = min(len(self._sources), len(rows)) if _is_worth_threads(rows[0][0]) else 1
 
-        list(self._threads.map(fill_rows, range(min(self._num_threads, len(rows)))))
+        def fill_rows(first: int) -> None:
+            for place in range(first, len(rows), num_threads):
+                self._sources[first].fill(noisy_MCHW[place], *rows[place])
+
+        list(self._threads.map(fill_rows, range(num_threads)))
         num_rows = len(self._padded(rows))
         noisy_MCHW[len(rows) : num_rows] = noisy_MCHW[0]
         return torch.from_numpy(noisy_MCHW[:num_rows])
@@ -98,3 +102,9 @@ class NoisySampler:
         if self._noisy_MCHW is None or self._noisy_MCHW.shape[1:] != shape_CHW:
             self._noisy_MCHW = np.empty((self._inner_batch_size, *shape_CHW), dtype=np.float32)
         return self._noisy_MCHW
+
+
+def _is_worth_threads(draws: Draws) -> bool:
+    """Whether threads draw noise faster than one: not the many short steps of discrete noise on a small image, between
+    which they would wait for each other."""
+    return draws.noise == "gaussian" or draws.x_CHW.size >= SMALLEST_FOR_THREADS

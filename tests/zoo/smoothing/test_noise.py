@@ -5,15 +5,17 @@ import pytest
 from scipy import stats
 
 from zoo.errors import CertificationError
-from zoo.smoothing.noise import Draws, NoiseKey, Phase, at_least, fill, require_noise
+from zoo.smoothing.noise import Draws, NoiseKey, NoiseSource, Phase, at_least, require_noise
 
 KEY = NoiseKey(1, 2)
+SOURCE = NoiseSource()
 
 
 def noisy(index=0, *, key=KEY, phase=Phase.SELECTION, sigma=1.0, pixel=0.0, noise="gaussian", shape=(3, 4, 4)):
     """Noisy copy number `index` of a plain image."""
     row_CHW = np.empty(shape, dtype=np.float32)
-    fill(row_CHW, Draws(np.full(shape, pixel, dtype=np.float32), sigma, noise, key, phase, 0, 1), index)
+    draws = Draws(np.full(shape, pixel, dtype=np.float32), sigma, noise, key, phase, 0, 1)
+    SOURCE.fill(row_CHW, draws, index)
     return row_CHW
 
 
@@ -37,6 +39,13 @@ def test_gaussian_noise_is_standard_normal_times_sigma_around_the_image():
     standardized = (copies.astype(np.float64) - 0.25) / 0.5
     assert stats.kstest(standardized.ravel(), "norm").pvalue > 1e-3
     assert stats.kstest(standardized.ravel(), stats.norm(scale=1.02).cdf).pvalue < 1e-3  # the test has power
+
+
+def test_the_generator_stands_where_numpys_own_philox_would_begin():
+    philox = np.random.Philox(key=np.array([2**63 + 5, 7], np.uint64), counter=np.array([0, 0, 9, 1], np.uint64))
+    expected = np.random.Generator(philox).standard_normal((3, 4, 4), dtype=np.float32)
+    noisy(3)  # wherever it stood before
+    assert np.array_equal(noisy(9, key=NoiseKey(2**63 + 5, 7), phase=Phase.ESTIMATION), expected)
 
 
 @pytest.mark.parametrize("noise", ["gaussian", "discrete"])

@@ -38,8 +38,8 @@ class OnnxBackend:
         precision: str = "float32",
         spins: bool = True,
     ) -> None:
-        """`precision` names the model's arithmetic; `spins` lets idle threads wait actively, the fastest unless other
-        work needs the cores.
+        """`precision` names the model's arithmetic; `spins` lets threads wait actively during a run, the fastest
+        unless other work needs the cores.
 
         Raises: BackendError if the model cannot be loaded on the device; it never runs on another one.
         """
@@ -82,6 +82,7 @@ def _open(exported: bytes, device: torch.device, *, spins: bool) -> onnxruntime.
     options.log_severity_level = FATAL_ONLY
     options.intra_op_num_threads = torch.get_num_threads()
     options.add_session_config_entry("session.intra_op.allow_spinning", str(int(spins)))
+    options.add_session_config_entry("session.force_spinning_stop", "1")  # noise is drawn between two runs
     settings = {"device_id": str(device.index or 0)} if device.type == "cuda" else {}
     try:
         session = onnxruntime.InferenceSession(exported, options, providers=[(provider, settings)])

@@ -1,0 +1,129 @@
+"""A network rewritten for one image size, where small images leave small maps: the same function, faster.
+
+A 32x32 image reaches the last stages of a ResNet as maps of 2x2 and 1x1 positions. There most of a convolution's
+kernel meets padding, and libraries compute it image by image, reading all weights for each. As a matrix product over
+the batch, with channels last in between, it reads them once.
+"""
+
+from __future__ import annotations
+
+import operator
+from typing import cast
+
+import torch
+from torch import Tensor, fx, nn
+from torch.fx.passes.shape_prop import ShapeProp
+from torch.nn import functional
+
+from zoo.smoothing.backends import fused
+
+LARGEST_MAP = 4
+ADDITIONS = (operator.add, operator.iadd, torch.add)
+
+
+class PointwiseProduct(nn.Module):
+    """A 1x1 convolution as a matrix product: `x_BHWC` -> `x_BHWC`."""
+
+    def __init__(self, convolution: nn.Conv2d) -> None:
+        super().__init__()
+        self.stride = cast(tuple[int, int], convolution.stride)
+        self.linear = _linear(convolution.weight.flatten(1), _bias(convolution))
+
+    def forward(self, x_BHWC: Tensor) -> Tensor:
+        rows, columns = self.stride
+        x_BHWC = x_BHWC[:, ::rows, ::columns]
+        _, height, width, _ = x_BHWC.shape
+        y_BHWC: Tensor = self.linear(x_BHWC.flatten(0, 2)).unflatten(0, (-1, height, width))
+        return y_BHWC
+
+
+class WholeMapProduct(nn.Module):
+    """A convolution on a small map as one matrix product, from all positions to all: `x_BHWC` -> `x_BHWC`."""
+
+    def __init__(self, convolution: nn.Conv2d, *, height: int, width: int) -> None:
+        super().__init__()
+        num_channels = convolution.in_channels
+        units = torch.eye(height * width * num_channels).view(-1, height, width, num_channels).permute(0, 3, 1, 2)
+        weight = convolution.weight.detach()
+        answers = functional.conv2d(
+            units.contiguous(), weight, stride=convolution.stride, padding=cast(tuple[int, int], convolution.padding)
+        )
+        self.shape_HWC = (*answers.shape[2:], answers.shape[1])
+        num_positions = answers.shape[2] * answers.shape[3]
+        matrix = answers.permute(0, 2, 3, 1).flatten(1).T
+        self.linear = _linear(matrix, _bias(convolution).repeat(num_positions))
+
+    def forward(self, x_BHWC: Tensor) -> Tensor:
+        y_BHWC: Tensor = self.linear(x_BHWC.flatten(1)).unflatten(1, self.shape_HWC)
+        return y_BHWC
+
+
+def specialized(network: nn.Module, *, size: int) -> nn.Module:
+    """A copy in eval mode for `3 x size x size` pixels, equal but for the last digits: batch normalizations folded,
+    convolutions on maps of at most 2x2 positions as matrix products."""
+    graph = cast(fx.GraphModule, fused(network))
+    ShapeProp(graph).propagate(torch.zeros(1, 3, size, size))
+    modules = dict(graph.named_modules())
+    is_last: set[fx.Node] = set()
+    for node in list(graph.graph.nodes):
+        module = modules.get(node.target) if node.op == "call_module" else None
+        if isinstance(module, nn.Conv2d) and _is_small(node.args[0], module):
+            _replace(graph, node, _as_product(module, _shape(node.args[0])))
+            node.args = (_moved(graph, node.args[0], is_last, to_last=True),)
+            is_last.add(node)
+        elif isinstance(module, nn.ReLU) and node.args[0] in is_last:
+            is_last.add(node)
+        elif node.op == "call_function" and node.target in ADDITIONS and is_last.intersection(node.all_input_nodes):
+            node.args = tuple(_moved(graph, each, is_last, to_last=True) for each in node.args)
+            is_last.add(node)
+        else:
+            for each in is_last.intersection(node.all_input_nodes):
+                node.replace_input_with(each, _moved(graph, each, is_last, to_last=False))
+    graph.delete_all_unused_submodules()
+    graph.recompile()
+    return graph
+
+
+def _is_small(node: fx.Node, convolution: nn.Conv2d) -> bool:
+    _, height, width = _shape(node)
+    is_plain = convolution.groups == 1 and convolution.dilation == (1, 1) and convolution.padding_mode == "zeros"
+    return is_plain and isinstance(convolution.padding, tuple) and height * width <= LARGEST_MAP
+
+
+def _as_product(convolution: nn.Conv2d, shape_CHW: tuple[int, int, int]) -> nn.Module:
+    if convolution.kernel_size == (1, 1) and convolution.padding == (0, 0):
+        return PointwiseProduct(convolution)
+    return WholeMapProduct(convolution, height=shape_CHW[1], width=shape_CHW[2])
+
+
+def _moved(graph: fx.GraphModule, node: fx.Node, is_last: set[fx.Node], *, to_last: bool) -> fx.Node:
+    """The node with its channels last, or first again; a permutation is inserted where they are not."""
+    if (node in is_last) == to_last:
+        return node
+    with graph.graph.inserting_after(node):
+        moved = graph.graph.call_method("permute", (node, *((0, 2, 3, 1) if to_last else (0, 3, 1, 2))))
+    if to_last:
+        is_last.add(moved)
+    return moved
+
+
+def _shape(node: fx.Node) -> tuple[int, int, int]:
+    _, num_channels, height, width = node.meta["tensor_meta"].shape
+    return num_channels, height, width
+
+
+def _replace(graph: fx.GraphModule, node: fx.Node, module: nn.Module) -> None:
+    parent, _, name = str(node.target).rpartition(".")
+    setattr(graph.get_submodule(parent), name, module)
+
+
+def _linear(weight_KC: Tensor, bias_K: Tensor) -> nn.Linear:
+    linear = nn.Linear(weight_KC.shape[1], weight_KC.shape[0])
+    with torch.no_grad():
+        linear.weight.copy_(weight_KC)
+        linear.bias.copy_(bias_K)
+    return linear
+
+
+def _bias(convolution: nn.Conv2d) -> Tensor:
+    return torch.zeros(convolution.out_channels) if convolution.bias is None else convolution.bias.detach()
