@@ -1,15 +1,19 @@
 """Continuous batching: every job gets its own answer, in any company, and short ones do not wait for long ones."""
 
+import tracemalloc
+
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.zoo.smoothing.fakes import Recorder, Scripted
+from tests.zoo.smoothing.fakes import Recorder, Scripted, Threshold
 from zoo.errors import CertificationError
 from zoo.smoothing import (
+    Anytime,
     Certification,
     CertificationEngine,
+    FixedSample,
     NoiseKey,
     NoisySampler,
     Prediction,
@@ -94,6 +98,22 @@ def test_a_prediction_that_joins_a_long_certification_is_answered_within_three_s
     engine.admit(prediction("short", n=100))
     assert set(run(engine, steps=3)) == {"short"}
     assert engine.num_open == 1
+
+
+@pytest.mark.parametrize("stopping", [FixedSample, lambda n: Anytime(n, 0.0)])
+def test_memory_does_not_grow_with_the_number_of_draws(stopping):
+    def peak(n):
+        engine = CertificationEngine(NoisySampler(Threshold(at=0.5), SamplingOptions(batch_size=64)))
+        smoothing = SmoothingSpec(sigma=0.25, stopping=stopping(n))
+        engine.admit(Certification("x", image(), smoothing=smoothing, key=NoiseKey(7, 0)))
+        tracemalloc.start()
+        run(engine)
+        _, most = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        return most
+
+    peak(1000)
+    assert peak(20_000) < peak(1000) + 50_000  # a byte a draw would be 19,000 more, a float a draw 152,000
 
 
 def test_a_forgotten_job_is_not_drawn_for_any_more():
