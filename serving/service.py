@@ -86,7 +86,7 @@ class InferenceService:
         self.sigma = sigma
         self.model_sha256 = model_sha256
         self.limits = limits
-        self.engine = CertificationEngine(NoisySampler(base, SamplingOptions(batch_size=batch_size, fixed_shape=False)))
+        self.engine = CertificationEngine(NoisySampler(base, SamplingOptions(batch_size=batch_size)))
         self._open: dict[RequestId, _OpenRequest] = {}
 
     def step(self, rows: Mapping[RequestId, Mapping[str, object]]) -> dict[RequestId, Reply | None]:

@@ -22,7 +22,7 @@ def open_backend(
     checkpoint: Checkpoint, *, backend: str = "auto", device: torch.device | str = "cpu", spins: bool = True
 ) -> BaseClassifier:
     """The base classifier of a checkpoint. `backend` is `torch`, `onnx`, or `auto`: ONNX Runtime on CPUs, where it is
-    twice as fast, and PyTorch elsewhere. `spins` as in OnnxBackend.
+    the fastest, and PyTorch elsewhere. `spins` as in OnnxBackend.
 
     Raises: RequestError if `backend` is none of these; CheckpointError if the checkpoint is damaged; BackendError if
     ONNX Runtime cannot run on the device, or does not agree with PyTorch.

@@ -29,7 +29,7 @@ def handler(digits_checkpoint):
     )
     handler.initialize(context)
     base = handler.service.engine.sampler.base
-    handler.service.engine.sampler = NoisySampler(base, SamplingOptions(batch_size=64, fixed_shape=False))
+    handler.service.engine.sampler = NoisySampler(base, SamplingOptions(batch_size=64))
     return handler
 
 

@@ -53,7 +53,7 @@ def test_logits_and_votes_agree_across_backends(digits_checkpoint, backends, ima
     with torch.inference_mode():
         expected_BK = digits_checkpoint.load_network()(noisy_BCHW).numpy()
     assert np.abs(backends["onnx"].logits(noisy_BCHW) - expected_BK).max() < 1e-4
-    assert (backends["onnx"].classify(noisy_BCHW) != backends["torch"].classify(noisy_BCHW)).mean() <= 1e-3
+    assert (backends["onnx"].classify(noisy_BCHW) != backends["torch"].classify(noisy_BCHW)).mean() <= 1e-4
 
 
 @pytest.mark.parametrize("name", ["torch", "onnx"])

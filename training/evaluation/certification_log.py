@@ -7,6 +7,7 @@ reads the parts that it sees, rank 0 replaces the log by the union in one move, 
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import re
@@ -52,6 +53,29 @@ class CertificationLog:
         return rows
 
     @contextmanager
+    def held(self, ranks: Ranks) -> Iterator[None]:
+        """Inside, no other start may touch the log or its parts. Collective.
+
+        Raises: LogError if another one does.
+        """
+        lock = self.path.with_name(self.path.name + ".lock")
+        with ranks.united(), _using(lock):
+            if ranks.is_first:
+                lock.parent.mkdir(parents=True, exist_ok=True)
+                file = lock.open("w")
+                try:
+                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                except BlockingIOError:
+                    file.close()
+                    raise LogError(f"another process is certifying into {self.path}: let it end") from None
+        try:
+            yield
+        finally:
+            if ranks.is_first:
+                lock.unlink(missing_ok=True)
+                file.close()
+
+    @contextmanager
     def appending(self, ranks: Ranks) -> Iterator[Callable[[CertificationRow], None]]:
         """A function that appends a row to this rank's file; what it has written survives a kill.
 
@@ -87,7 +111,8 @@ class CertificationLog:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             record.write_text(json.dumps(self.run.as_json(), indent=2) + "\n")
             return []
-        found = json.loads(record.read_text()) if record.exists() else None
+        with _using(record):
+            found = json.loads(record.read_text()) if record.exists() else None
         _require_same(self.path, found, self.run)
         return parse_log(_whole_lines(self.path.read_text()) or HEADER, source=str(self.path))
 

@@ -48,10 +48,25 @@ def certify_images(
 
     The noise of image i is keyed by (seed, i): an interrupted run that is resumed, by any number of ranks, ends with
     the rows of one that was not.
-    Raises: LogError if `output` belongs to another run or cannot be written, or the ranks were started differently.
+    Raises: LogError if `output` belongs to another run, is being written by another process or cannot be written, or
+    the ranks were started differently.
     """
     _require_same_work(run, indices, ranks)
     log = CertificationLog(output, run)
+    with log.held(ranks):
+        return _certify_the_rest(log, base, images, indices, options=options, console=console, ranks=ranks)
+
+
+def _certify_the_rest(
+    log: CertificationLog,
+    base: BaseClassifier,
+    images: LabelledImages,
+    indices: Sequence[int],
+    *,
+    options: SamplingOptions,
+    console: Console,
+    ranks: Ranks,
+) -> list[CertificationRow]:
     done = {row.idx for row in log.merge(indices, ranks)}
     share = [index for index in indices if index not in done][ranks.rank :: ranks.world_size]
     num_before = len(done) if ranks.world_size == 1 else 0
@@ -60,7 +75,7 @@ def certify_images(
             log.appending(ranks) as append,
             _progress_bar(console, total=num_before + len(share), completed=num_before) as advance,
         ):
-            for row in certified_rows(run, base, images, share, options=options):
+            for row in certified_rows(log.run, base, images, share, options=options):
                 append(row)
                 advance()
     if ranks.world_size > 1:
@@ -69,7 +84,7 @@ def certify_images(
     with ranks.united():
         if len(rows) < len(indices):
             missing = len(indices) - len(rows)
-            raise LogError(f"{missing} of {len(indices)} rows are gone from {output}: run the same command again")
+            raise LogError(f"{missing} of {len(indices)} rows are gone from {log.path}: run the same command again")
     return rows
 
 
@@ -84,7 +99,7 @@ def certified_rows(
     """The rows of these images in order, each as soon as it and those before it are certified."""
     waiting, engine = list(reversed(indices)), CertificationEngine(NoisySampler(base, options))
     started: dict[int, float] = {}
-    done: dict[int, Certificate] = {}
+    done: dict[int, tuple[Certificate, float]] = {}
     for index in indices:
         while index not in done:
             while waiting and engine.num_remaining < options.batch_size:
@@ -93,9 +108,9 @@ def certified_rows(
                 engine.admit(_job(run, images, admitted))
             for finished in engine.step():
                 assert isinstance(finished.result, Certificate) and isinstance(finished.id, int)
-                done[finished.id] = finished.result
-        seconds = time.perf_counter() - started.pop(index)
-        yield row_of(done.pop(index), idx=index, label=images.labels[index], seconds=seconds, seed=run.seed)
+                done[finished.id] = finished.result, time.perf_counter() - started.pop(finished.id)
+        certificate, seconds = done.pop(index)
+        yield row_of(certificate, idx=index, label=images.labels[index], seconds=seconds, seed=run.seed)
 
 
 def _job(run: CertificationRun, images: LabelledImages, index: int) -> Certification:

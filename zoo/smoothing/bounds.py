@@ -7,9 +7,8 @@ agree, the radius is 3.8115 sigma.
 from scipy.special import betainccinv, betaincinv
 
 from zoo.errors import CertificationError
+from zoo.smoothing.arguments import checked_alpha
 
-# Below it SciPy's inverse of the incomplete beta function is no longer accurate, and errs upwards.
-SMALLEST_ALPHA = 1e-100
 # Eight times the spacing of floating-point numbers below 1: more than SciPy's error in the ranges allowed here.
 ROUNDING_DOWN = 1 - 2**-50
 ROUNDING_UP = 1 + 2**-50
@@ -21,7 +20,7 @@ def clopper_pearson_lower(count: int, n: int, alpha: float) -> float:
     Source: Clopper and Pearson 1934; statsmodels' `proportion_confint(count, n, 2 * alpha, "beta")[0]`.
     Rounded down. Raises: CertificationError unless 0 <= count <= n, n >= 1 and 1e-100 <= alpha < 1.
     """
-    _require_valid(count, n, alpha)
+    alpha = _checked(count, n, alpha)
     return 0.0 if count == 0 else float(betaincinv(count, n - count + 1, alpha)) * ROUNDING_DOWN
 
 
@@ -30,28 +29,20 @@ def clopper_pearson_upper(count: int, n: int, alpha: float) -> float:
 
     Source: as `clopper_pearson_lower`, index [1]. Rounded up. Raises: as `clopper_pearson_lower`.
     """
-    _require_valid(count, n, alpha)
+    alpha = _checked(count, n, alpha)
     return 1.0 if count == n else min(1.0, float(betainccinv(count + 1, n - count, alpha)) * ROUNDING_UP)
 
 
 def least_n(alpha: float) -> int:
     """The fewest draws that can certify at `alpha`: the least n whose bound exceeds 1/2 when all n agree."""
-    require_alpha(alpha)
+    alpha = checked_alpha(alpha)
     n = 1
     while alpha ** (1 / n) <= 0.5:
         n += 1
     return n
 
 
-def _require_valid(count: int, n: int, alpha: float) -> None:
+def _checked(count: int, n: int, alpha: float) -> float:
     if n < 1 or not 0 <= count <= n:
         raise CertificationError(f"count must be in [0, n] with n at least 1, got count={count}, n={n}")
-    require_alpha(alpha)
-
-
-def require_alpha(alpha: float) -> None:
-    """Raises CertificationError unless alpha is a probability that the bounds are accurate for."""
-    if not 0 < alpha < 1:
-        raise CertificationError(f"alpha must be in (0, 1), got {alpha}")
-    if alpha < SMALLEST_ALPHA:
-        raise CertificationError(f"alpha must be at least {SMALLEST_ALPHA:g}, got {alpha}")
+    return checked_alpha(alpha)

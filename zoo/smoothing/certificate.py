@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import cast
 
 from zoo.errors import CertificationError
-from zoo.smoothing.bounds import require_alpha
+from zoo.smoothing.arguments import checked_alpha, checked_count, checked_sigma
 from zoo.smoothing.noise import Noise, require_noise
-from zoo.smoothing.radius import certified_radius, require_sigma
+from zoo.smoothing.radius import certified_radius
 from zoo.smoothing.stopping import DEFAULT_MAX_N, FixedSample, Proof, StoppingRule, Tally
 
 __all__ = ["Certificate", "SmoothingSpec", "certified_radius", "conclude"]
@@ -35,15 +35,15 @@ class SmoothingSpec:
     noise: Noise = "gaussian"
 
     def __post_init__(self) -> None:
-        require_sigma(self.sigma)
-        require_alpha(self.alpha)
-        require_noise(self.noise)
-        if not isinstance(self.n0, int) or isinstance(self.n0, bool):
-            raise CertificationError(f"n0 must be an integer, got {self.n0!r}")
+        object.__setattr__(self, "sigma", checked_sigma(self.sigma))
+        object.__setattr__(self, "alpha", checked_alpha(self.alpha))
+        require_noise(self.noise, sigma=self.sigma)
         stopping, n = cast("StoppingRule | None", self.stopping), cast("int | None", self.n)
         if stopping is None:
             stopping = FixedSample(DEFAULT_MAX_N if n is None else n)
-        elif n is not None and n != stopping.max_n:
+        if not isinstance(stopping, StoppingRule):
+            raise CertificationError(f"stopping must be a stopping rule, such as AtRadius(0.5), got {stopping!r}")
+        if n is not None and n != stopping.max_n:
             raise CertificationError(
                 f"n={n}, but the stopping rule makes at most {stopping.max_n} draws: give one of them"
             )
@@ -53,8 +53,7 @@ class SmoothingSpec:
             object.__setattr__(self, "n0", 0)
             stopping = FixedSample(1)
         else:
-            if self.n0 < 1:
-                raise CertificationError(f"n0 must be at least 1, got {self.n0}")
+            object.__setattr__(self, "n0", checked_count("n0", self.n0))
             stopping.require_possible(sigma=self.sigma, alpha=self.alpha)
         object.__setattr__(self, "stopping", stopping)
         object.__setattr__(self, "n", stopping.max_n)
@@ -71,8 +70,9 @@ class Certificate:
     the one radius that an at-radius rule was to decide.
 
     What is covered: the tensor that `input` describes, with the base classifier as `backend` computes it. With
-    "gaussian" noise the theorem, which is about real numbers, is applied to float32; with "discrete" noise it holds for
-    the arithmetic that ran.
+    "gaussian" noise the theorem, which is about real numbers, is applied to float32. With "discrete" noise the tensor
+    is the 8-bit image k / 255, and the theorem holds for the arithmetic that ran, whatever function of these levels
+    the backend computes, as long as it is one.
     """
 
     label: int | None

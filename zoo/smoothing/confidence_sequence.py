@@ -51,13 +51,16 @@ def mixture_lower(counts: Ints, nums: Ints, alpha: float) -> Floats:
         # Refuted are the p with log mixture - (successes log p + failures log(1 - p)) >= log(1 / alpha).
         level = _log_mixture(successes, failures, 0.5, betaincc) + np.log(alpha) - _slack(nums)
         p = np.exp(level / successes)  # too small a p, as if there were no failures
+        goes_on = np.ones(p.shape, dtype=bool)
         for _ in range(NEWTON_STEPS):
             # The logarithm of the likelihood is concave: Newton's method from below stays below, sound at every step.
+            # Each element ends by itself, so that its last digits do not depend on the others.
             excess = level - xlogy(successes, p) - xlog1py(failures, -p)
             step = excess / (successes / p - failures / (1 - p))
-            if not (step > p * 1e-15).any():
+            goes_on &= step > p * 1e-15
+            if not goes_on.any():
                 break
-            p = np.where(step > 0, p + step, p)
+            p = np.where(goes_on, p + step, p)
     bound: Floats = np.where((successes > 0) & np.isfinite(level) & np.isfinite(p), p, 0.0) * ROUNDING_DOWN
     return bound
 

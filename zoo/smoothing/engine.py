@@ -73,14 +73,14 @@ class CertificationEngine:
 def allot(num_remaining: Sequence[int], budget: int) -> list[int]:
     """How many of `budget` draws each job gets, the oldest job first in the list.
 
-    A quarter goes to the oldest jobs, so that none starves; the rest to those with the least remaining, so that a short
-    prediction does not wait behind a long certificate. Equal shares make every job slow. Nothing is left over while
-    a job wants draws.
+    A quarter, at least one draw, goes to the oldest jobs, so that none starves; the rest to those with the least
+    remaining, so that a short prediction does not wait behind a long certificate. Equal shares make every job slow.
+    Nothing is left over while a job wants draws.
     """
     shares = [0] * len(num_remaining)
     oldest_first = range(len(num_remaining))
     shortest_first = sorted(oldest_first, key=lambda index: num_remaining[index])
-    reserved = int(budget * SHARE_OF_OLDEST)
+    reserved = max(1, int(budget * SHARE_OF_OLDEST))
     for order, amount in (
         (oldest_first, reserved),
         (shortest_first, budget - reserved),

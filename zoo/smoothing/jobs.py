@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Hashable
+from dataclasses import replace
 from typing import Protocol
 
 import numpy as np
@@ -11,12 +12,12 @@ import torch
 from torch import Tensor
 
 from zoo.errors import CertificationError
+from zoo.smoothing.arguments import checked_alpha, checked_count, checked_sigma
 from zoo.smoothing.backends import Classes
 from zoo.smoothing.certificate import Certificate, SmoothingSpec, conclude
 from zoo.smoothing.discrete import discrete_gaussian, require_8_bit
 from zoo.smoothing.noise import Draws, Noise, NoiseKey, Phase, Pixels, require_noise
 from zoo.smoothing.prediction import Votes, predict_from_votes, require_can_predict
-from zoo.smoothing.radius import require_sigma
 
 
 class Job(Protocol):
@@ -67,7 +68,8 @@ class Certification:
         self.smoothing = smoothing
         self.key = key
         self.input = input or f"{'x'.join(str(size) for size in self.x_CHW.shape)} in [0, 1]"
-        self.alpha = alpha_left(smoothing, num_values=self.x_CHW.size)
+        num_values = self.x_CHW.size * (smoothing.n0 + smoothing.n)
+        self.alpha = alpha_left(smoothing.alpha, sigma=smoothing.sigma, noise=smoothing.noise, num_values=num_values)
         self._num_taken = {Phase.SELECTION: 0, Phase.ESTIMATION: 0}
         self._votes: dict[Phase, Counter[int]] = {phase: Counter() for phase in Phase}
         self._p_a_lower = 0.0
@@ -150,16 +152,16 @@ class Prediction:
         key: NoiseKey,
         noise: Noise = "gaussian",
     ) -> None:
-        require_sigma(sigma)
-        require_noise(noise)
-        if sigma > 0:
-            require_can_predict(n, alpha)
+        self.sigma, self.alpha = checked_sigma(sigma), checked_alpha(alpha)
+        require_noise(noise, sigma=self.sigma)
+        self.n = checked_count("n", n) if self.sigma > 0 else 1
         self.id = id
         self.x_CHW = checked_pixels(x_CHW, noise=noise)
-        self.sigma = sigma
         self.noise: Noise = noise
-        self.n = n if sigma > 0 else 1
-        self.alpha = alpha
+        num_values = self.n * self.x_CHW.size
+        self._alpha_left = alpha_left(self.alpha, sigma=self.sigma, noise=noise, num_values=num_values)
+        if self.sigma > 0:
+            require_can_predict(self.n, self._alpha_left)
         self.key = key
         self._num_taken = 0
         self._votes: Counter[int] = Counter()
@@ -178,34 +180,37 @@ class Prediction:
         self._votes.update(classes_M.tolist())
 
     def result(self, *, backend: str) -> Votes:
-        alpha = self.alpha if self.sigma > 0 else 1.0  # one evaluation of the clean classifier always decides
-        return predict_from_votes(self._votes, alpha=alpha, sigma=self.sigma)
+        alpha = self._alpha_left if self.sigma > 0 else 1.0  # one evaluation of the clean classifier always decides
+        return replace(predict_from_votes(self._votes, alpha=alpha, sigma=self.sigma), alpha=self.alpha)
 
 
-def alpha_left(smoothing: SmoothingSpec, *, num_values: int) -> float:
-    """What the bound may spend of alpha: all of it but the distance of the noise drawn from the noise meant.
+def alpha_left(alpha: float, *, sigma: float, noise: Noise, num_values: int) -> float:
+    """What a bound may spend of alpha: all of it but the distance of the noise drawn from the noise meant, over
+    `num_values` numbers.
 
     For Gaussian noise in floating point no such distance is known, and none is taken off.
     Raises: CertificationError if alpha is no larger than that distance.
     """
-    if smoothing.noise == "gaussian" or smoothing.sigma == 0:
-        return smoothing.alpha
-    num_drawn = num_values * (smoothing.n0 + smoothing.n)
-    left = smoothing.alpha - 2 * discrete_gaussian(smoothing.sigma).total_variation(num_drawn)
-    if left <= smoothing.alpha / 2:
-        raise CertificationError(f"alpha={smoothing.alpha:g} is too small for discrete noise")
+    if noise == "gaussian" or sigma == 0:
+        return alpha
+    left = alpha - 2 * discrete_gaussian(sigma).total_variation(num_values)
+    if left <= alpha / 2:
+        raise CertificationError(f"alpha={alpha:g} is too small for discrete noise")
     return left
 
 
 def checked_pixels(x_CHW: Tensor, *, noise: Noise = "gaussian") -> Pixels:
-    """The image as float32 in memory.
+    """The image as float32 in memory of its own.
 
     Raises: CertificationError if it is not three-dimensional, finite and in [0, 1], or not of 8 bits under discrete
     noise.
     """
+    if not isinstance(x_CHW, Tensor) or not x_CHW.is_floating_point():
+        kind = x_CHW.dtype if isinstance(x_CHW, Tensor) else type(x_CHW).__name__
+        raise CertificationError(f"an image is a floating-point tensor in [0, 1], got {kind}")
     if x_CHW.ndim != 3 or x_CHW.numel() == 0:
         raise CertificationError(f"an image has shape (channels, height, width), got {tuple(x_CHW.shape)}")
-    pixels: Pixels = x_CHW.detach().to("cpu", torch.float32).numpy()
+    pixels: Pixels = x_CHW.detach().to("cpu", torch.float32, copy=True).numpy()
     if not np.isfinite(pixels).all():
         value = float(pixels[~np.isfinite(pixels)][0])
         raise CertificationError(f"the image holds a pixel that is not finite: {value}")

@@ -18,6 +18,8 @@ from zoo.smoothing.discrete import LEVELS, discrete_gaussian, levels_of
 
 Pixels = npt.NDArray[np.float32]
 Noise = Literal["gaussian", "discrete"]
+# Its table grows with sigma: seconds beyond this.
+LARGEST_DISCRETE_SIGMA = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +31,7 @@ class NoiseKey:
 
     def __post_init__(self) -> None:
         for word in (self.root, self.job):
-            if not 0 <= word < 2**64:
+            if not isinstance(word, int) or not 0 <= word < 2**64:
                 raise CertificationError(f"a noise key is two words of 64 bits, got {word}")
 
 
@@ -90,10 +92,12 @@ class NoiseSource:
         self._philox.state = self._fresh | {"state": {"counter": counter, "key": key}}
 
 
-def require_noise(noise: str) -> None:
-    """Raises CertificationError unless `noise` names a kind of noise."""
+def require_noise(noise: str, *, sigma: float) -> None:
+    """Raises CertificationError unless `noise` names a kind of noise that there is for `sigma`."""
     if noise not in get_args(Noise):
         raise CertificationError(f"noise must be {' or '.join(get_args(Noise))}, got {noise!r}")
+    if noise == "discrete" and sigma > LARGEST_DISCRETE_SIGMA:
+        raise CertificationError(f"discrete noise goes up to sigma {LARGEST_DISCRETE_SIGMA:g}, got {sigma:g}")
 
 
 def at_least(sigma: float) -> np.float32:

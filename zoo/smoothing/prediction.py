@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from scipy.special import betainc
 
 from zoo.errors import CertificationError
-from zoo.smoothing.bounds import require_alpha
+from zoo.smoothing.arguments import checked_alpha
+from zoo.smoothing.bounds import ROUNDING_UP
 
 NUM_REPORTED = 5
 
@@ -41,16 +42,16 @@ def predict_from_votes(votes: Counter[int], *, alpha: float, sigma: float) -> Vo
 
 
 def fair_coin_p_value(count: int, n: int) -> float:
-    """Two-sided p-value of `count` heads, at least half of `n` tosses, of a fair coin.
+    """Two-sided p-value of `count` heads, at least half of `n` tosses, of a fair coin; rounded up.
 
     Source: scipy.stats.binomtest(count, n, 0.5), whose tails are equal here, so that one tail doubled is exact.
     """
-    return min(1.0, 2 * float(betainc(count, n - count + 1, 0.5))) if count > 0 else 1.0
+    return min(1.0, 2 * float(betainc(count, n - count + 1, 0.5)) * ROUNDING_UP) if count > 0 else 1.0
 
 
 def require_can_predict(n: int, alpha: float) -> None:
     """Raises CertificationError if alpha is no probability or `n` draws can never decide at it; names the least n."""
-    require_alpha(alpha)
+    alpha = checked_alpha(alpha)
     least = 1
     while fair_coin_p_value(least, least) > alpha:
         least += 1

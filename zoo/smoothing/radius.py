@@ -7,9 +7,8 @@ import math
 from scipy.special import ndtr, ndtri
 
 from zoo.errors import CertificationError
+from zoo.smoothing.arguments import checked_number, checked_radius, checked_sigma
 from zoo.smoothing.bounds import ROUNDING_DOWN, ROUNDING_UP
-
-SMALLEST_SIGMA = 1e-4
 
 
 def certified_radius(p_a_lower: float, sigma: float, *, p_b_upper: float | None = None) -> float:
@@ -22,11 +21,12 @@ def certified_radius(p_a_lower: float, sigma: float, *, p_b_upper: float | None 
     Raises: CertificationError unless 1/2 < p_a_lower < 1, or 0 < p_b_upper < p_a_lower < 1 where it is given; or if
     sigma is negative or not finite.
     """
-    require_sigma(sigma)
+    sigma, p_a_lower = checked_sigma(sigma), checked_number("p_a_lower", p_a_lower)
     if p_b_upper is None:
         if not 0.5 < p_a_lower < 1:
             raise CertificationError(f"p_a_lower must be in (1/2, 1), got {p_a_lower}")
         return _down(sigma * _quantile_down(p_a_lower))
+    p_b_upper = checked_number("p_b_upper", p_b_upper)
     if not 0 < p_b_upper < p_a_lower < 1:
         raise CertificationError(f"0 < p_b_upper < p_a_lower < 1 must hold, got {p_b_upper} and {p_a_lower}")
     # Phi^-1(p_B) rounded up is minus the quantile of the mirrored problem rounded down.
@@ -40,30 +40,13 @@ def probability_at(radius: float, sigma: float) -> float:
 
     Raises: CertificationError if the radius is negative or not finite, or sigma is not positive.
     """
-    require_radius(radius)
-    require_sigma(sigma)
+    radius, sigma = checked_radius(radius), checked_sigma(sigma)
     if sigma == 0:
         raise CertificationError("sigma 0 is the clean classifier: no radius can be certified with it")
     p = max(0.5, float(ndtr(radius / sigma)))
     while p < 1 and (certified_radius(p, sigma) if p > 0.5 else 0.0) < radius:
         p = math.nextafter(p * ROUNDING_UP, 1.0) if p * ROUNDING_UP < 1 else math.nextafter(p, 1.0)
     return p
-
-
-def require_radius(radius: float) -> None:
-    """Raises CertificationError unless the radius is finite and at least 0."""
-    if not (math.isfinite(radius) and radius >= 0):
-        raise CertificationError(f"radius must be finite and at least 0, got {radius}")
-
-
-def require_sigma(sigma: float) -> None:
-    """Raises CertificationError unless sigma is a noise level: finite, and 0 or large enough to survive float32."""
-    if not (math.isfinite(sigma) and sigma >= 0):
-        raise CertificationError(f"sigma must be finite and at least 0, got {sigma}")
-    if 0 < sigma < SMALLEST_SIGMA:
-        raise CertificationError(
-            f"sigma must be 0 or at least {SMALLEST_SIGMA:g}, got {sigma}: float32 pixels would absorb the noise"
-        )
 
 
 def _quantile_down(p: float) -> float:

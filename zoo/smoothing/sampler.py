@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from threading import Lock
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from zoo.errors import CertificationError, OutOfMemoryError
+from zoo.smoothing.arguments import checked_count
 from zoo.smoothing.backends import BaseClassifier, Classes
 from zoo.smoothing.device_noise import noisy_batch
 from zoo.smoothing.noise import Draws, NoiseSource, Pixels
@@ -22,16 +24,14 @@ SMALLEST_FOR_THREADS = 2**14
 class SamplingOptions:
     """What changes speed, never the meaning of a result.
 
-    `batch_size`: noisy copies a forward pass. `fixed_shape`: where a backend's logits depend on the batch's shape, pad
-    a smaller batch to that size, so that votes are the same in every packing.
+    `batch_size`: noisy copies a forward pass. Where a backend's logits depend on the batch's shape, a smaller batch is
+    padded to that size, so that votes are the same in every packing.
     """
 
     batch_size: int = 256
-    fixed_shape: bool = True
 
     def __post_init__(self) -> None:
-        if self.batch_size < 1:
-            raise CertificationError(f"batch_size must be at least 1, got {self.batch_size}")
+        object.__setattr__(self, "batch_size", checked_count("batch_size", self.batch_size))
 
 
 class NoisySampler:
@@ -44,8 +44,8 @@ class NoisySampler:
         self.base = base
         self.options = options
         self._inner_batch_size = options.batch_size
-        self._pads = options.fixed_shape and base.depends_on_batch_shape
         self._noisy_MCHW: Pixels | None = None
+        self._one_at_a_time = Lock()
         self._sources = [NoiseSource() for _ in range(max(1, torch.get_num_threads()))]
         self._threads = ThreadPoolExecutor(len(self._sources), thread_name_prefix="noise")
 
@@ -57,7 +57,14 @@ class NoisySampler:
         return f"{self.base.name} (batch {self._inner_batch_size}: memory ran out at {self.options.batch_size})"
 
     def votes(self, draws: Sequence[Draws]) -> list[Classes]:
-        """For each of the draws, the classes named, in the order of their counters. All images have one shape."""
+        """For each of the draws, the classes named, in the order of their counters. All images have one shape.
+
+        One call at a time: calls from other threads wait, since batches share their memory.
+        """
+        with self._one_at_a_time:
+            return self._votes(draws)
+
+    def _votes(self, draws: Sequence[Draws]) -> list[Classes]:
         rows = [(each, index) for each in draws for index in range(each.start, each.start + each.num)]
         classes = np.empty(len(rows), dtype=np.int64)
         done = 0
@@ -76,12 +83,22 @@ class NoisySampler:
 
     def _classify(self, rows: Sequence[tuple[Draws, int]]) -> Classes:
         on_device = self.base.draws_on.type != "cpu" and all(draws.noise == "gaussian" for draws, _ in rows)
-        noisy_MCHW = noisy_batch(self._padded(rows), self.base.draws_on) if on_device else self._drawn_on_host(rows)
-        return self.base.classify(noisy_MCHW)[: len(rows)]
+        try:
+            noisy_MCHW = noisy_batch(self._padded(rows), self.base.draws_on) if on_device else self._drawn_on_host(rows)
+        except (torch.OutOfMemoryError, MemoryError) as error:
+            raise OutOfMemoryError(f"there is no memory for the noise of {len(rows)} draws") from error
+        classes_M = self.base.classify(noisy_MCHW)
+        num_classes = self.base.num_classes
+        if classes_M.shape != (len(noisy_MCHW),) or classes_M.min() < 0 or classes_M.max() >= num_classes:
+            raise CertificationError(
+                f"the backend must answer a class below {num_classes} for each of {len(noisy_MCHW)} images, "
+                f"got {classes_M.tolist()[:5]} and so on, of shape {classes_M.shape}"
+            )
+        return classes_M[: len(rows)]
 
     def _padded(self, rows: Sequence[tuple[Draws, int]]) -> list[tuple[Draws, int]]:
         """The rows, and the first one again up to the fixed size where there is one."""
-        return [*rows, *[rows[0]] * (self._inner_batch_size - len(rows) if self._pads else 0)]
+        return [*rows, *[rows[0]] * (self._inner_batch_size - len(rows) if self.base.depends_on_batch_shape else 0)]
 
     def _drawn_on_host(self, rows: Sequence[tuple[Draws, int]]) -> Tensor:
         noisy_MCHW = self._buffer(rows[0][0].x_CHW.shape)

@@ -9,15 +9,16 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal, Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
 
 from zoo.errors import CertificationError
+from zoo.smoothing.arguments import checked_count, checked_number, checked_radius
 from zoo.smoothing.bounds import clopper_pearson_lower, clopper_pearson_upper, least_n
 from zoo.smoothing.confidence_sequence import Ints, log_wealth_above, log_wealth_below, mixture_lower
-from zoo.smoothing.radius import certified_radius, probability_at, require_radius
+from zoo.smoothing.radius import certified_radius, probability_at
 
 DEFAULT_MAX_N = 100_000
 LOOK_EVERY = 16
@@ -51,6 +52,7 @@ class Look:
     p_a_lower: float
 
 
+@runtime_checkable
 class StoppingRule(Protocol):
     """Watches the votes for one class, chosen beforehand from independent draws, in the order of their counters.
 
@@ -113,7 +115,7 @@ class FixedSample:
     bound: Literal["clopper-pearson", "simultaneous"] = "clopper-pearson"
 
     def __post_init__(self) -> None:
-        _require_count("n", self.n)
+        object.__setattr__(self, "n", checked_count("n", self.n))
         if self.bound not in ("clopper-pearson", "simultaneous"):
             raise CertificationError(f"bound must be clopper-pearson or simultaneous, got {self.bound!r}")
 
@@ -165,16 +167,16 @@ class AtRadius:
     chance that the opposite is refuted wrongly. `radius` on the [0, 1] pixel scale.
 
     Source: betting as in Voracek, NeurIPS 2024, with the prior restricted to the side in question; see
-    `confidence_sequence`. Wald 1945: no test that keeps alpha decides for p_A with fewer than
-    `log(1 / alpha) / KL(p_A, Phi(radius / sigma))` draws on average.
+    `confidence_sequence`. Wald 1945: a test that keeps alpha and certifies p_A whenever it holds needs at
+    least `log(1 / alpha) / KL(p_A, Phi(radius / sigma))` draws on average.
     """
 
     radius: float
     max_n: int = DEFAULT_MAX_N
 
     def __post_init__(self) -> None:
-        require_radius(self.radius)
-        _require_count("max_n", self.max_n)
+        object.__setattr__(self, "radius", checked_radius(self.radius))
+        object.__setattr__(self, "max_n", checked_count("max_n", self.max_n))
 
     @property
     def name(self) -> str:
@@ -229,7 +231,8 @@ class Anytime:
     tolerance: float = 0.05
 
     def __post_init__(self) -> None:
-        _require_count("max_n", self.max_n)
+        object.__setattr__(self, "max_n", checked_count("max_n", self.max_n))
+        object.__setattr__(self, "tolerance", checked_number("tolerance", self.tolerance))
         if not (math.isfinite(self.tolerance) and self.tolerance >= 0):
             raise CertificationError(f"tolerance must be finite and at least 0, got {self.tolerance}")
 
@@ -255,7 +258,7 @@ class Anytime:
         counts, nums = counts_M[looks], nums_M[looks]
         now = np.maximum.accumulate(np.maximum(mixture_lower(counts, nums, alpha), p_a_lower))
         best = mixture_lower(counts + self.max_n - nums, np.full_like(nums, self.max_n), alpha)
-        gains = np.array([_radius(b, sigma) - _radius(a, sigma) for a, b in zip(now, best, strict=True)])
+        gains = np.array([_radius(float(b), sigma) - _radius(float(a), sigma) for a, b in zip(now, best, strict=True)])
         end = _first((gains < self.tolerance) | (nums == self.max_n))
         return Look(end=None if end is None else int(looks[end]), p_a_lower=float(now[-1 if end is None else end]))
 
@@ -274,7 +277,7 @@ def _first(ends_M: npt.NDArray[np.bool_]) -> int | None:
 
 
 def _one_sided(p_a_lower: float, sigma: float) -> Proof:
-    return Proof(p_a_lower=p_a_lower, radius=certified_radius(p_a_lower, sigma) if p_a_lower > 0.5 else None)
+    return Proof(p_a_lower=p_a_lower, radius=_radius(p_a_lower, sigma) if p_a_lower > 0.5 else None)
 
 
 def _radius(p_a_lower: float, sigma: float) -> float:
@@ -284,13 +287,6 @@ def _radius(p_a_lower: float, sigma: float) -> float:
 def _next_request(num_drawn: int, max_n: int) -> int:
     """A quarter of what was drawn, so that few draws are made in vain after the end, and few requests are needed."""
     return min(max_n - num_drawn, max(FIRST_REQUEST, num_drawn // GROWTH))
-
-
-def _require_count(name: str, value: int) -> None:
-    if not isinstance(value, int) or isinstance(value, bool):
-        raise CertificationError(f"{name} must be an integer, got {value!r}")
-    if value < 1:
-        raise CertificationError(f"{name} must be at least 1, got {value}")
 
 
 def _never(n: int, alpha: float, least: int) -> CertificationError:

@@ -6,12 +6,13 @@ from collections import Counter
 from pathlib import Path
 
 import mpmath
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from zoo.errors import CertificationError
-from zoo.smoothing import SmoothingSpec
+from zoo.smoothing import AtRadius, SmoothingSpec
 from zoo.smoothing.bounds import clopper_pearson_lower
 from zoo.smoothing.certificate import certified_radius, conclude
 
@@ -72,6 +73,14 @@ def test_the_label_is_withheld_below_the_fewest_agreeing_draws():
         ({"sigma": 0.5, "n": 1e3}, "n must be an integer"),
         ({"sigma": 0.5, "n": True}, "n must be an integer"),
         ({"sigma": 0.5, "n0": 0}, "n0"),
+        ({"sigma": "0.5"}, "sigma must be a number, got '0.5'"),
+        ({"sigma": 1e9}, "sigma must be at most 100"),
+        ({"sigma": 0.5, "alpha": None}, "alpha must be a number, got None"),
+        ({"sigma": 0.5, "stopping": "fixed"}, "must be a stopping rule"),
+        ({"sigma": 0.5, "n": 10**12}, "n must be at most 2147483647"),
+        ({"sigma": 0.5, "noise": "uniform"}, "noise must be gaussian or discrete"),
+        ({"sigma": 0.5, "n": 10, "stopping": AtRadius(0.1)}, "give one of them"),
+        ({"sigma": 0.0, "stopping": AtRadius(0.1)}, "can never be certified at sigma 0"),
         ({"sigma": 0.5, "n": 9}, "the least n is 10"),
     ],
 )
@@ -90,3 +99,12 @@ def test_sigma_zero_is_the_clean_classifier():
     assert (spec.n0, spec.n) == (0, 1)
     certificate = concluded(2, 1, spec)
     assert (certificate.label, certificate.radius) == (2, 0.0)
+
+
+def test_numbers_of_numpys_float32_do_not_lower_the_precision_of_a_bound():
+    spec = SmoothingSpec(sigma=np.float32(0.12), alpha=np.float32(0.001), n=np.int64(1000))
+    assert (type(spec.sigma), type(spec.alpha), type(spec.n)) == (float, float, int)
+    for count in range(900, 1000):
+        bound = clopper_pearson_lower(count, 1000, np.float32(0.001))
+        assert bound == clopper_pearson_lower(count, 1000, float(np.float32(0.001)))
+        assert certified_radius(bound, np.float32(0.12)) == certified_radius(bound, float(np.float32(0.12)))

@@ -75,3 +75,11 @@ def test_nothing_drawn_in_favour_bounds_nothing():
 def test_the_bound_grows_with_the_count():
     counts = np.arange(500, 1001)
     assert (np.diff(mixture_lower(counts, np.full_like(counts, 1000), 0.01)) > 0).all()
+
+
+def test_the_last_digit_of_a_bound_does_not_depend_on_its_company():
+    nums = np.arange(1, 700)
+    counts = np.random.default_rng(0).binomial(nums, 0.93)
+    together = mixture_lower(counts, nums, 0.001)
+    alone = [mixture_lower(counts[i : i + 1], nums[i : i + 1], 0.001)[0] for i in range(len(nums))]
+    assert list(together) == alone

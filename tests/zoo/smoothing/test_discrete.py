@@ -1,5 +1,7 @@
 """The discretised Gaussian has exactly the law of a Gaussian rounded to multiples of 1/255."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import mpmath
 import numpy as np
 import pytest
@@ -91,3 +93,15 @@ def test_pixels_between_two_levels_are_refused():
     require_8_bit(np.float32([0, 1 / 255, 128 / 255, 1]))
     with pytest.raises(CertificationError, match="8-bit"):
         require_8_bit(np.float32([0, 0.5]))
+    with pytest.raises(CertificationError, match="8-bit"):
+        require_8_bit(np.float32([128 / 255 + 9e-7]))
+
+
+def test_tables_made_in_several_threads_are_those_made_in_one():
+    make, before = discrete_gaussian.__wrapped__, mpmath.mp.dps
+    sigmas = [0.1, 0.11, 0.12, 0.13]
+    with ThreadPoolExecutor(4) as threads:
+        together = list(threads.map(make, sigmas))
+    for sampler, sigma in zip(together, sigmas, strict=True):
+        assert np.array_equal(sampler.low_T, make(sigma).low_T)
+    assert mpmath.mp.dps == before

@@ -75,7 +75,8 @@ def test_answers_do_not_depend_on_company_or_batch_size(batch_size):
 
 def test_a_certificate_uses_n0_draws_to_choose_and_n_fresh_ones_to_bound():
     base = Recorder(label=1)
-    engine = CertificationEngine(NoisySampler(base, SamplingOptions(batch_size=50, fixed_shape=False)))
+    base.depends_on_batch_shape = False
+    engine = CertificationEngine(NoisySampler(base, SamplingOptions(batch_size=50)))
     engine.admit(certification("x", n=300))
     certificate = run(engine)["x"]
     assert (certificate.n0, certificate.n, certificate.label, certificate.count_a) == (20, 300, 1, 300)
@@ -144,6 +145,7 @@ def test_shares_fill_the_budget_and_exceed_no_need(remaining, budget):
 def test_most_goes_to_the_least_remaining_and_a_quarter_to_the_oldest():
     assert allot([10_000, 50, 5000], 100) == [25, 50, 25]
     assert allot([10_000, 500, 100], 100) == [25, 0, 75]
+    assert allot([10_000, 16], 3) == [1, 2] and allot([10_000, 16], 1) == [1, 0]
 
 
 @pytest.mark.parametrize(
@@ -159,3 +161,23 @@ def test_most_goes_to_the_least_remaining_and_a_quarter_to_the_oldest():
 def test_what_is_no_image_in_the_unit_range_is_refused(x_CHW, said):
     with pytest.raises(CertificationError, match=said):
         Certification("x", x_CHW, smoothing=SmoothingSpec(sigma=0.5), key=NoiseKey(0, 0))
+
+
+@pytest.mark.parametrize("x_CHW", [torch.ones(1, 2, 2, dtype=torch.uint8), torch.ones(1, 2, 2).bool(), [[[0.5]]]])
+def test_an_image_is_a_floating_point_tensor(x_CHW):
+    with pytest.raises(CertificationError, match="floating-point tensor"):
+        Certification("x", x_CHW, smoothing=SmoothingSpec(sigma=0.5), key=NoiseKey(0, 0))
+
+
+def test_an_open_job_keeps_the_image_that_it_was_given():
+    x_CHW = image()
+    job = certification("x")
+    other = Certification("x", x_CHW, smoothing=job.smoothing, key=job.key)
+    x_CHW.zero_()
+    assert other.x_CHW.min() > 0.7
+
+
+def test_a_prediction_under_discrete_noise_spends_no_more_than_alpha():
+    with pytest.raises(CertificationError, match="too small for discrete noise"):
+        pixels = torch.full((1, 2, 2), 128 / 255)
+        Prediction("x", pixels, sigma=0.5, n=2000, alpha=1e-60, key=NoiseKey(0, 0), noise="discrete")

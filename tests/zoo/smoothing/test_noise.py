@@ -80,4 +80,6 @@ def test_a_key_of_more_than_128_bits_is_refused(words):
 
 def test_an_unknown_noise_is_refused_by_name():
     with pytest.raises(CertificationError, match="gaussian or discrete, got 'uniform'"):
-        require_noise("uniform")
+        require_noise("uniform", sigma=0.5)
+    with pytest.raises(CertificationError, match="discrete noise goes up to sigma 10, got 11"):
+        require_noise("discrete", sigma=11)

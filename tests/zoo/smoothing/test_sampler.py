@@ -1,5 +1,7 @@
 """Votes come in the order of the draws, whatever the batches, and memory that runs out halves them."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -54,13 +56,11 @@ def test_nothing_asked_is_nothing_answered():
     assert NoisySampler(Recorder(), SamplingOptions()).votes([]) == []
 
 
-@pytest.mark.parametrize(
-    ("fixed", "depends", "sizes"), [(True, True, [8, 8]), (False, True, [8, 2]), (True, False, [8, 2])]
-)
-def test_a_batch_is_padded_only_where_its_shape_is_fixed_and_matters(fixed, depends, sizes):
+@pytest.mark.parametrize(("depends", "sizes"), [(True, [8, 8]), (False, [8, 2])])
+def test_a_batch_is_padded_only_where_its_shape_matters(depends, sizes):
     base = Recorder()
     base.depends_on_batch_shape = depends
-    NoisySampler(base, SamplingOptions(batch_size=8, fixed_shape=fixed)).votes([draws(num=10)])
+    NoisySampler(base, SamplingOptions(batch_size=8)).votes([draws(num=10)])
     assert [len(batch) for batch in base.seen] == sizes
 
 
@@ -91,6 +91,35 @@ def test_a_batch_that_does_not_fit_is_halved_without_a_vote_lost_and_the_backend
     (expected,) = NoisySampler(Threshold(at=0.5), SamplingOptions(batch_size=32)).votes(asked)
     assert np.array_equal(votes, expected)
     assert sampler.backend == "threshold (batch 4: memory ran out at 32)"
+
+
+def test_noise_that_does_not_fit_is_halved_too(monkeypatch):
+    def no_room(self, shape_CHW):
+        if self._inner_batch_size > 4:
+            raise MemoryError
+        return np.empty((self._inner_batch_size, *shape_CHW), dtype=np.float32)
+
+    monkeypatch.setattr(NoisySampler, "_buffer", no_room)
+    sampler = NoisySampler(Threshold(at=0.5), SamplingOptions(batch_size=8))
+    assert len(sampler.votes([draws(num=20)])[0]) == 20 and "batch 4" in sampler.backend
+
+
+def test_calls_from_several_threads_do_not_mix_their_batches():
+    sampler = NoisySampler(Threshold(at=0.5), SamplingOptions(batch_size=16))
+    dark, bright = (draws(num=2000, sigma=0.05, pixel=pixel) for pixel in (0.1, 0.9))
+    with ThreadPoolExecutor(4) as threads:
+        votes = list(threads.map(lambda asked: sampler.votes([asked])[0].sum(), [dark, bright] * 6))
+    assert votes == [0, 2000] * 6
+
+
+@pytest.mark.parametrize("answer", [np.array([1]), np.full(8, 7), np.full(8, -1), np.zeros((8, 2), dtype=int)])
+def test_an_answer_that_is_not_a_class_for_each_image_is_refused(answer):
+    class Wrong(Threshold):
+        def classify(self, x_BCHW):
+            return answer
+
+    with pytest.raises(CertificationError, match="a class below 2 for each of 8 images"):
+        NoisySampler(Wrong(at=0.5), SamplingOptions()).votes([draws(num=8)])
 
 
 def test_a_device_without_room_for_one_image_is_an_error():

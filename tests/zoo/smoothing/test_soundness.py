@@ -2,6 +2,7 @@
 
 import math
 
+import numpy as np
 import pytest
 import torch
 from scipy import stats
@@ -63,13 +64,42 @@ def test_the_same_test_notices_a_level_that_is_not_kept(rule):
 
 
 def test_the_discrete_boundary_is_half_a_level_below_the_first_level_of_the_class():
-    """Claiming the Gaussian boundary for discrete noise would be off by half a level, and n = 40,000 draws show it."""
-    smoothing = SmoothingSpec(sigma=SIGMA, n=10_000, noise="discrete", alpha=0.05)
+    """At sigma 0.01 half a level is 0.2 sigma, so that taking the Gaussian boundary would be noticed."""
+    smoothing = SmoothingSpec(sigma=0.01, n=10_000, noise="discrete", alpha=0.05)
     g = SmoothedClassifier(Threshold(at=128 / 255 - 1e-6), num_classes=2, smoothing=smoothing)
-    certificate = g.certify(torch.full((1, 1, 1), 255 / 255), generator=torch.Generator().manual_seed(0))
-    assert certificate.count_a / 10_000 == pytest.approx(stats.norm.cdf(127.5 / 255 / SIGMA), abs=4e-3)
-    near = g.certify(torch.full((1, 1, 1), 128 / 255), generator=torch.Generator().manual_seed(0))
-    assert near.count_a / 10_000 == pytest.approx(stats.norm.cdf(0.5 / 255 / SIGMA), abs=16e-3)
+    share = g.certify(torch.full((1, 1, 1), 128 / 255), generator=torch.Generator().manual_seed(0)).count_a / 10_000
+    deviation = math.sqrt(0.25 / 10_000)
+    assert abs(share - stats.norm.cdf(0.5 / 255 / 0.01)) < 4 * deviation < abs(share - stats.norm.cdf(0))
+
+
+class Slopes:
+    """Three classes along the first pixel: 1 at or above `at`, 2 below a point further down, 0 in between."""
+
+    name, num_classes, depends_on_batch_shape, draws_on = "slopes", 3, False, torch.device("cpu")
+
+    def classify(self, x_BCHW):
+        pixel_B = x_BCHW[:, 0, 0, 0].numpy()
+        return np.where(pixel_B >= 0.52, 1, np.where(pixel_B < 0.36, 2, 0))
+
+
+def num_above_the_distance_to_the_runner_up(bound, *, alpha):
+    """Class 1 wins where the image lies above the middle of 0.52 and 0.36: as likely as class 2, more than class 0."""
+    pixel, boundary = 0.5, (0.52 + 0.36) / 2
+    engine = CertificationEngine(NoisySampler(Slopes(), SamplingOptions(batch_size=4096)))
+    spec = SmoothingSpec(sigma=SIGMA, n0=50, alpha=alpha, stopping=FixedSample(400, bound=bound))
+    for run in range(RUNS):
+        engine.admit(Certification(run, torch.full((1, 1, 1), pixel), smoothing=spec, key=NoiseKey(2, run)))
+    radii = []
+    while engine.num_open:
+        radii += [each.result.radius for each in engine.step() if each.result.label == 1]
+    return sum(radius > pixel - boundary for radius in radii), sum(radius > 0 for radius in radii)
+
+
+def test_equation_2_certifies_a_plurality_and_exceeds_the_distance_to_the_runner_up_in_at_most_a_share_alpha():
+    wrong, certified = num_above_the_distance_to_the_runner_up("simultaneous", alpha=0.05)
+    assert wrong <= stats.binom.ppf(0.9999, RUNS, 0.05) and certified > 0
+    assert num_above_the_distance_to_the_runner_up("clopper-pearson", alpha=0.05)[1] == 0
+    assert num_above_the_distance_to_the_runner_up("simultaneous", alpha=0.99)[0] > stats.binom.ppf(0.9999, RUNS, 0.05)
 
 
 def attacked(network, x_CHW, label, *, radius, generator, steps=15, num_draws=32):

@@ -23,8 +23,8 @@ PROBE_SIZES = (1, 2, 7)
 class OnnxBackend:
     """An exported network on one device.
 
-    On CPUs it answers every image alike in every packing, bit for bit, which is probed when it is made: where the probe
-    finds a difference, the batch's shape is kept fixed.
+    On CPUs it was found to answer every image alike in every packing, bit for bit. A few batch sizes are probed when it
+    is made: where the probe finds a difference, the batch's shape is kept fixed.
     """
 
     draws_on = torch.device("cpu")

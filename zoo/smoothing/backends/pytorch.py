@@ -11,10 +11,11 @@ import torch
 from torch import Tensor, fx, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from zoo.errors import OutOfMemoryError
+from zoo.errors import CertificationError, OutOfMemoryError
 from zoo.smoothing.backends.base import Classes, checked_classes
 
 Precision = Literal["float32", "bfloat16"]
+CPU_OUT_OF_MEMORY = "not enough memory"
 
 
 class TorchBackend:
@@ -55,9 +56,14 @@ class TorchBackend:
         mixed = torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bfloat16")
         try:
             with mode, mixed, torch.inference_mode():
-                logits_BK = self.base(x_BCHW.to(self.device, memory_format=self.layout)).float().cpu().numpy()
-        except torch.OutOfMemoryError as error:
+                answer_BK = self.base(x_BCHW.to(self.device, memory_format=self.layout))
+        except RuntimeError as error:
+            if not isinstance(error, torch.OutOfMemoryError) and CPU_OUT_OF_MEMORY not in str(error):
+                raise
             raise OutOfMemoryError(f"{self.device} has no memory for a batch of {len(x_BCHW)}") from error
+        if not isinstance(answer_BK, Tensor):
+            raise CertificationError(f"the base classifier answered {type(answer_BK).__name__}, expected a tensor")
+        logits_BK = answer_BK.float().cpu().numpy()
         return checked_classes(logits_BK, num_images=len(x_BCHW), num_classes=self.num_classes)
 
 
