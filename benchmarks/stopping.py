@@ -13,7 +13,6 @@ Prints Markdown tables. Everything is simulated: the votes are draws from Bernou
 
 from __future__ import annotations
 
-import csv
 import math
 from collections.abc import Callable
 from pathlib import Path
@@ -21,6 +20,7 @@ from pathlib import Path
 import numpy as np
 from scipy.special import betaincinv, betaln, ndtr, xlog1py, xlogy
 
+from zoo.results.log import read_log
 from zoo.smoothing.bounds import clopper_pearson_lower
 from zoo.smoothing.confidence_sequence import log_wealth_above, log_wealth_below
 from zoo.smoothing.radius import certified_radius
@@ -29,7 +29,7 @@ from zoo.smoothing.stopping import Anytime, AtRadius, StoppingRule
 SIGMA, ALPHA, CAP = 0.5, 0.001, 100_000
 RUNS = 1000
 PROBABILITIES = (0.87, 0.9, 0.95, 0.98, 0.99, 0.999)
-LOG = Path(__file__).parent.parent / "tests/zoo/smoothing/consistency_imagenet_radii.tsv"
+LOG = Path(__file__).parent.parent / "tests/data/consistency_imagenet_sigma0.50.tsv"
 GROWTH = 1.1
 
 Decides = Callable[[np.ndarray, np.ndarray, float], np.ndarray]
@@ -111,8 +111,7 @@ def known_probabilities() -> None:
 
 
 def published_log() -> None:
-    with LOG.open() as file:
-        radii = [float(row["radius"]) for row in csv.DictReader(file, delimiter="\t")]
+    radii = [row.radius for row in read_log(LOG)]
     probabilities = [float(ndtr(radius / SIGMA)) for radius in radii]
     print(f"\n{len(radii)} ImageNet images, sigma {SIGMA}, alpha {ALPHA}, at most {CAP:,} draws (n0 apart)\n")
     print("| rule | median draws | mean draws | undecided | mean radius |\n|---|---|---|---|---|")

@@ -80,7 +80,7 @@ def _index_certification(result: CertificationResult | None) -> dict[str, Any] |
     metrics: list[dict[str, Any]] = [
         {
             "type": "certified_accuracy",
-            "name": f"certified accuracy at l2 radius {point.radius:g}",
+            "name": f"certified accuracy at l2 radius {point.at}",
             "value": round(100 * point.accuracy, 2),
             "args": {"radius": point.radius, **how},
         }

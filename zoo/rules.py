@@ -5,7 +5,7 @@ from __future__ import annotations
 from zoo.errors import RequestError, UnknownNameError
 from zoo.smoothing.stopping import Anytime, AtRadius, FixedSample, StoppingRule
 
-RULES = ("fixed", "anytime", "at-radius")
+FIXED, ANYTIME, AT_RADIUS = RULES = ("fixed", "anytime", "at-radius")
 
 
 def rule_from(
@@ -20,15 +20,15 @@ def rule_from(
     """
     if name not in RULES:
         raise UnknownNameError("stopping rule", name, RULES)
-    if name == "at-radius" and radius is None:
+    if name == AT_RADIUS and radius is None:
         raise RequestError("the stopping rule at-radius decides whether one radius holds: give the radius too")
-    if name != "at-radius" and radius is not None:
+    if name != AT_RADIUS and radius is not None:
         raise RequestError(f"radius {radius:g} goes with the stopping rule at-radius only, not with {name}")
-    if name != "anytime" and tolerance is not None:
+    if name != ANYTIME and tolerance is not None:
         raise RequestError(f"tolerance {tolerance:g} goes with the stopping rule anytime only, not with {name}")
     if radius is not None:
         return AtRadius(radius, max_n=n)
-    if name == "anytime":
+    if name == ANYTIME:
         return Anytime(max_n=n) if tolerance is None else Anytime(max_n=n, tolerance=tolerance)
     return FixedSample(n)
 

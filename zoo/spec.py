@@ -56,6 +56,11 @@ class CertifiedAccuracy(_Strict):
     low: float = Field(ge=0, le=1)
     high: float = Field(ge=0, le=1)
 
+    @property
+    def at(self) -> str:
+        """The radius to its last digit: rounded to fewer it could be more than was certified."""
+        return repr(self.radius).removesuffix(".0")
+
 
 class CertificationResult(_Strict):
     """What a certification log says of a test set: the numbers on the card.

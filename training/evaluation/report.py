@@ -46,7 +46,7 @@ def table_of(path: Path, summary: Summary) -> Table:
         accuracy, interval = summary.standard_accuracy, summary.standard_accuracy_interval
         table.add_row("standard accuracy", _percent(accuracy), _percents(interval))
     for point in summary.certified_accuracy:
-        name = f"certified accuracy at {point.radius:g}"
+        name = f"certified accuracy at {point.at}"
         table.add_row(name, _percent(point.accuracy), _percents((point.low, point.high)))
     if summary.average_certified_radius is not None and summary.average_certified_radius_interval is not None:
         low, high = summary.average_certified_radius_interval

@@ -15,11 +15,17 @@ from io import StringIO
 from pathlib import Path
 
 from zoo.errors import CertificationError, LogError
-from zoo.smoothing.certificate import Certificate, certified_radius
+from zoo.rules import AT_RADIUS, FIXED, RULES
+from zoo.smoothing.arguments import checked_alpha, checked_sigma
+from zoo.smoothing.bounds import clopper_pearson_lower
+from zoo.smoothing.certificate import Certificate
+from zoo.smoothing.noise import require_noise
+from zoo.smoothing.radius import certified_radius
 
 PUBLISHED_COLUMNS = ("idx", "label", "predict", "radius", "correct", "time")
 ABSTAIN = -1
-AT_RADIUS = "at-radius"
+# Another machine's library may differ in a bound's last digits.
+AN_ULP_OR_TWO = 1e-12
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -157,6 +163,8 @@ def _parse_row(values: dict[str, str]) -> CertificationRow:
         raise ValueError(f"correct is {int(row.correct)}, but label is {row.label} and predict {row.predict}")
     if row.label < 0:
         raise ValueError(f"label {row.label} is no class")
+    if row.idx < 0 or row.predict < ABSTAIN or values["correct"] not in ("0", "1"):
+        raise ValueError(f"idx {row.idx}, predict {row.predict} or correct {values['correct']} cannot be")
     if row.predict == ABSTAIN and row.radius > 0:
         raise ValueError(f"an abstention has radius {row.radius}")
     if row.provenance is not None:
@@ -167,6 +175,8 @@ def _parse_row(values: dict[str, str]) -> CertificationRow:
 
 def _require_answers(row: CertificationRow, stopping: str, radius_asked: float | None) -> None:
     """Raises ValueError if the row does not answer what its rule asks: at-radius certifies one radius, or abstains."""
+    if stopping not in RULES:
+        raise ValueError(f"stopping is {stopping!r}, known are {', '.join(RULES)}")
     if stopping != AT_RADIUS:
         if radius_asked is not None:
             raise ValueError(f"radius_asked is {radius_asked}, but the rule is {stopping}")
@@ -178,8 +188,16 @@ def _require_answers(row: CertificationRow, stopping: str, radius_asked: float |
 
 def _require_possible(radius: float, provenance: Provenance) -> None:
     """Raises ValueError if the radius is larger than the row's own bound proves."""
-    if not 0 <= provenance.count_a <= provenance.n:
-        raise ValueError(f"count_a is {provenance.count_a} of n {provenance.n}")
+    if not 0 <= provenance.count_a <= provenance.n or provenance.n < 1 or provenance.n0 < 0:
+        raise ValueError(f"count_a is {provenance.count_a} of n {provenance.n} after n0 {provenance.n0}")
+    if not 0 <= provenance.p_a_lower <= 1:
+        raise ValueError(f"p_a_lower is {provenance.p_a_lower}")
+    alpha = checked_alpha(provenance.alpha)
+    require_noise(provenance.noise, sigma=checked_sigma(provenance.sigma))
+    if provenance.stopping == FIXED and provenance.sigma > 0:
+        most = clopper_pearson_lower(provenance.count_a, provenance.n, alpha)
+        if provenance.p_a_lower > most * (1 + AN_ULP_OR_TWO):
+            raise ValueError(f"p_a_lower {provenance.p_a_lower} is above the {most} that the counts prove")
     certifies = 0.5 < provenance.p_a_lower < 1
     proved = certified_radius(provenance.p_a_lower, provenance.sigma) if certifies else 0.0
     if radius > proved:

@@ -23,7 +23,7 @@ INDICES = list(range(0, 90, 10))
 
 def row(idx, *, seconds=1.0, label=4):
     certificate = Certificate(
-        label=label, radius=0.5, p_a_lower=0.9, count_a=95, sigma=0.5, n0=100, n=100, alpha=0.001, backend=RUN.backend
+        label=label, radius=0.4, p_a_lower=0.8, count_a=95, sigma=0.5, n0=100, n=100, alpha=0.001, backend=RUN.backend
     )
     return row_of(certificate, idx=idx, label=4, seconds=seconds, seed=0)
 
@@ -181,3 +181,13 @@ def test_a_row_is_in_the_file_as_soon_as_it_is_appended(files):
     with files.log.appending(ALONE) as append:
         append(ROWS[0])
         assert files.path.read_text() == f"{HEADER}\n{format_row(ROWS[0])}\n"
+
+
+def test_a_log_that_another_process_holds_is_left_alone(files):
+    with files.log.held(ALONE):
+        with pytest.raises(LogError, match="another process is certifying into"), files.log.held(ALONE):
+            raise AssertionError("it must not be entered")
+        assert "log.tsv.lock" in files.names
+    with files.log.held(ALONE):
+        pass
+    assert files.names == []

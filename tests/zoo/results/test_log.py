@@ -98,6 +98,17 @@ def test_a_log_that_is_malformed_or_claims_the_impossible_is_refused(text, said)
         ("count_a", "2000", "count_a is 2000 of n 1000"),
         ("p_a_lower", "0.4", "is above 0.0"),
         ("n", "many", "invalid literal"),
+        ("count_a", "899", "p_a_lower .* is above the .* that the counts prove"),
+        ("alpha", "nan", "alpha must be in"),
+        ("alpha", "0.0001", "that the counts prove"),
+        ("n0", "-3", "after n0 -3"),
+        ("p_a_lower", "nan", "p_a_lower is nan"),
+        ("sigma", "-1", "sigma must be"),
+        ("stopping", "banana", "stopping is 'banana', known are fixed, anytime, at-radius"),
+        ("noise", "x", "noise must be"),
+        ("predict", "-5", "cannot be|correct is"),
+        ("idx", "-1", "cannot be"),
+        ("correct", "2", "cannot be"),
     ],
 )
 def test_a_row_that_claims_more_than_its_own_bound_proves_is_refused(column, value, said):

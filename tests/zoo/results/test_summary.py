@@ -1,6 +1,7 @@
 """The numbers of a log, against ones computed by hand and published ones."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ from tests.zoo.results.test_log import ANYTIME, AT_HALF
 from tests.zoo.results.test_log import row as certified_row
 from zoo.errors import LogError
 from zoo.results.figure import draw_curves, draw_log
-from zoo.results.log import CertificationRow
+from zoo.results.log import CertificationRow, read_log
 from zoo.results.summary import binomial_interval, summarize
 
 
@@ -130,3 +131,12 @@ def test_other_logs_are_drawn_as_curves_with_their_band():
     (curve,) = axes.lines
     assert curve.get_ydata().tolist() == [50.0, 50.0, 25.0] and "ACR 0.375" in curve.get_label()
     assert len(axes.collections) == 1
+
+
+def test_the_published_log_gives_the_published_numbers():
+    """ImageNet, consistency regularization, sigma 0.5, 500 images (Jeong and Shin 2020): the numbers of their table."""
+    rows = read_log(Path(__file__).parents[2] / "data" / "consistency_imagenet_sigma0.50.tsv")
+    summary = summarize(rows, radii=[0.0, 0.5, 1.0, 1.5])
+    assert round(summary.average_certified_radius, 3) == 0.822
+    assert [round(100 * point.accuracy, 1) for point in summary.certified_accuracy] == [55.0, 50.2, 44.0, 34.8]
+    assert (summary.num_images, summary.sigma, summary.n, summary.alpha) == (500, None, None, None)

@@ -116,10 +116,13 @@ def attacked(network, x_CHW, label, *, radius, generator, steps=15, num_draws=32
     return x_CHW + delta_CHW
 
 
-def test_an_attack_within_the_certified_ball_flips_nothing_and_one_far_outside_does(digits_checkpoint, tmp_path):
+@pytest.mark.parametrize("stopping", [FixedSample(1000), AtRadius(0.5), Anytime(1000, 0.1)])
+def test_an_attack_within_the_certified_ball_flips_nothing_and_one_far_outside_does(
+    stopping, digits_checkpoint, tmp_path
+):
     task, network = open_task("digits", data_dir=tmp_path), digits_checkpoint.load_network()
     generator = torch.Generator().manual_seed(0)
-    g = SmoothedClassifier(network, num_classes=10, smoothing=SmoothingSpec(sigma=0.5, n=1000))
+    g = SmoothedClassifier(network, num_classes=10, smoothing=SmoothingSpec(sigma=0.5, stopping=stopping))
     num_attacked = num_flipped = num_flipped_outside = 0
     for index in range(0, 60, 5):
         x_CHW = prepare(task.test[index], digits_checkpoint.spec.preprocessing)

@@ -1,6 +1,5 @@
 """Every rule ends when it says, keeps its level however it is looked at, and needs hardly more draws than any could."""
 
-import csv
 import math
 from pathlib import Path
 
@@ -12,6 +11,7 @@ from scipy import stats
 from scipy.special import ndtr
 
 from zoo.errors import CertificationError
+from zoo.results.log import read_log
 from zoo.smoothing.bounds import clopper_pearson_lower
 from zoo.smoothing.confidence_sequence import log_wealth_above, mixture_lower
 from zoo.smoothing.radius import certified_radius, probability_at
@@ -19,8 +19,8 @@ from zoo.smoothing.stopping import Anytime, AtRadius, FixedSample, Tally
 
 RUNS, LOOKS = 20_000, 10_000
 PROBABILITIES = (0.55, 0.8, 0.95, 0.99, 0.9999)
-# sigma 0.5: the radii that the ImageNet ResNet-50 of Jeong and Shin 2020 has on 500 images, 0 where it abstains.
-RADII = Path(__file__).with_name("consistency_imagenet_radii.tsv")
+# sigma 0.5: the log of the ImageNet ResNet-50 of Jeong and Shin 2020 on 500 images, radius 0 where it abstains.
+LOG = Path(__file__).parents[2] / "data" / "consistency_imagenet_sigma0.50.tsv"
 
 
 def least_count_above(lower, p):
@@ -121,8 +121,7 @@ def test_deciding_a_radius_takes_at_most_1_75_times_walds_bound(p):
 
 
 def test_deciding_radius_one_half_on_imagenet_takes_few_draws():
-    with RADII.open() as file:
-        radii = [float(row["radius"]) for row in csv.DictReader(file, delimiter="\t")]
+    radii = [row.radius for row in read_log(LOG)]
     sigma, rng = 0.5, np.random.default_rng(3)
     num_draws = [
         draws_to_decide(AtRadius(0.5), float(ndtr(radius / sigma)), sigma=sigma, alpha=0.001, rng=rng)[0]
