@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 Model = Annotated[
-    str, typer.Argument(metavar="MODEL", help="A checkpoint directory or a Hub id owner/name[@revision].")
+    str, typer.Argument(metavar="MODEL", help="A checkpoint directory, or a Hub id: owner/name or owner/name@REVISION.")
 ]
 TaskName = Annotated[
     str, typer.Option("--task", help="digits, fashion-mnist[:FOLDER] or imagefolder:FOLDER.", metavar="TASK")
