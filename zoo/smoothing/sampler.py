@@ -82,9 +82,9 @@ class NoisySampler:
         return np.split(classes, np.cumsum([each.num for each in draws])[:-1]) if len(draws) else []
 
     def _classify(self, rows: Sequence[tuple[Draws, int]]) -> Classes:
-        on_device = self.base.draws_on.type != "cpu" and all(draws.noise == "gaussian" for draws, _ in rows)
+        draw = self._drawn_on_host if self.base.draws_on.type == "cpu" else self._drawn_on_device
         try:
-            noisy_MCHW = noisy_batch(self._padded(rows), self.base.draws_on) if on_device else self._drawn_on_host(rows)
+            noisy_MCHW = draw(self._padded(rows))
         except (torch.OutOfMemoryError, MemoryError) as error:
             raise OutOfMemoryError(f"there is no memory for the noise of {len(rows)} draws") from error
         classes_M = self.base.classify(noisy_MCHW)
@@ -100,9 +100,19 @@ class NoisySampler:
         """The rows, and the first one again up to the fixed size where there is one."""
         return [*rows, *[rows[0]] * (self._inner_batch_size - len(rows) if self.base.depends_on_batch_shape else 0)]
 
+    def _drawn_on_device(self, rows: Sequence[tuple[Draws, int]]) -> Tensor:
+        """Gaussian noise drawn on the device, discrete noise on the host, each row alike in any company."""
+        device = self.base.draws_on
+        places = [place for place, (draws, _) in enumerate(rows) if draws.noise == "gaussian"]
+        if len(places) == len(rows):
+            return noisy_batch(rows, device)
+        noisy_MCHW = self._drawn_on_host(rows).to(device)
+        if places:
+            noisy_MCHW[places] = noisy_batch([rows[place] for place in places], device)
+        return noisy_MCHW
+
     def _drawn_on_host(self, rows: Sequence[tuple[Draws, int]]) -> Tensor:
         noisy_MCHW = self._buffer(rows[0][0].x_CHW.shape)
-
         num_threads = min(len(self._sources), len(rows)) if _is_worth_threads(rows[0][0]) else 1
 
         def fill_rows(first: int) -> None:
@@ -110,9 +120,7 @@ class NoisySampler:
                 self._sources[first].fill(noisy_MCHW[place], *rows[place])
 
         list(self._threads.map(fill_rows, range(num_threads)))
-        num_rows = len(self._padded(rows))
-        noisy_MCHW[len(rows) : num_rows] = noisy_MCHW[0]
-        return torch.from_numpy(noisy_MCHW[:num_rows])
+        return torch.from_numpy(noisy_MCHW[: len(rows)])
 
     def _buffer(self, shape_CHW: tuple[int, ...]) -> Pixels:
         """One batch of memory, kept between batches."""

@@ -87,6 +87,20 @@ def test_the_sampler_draws_on_the_device_of_the_backend_and_pads_there(monkeypat
     assert np.array_equal(seen[3], seen[0])
 
 
+def test_discrete_noise_beside_it_does_not_change_where_gaussian_noise_is_drawn(monkeypatch):
+    monkeypatch.setattr("zoo.smoothing.sampler.noisy_batch", lambda rows, device: noisy_batch(rows, CPU))
+    monkeypatch.setattr(torch.Tensor, "to", lambda tensor, device: tensor.clone())
+    gaussian, _ = row()
+    discrete = Draws(np.full((3, 5, 5), 128 / 255, np.float32), 0.5, "discrete", NoiseKey(3, 4), Phase.SELECTION, 0, 2)
+    gaussian = Draws(gaussian.x_CHW, 0.5, "gaussian", gaussian.key, gaussian.phase, 0, 2)
+    alone, mixed = OnDevice(), OnDevice()
+    NoisySampler(alone, SamplingOptions(batch_size=4)).votes([gaussian])
+    NoisySampler(mixed, SamplingOptions(batch_size=4)).votes([discrete, gaussian])
+    assert np.array_equal(mixed.seen[0][2:], alone.seen[0][:2])
+    levels = mixed.seen[0][:2] * 255
+    assert np.abs(levels - np.rint(levels)).max() < 1e-3
+
+
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 def test_the_device_draws_the_words_that_the_host_would():
