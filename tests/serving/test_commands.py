@@ -22,6 +22,15 @@ def test_one_image_is_answered_by_the_http_object(zoo_command, digits_checkpoint
     assert done.code == 0 and told["certificate"]["n"] == 200 and told["model"]["name"] == digits_checkpoint.spec.name
 
 
+@pytest.mark.parametrize("backend", ["onnx", "torch"])
+def test_a_radius_is_decided_on_the_spot_by_either_backend(backend, zoo_command, digits_checkpoint, folder):
+    rule = ["--stopping", "at-radius", "--radius", 0.5, "--noise", "discrete", "--backend", backend]
+    done = zoo_command("predict", folder / "1.png", "--model", digits_checkpoint.path, *rule, "--json")
+    certificate = json.loads(done.out)["certificate"]
+    assert done.code == 0 and certificate["radius"] in (0.0, 0.5) and certificate["noise"] == "discrete"
+    assert certificate["backend"].startswith(backend)
+
+
 def test_a_folder_is_answered_by_json_lines_or_a_table(zoo_command, digits_checkpoint, folder):
     words = ["predict", folder, "--model", digits_checkpoint.path, "--mode", "predict"]
     lines = [json.loads(line) for line in zoo_command(*words, "--json").out.splitlines()]
@@ -45,6 +54,9 @@ def test_a_bad_image_loses_no_answer_of_its_neighbours(zoo_command, digits_check
         (["predict", __file__], "say who answers: either --url of a served model or --model"),
         (["predict", __file__, "--url", "x", "--model", "y"], "say who answers"),
         (["serve", "no/where/else"], "neither a directory here nor a Hub id"),
+        (["predict", __file__, "--url", "x", "--stopping", "never"], "parameter stopping='never'"),
+        (["predict", __file__, "--url", "x", "--mode", "predict", "--radius", "1"], "radius goes with mode certify"),
+        (["serve", "no/where", "--backend", "tvm"], "--backend takes auto, torch, onnx, got 'tvm'"),
         (["serve", "x", "--n", "100", "--max-n", "10"], "must not exceed max_n=10"),
     ],
 )

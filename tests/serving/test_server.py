@@ -113,6 +113,19 @@ def test_four_predictions_finish_while_a_long_certification_runs_on_the_same_wor
     assert told["label"] == label and told["certificate"]["n"] == 20_000
 
 
+def test_every_stopping_rule_and_discrete_noise_are_answered(url, digits):
+    image, label = digits[0]
+    half = ask(url, image, {"stopping": "at-radius", "radius": 0.5, "noise": "discrete"})
+    assert (half["label"], half["certificate"]["radius"], half["certificate"]["radius_asked"]) == (label, 0.5, 0.5)
+    assert (half["certificate"]["stopping"], half["certificate"]["noise"]) == ("at-radius", "discrete")
+    assert half["certificate"]["n"] < 2000 and half["certificate"]["backend"] == "onnxruntime-cpu-float32"
+    anytime = ask(url, image, {"stopping": "anytime", "tolerance": 0.2, "n": 1000})
+    assert anytime["label"] == label and anytime["certificate"]["bound"] == "beta-mixture"
+    assert anytime["certificate"]["radius"] > 0.5 and anytime["certificate"]["n"] < 1000
+    with pytest.raises(RequestError, match="radius 9 can never be certified"):
+        ask(url, image, {"stopping": "at-radius", "radius": 9})
+
+
 def test_the_client_says_what_the_server_refused(url):
     with pytest.raises(RequestError, match=r"refused the request \(415\): the body is no image"):
         ask(url, b"nothing", {})
