@@ -11,7 +11,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from zoo.errors import RequestError
-from zoo.rules import rule_from
+from zoo.rules import AT_RADIUS, rule_from
 from zoo.smoothing import Certificate, Noise, SmoothingSpec, Votes
 from zoo.spec import ModelSpec
 
@@ -123,7 +123,7 @@ def smoothing_of(parameters: Parameters, limits: Limits, *, sigma: float) -> Smo
     Raises: CertificationError if it could never certify; RequestError if the stopping rule and its values do not fit.
     """
     stopping = parameters.stopping
-    n = parameters.n or (limits.max_n if stopping == "at-radius" else limits.n)
+    n = parameters.n or (limits.max_n if stopping == AT_RADIUS else limits.n)
     return SmoothingSpec(
         sigma=sigma,
         n0=parameters.n0 or limits.n0,

@@ -13,6 +13,7 @@ from statsmodels.stats.proportion import proportion_confint
 
 from zoo.errors import LogError
 from zoo.results.log import ABSTAIN, CertificationRow, common_radius_asked
+from zoo.rules import FIXED
 from zoo.spec import CertifiedAccuracy
 
 CONFIDENCE = 0.95
@@ -61,7 +62,7 @@ class Summary:
         elif self.mean_n is not None:
             said.append(f"mean n {self.mean_n:,.1f}")
         said += [] if self.alpha is None else [f"alpha {self.alpha:g}"]
-        if self.stopping not in (None, "fixed"):
+        if self.stopping not in (None, FIXED):
             said.append(f"rule {self.stopping}")
         return ", ".join(said)
 

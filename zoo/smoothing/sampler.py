@@ -84,7 +84,7 @@ class NoisySampler:
     def _classify(self, rows: Sequence[tuple[Draws, int]]) -> Classes:
         draw = self._drawn_on_host if self.base.draws_on.type == "cpu" else self._drawn_on_device
         try:
-            noisy_MCHW = draw(self._padded(rows))
+            noisy_MCHW = self._padded(draw(rows))
         except (torch.OutOfMemoryError, MemoryError) as error:
             raise OutOfMemoryError(f"there is no memory for the noise of {len(rows)} draws") from error
         classes_M = self.base.classify(noisy_MCHW)
@@ -96,9 +96,12 @@ class NoisySampler:
             )
         return classes_M[: len(rows)]
 
-    def _padded(self, rows: Sequence[tuple[Draws, int]]) -> list[tuple[Draws, int]]:
-        """The rows, and the first one again up to the fixed size where there is one."""
-        return [*rows, *[rows[0]] * (self._inner_batch_size - len(rows) if self.base.depends_on_batch_shape else 0)]
+    def _padded(self, noisy_MCHW: Tensor) -> Tensor:
+        """The copies, and the first one again up to the fixed size where there is one."""
+        missing = self._inner_batch_size - len(noisy_MCHW)
+        if missing == 0 or not self.base.depends_on_batch_shape:
+            return noisy_MCHW
+        return torch.cat([noisy_MCHW, noisy_MCHW[:1].expand(missing, -1, -1, -1)])
 
     def _drawn_on_device(self, rows: Sequence[tuple[Draws, int]]) -> Tensor:
         """Gaussian noise drawn on the device, discrete noise on the host, each row alike in any company."""
