@@ -115,7 +115,7 @@ def served(model: Path) -> Iterator[str]:
         print(line, end="", flush=True)
         yield line.split()[-1]
     finally:
-        server.send_signal(signal.SIGINT)
+        server.send_signal(signal.SIGTERM)
         server.wait(timeout=60)
 
 
