@@ -133,8 +133,26 @@ class EmpiricalResult(_Strict):
     seed: int
 
 
+class Origin(_Strict):
+    """The foreign file that a checkpoint's weights were imported from."""
+
+    file: str
+    sha256: str
+    format: str
+    url: str | None = None
+    licence: str | None = None
+    catalog_id: str | None = None
+
+
 class CertifiedConfig(_Strict):
-    """What timm does not know: how the network was made and what was measured of it."""
+    """What timm does not know: how the network was made and what was measured of it.
+
+    `recipe` is the whole resolved recipe, and `recipe_digest` its SHA-256; an imported checkpoint has neither of them,
+    nor seed and epochs, but an `origin`. Without `has_trained_head` the last layer is fresh and predicts nothing before
+    it is fine-tuned. `batch_statistics` says, in words, of which images the running statistics of batch normalization
+    are. `num_train_images` counts the images that weights were fitted to; `limit_per_class` is how many labels a class
+    were used, where they were limited.
+    """
 
     schema_version: int = SCHEMA_VERSION
     objective: str
@@ -143,9 +161,15 @@ class CertifiedConfig(_Strict):
     task: str
     class_names: tuple[str, ...]
     parent: str | None = None
-    seed: int
-    epochs: int = Field(ge=0)
-    recipe_digest: str
+    seed: int | None = None
+    epochs: int | None = Field(default=None, ge=0)
+    recipe_digest: str | None = None
+    recipe: dict[str, Any] = {}
+    origin: Origin | None = None
+    has_trained_head: bool = True
+    batch_statistics: str | None = None
+    limit_per_class: int | None = Field(default=None, ge=1)
+    num_train_images: int | None = Field(default=None, ge=1)
     preprocessing: Preprocessing
     empirical: EmpiricalResult | None = None
     certification: CertificationResult | None = None
