@@ -14,7 +14,8 @@
         ├── ImageError            bytes that are no acceptable image
         ├── RecipeError           a recipe field that does not exist or holds nonsense
         ├── TaskError             a data set that is missing or malformed
-        └── LogError              a certification log that is malformed or of another run
+        ├── LogError              a certification log that is malformed or of another run
+        └── ForeignCheckpointError  a foreign file that cannot be imported, or not without knowing more
 
 A message names the thing, its value and what was expected; at the command line it also says what to type next.
 Abstaining is a result, not an error.
@@ -100,3 +101,7 @@ class TaskError(RequestError):
 
 class LogError(RequestError):
     """A certification log that is malformed or belongs to another run."""
+
+
+class ForeignCheckpointError(RequestError):
+    """A foreign file that cannot be imported, or not without knowing more."""

@@ -1,0 +1,118 @@
+"""`zoo import`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from zoo.cli._options import Json
+
+if TYPE_CHECKING:
+    from zoo.checkpoint import Checkpoint
+    from zoo.importing.importer import ImportReport
+
+Interpolation = Literal["nearest", "bilinear", "bicubic"]
+
+
+def import_file(
+    file: Annotated[
+        Path, typer.Argument(metavar="FILE", help="A .pt, .pth, .ckpt, .tar or .safetensors file of another project.")
+    ],
+    output: Annotated[Path, typer.Option("--output", metavar="DIR", help="A new directory for the checkpoint.")],
+    format: Annotated[
+        str,
+        typer.Option(
+            "--format",
+            help="auto, madry, mair, cohen (also Consistency, SmoothMix), crt, macer, vissl, lightly, solo-learn, "
+            "torchvision, timm or robustbench.",
+        ),
+    ] = "auto",
+    normalization: Annotated[
+        str | None,
+        typer.Option(
+            help="What the network expects: imagenet, cifar10, cifar100, none, center-imagenet, "
+            "'mean=R,G,B;std=R,G,B', or file where the file tells; needed where it does not.",
+        ),
+    ] = None,
+    architecture: Annotated[str | None, typer.Option(help="As the file's tensors tell unless given.")] = None,
+    num_classes: Annotated[
+        int | None, typer.Option(metavar="K", min=2, help="Another number than the file's gives a fresh head.")
+    ] = None,
+    classes: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Class names, one a line in the order of the outputs.")
+    ] = None,
+    fresh_head: Annotated[bool, typer.Option("--fresh-head", help="Leave the file's head out.")] = False,
+    sigma: Annotated[float | None, typer.Option(min=0, help="The noise it was trained under, if any.")] = None,
+    task: Annotated[str, typer.Option(help="The task it was trained on, by its name here.")] = "unknown",
+    objective: Annotated[str, typer.Option(metavar="NAME", help="The method it was trained by.")] = "unknown",
+    image_size: Annotated[int, typer.Option(metavar="N", min=1, help="Side of the centre crop.")] = 224,
+    resize: Annotated[
+        int | None, typer.Option(metavar="N", min=1, help="Shorter side before the crop; 8/7 of the crop unless given.")
+    ] = None,
+    interpolation: Annotated[Interpolation, typer.Option(help="How images are resized.")] = "bilinear",
+    as_json: Json = False,
+) -> None:
+    """Turn a checkpoint of another project into one of this zoo; nothing in the file is executed."""
+    from zoo.importing.class_names import read_class_names
+    from zoo.importing.importer import ImportOptions
+    from zoo.importing.importer import import_file as run_import
+
+    options = ImportOptions(
+        format=format,
+        normalization=normalization,
+        architecture=architecture,
+        num_classes=num_classes,
+        class_names=None if classes is None else read_class_names(classes),
+        fresh_head=fresh_head,
+        sigma=sigma,
+        task=task,
+        objective=objective,
+        image_size=image_size,
+        resize=resize,
+        interpolation=interpolation,
+    )
+    checkpoint, report = run_import(file, output, options)
+    _explain(file, report)
+    typer.echo(
+        json.dumps(_as_json(checkpoint, report), indent=2)
+        if as_json
+        else f"{checkpoint.path}: {checkpoint.spec.name}, {report.num_classes} classes"
+    )
+
+
+def _explain(file: Path, report: ImportReport) -> None:
+    """Says on stderr what became of the file's keys."""
+    inside = f" in {report.container}" if report.container else ""
+    typer.echo(f"{file}: {report.architecture} in the format {report.format}{inside}, {report.normalization}", err=True)
+    for what, keys in {
+        "matched": report.matched,
+        "missing, made new": report.missing,
+        "dropped": report.dropped,
+        "unexpected, left out": report.unexpected,
+    }.items():
+        names = "" if what == "matched" or not keys else f" ({', '.join(keys[:4])}{', ...' if len(keys) > 4 else ''})"
+        typer.echo(f"  {len(keys)} {what}{names}", err=True)
+    if not report.has_trained_head:
+        typer.echo("  the head is fresh: train it before the network is used (zoo train --init)", err=True)
+
+
+def _as_json(checkpoint: Checkpoint, report: ImportReport) -> dict[str, Any]:
+    return {
+        "checkpoint": str(checkpoint.path),
+        "name": checkpoint.spec.name,
+        "sha256": checkpoint.weights_sha256,
+        "format": report.format,
+        "container": report.container,
+        "architecture": report.architecture,
+        "num_classes": report.num_classes,
+        "has_trained_head": report.has_trained_head,
+        "mean": list(report.normalization.mean),
+        "std": list(report.normalization.std),
+        "matched": len(report.matched),
+        "missing": list(report.missing),
+        "dropped": list(report.dropped),
+        "unexpected": list(report.unexpected),
+    }

@@ -1,0 +1,83 @@
+"""From a found network to tensors under torchvision's names, with what the file says of normalization beside them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from zoo.errors import ForeignCheckpointError
+from zoo.importing.formats import FORMATS, FoundNetwork
+from zoo.importing.normalization import ChannelStatistics, statistics_of
+
+# list(resnet.children()) of torchvision: relu, maxpool and avgpool (2, 3 and 8) hold no tensors.
+_CHILDREN = {
+    "0": "conv1", "1": "bn1", "4": "layer1", "5": "layer2", "6": "layer3", "7": "layer4", "9": "fc",
+}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExtractedNetwork:
+    """A ResNet's tensors by torchvision's names, not yet checked against an architecture.
+
+    `original` tells each one's name in the file. `dropped` are names of the file that the format knows and does not
+    need, `unexpected` those that it does not know.
+    """
+
+    tensors: dict[str, Tensor]
+    original: dict[str, str]
+    normalization: ChannelStatistics | None
+    dropped: tuple[str, ...]
+    unexpected: tuple[str, ...]
+
+
+def extract(found: FoundNetwork, *, path: Path) -> ExtractedNetwork:
+    """The network's tensors under torchvision's names, and where the others went.
+
+    Raises: ForeignCheckpointError if the file contradicts itself.
+    """
+    format = FORMATS[found.format]
+    _require_equal_copies(found, path)
+    pair = next((pair for pair in format.normalizers if all(key in found.tensors for key in pair)), ())
+    original: dict[str, str] = {}
+    dropped, unexpected = list(pair), list(found.others)
+    for key in found.tensors:
+        if key in pair:
+            continue
+        if key.startswith(format.dropped):
+            dropped.append(key)
+        elif key.startswith(found.prefix):
+            original[_torchvision_name(key.removeprefix(found.prefix), numbered=format.numbered)] = key
+        else:
+            unexpected.append(key)
+    return ExtractedNetwork(
+        tensors={name: found.tensors[key] for name, key in original.items()},
+        original=original,
+        normalization=statistics_of(*(found.tensors[key] for key in pair), path=path) if pair else None,
+        dropped=tuple(dropped),
+        unexpected=tuple(unexpected),
+    )
+
+
+def _torchvision_name(name: str, *, numbered: bool) -> str:
+    child, dot, rest = name.partition(".")
+    return _CHILDREN.get(child, child) + dot + rest if numbered else name
+
+
+def _require_equal_copies(found: FoundNetwork, path: Path) -> None:
+    for key, copy in found.tensors.items():
+        for below, twin_below in FORMATS[found.format].copies:
+            twin_key = twin_below + key.removeprefix(below)
+            twin = found.tensors.get(twin_key)
+            if key.startswith(below) and twin is not None and not _are_equal(copy, twin):
+                raise ForeignCheckpointError(
+                    f"{path} contradicts itself: {key} should be a copy of {twin_key} and has other values"
+                )
+
+
+def _are_equal(one: Tensor, other: Tensor) -> bool:
+    if (one.shape, one.stride(), one.dtype) == (other.shape, other.stride(), other.dtype):
+        return one.data_ptr() == other.data_ptr() or torch.equal(one, other)
+    return False

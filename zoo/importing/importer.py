@@ -1,0 +1,169 @@
+"""A foreign file -> a checkpoint directory, with a report of what became of every key."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from pydantic import ValidationError
+
+from zoo.architecture import ARCHITECTURES, NormalizedNetwork, find_architecture
+from zoo.checkpoint import Checkpoint, save_checkpoint
+from zoo.errors import RequestError
+from zoo.importing.class_names import default_class_names
+from zoo.importing.extraction import ExtractedNetwork, extract
+from zoo.importing.files import ForeignFile, read_foreign_file
+from zoo.importing.formats import AUTO, FoundNetwork, find_network
+from zoo.importing.matching import MatchedNetwork, match
+from zoo.importing.normalization import ChannelStatistics, choose_normalization
+from zoo.spec import CertifiedConfig, JsonScalar, ModelSpec, Origin, Preprocessing
+
+UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImportOptions:
+    """What is stated beside the file. None leaves it to the file, where the file can tell.
+
+    `class_names` also set the number of classes. Without `resize` an image's shorter side is 8/7 of `image_size`, as
+    256 for 224. `sigma`, on the [0, 1] pixel scale, is the noise that the network was trained under.
+    """
+
+    format: str = AUTO
+    normalization: str | None = None
+    architecture: str | None = None
+    num_classes: int | None = None
+    class_names: tuple[str, ...] | None = None
+    fresh_head: bool = False
+    sigma: float | None = None
+    task: str = UNKNOWN
+    objective: str = UNKNOWN
+    hyper_parameters: Mapping[str, JsonScalar] = field(default_factory=dict)
+    image_size: int = 224
+    resize: int | None = None
+    interpolation: Literal["nearest", "bilinear", "bicubic"] = "bilinear"
+    url: str | None = None
+    licence: str | None = None
+    catalog_id: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.architecture is not None:
+            find_architecture(self.architecture)
+        if self.num_classes is not None and self.num_classes < 2:
+            raise RequestError(f"num_classes is {self.num_classes}, expected at least 2")
+        if self.class_names is not None and len(self.class_names) != self.wanted_classes:
+            raise RequestError(f"{len(self.class_names)} class names were given for {self.num_classes} classes")
+
+    @property
+    def wanted_classes(self) -> int | None:
+        """The number of classes that is asked for, if any is."""
+        if self.num_classes is None and self.class_names is not None:
+            return len(self.class_names)
+        return self.num_classes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImportReport:
+    """What became of the keys. `missing` are torchvision's names of tensors that are new, the others the file's own."""
+
+    format: str
+    container: str
+    architecture: str
+    num_classes: int
+    has_trained_head: bool
+    normalization: ChannelStatistics
+    matched: tuple[str, ...]
+    missing: tuple[str, ...]
+    dropped: tuple[str, ...]
+    unexpected: tuple[str, ...]
+
+
+def import_file(path: Path, output: Path, options: ImportOptions) -> tuple[Checkpoint, ImportReport]:
+    """The checkpoint that a foreign file becomes, written to a new directory.
+
+    Raises: ForeignCheckpointError, which says what is wrong with the file or must be stated; RequestError.
+    """
+    require_new(output)
+    file = read_foreign_file(path)
+    found = find_network(file, format=options.format)
+    extracted = extract(found, path=path)
+    normalization = choose_normalization(options.normalization, extracted.normalization, path=path)
+    matched = match(
+        extracted.tensors,
+        path=path,
+        architecture=options.architecture or _stated_architecture(file),
+        num_classes=options.wanted_classes,
+        fresh_head=options.fresh_head,
+    )
+    spec = _spec(file, found, matched, normalization, options)
+    network = NormalizedNetwork(matched.backbone(), mean=normalization.mean, std=normalization.std)
+    return save_checkpoint(output, network, spec), _report(found, extracted, matched, normalization)
+
+
+def require_new(output: Path) -> None:
+    """Raises RequestError if something is at `output` already."""
+    if output.exists() and (not output.is_dir() or any(output.iterdir())):
+        raise RequestError(f"{output} exists and is not an empty directory: choose a new one")
+
+
+def _stated_architecture(file: ForeignFile) -> str | None:
+    arch = file.content.get("arch")
+    return arch if isinstance(arch, str) and arch in ARCHITECTURES else None
+
+
+def _spec(
+    file: ForeignFile,
+    found: FoundNetwork,
+    matched: MatchedNetwork,
+    normalization: ChannelStatistics,
+    options: ImportOptions,
+) -> ModelSpec:
+    try:
+        certified = CertifiedConfig(
+            objective=options.objective,
+            hyper_parameters=dict(options.hyper_parameters),
+            sigma=options.sigma,
+            task=options.task,
+            class_names=options.class_names or default_class_names(matched.num_classes),
+            origin=Origin(
+                file=file.path.name,
+                sha256=file.sha256,
+                format=found.format,
+                url=options.url,
+                licence=options.licence,
+                catalog_id=options.catalog_id,
+            ),
+            has_trained_head=matched.has_trained_head,
+            preprocessing=Preprocessing(
+                resize=options.resize or round(options.image_size * 8 / 7),
+                crop=options.image_size,
+                interpolation=options.interpolation,
+                mean=normalization.mean,
+                std=normalization.std,
+            ),
+        )
+        return ModelSpec(architecture=matched.architecture, num_classes=matched.num_classes, certified=certified)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise RequestError(f"{where or 'the import'}: {first['msg']}") from error
+
+
+def _report(
+    found: FoundNetwork, extracted: ExtractedNetwork, matched: MatchedNetwork, normalization: ChannelStatistics
+) -> ImportReport:
+    in_file = extracted.original
+    return ImportReport(
+        format=found.format,
+        container="/".join(found.container),
+        architecture=matched.architecture,
+        num_classes=matched.num_classes,
+        has_trained_head=matched.has_trained_head,
+        normalization=normalization,
+        matched=tuple(in_file[name] for name in matched.matched),
+        missing=matched.missing,
+        dropped=(*extracted.dropped, *(in_file[name] for name in matched.dropped)),
+        unexpected=extracted.unexpected,
+    )
