@@ -8,38 +8,15 @@ no other one from train to test.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
-from PIL import Image
-
+from training.tasks.image_files import ImageFiles, folder_digest
 from training.tasks.task import LabelledImages, Subset, Task
 from zoo.errors import TaskError
-from zoo.preprocessing import require_8_bits
 from zoo.spec import Preprocessing
 
 TEST_SHARE = 0.2
 TEST_FOLDERS = ("test", "val")
-
-
-@dataclass(frozen=True, slots=True)
-class ImageFiles:
-    """Pictures that are decoded when they are asked for."""
-
-    paths: Sequence[str]
-    labels: Sequence[int]
-
-    def __len__(self) -> int:
-        return len(self.labels)
-
-    def __getitem__(self, index: int) -> Image.Image:
-        try:
-            with Image.open(self.paths[index]) as image:
-                require_8_bits(image)
-                return image.convert("RGB")
-        except (OSError, Image.DecompressionBombError) as error:
-            raise TaskError(f"{self.paths[index]} cannot be decoded: {error}") from error
 
 
 def open_image_folder(argument: str | None, data_dir: Path) -> Task:
@@ -79,21 +56,13 @@ def open_image_folder(argument: str | None, data_dir: Path) -> Task:
         train=train,
         test=test,
         split=split,
-        digest=_digest(root),
+        digest=folder_digest(root),
     )
 
 
 def _is_held_out(path: Path, root: Path) -> bool:
     name = path.relative_to(root).as_posix()
     return int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big") < TEST_SHARE * 2**64
-
-
-def _digest(root: Path) -> str:
-    """SHA-256 of the files' names and sizes: whether a folder is still the one that was trained or certified on."""
-    files = sorted(
-        f"{path.relative_to(root).as_posix()} {path.stat().st_size}" for path in root.rglob("*") if path.is_file()
-    )
-    return hashlib.sha256("\n".join(files).encode()).hexdigest()
 
 
 def _scan(root: Path) -> tuple[tuple[str, ...], ImageFiles]:

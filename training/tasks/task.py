@@ -59,8 +59,9 @@ class Subset:
 class Task:
     """A classification task.
 
-    `split` records how train and test were parted where no publisher fixed it. `digest` tells a folder's contents at
-    one time from those at another; a published data set needs none.
+    `split` records how train and test were parted. `digest` tells a folder's contents at one time from those at
+    another; data whose checksums are published need none. `deviations` are sentences: in what the pictures or their
+    split differ from the published ones.
     """
 
     name: str
@@ -71,6 +72,7 @@ class Task:
     test: LabelledImages
     split: Mapping[str, Any] = field(default_factory=dict)
     digest: str = ""
+    deviations: tuple[str, ...] = ()
 
     @property
     def num_classes(self) -> int:
