@@ -1,18 +1,189 @@
-"""The table of tasks. `NAME` or `NAME:ARGUMENT`."""
+"""The table of tasks. `NAME` or `NAME:ARGUMENT`; for a published data set the argument is the folder that holds it."""
 
 from collections.abc import Callable
 from pathlib import Path
 
+from torchvision.datasets import (
+    CIFAR10,
+    CIFAR100,
+    DTD,
+    Caltech101,
+    Caltech256,
+    FGVCAircraft,
+    Flowers102,
+    Food101,
+    StanfordCars,
+)
+
 from training.tasks.digits import open_digits
 from training.tasks.fashion_mnist import open_fashion_mnist
+from training.tasks.first_files import FirstFiles
+from training.tasks.folder_trees import FolderTree, imagenet_names
+from training.tasks.hugging_face import open_hugging_face
 from training.tasks.image_folder import open_image_folder
+from training.tasks.official_splits import CifarBatches, OfficialSplits, read_pets, read_sun397
+from training.tasks.published import PublishedTask, Table8
 from training.tasks.task import Task
 from zoo.errors import UnknownNameError
+from zoo.spec import Preprocessing
 
-TASKS: dict[str, Callable[[str | None, Path], Task]] = {
+Opener = Callable[[str | None, Path], Task]
+
+NO_UPSCALING_FIRST = (
+    "The random crop is taken from the 32x32 picture itself and scaled to 224x224, as robust-models-transfer does; the "
+    "paper says that pictures are upscaled first."
+)
+
+# Normalization is the paper's (Appendix A): for ImageNet and the two CIFAR sets only.
+PUBLISHED: tuple[PublishedTask, ...] = (
+    PublishedTask(
+        name="imagenet", title="ImageNet (ILSVRC 2012)", classes=1000, train=1_281_167, test=50_000,
+        table8=Table8(train=1_281_167, test=50_000, skip=100),
+        read=FolderTree(imagenet_names), split="the official training and validation pictures",
+        layout="train/WORDNET_ID/*.JPEG and val/WORDNET_ID/*.JPEG (torchvision.datasets.ImageNet unpacks so)",
+        source="ImageNet must be downloaded by hand after registration at https://image-net.org.",
+        downloads=False, subfolder="imagenet",
+        preprocessing=Preprocessing(resize=256, crop=224, mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225)),
+        deviations=("The official validation pictures are the test set: labels of the official one are not public.",),
+    ),
+    PublishedTask(
+        name="food", title="Food-101", classes=101, train=75_750, test=25_250,
+        table8=Table8(train=75_750, test=25_250, skip=50),
+        read=OfficialSplits(Food101, train=("train",), test="test"),
+        split="official: meta/train.json and meta/test.json, 750 and 250 a class",
+        layout="food-101/meta/train.json, food-101/meta/test.json and food-101/images/CLASS/*.jpg",
+        source="It is downloaded from http://data.vision.ee.ethz.ch/cvl/food-101.tar.gz.",
+    ),
+    PublishedTask(
+        name="cifar10", title="CIFAR-10", classes=10, train=50_000, test=10_000,
+        table8=Table8(train=50_000, test=10_000, skip=20),
+        read=CifarBatches(CIFAR10), split="official: data_batch_1 to data_batch_5 and test_batch",
+        layout="the unchanged files of cifar-10-batches-py/",
+        source="It is downloaded from https://www.cs.toronto.edu/~kriz/cifar-10-python.tar.gz.",
+        preprocessing=Preprocessing(
+            resize=256, crop=224, mean=(0.4914, 0.4822, 0.4465), std=(0.2023, 0.1994, 0.2010)
+        ),
+        deviations=(NO_UPSCALING_FIRST,),
+    ),
+    PublishedTask(
+        name="cifar100", title="CIFAR-100", classes=100, train=50_000, test=10_000,
+        table8=Table8(train=50_000, test=10_000, skip=20),
+        read=CifarBatches(CIFAR100), split="official: train and test, fine labels",
+        layout="the unchanged files of cifar-100-python/",
+        source="It is downloaded from https://www.cs.toronto.edu/~kriz/cifar-100-python.tar.gz.",
+        preprocessing=Preprocessing(
+            resize=256, crop=224, mean=(0.5071, 0.4867, 0.4408), std=(0.2675, 0.2565, 0.2761)
+        ),
+        deviations=(NO_UPSCALING_FIRST,),
+    ),
+    PublishedTask(
+        name="birdsnap", title="Birdsnap", classes=500, train=32_677, test=8_171,
+        table8=Table8(train=32_677, test=8_171, skip=16),
+        read=FolderTree(), split="that of the folders train/ and test/ (or val/)",
+        layout="train/SPECIES/*.jpg and test/SPECIES/*.jpg",
+        source="The publisher gives addresses of pictures, many of them dead: collect them by hand.",
+        downloads=False, subfolder="birdsnap",
+        deviations=(
+            "The paper's split is not published: 80 % and 20 % of the 40,848 pictures that could still be downloaded. "
+            "The official one has 47,386 and 2,443.",
+        ),
+    ),
+    PublishedTask(
+        name="sun397", title="SUN397", classes=397, train=19_850, test=19_850,
+        table8=Table8(train=19_850, test=19_850, skip=39),
+        read=read_sun397, split="official partition 1 of ten: Training_01.txt and Testing_01.txt, 50 and 50 a class",
+        layout=(
+            "SUN397/ClassName.txt, SUN397/Training_01.txt and SUN397/Testing_01.txt (or both below SUN397/Partitions), "
+            "SUN397/LETTER/CLASS/*.jpg"
+        ),
+        source=(
+            "The publisher's download is gone: SUN397.tar.gz and Partitions.zip of "
+            "https://vision.princeton.edu/projects/2010/SUN must come from another copy."
+        ),
+        downloads=False,
+        deviations=("Only the first of the ten official partitions is used.",),
+    ),
+    PublishedTask(
+        name="caltech256", title="Caltech-256", classes=257, train=15_420, test=15_187,
+        table8=Table8(train=15_420, test=15_189, skip=30),
+        read=FirstFiles(dataset=Caltech256, folder="caltech256/256_ObjectCategories", count=60),
+        split="none published: the first 60 *.jpg of every class, the clutter class too, and the others",
+        layout="caltech256/256_ObjectCategories/NUMBER.CLASS/*.jpg",
+        source="It is downloaded from https://data.caltech.edu/records/nyy15-4j048.",
+        deviations=("Table 8 counts 15,189 test images, 2 more than the first 60 a class leave over.",),
+    ),
+    PublishedTask(
+        name="cars", title="Stanford Cars", classes=196, train=8_144, test=8_041,
+        table8=Table8(train=8_141, test=8_041, skip=16),
+        read=OfficialSplits(StanfordCars, train=("train",), test="test"),
+        split="official: cars_train_annos.mat and cars_test_annos_withlabels.mat",
+        layout=(
+            "stanford_cars/devkit/cars_meta.mat, stanford_cars/devkit/cars_train_annos.mat, "
+            "stanford_cars/cars_test_annos_withlabels.mat, stanford_cars/{cars_train,cars_test}/*.jpg"
+        ),
+        source="The publisher's download is gone: the archives must come from another copy.",
+        downloads=False,
+        deviations=("Table 8 counts 8,141 training images, the official list 8,144.",),
+    ),
+    PublishedTask(
+        name="aircraft", title="FGVC Aircraft", classes=100, train=6_667, test=3_333,
+        table8=Table8(train=6_667, test=3_333, skip=6),
+        read=OfficialSplits(FGVCAircraft, train=("trainval",), test="test"),
+        split="official: images_variant_trainval.txt and images_variant_test.txt",
+        layout=(
+            "fgvc-aircraft-2013b/data/{variants,images_variant_trainval,images_variant_test}.txt and "
+            "fgvc-aircraft-2013b/data/images/*.jpg"
+        ),
+        source="It is downloaded from https://www.robots.ox.ac.uk/~vgg/data/fgvc-aircraft.",
+        deviations=("The official validation pictures are trained on, as in Table 8.",),
+    ),
+    PublishedTask(
+        name="dtd", title="Describable Textures", classes=47, train=3_760, test=1_880,
+        table8=Table8(train=3_760, test=1_880, skip=4),
+        read=OfficialSplits(DTD, train=("train", "val"), test="test"),
+        split="official partition 1 of ten: train1.txt with val1.txt, and test1.txt",
+        layout="dtd/dtd/labels/{train1,val1,test1}.txt and dtd/dtd/images/CLASS/*.jpg",
+        source="It is downloaded from https://www.robots.ox.ac.uk/~vgg/data/dtd.",
+        deviations=(
+            "The official validation pictures are trained on, as in Table 8.",
+            "Only the first of the ten official partitions is used.",
+        ),
+    ),
+    PublishedTask(
+        name="pets", title="Oxford-IIIT Pet", classes=37, train=3_680, test=3_669,
+        table8=Table8(train=3_680, test=3_669, skip=7),
+        read=read_pets, split="official: annotations/trainval.txt and annotations/test.txt",
+        layout="oxford-iiit-pet/annotations/{trainval,test}.txt and oxford-iiit-pet/images/*.jpg",
+        source="It is downloaded from https://www.robots.ox.ac.uk/~vgg/data/pets.",
+    ),
+    PublishedTask(
+        name="caltech101", title="Caltech-101", classes=101, train=3_030, test=5_647,
+        table8=Table8(train=3_030, test=5_647, skip=11),
+        read=FirstFiles(
+            dataset=Caltech101, folder="caltech101/101_ObjectCategories", count=30, left_out=("BACKGROUND_Google",)
+        ),
+        split="none published: the first 30 *.jpg of every class, and the others",
+        layout="caltech101/101_ObjectCategories/CLASS/*.jpg",
+        source="It is downloaded from https://data.caltech.edu/records/mzrjq-6wc02.",
+        deviations=("The folder BACKGROUND_Google is left out: it is no class in Table 8.",),
+    ),
+    PublishedTask(
+        name="flowers", title="Oxford Flowers 102", classes=102, train=2_040, test=6_149,
+        table8=Table8(train=2_040, test=6_149, skip=12),
+        read=OfficialSplits(Flowers102, train=("train", "val"), test="test"),
+        split="official: trnid with valid, and tstid, of setid.mat",
+        layout="flowers-102/imagelabels.mat and setid.mat (unchanged) and flowers-102/jpg/image_*.jpg",
+        source="It is downloaded from https://www.robots.ox.ac.uk/~vgg/data/flowers/102.",
+        deviations=("The official validation pictures are trained on, as in Table 8.",),
+    ),
+)  # fmt: skip
+
+TASKS: dict[str, Opener] = {
     "digits": open_digits,
     "fashion-mnist": open_fashion_mnist,
     "imagefolder": open_image_folder,
+    "hf": open_hugging_face,
+    **{task.name: task for task in PUBLISHED},
 }
 
 

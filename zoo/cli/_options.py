@@ -9,7 +9,14 @@ Model = Annotated[
     str, typer.Argument(metavar="MODEL", help="A checkpoint directory, or a Hub id: owner/name or owner/name@REVISION.")
 ]
 TaskName = Annotated[
-    str, typer.Option("--task", help="digits, fashion-mnist[:FOLDER] or imagefolder:FOLDER.", metavar="TASK")
+    str,
+    typer.Option(
+        "--task",
+        help="digits, fashion-mnist, imagenet, one of the paper's twelve (food, cifar10, cifar100, birdsnap, sun397, "
+        "caltech256, cars, aircraft, dtd, pets, caltech101, flowers), imagefolder:FOLDER or hf:OWNER/NAME; NAME:FOLDER "
+        "for data outside the data folder. See docs/tasks.md.",
+        metavar="TASK",
+    ),
 ]
 DataDir = Annotated[
     Path,

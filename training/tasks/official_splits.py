@@ -1,0 +1,83 @@
+"""Readers of data sets whose publisher lists which pictures are for training and which for testing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+from torchvision.datasets import OxfordIIITPet
+
+from training.tasks.contents import Contents, LabelledPath, from_lists
+from training.tasks.task import ArrayImages
+from zoo.errors import TaskError
+
+
+@dataclass(frozen=True, slots=True)
+class OfficialSplits:
+    """Reads through a torchvision class that knows the official split; the parts in `train` are joined in order."""
+
+    dataset: Callable[..., Any]
+    train: tuple[str, ...]
+    test: str
+
+    def __call__(self, root: Path, *, download: bool) -> Contents:
+        # A loader that returns the path lists the pictures without decoding them.
+        parts = [self.dataset(root, split=split, download=download, loader=str) for split in (*self.train, self.test)]
+        *train, test = ([part[index] for index in range(len(part))] for part in parts)
+        return from_lists(root, _shared_classes(root, parts), train=chain.from_iterable(train), test=test)
+
+
+def read_pets(root: Path, *, download: bool) -> Contents:
+    """annotations/trainval.txt and annotations/test.txt."""
+    parts = [OxfordIIITPet(root, split=split, download=download) for split in ("trainval", "test")]
+    # Without a loader argument these two lists are the only way not to decode every picture for its label.
+    train, test = (
+        [(str(path), label) for path, label in zip(part._images, part._labels, strict=True)] for part in parts
+    )
+    return from_lists(root, _shared_classes(root, parts), train=train, test=test)
+
+
+@dataclass(frozen=True, slots=True)
+class CifarBatches:
+    """Reads CIFAR through torchvision, which unpickles only files with the published checksums."""
+
+    dataset: Callable[..., Any]
+
+    def __call__(self, root: Path, *, download: bool) -> Contents:
+        train, test = (self.dataset(root, train=is_train, download=download) for is_train in (True, False))
+        return Contents(
+            class_names=tuple(train.classes),
+            train=ArrayImages(train.data, train.targets),
+            test=ArrayImages(test.data, test.targets),
+        )
+
+
+def read_sun397(root: Path, *, download: bool) -> Contents:
+    """Partition 1 of ten. torchvision's class knows none, so the publisher's lists are read here."""
+    folder = root / "SUN397"
+    class_names = [line.strip()[len("/a/") :] for line in (folder / "ClassName.txt").read_text().splitlines()]
+    labels = {name: label for label, name in enumerate(class_names)}
+    train, test = (_partition(folder, name, labels) for name in ("Training_01.txt", "Testing_01.txt"))
+    return from_lists(root, class_names, train=train, test=test)
+
+
+def _partition(folder: Path, name: str, labels: dict[str, int]) -> Iterator[LabelledPath]:
+    """Lines such as /a/apartment_building/outdoor/sun_aabbcc.jpg."""
+    path = next((path for path in (folder / name, folder / "Partitions" / name) if path.is_file()), folder / name)
+    for line in path.read_text().split():
+        class_name = line[len("/a/") :].rpartition("/")[0]
+        if class_name not in labels:
+            raise TaskError(f"{path} names {line}, but {folder / 'ClassName.txt'} has no class {class_name!r}")
+        yield str(folder / line.lstrip("/")), labels[class_name]
+
+
+def _shared_classes(root: Path, parts: list[Any]) -> list[str]:
+    first = [str(name) for name in parts[0].classes]
+    for part in parts[1:]:
+        differing = sorted(set(first) ^ set(part.classes))
+        if differing:
+            raise TaskError(f"the lists of pictures in {root} name different classes for train and test: {differing}")
+    return first

@@ -1,0 +1,113 @@
+"""A row of the table for a published data set: the paper's counts, how its split is read, where it comes from."""
+
+from __future__ import annotations
+
+import tarfile
+import zipfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from scipy.io.matlab import MatReadError
+
+from training.tasks.contents import Contents
+from training.tasks.task import Task
+from zoo.errors import TaskError
+from zoo.spec import Preprocessing
+
+PIXELS = Preprocessing(resize=256, crop=224)
+UNREADABLE = (
+    OSError, RuntimeError, ValueError, LookupError, EOFError, MatReadError, tarfile.TarError, zipfile.BadZipFile,
+)  # fmt: skip
+
+
+class Reader(Protocol):
+    """Lists the pictures below `root`, after a download where one is asked for."""
+
+    def __call__(self, root: Path, *, download: bool) -> Contents: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Table8:
+    """A row of the paper's Table 8: its counts of images, and that every `skip`-th test image is certified."""
+
+    train: int
+    test: int
+    skip: int
+
+    @property
+    def certified(self) -> int:
+        """Images numbered 0, skip, 2 skip and so on: ceil(test / skip). The paper's own column rounds to nearest."""
+        return -(-self.test // self.skip)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PublishedTask:
+    """A published data set; called, it opens the task.
+
+    `train` and `test` count the images of a whole copy. `split` says whose split it is; `deviations` are sentences: in
+    what it differs from the official split or from the paper. `layout` is what is expected on disk, `source` where it
+    comes from. Data lie below the data folder, in `subfolder` where there is one.
+    """
+
+    name: str
+    title: str
+    classes: int
+    train: int
+    test: int
+    table8: Table8
+    read: Reader
+    split: str
+    layout: str
+    source: str
+    downloads: bool = True
+    subfolder: str = ""
+    preprocessing: Preprocessing = PIXELS
+    deviations: tuple[str, ...] = ()
+
+    def __call__(self, argument: str | None, data_dir: Path) -> Task:
+        """The task from the folder `argument`, else from below `data_dir`, where it may download.
+
+        Raises: TaskError, which says what goes where, if the data are missing or damaged.
+        """
+        root = Path(argument).expanduser() if argument else data_dir / self.subfolder
+        try:
+            contents = self.read(root, download=self.downloads and not argument)
+        except UNREADABLE as error:
+            raise TaskError(self._what_goes_where(root, str(error))) from error
+        for part, images in (("training", contents.train), ("test", contents.test)):
+            if len(images) == 0:
+                raise TaskError(self._what_goes_where(root, f"there is no {part} image"))
+        return Task(
+            name=self.name,
+            class_names=contents.class_names,
+            preprocessing=self.preprocessing,
+            augmentation="resized-crop-flip",
+            train=contents.train,
+            test=contents.test,
+            split={"rule": self.split},
+            digest=contents.digest,
+            deviations=(*self.deviations, *contents.remarks, *self._differences(contents)),
+        )
+
+    def _what_goes_where(self, root: Path, reason: str) -> str:
+        reason = reason.partition(" You can use download=True")[0].rstrip(".")  # torchvision speaks to programmers
+        return (
+            f"{self.title} cannot be read from {root}: {reason}. Expected there: {self.layout}. {self.source} "
+            f"Data elsewhere: --task {self.name}:FOLDER, where FOLDER holds the same."
+        )
+
+    def _differences(self, contents: Contents) -> Iterator[str]:
+        found = {
+            "classes": (len(contents.class_names), self.classes),
+            "training images": (len(contents.train), self.train),
+            "test images": (len(contents.test), self.test),
+        }
+        for what, (here, expected) in found.items():
+            if here != expected:
+                yield f"This copy has {here:,} {what}, a whole one {expected:,}."
+        for part, images in (("training", contents.train), ("test", contents.test)):
+            empty = len(contents.class_names) - len(set(images.labels))
+            if empty > 0:
+                yield f"{empty} of {len(contents.class_names)} classes have no {part} image."
