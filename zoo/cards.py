@@ -11,6 +11,7 @@ import yaml
 from zoo.spec import CertificationResult, EmpiricalResult, ModelSpec
 
 TEMPLATE = "template.md.j2"
+UNKNOWN = "unknown"  # task or objective of an imported network, where it was not stated
 
 
 def render_card(spec: ModelSpec, *, weights_sha256: str) -> str:
@@ -19,12 +20,15 @@ def render_card(spec: ModelSpec, *, weights_sha256: str) -> str:
         undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True
     )
     environment.filters["percent"] = lambda share: f"{100 * share:.1f}"
+    environment.filters["cell"] = _cell
     template = environment.from_string((files("model_cards") / TEMPLATE).read_text())
     metadata = yaml.safe_dump(card_metadata(spec), sort_keys=False, allow_unicode=True)
     return template.render(
         metadata=metadata,
         spec=spec,
         certified=spec.certified,
+        origin=spec.certified.origin,
+        unknown=UNKNOWN,
         result=spec.certified.certification,
         empirical=spec.certified.empirical,
         weights_sha256=weights_sha256,
@@ -36,7 +40,7 @@ def card_metadata(spec: ModelSpec) -> dict[str, Any]:
     tags = [
         "image-classification",
         "adversarial-robustness",
-        spec.certified.objective,
+        *([] if spec.certified.objective == UNKNOWN else [spec.certified.objective]),
         spec.architecture,
         "safetensors",
         "timm",
@@ -54,6 +58,11 @@ def card_metadata(spec: ModelSpec) -> dict[str, Any]:
     if known:
         metadata["model-index"] = [{"name": spec.name, "results": known}]
     return metadata
+
+
+def _cell(text: str) -> str:
+    """A stranger's text, such as a file's name, as code in one cell of a table."""
+    return "`" + " ".join(text.replace("`", "'").split()).replace("|", "\\|") + "`"
 
 
 def _index_certification(result: CertificationResult | None) -> dict[str, Any] | None:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import httpx2
-from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi, snapshot_download
+from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi, hf_hub_download, snapshot_download
 from huggingface_hub.constants import ENDPOINT
 from huggingface_hub.errors import (
     EntryNotFoundError,
@@ -98,6 +98,13 @@ def pull(repository: str, directory: Path, *, revision: str | None = None) -> tu
 def snapshot(repository: str, *, revision: str | None = None) -> Path:
     """The cached directory of one commit of a repository. Raises: HubError."""
     return _download(resolve(repository, revision=revision))
+
+
+def download_file(repository: str, name: str, *, revision: str) -> Path:
+    """The cached copy of one file of a repository at a commit. Raises: HubError."""
+    disable_progress_bars()
+    with _translated(repository):
+        return Path(hf_hub_download(repository, name, revision=revision, endpoint=_endpoint()))
 
 
 def resolve(repository: str, *, revision: str | None = None) -> Commit:

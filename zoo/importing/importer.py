@@ -10,6 +10,7 @@ from typing import Literal
 from pydantic import ValidationError
 
 from zoo.architecture import ARCHITECTURES, NormalizedNetwork, find_architecture
+from zoo.cards import UNKNOWN
 from zoo.checkpoint import Checkpoint, save_checkpoint
 from zoo.errors import RequestError
 from zoo.importing.class_names import default_class_names
@@ -19,8 +20,6 @@ from zoo.importing.formats import AUTO, FoundNetwork, find_network
 from zoo.importing.matching import MatchedNetwork, match
 from zoo.importing.normalization import ChannelStatistics, choose_normalization
 from zoo.spec import CertifiedConfig, JsonScalar, ModelSpec, Origin, Preprocessing
-
-UNKNOWN = "unknown"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,0 +1,223 @@
+"""Public ResNet-50 weights that robust transfer learning starts from: a literal table, and the way to a checkpoint.
+
+Accuracies are what the authors published; nothing in this file was measured here. Importing it is cheap: what downloads
+and reads weights is imported by `fetch`.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from zoo.errors import HubError, UnknownNameError
+
+if TYPE_CHECKING:
+    from zoo.checkpoint import Checkpoint
+
+IMAGENET_CLASSES = 1000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WebFile:
+    """A plain address. `sha256_prefix` is the published start of the file's SHA-256, None where none was published."""
+
+    url: str
+    sha256_prefix: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HubFile:
+    """A file of a Hub repository at one commit, whose hash stands for the content."""
+
+    repository: str
+    name: str
+    revision: str
+
+    @property
+    def url(self) -> str:
+        """The page of the file."""
+        return f"https://huggingface.co/{self.repository}/blob/{self.revision}/{self.name}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CatalogEntry:
+    """One public file and how it is to be read. All were trained on ImageNet at 224x224.
+
+    `accuracy` is the published top-1 accuracy on ImageNet's validation images, a fraction: of the network, or, without
+    a head (`has_head`), of a linear classifier on its features.
+    """
+
+    id: str
+    source: str
+    licence: str
+    file: WebFile | HubFile
+    format: str
+    normalization: str = "imagenet"
+    objective: str
+    hyper_parameters: Mapping[str, str | float | int] = field(default_factory=dict)
+    has_head: bool = True
+    resize: int = 256
+    accuracy: float
+
+
+def _torchvision(version: int, prefix: str, *, resize: int, accuracy: float) -> CatalogEntry:
+    return CatalogEntry(
+        id=f"resnet50.tv_v{version}_imagenet",
+        source=f"torchvision, ResNet50_Weights.IMAGENET1K_V{version}",
+        licence="BSD-3-Clause (torchvision's code; none is stated for its weights)",
+        # torch.hub's convention: the name ends in the first eight digits of the SHA-256.
+        file=WebFile(url=f"https://download.pytorch.org/models/resnet50-{prefix}.pth", sha256_prefix=prefix),
+        format="torchvision",
+        objective="standard",
+        resize=resize,
+        accuracy=accuracy,
+    )
+
+
+def _simclr(epochs: int, run: str, accuracy: float) -> CatalogEntry:
+    # The eight digits named the folder of the training run before anything was published (VISSL's MODEL_ZOO.md in
+    # its first version): they are no hash of the file, and none was published.
+    folder = f"simclr_rn50_{epochs}ep_simclr_8node_resnet_16_07_20.{run}"
+    return CatalogEntry(
+        id=f"resnet50.simclr_{epochs}ep_imagenet",
+        source="VISSL model zoo; Chen et al. 2020, A Simple Framework for Contrastive Learning",
+        licence="MIT (VISSL's code; none is stated for its weights)",
+        file=WebFile(
+            url="https://dl.fbaipublicfiles.com/vissl/model_zoo/"
+            f"{folder}/model_final_checkpoint_phase{epochs - 1}.torch"
+        ),
+        format="vissl",
+        objective="simclr",
+        hyper_parameters={"epochs": epochs},
+        has_head=False,
+        accuracy=accuracy,
+    )
+
+
+def _robust(norm: str, epsilon: float, accuracy: float) -> CatalogEntry:
+    """`epsilon` on the [0, 1] pixel scale for l2, in units of 1/255 for linf, as the files are named."""
+    file_epsilon = f"{epsilon:g}" if norm == "l2" else f"{epsilon:.1f}"
+    threat: dict[str, str | float | int] = {"norm": norm, "epsilon": epsilon if norm == "l2" else epsilon / 255}
+    return CatalogEntry(
+        id=f"resnet50.{norm}_eps{epsilon:g}_imagenet",
+        source="Salman et al. 2020, Do Adversarially Robust ImageNet Models Transfer Better?",
+        licence="MIT (the Hub repository's card)",
+        file=HubFile(
+            repository="madrylab/robust-imagenet-models",
+            name=f"resnet50_{norm}_eps{file_epsilon}.ckpt",
+            revision="3f04ac96136001cfe402022100728124cbe3fac5",
+        ),
+        format="madry",
+        objective="adversarial" if epsilon else "standard",
+        hyper_parameters=threat if epsilon else {},
+        accuracy=accuracy,
+    )
+
+
+_ENTRIES = (
+    _torchvision(1, "0676ba61", resize=256, accuracy=0.7613),
+    _torchvision(2, "11ad3fa6", resize=232, accuracy=0.80858),
+    _simclr(100, "8edb093e", 0.6440),
+    _simclr(200, "a816c0ef", 0.6661),
+    _simclr(400, "36b338ef", 0.6771),
+    _simclr(800, "7e8feed1", 0.6968),
+    _simclr(1000, "afe428c7", 0.6880),
+    _robust("l2", 0, 0.7580),
+    _robust("l2", 0.01, 0.7568),
+    _robust("l2", 0.03, 0.7576),
+    _robust("l2", 0.05, 0.7559),
+    _robust("l2", 0.1, 0.7478),
+    _robust("l2", 0.25, 0.7414),
+    _robust("l2", 0.5, 0.7316),
+    _robust("l2", 1, 0.7043),
+    _robust("l2", 3, 0.6283),
+    _robust("l2", 5, 0.5613),
+    _robust("linf", 0.5, 0.7373),
+    _robust("linf", 1, 0.7205),
+    _robust("linf", 2, 0.6910),
+    _robust("linf", 4, 0.6386),
+    _robust("linf", 8, 0.5453),
+)
+CATALOG: Mapping[str, CatalogEntry] = {entry.id: entry for entry in _ENTRIES}
+
+
+def find_entry(id: str) -> CatalogEntry:
+    """The entry of that id. Raises: UnknownNameError, which lists the known ones."""
+    try:
+        return CATALOG[id]
+    except KeyError:
+        raise UnknownNameError("catalog id", id, CATALOG) from None
+
+
+def near_ids(name: str) -> list[str]:
+    """Up to three catalog ids that resemble a name, the closest first."""
+    return get_close_matches(name, CATALOG, n=3, cutoff=0.45)
+
+
+def weights_directory() -> Path:
+    """Where fetched checkpoints are kept: below ZOO_CACHE_DIR, or in the user's cache. The one place that reads it."""
+    return Path(os.environ.get("ZOO_CACHE_DIR") or "~/.cache/certified-zoo").expanduser() / "weights"
+
+
+def fetch(entry: CatalogEntry, *, cache: Path) -> Checkpoint:
+    """The entry as a checkpoint in `cache`, downloaded and imported the first time.
+
+    Raises: HubError if the file cannot be had or is not the published one; ForeignCheckpointError if it cannot be
+    imported, the file being kept then; CheckpointError if the cached checkpoint is damaged.
+    """
+    from zoo.checkpoint import open_checkpoint
+
+    directory = cache / entry.id
+    if not directory.exists():
+        file = _obtain(entry, cache)
+        _import(entry, file, directory)
+        if isinstance(entry.file, WebFile):
+            shutil.rmtree(file.parent, ignore_errors=True)
+    return open_checkpoint(directory)
+
+
+def _obtain(entry: CatalogEntry, cache: Path) -> Path:
+    if isinstance(entry.file, HubFile):
+        from zoo.hub import download_file
+
+        return download_file(entry.file.repository, entry.file.name, revision=entry.file.revision)
+    from zoo.download import download
+
+    target = cache / ".downloads" / entry.id / entry.file.url.rpartition("/")[2]
+    if not target.exists():
+        download(entry.file.url, target, sha256_prefix=entry.file.sha256_prefix)
+    return target
+
+
+def _import(entry: CatalogEntry, file: Path, directory: Path) -> None:
+    """Imports into a temporary folder beside `directory`, which therefore is there wholly or not at all."""
+    from zoo.importing.importer import ImportOptions, import_file
+
+    options = ImportOptions(
+        format=entry.format,
+        normalization=entry.normalization,
+        architecture="resnet50",
+        num_classes=IMAGENET_CLASSES,
+        fresh_head=not entry.has_head,
+        task="imagenet",
+        objective=entry.objective,
+        hyper_parameters=entry.hyper_parameters,
+        resize=entry.resize,
+        url=entry.file.url,
+        licence=entry.licence,
+        catalog_id=entry.id,
+    )
+    try:
+        directory.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=f".{entry.id}.", dir=directory.parent) as temporary:
+            import_file(file, Path(temporary) / entry.id, options)
+            if not directory.exists():  # another process may have been faster
+                (Path(temporary) / entry.id).replace(directory)
+    except OSError as error:
+        raise HubError(f"cannot write {directory}: {error.strerror or error}") from error
