@@ -47,8 +47,9 @@ class PublishedTask:
     """A published data set; called, it opens the task.
 
     `train` and `test` count the images of a whole copy. `split` says whose split it is; `deviations` are sentences: in
-    what it differs from the official split or from the paper. `layout` is what is expected on disk, `source` where it
-    comes from. Data lie below the data folder, in `subfolder` where there is one.
+    what it differs from the official split or from the paper. `layout` is what is expected on disk. `source` is the
+    address that is downloaded from, or, where nothing `downloads`, a sentence on where the data are to be had. Data lie
+    below the data folder, in `subfolder` where there is one.
     """
 
     name: str
@@ -65,6 +66,13 @@ class PublishedTask:
     subfolder: str = ""
     preprocessing: Preprocessing = PIXELS
     deviations: tuple[str, ...] = ()
+
+    @property
+    def where_from(self) -> str:
+        """A sentence."""
+        return (
+            f"Without a folder, --task {self.name} downloads it from {self.source}." if self.downloads else self.source
+        )
 
     def __call__(self, argument: str | None, data_dir: Path) -> Task:
         """The task from the folder `argument`, else from below `data_dir`, where it may download.
@@ -94,8 +102,8 @@ class PublishedTask:
     def _what_goes_where(self, root: Path, reason: str) -> str:
         reason = reason.partition(" You can use download=True")[0].rstrip(".")  # torchvision speaks to programmers
         return (
-            f"{self.title} cannot be read from {root}: {reason}. Expected there: {self.layout}. {self.source} "
-            f"Data elsewhere: --task {self.name}:FOLDER, where FOLDER holds the same."
+            f"{self.title} cannot be read from {root}: {reason}. Expected there: {self.layout}. {self.where_from} "
+            f"For data elsewhere give --task {self.name}:FOLDER, where FOLDER holds the same."
         )
 
     def _differences(self, contents: Contents) -> Iterator[str]:

@@ -52,14 +52,14 @@ PUBLISHED: tuple[PublishedTask, ...] = (
         read=OfficialSplits(Food101, train=("train",), test="test"),
         split="official: meta/train.json and meta/test.json, 750 and 250 a class",
         layout="food-101/meta/train.json, food-101/meta/test.json and food-101/images/CLASS/*.jpg",
-        source="It is downloaded from http://data.vision.ee.ethz.ch/cvl/food-101.tar.gz.",
+        source="http://data.vision.ee.ethz.ch/cvl/food-101.tar.gz",
     ),
     PublishedTask(
         name="cifar10", title="CIFAR-10", classes=10, train=50_000, test=10_000,
         table8=Table8(train=50_000, test=10_000, skip=20),
         read=CifarBatches(CIFAR10), split="official: data_batch_1 to data_batch_5 and test_batch",
         layout="the unchanged files of cifar-10-batches-py/",
-        source="It is downloaded from https://www.cs.toronto.edu/~kriz/cifar-10-python.tar.gz.",
+        source="https://www.cs.toronto.edu/~kriz/cifar-10-python.tar.gz",
         preprocessing=Preprocessing(
             resize=256, crop=224, mean=(0.4914, 0.4822, 0.4465), std=(0.2023, 0.1994, 0.2010)
         ),
@@ -70,7 +70,7 @@ PUBLISHED: tuple[PublishedTask, ...] = (
         table8=Table8(train=50_000, test=10_000, skip=20),
         read=CifarBatches(CIFAR100), split="official: train and test, fine labels",
         layout="the unchanged files of cifar-100-python/",
-        source="It is downloaded from https://www.cs.toronto.edu/~kriz/cifar-100-python.tar.gz.",
+        source="https://www.cs.toronto.edu/~kriz/cifar-100-python.tar.gz",
         preprocessing=Preprocessing(
             resize=256, crop=224, mean=(0.5071, 0.4867, 0.4408), std=(0.2675, 0.2565, 0.2761)
         ),
@@ -109,7 +109,7 @@ PUBLISHED: tuple[PublishedTask, ...] = (
         read=FirstFiles(dataset=Caltech256, folder="caltech256/256_ObjectCategories", count=60),
         split="none published: the first 60 *.jpg of every class, the clutter class too, and the others",
         layout="caltech256/256_ObjectCategories/NUMBER.CLASS/*.jpg",
-        source="It is downloaded from https://data.caltech.edu/records/nyy15-4j048.",
+        source="https://data.caltech.edu/records/nyy15-4j048",
         deviations=("Table 8 counts 15,189 test images, 2 more than the first 60 a class leave over.",),
     ),
     PublishedTask(
@@ -134,7 +134,7 @@ PUBLISHED: tuple[PublishedTask, ...] = (
             "fgvc-aircraft-2013b/data/{variants,images_variant_trainval,images_variant_test}.txt and "
             "fgvc-aircraft-2013b/data/images/*.jpg"
         ),
-        source="It is downloaded from https://www.robots.ox.ac.uk/~vgg/data/fgvc-aircraft.",
+        source="https://www.robots.ox.ac.uk/~vgg/data/fgvc-aircraft",
         deviations=("The official validation pictures are trained on, as in Table 8.",),
     ),
     PublishedTask(
@@ -143,7 +143,7 @@ PUBLISHED: tuple[PublishedTask, ...] = (
         read=OfficialSplits(DTD, train=("train", "val"), test="test"),
         split="official partition 1 of ten: train1.txt with val1.txt, and test1.txt",
         layout="dtd/dtd/labels/{train1,val1,test1}.txt and dtd/dtd/images/CLASS/*.jpg",
-        source="It is downloaded from https://www.robots.ox.ac.uk/~vgg/data/dtd.",
+        source="https://www.robots.ox.ac.uk/~vgg/data/dtd",
         deviations=(
             "The official validation pictures are trained on, as in Table 8.",
             "Only the first of the ten official partitions is used.",
@@ -154,7 +154,7 @@ PUBLISHED: tuple[PublishedTask, ...] = (
         table8=Table8(train=3_680, test=3_669, skip=7),
         read=read_pets, split="official: annotations/trainval.txt and annotations/test.txt",
         layout="oxford-iiit-pet/annotations/{trainval,test}.txt and oxford-iiit-pet/images/*.jpg",
-        source="It is downloaded from https://www.robots.ox.ac.uk/~vgg/data/pets.",
+        source="https://www.robots.ox.ac.uk/~vgg/data/pets",
     ),
     PublishedTask(
         name="caltech101", title="Caltech-101", classes=101, train=3_030, test=5_647,
@@ -164,7 +164,7 @@ PUBLISHED: tuple[PublishedTask, ...] = (
         ),
         split="none published: the first 30 *.jpg of every class, and the others",
         layout="caltech101/101_ObjectCategories/CLASS/*.jpg",
-        source="It is downloaded from https://data.caltech.edu/records/mzrjq-6wc02.",
+        source="https://data.caltech.edu/records/mzrjq-6wc02",
         deviations=("The folder BACKGROUND_Google is left out: it is no class in Table 8.",),
     ),
     PublishedTask(
@@ -173,7 +173,7 @@ PUBLISHED: tuple[PublishedTask, ...] = (
         read=OfficialSplits(Flowers102, train=("train", "val"), test="test"),
         split="official: trnid with valid, and tstid, of setid.mat",
         layout="flowers-102/imagelabels.mat and setid.mat (unchanged) and flowers-102/jpg/image_*.jpg",
-        source="It is downloaded from https://www.robots.ox.ac.uk/~vgg/data/flowers/102.",
+        source="https://www.robots.ox.ac.uk/~vgg/data/flowers/102",
         deviations=("The official validation pictures are trained on, as in Table 8.",),
     ),
 )  # fmt: skip

@@ -103,7 +103,7 @@ def test_a_folder_without_the_data_is_answered_with_what_goes_where(name, tmp_pa
         open_task(f"{name}:{tmp_path}", data_dir=tmp_path / "unused")
     message = str(caught.value)
     assert message.startswith(f"{row.title} cannot be read from {tmp_path}: ")
-    assert f"Expected there: {row.layout}. {row.source}" in message and f"--task {name}:FOLDER" in message
+    assert f"Expected there: {row.layout}. {row.where_from} " in message and f"--task {name}:FOLDER" in message
     assert "download=True" not in message and list(tmp_path.iterdir()) == []
 
 
