@@ -28,10 +28,11 @@ def from_files(
     root: Path, class_names: Iterable[str], *, train: Sequence[LabelledPath], test: Sequence[LabelledPath]
 ) -> Contents:
     """Contents whose digest is that of the files' names below `root` and of their labels."""
+    below = f"{root}/"
     digest = hashlib.sha256()
     for part, files in (("train", train), ("test", test)):
         for path, label in files:
-            digest.update(f"{part} {Path(path).relative_to(root).as_posix()} {label}\n".encode())
+            digest.update(f"{part} {path.removeprefix(below)} {label}\n".encode())
     return Contents(class_names=tuple(class_names), train=_images(train), test=_images(test), digest=digest.hexdigest())
 
 
@@ -45,7 +46,9 @@ def from_lists(
     absent = len(train) + len(test) - len(present_train) - len(present_test)
     if absent == 0:
         return contents
-    return replace(contents, remarks=(f"{absent:,} pictures that the split lists are not on disk and are left out.",))
+    return replace(
+        contents, remarks=(f"Pictures that the split lists but that are not on disk: {absent:,}, left out.",)
+    )
 
 
 def _present(files: Iterable[LabelledPath]) -> list[LabelledPath]:
@@ -53,4 +56,4 @@ def _present(files: Iterable[LabelledPath]) -> list[LabelledPath]:
 
 
 def _images(files: Sequence[LabelledPath]) -> ImageFiles:
-    return ImageFiles([path for path, _ in files], [label for _, label in files])
+    return ImageFiles([path for path, _ in files], [int(label) for _, label in files])

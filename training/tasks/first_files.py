@@ -24,7 +24,7 @@ class FirstFiles:
     left_out: tuple[str, ...] = ()
 
     def __call__(self, root: Path, *, download: bool) -> Contents:
-        if download:
+        if download and not (root / self.folder).is_dir():
             self.dataset(root, download=True)
         folders = sorted(path for path in (root / self.folder).iterdir() if path.is_dir())
         folders = [path for path in folders if path.name not in self.left_out]

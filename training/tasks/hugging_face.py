@@ -45,7 +45,7 @@ class EncodedImages:
         self.name = name
         self.cells = rows.select_columns([image_column]).cast_column(image_column, ImageFeature(decode=False))
         self.image_column = image_column
-        self.labels = [-1 if label is None else int(label) for label in rows[label_column]]
+        self.labels = [-1 if label is None else int(label) for label in rows[label_column][:]]
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -154,7 +154,7 @@ def _train_and_test(
     train_name = "train" if "train" in splits else next(iter(splits))
     images = splits[train_name]
     if -1 in images.labels:
-        raise TaskError(f"{name}: {images.labels.count(-1)} pictures of the split {train_name} have no label")
+        raise TaskError(f"{name}: pictures without label in the split {train_name}: {images.labels.count(-1)}")
     candidates = [each for each in TEST_SPLITS if each in splits and each != train_name]
     test_name = next((each for each in candidates if -1 not in splits[each].labels), None)
     if test_name is not None:

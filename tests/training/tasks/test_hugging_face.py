@@ -75,7 +75,7 @@ def test_a_test_split_without_labels_is_passed_over(tmp_path):
 
 def test_a_training_split_with_a_picture_without_label_is_refused(tmp_path):
     folder = write(tmp_path / "d", {"train": rows(3, labels=[0, -1, 1]), "test": rows(3)})
-    with pytest.raises(TaskError, match="1 pictures of the split train have no label"):
+    with pytest.raises(TaskError, match="pictures without label in the split train: 1"):
         open_local(folder, tmp_path)
 
 

@@ -62,6 +62,7 @@ def test_split_classes_and_pictures_are_those_of_the_official_layout(name, write
     class_names, train_labels, test_labels = EXPECTED[name]
     assert task.class_names == class_names and task.name == name
     assert (list(task.train.labels), list(task.test.labels)) == (train_labels, test_labels)
+    assert {type(label) for label in (*task.train.labels, *task.test.labels)} == {int}  # what batches are made of
     assert (labels_shown(task.train), labels_shown(task.test)) == (train_labels, test_labels)
     assert task.split == {"rule": TASKS[name].split} and task.augmentation == "resized-crop-flip"
     assert not (tmp_path / "unused").exists()
@@ -146,7 +147,7 @@ def test_a_listed_picture_that_is_not_on_disk_is_left_out_and_counted(write, tmp
     (folder / "oxford-iiit-pet/images/Abyssinian_100.jpg").unlink()
     partial = open_task(f"pets:{folder}", data_dir=tmp_path)
     assert list(partial.train.labels) == [0, 1, 1] and partial.class_names == whole.class_names
-    assert "1 pictures that the split lists are not on disk and are left out." in partial.deviations
+    assert "Pictures that the split lists but that are not on disk: 1, left out." in partial.deviations
     assert partial.digest != whole.digest
 
 
@@ -155,6 +156,12 @@ def test_the_digest_is_that_of_names_and_labels_wherever_they_lie(write, tmp_pat
     shutil.copytree(folder, tmp_path / "copy")
     digests = {open_task(f"dtd:{each}", data_dir=tmp_path).digest for each in (folder, tmp_path / "copy")}
     assert len(digests) == 1 and digests != {""}
+
+
+def test_a_copy_of_caltech101_may_lack_the_folder_that_is_no_class(write, tmp_path):
+    folder = write("caltech101")
+    shutil.rmtree(folder / "caltech101/101_ObjectCategories/BACKGROUND_Google")
+    assert open_task("caltech101", data_dir=folder).class_names == EXPECTED["caltech101"][0]
 
 
 def test_data_without_any_test_picture_are_refused(write, tmp_path):
