@@ -97,7 +97,7 @@ FORMATS: dict[str, ForeignFormat] = {
     ),
     "torchvision": ForeignFormat(made_by="torchvision", containers=(("model",), ("state_dict",), ()), prefixes=("",)),
     "timm": ForeignFormat(
-        made_by="timm", containers=(("state_dict_ema",), ("state_dict",), ()), prefixes=("", "module.")
+        made_by="timm", containers=(("state_dict_ema",), ("state_dict",), ()), prefixes=("",)
     ),
     "robustbench": ForeignFormat(
         made_by="RobustBench, or a script that saves a DataParallel network",

@@ -1,0 +1,26 @@
+"""Networks that are written once, and no gigabytes left behind."""
+
+import shutil
+
+import pytest
+
+from tests.zoo.importing.foreign_files import random_network
+
+
+@pytest.fixture(scope="session")
+def resnet50():
+    """One random ResNet-50 with ImageNet's 1,000 classes."""
+    return random_network("resnet50", num_classes=1000)
+
+
+@pytest.fixture(scope="session")
+def resnet18():
+    """A smaller one with 7 classes, for what does not depend on the size."""
+    return random_network("resnet18", num_classes=7)
+
+
+@pytest.fixture(autouse=True)
+def clean(tmp_path):
+    """Removes what a test wrote: pytest would keep the files of three sessions."""
+    yield
+    shutil.rmtree(tmp_path, ignore_errors=True)
