@@ -1,4 +1,7 @@
-"""Several processes at one piece of work, as torchrun starts them; one process needs none of it."""
+"""Several processes at one piece of work, as torchrun starts them; one process needs none of it.
+
+Tensors that a training step exchanges are in `training/exchange.py`.
+"""
 
 from __future__ import annotations
 
@@ -54,6 +57,12 @@ class Ranks:
                 raise ZooError("another rank ended early: what it had finished is kept, start all again") from error
             raise _ReportedElsewhereError(ZooError.exit_code) from error
         return cast(list[T], values)  # every place is filled
+
+    def from_first(self, value: T) -> T:
+        """The first rank's value, on every rank. Collective."""
+        if self.world_size == 1:
+            return value
+        return cast(T, self.gather_everywhere(value if self.is_first else None)[0])
 
     def barrier(self) -> None:
         """Waits until every rank is here. Collective."""
@@ -113,7 +122,7 @@ def join_ranks() -> Iterator[Ranks]:
     ranks = _ranks_in(os.environ)
     if ranks.world_size > 1:
         try:
-            dist.init_process_group("gloo", timeout=PATIENCE)
+            dist.init_process_group(_backend(), timeout=PATIENCE)
         except (ValueError, RuntimeError) as error:
             raise ZooError(
                 f"{ranks.world_size} ranks cannot reach each other ({error}): start with torchrun"
@@ -129,6 +138,11 @@ def join_ranks() -> Iterator[Ranks]:
     finally:
         if ranks.world_size > 1:
             dist.destroy_process_group()
+
+
+def _backend() -> str:
+    """gloo carries objects and CPU tensors; gradients on GPUs go by NCCL."""
+    return "cpu:gloo,cuda:nccl" if torch.cuda.is_available() and dist.is_nccl_available() else "gloo"
 
 
 def _ranks_in(environment: Mapping[str, str]) -> Ranks:

@@ -1,7 +1,9 @@
 """Named random streams from one root seed.
 
 Every use of randomness in a run has its own generator, derived from the seed, the use's name and its position (epoch,
-image). Nothing has to be saved for a run to be resumed at an epoch's start, and no stream depends on another's length.
+step, image). Nothing has to be saved for a run to be resumed at an epoch's start, and no stream depends on another's
+length. What is drawn for an image of a batch depends on the image, not on its company: a batch that is split over
+processes is given the numbers that it would be given whole.
 """
 
 import hashlib
@@ -10,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import torch
+from torch import Tensor
 
 
 def derived_seed(root: int, *names: str | int) -> int:
@@ -21,6 +24,30 @@ def derived_seed(root: int, *names: str | int) -> int:
 def stream(root: int, *names: str | int, device: torch.device | str = "cpu") -> torch.Generator:
     """A generator for the stream with these names."""
     return torch.Generator(device=device).manual_seed(derived_seed(root, *names))
+
+
+def normal_per_image(like_BCHW: Tensor, numbers_B: Tensor, generator: torch.Generator) -> Tensor:
+    """`N(0, I)` of the shape, type and device of `like_BCHW`; row b is a function of image number b and of one draw
+    from `generator`, which is on the CPU and only yields that draw."""
+    noise_BCHW = torch.empty(like_BCHW.shape, dtype=like_BCHW.dtype, device=like_BCHW.device)
+    for row_CHW, own in zip(noise_BCHW, _streams_per_image(numbers_B, generator, like_BCHW.device), strict=True):
+        row_CHW.normal_(generator=own)
+    return noise_BCHW
+
+
+def uniform_per_image(numbers_B: Tensor, generator: torch.Generator, *, device: torch.device) -> Tensor:
+    """A number in [0, 1) for each image, float32 on `device`; keyed as by `normal_per_image`."""
+    streams = _streams_per_image(numbers_B, generator, torch.device("cpu"))
+    return torch.cat([torch.rand(1, generator=own) for own in streams]).to(device)
+
+
+def _streams_per_image(
+    numbers_B: Tensor, generator: torch.Generator, device: torch.device
+) -> Iterator[torch.Generator]:
+    root = int(torch.randint(2**62, (), generator=generator))
+    own = torch.Generator(device=device)
+    for number in numbers_B.tolist():
+        yield own.manual_seed(derived_seed(root, number))
 
 
 @contextmanager

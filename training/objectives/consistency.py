@@ -8,17 +8,17 @@ from torch.nn import functional as F
 from training.objectives.objective import (
     Batch,
     Network,
+    Objective,
     ObjectiveOutput,
     Progress,
-    gaussian_noise,
+    gaussian_copies,
     require,
 )
-
-SMALLEST_PROBABILITY = 1e-20
+from training.objectives.smoothed import log_mean, log_probabilities
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Consistency:
+class Consistency(Objective):
     """Cross-entropy on `m` noisy copies of each image, plus a penalty on their disagreement.
 
     With F_i the softmax on copy i and F their mean over the m copies (through which the gradient flows too):
@@ -46,17 +46,16 @@ class Consistency:
     def __call__(
         self, model: Network, batch: Batch, *, progress: Progress, generator: torch.Generator
     ) -> ObjectiveOutput:
-        copies = batch.x_BCHW.repeat(self.m, 1, 1, 1)
-        logits = model(copies + gaussian_noise(copies, self.sigma, generator))
-        cross_entropy = F.cross_entropy(logits, batch.labels_B.repeat(self.m))
+        noise_MBCHW = gaussian_copies(batch, self.sigma, self.m, generator)
+        log_MBK = log_probabilities(model, batch.x_BCHW, noise_MBCHW)
+        cross_entropy = F.nll_loss(log_MBK.flatten(0, 1), batch.labels_B.repeat(self.m))
 
-        log_MBK = F.log_softmax(logits, dim=1).view(self.m, len(batch.labels_B), -1)
-        mean_BK = log_MBK.exp().mean(dim=0)
-        log_mean_BK = mean_BK.clamp(min=SMALLEST_PROBABILITY).log()
+        log_mean_BK = log_mean(log_MBK)
+        mean_BK = log_mean_BK.exp()
         divergence = (mean_BK * (log_mean_BK - log_MBK)).sum(dim=2).mean()
         entropy = -(mean_BK * log_mean_BK).sum(dim=1).mean()
 
-        weight = 1.0 if self.warmup_epochs == 0 else min(1.0, progress.epochs / self.warmup_epochs)
+        weight = progress.warmup(self.warmup_epochs)
         return ObjectiveOutput(
             loss=cross_entropy + weight * (self.lbd * divergence + self.eta * entropy),
             metrics={

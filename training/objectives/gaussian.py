@@ -5,18 +5,11 @@ from dataclasses import dataclass
 import torch
 from torch.nn import functional as F
 
-from training.objectives.objective import (
-    Batch,
-    Network,
-    ObjectiveOutput,
-    Progress,
-    gaussian_noise,
-    require,
-)
+from training.objectives.objective import Batch, Network, Objective, ObjectiveOutput, Progress, gaussian_noise, require
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Gaussian:
+class Gaussian(Objective):
     """Cross-entropy on noisy images, one fresh draw an image; `sigma` on the [0, 1] pixel scale."""
 
     sigma: float = 0.5
@@ -27,5 +20,5 @@ class Gaussian:
     def __call__(
         self, model: Network, batch: Batch, *, progress: Progress, generator: torch.Generator
     ) -> ObjectiveOutput:
-        noisy_BCHW = batch.x_BCHW + gaussian_noise(batch.x_BCHW, self.sigma, generator)
+        noisy_BCHW = batch.x_BCHW + gaussian_noise(batch, self.sigma, generator)
         return ObjectiveOutput(loss=F.cross_entropy(model(noisy_BCHW), batch.labels_B), metrics={})

@@ -6,11 +6,11 @@ from typing import ClassVar
 import torch
 from torch.nn import functional as F
 
-from training.objectives.objective import Batch, Network, ObjectiveOutput, Progress
+from training.objectives.objective import Batch, Network, Objective, ObjectiveOutput, Progress
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Standard:
+class Standard(Objective):
     """Cross-entropy on clean images: the baseline that is robust to nothing."""
 
     sigma: ClassVar[None] = None

@@ -1,15 +1,27 @@
 """The table of training methods."""
 
+from training.objectives.adversarial import Adversarial
 from training.objectives.consistency import Consistency
 from training.objectives.gaussian import Gaussian
+from training.objectives.macer import Macer
 from training.objectives.objective import Objective
+from training.objectives.simclr import SimClr
+from training.objectives.smoothadv import SmoothAdv
+from training.objectives.smoothmix import SmoothMix
 from training.objectives.standard import Standard
+from training.objectives.trades import Trades
 from zoo.errors import UnknownNameError
 
 OBJECTIVES: dict[str, type[Objective]] = {
+    "adversarial": Adversarial,
     "consistency": Consistency,
     "gaussian": Gaussian,
+    "macer": Macer,
+    "simclr": SimClr,
+    "smoothadv": SmoothAdv,
+    "smoothmix": SmoothMix,
     "standard": Standard,
+    "trades": Trades,
 }
 
 

@@ -1,0 +1,58 @@
+"""What the methods that train against an attack on the network itself have in common."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import ClassVar
+
+from torch import Tensor
+
+from training.attacks import pgd
+from training.attacks.pgd import LossOf
+from training.objectives.objective import Network, Objective, Progress, require
+from training.objectives.weight_perturbation import perturbed
+from training.threat import NORMS, Norm, ThreatModel
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attacking(Objective):
+    """An adversary of `num_steps` steps of `relative_step_size` * epsilon / num_steps within `epsilon`, on the [0, 1]
+    pixel scale. Unlike in MadryLab's library normalization does not clamp the input.
+
+    `awp_gamma` above 0 adds adversarial weight perturbation once `awp_warmup_epochs` are over (Wu et al. 2020).
+    """
+
+    sigma: ClassVar[None] = None
+
+    norm: Norm = "l2"
+    epsilon: float = 0.5
+    num_steps: int = 3
+    relative_step_size: float = 2.0
+    awp_gamma: float = 0.0
+    awp_warmup_epochs: float = 0.0
+
+    def __post_init__(self) -> None:
+        require(self.norm in NORMS, f"objective.norm must be l2 or linf, got {self.norm!r}")
+        require(self.num_steps >= 1, f"objective.num_steps must be at least 1, got {self.num_steps}")
+        for name in ("epsilon", "relative_step_size", "awp_gamma", "awp_warmup_epochs"):
+            require(getattr(self, name) >= 0, f"objective.{name} must be at least 0, got {getattr(self, name)}")
+
+    def attack(
+        self, loss_of: LossOf, x_BCHW: Tensor, *, start_BCHW: Tensor | None = None, keep_best: bool = False
+    ) -> Tensor:
+        """The adversary's images; arguments as in `training.attacks.pgd`."""
+        return pgd(
+            loss_of,
+            x_BCHW,
+            threat=ThreatModel(norm=self.norm, epsilon=self.epsilon),
+            num_steps=self.num_steps,
+            step_size=self.relative_step_size * self.epsilon / self.num_steps,
+            start_BCHW=start_BCHW,
+            keep_best=keep_best,
+        )
+
+    def moved(self, model: Network, loss_of: Callable[[Network], Tensor], progress: Progress) -> Network:
+        """The network at the weights where its loss is to be taken: perturbed ones, if the method asks for that."""
+        is_warm = progress.epochs >= self.awp_warmup_epochs
+        return perturbed(model, loss_of, gamma=self.awp_gamma if is_warm else 0.0)

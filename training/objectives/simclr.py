@@ -1,0 +1,66 @@
+"""Contrastive pre-training without labels (SimCLR, Chen et al. 2020, sections 2 and 3; settings of VISSL's
+ResNet-50)."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from training.exchange import gather_rows
+from training.objectives.objective import Batch, Network, Objective, ObjectiveOutput, Progress, require
+from training.tasks.task import Augmentation
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SimClr(Objective):
+    """NT-Xent: of all other views in the batch, each view is to find the other view of its image.
+
+    With z the L2-normalized projections of two augmented views of each of B images, for each of the 2B views i with
+    partner j (equation 1):
+
+        -log( exp(z_i . z_j / temperature) / sum over k != i of exp(z_i . z_k / temperature) )
+
+    averaged over the views. Over several processes the views of all are compared; the last layer is replaced by a
+    projection of two layers (`hidden`, `outputs`) that is not part of the checkpoint. Labels are not used.
+    """
+
+    sigma: ClassVar[None] = None
+    learns_classes: ClassVar[bool] = False
+    num_views: ClassVar[int] = 2
+    augmentation: ClassVar[Augmentation] = "simclr"
+
+    temperature: float = 0.1
+    hidden: int = 2048
+    outputs: int = 128
+
+    def __post_init__(self) -> None:
+        require(self.temperature > 0, f"objective.temperature must be positive, got {self.temperature}")
+        require(self.hidden >= 1, f"objective.hidden must be at least 1, got {self.hidden}")
+        require(self.outputs >= 1, f"objective.outputs must be at least 1, got {self.outputs}")
+
+    def head(self, num_features: int) -> nn.Module:
+        return nn.Sequential(nn.Linear(num_features, self.hidden), nn.ReLU(), nn.Linear(self.hidden, self.outputs))
+
+    def __call__(
+        self, model: Network, batch: Batch, *, progress: Progress, generator: torch.Generator
+    ) -> ObjectiveOutput:
+        first_BD, second_BD = F.normalize(model(batch.x_BCHW), dim=1).chunk(2)
+        loss, is_found_V = nt_xent(first_BD, second_BD, temperature=self.temperature)
+        return ObjectiveOutput(loss=loss, metrics={"contrastive_accuracy": is_found_V.float().mean()})
+
+
+def nt_xent(first_BD: Tensor, second_BD: Tensor, *, temperature: float) -> tuple[Tensor, Tensor]:
+    """The mean loss of this process's 2B views, and for each whether its partner is the nearest of all views.
+
+    Rows are unit vectors; row b of both is the same image.
+    """
+    own_VD = torch.cat([first_BD, second_BD])
+    all_WD, start = gather_rows(own_VD)
+    num_own, num_images = len(own_VD), len(first_BD)
+    similarity_VW = own_VD @ all_WD.T / temperature
+    own_V = torch.arange(num_own, device=own_VD.device)
+    similarity_VW[own_V, start + own_V] = -torch.inf
+    partner_V = start + (own_V + num_images) % num_own
+    return F.cross_entropy(similarity_VW, partner_V), similarity_VW.argmax(dim=1) == partner_V

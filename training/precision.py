@@ -1,0 +1,33 @@
+"""In which floating-point numbers a network trains."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+Precision = Literal["auto", "float32", "bfloat16", "float64"]
+
+
+class MixedPrecision(nn.Module):
+    """A network that computes in bfloat16 where that is safe and answers in float32; losses stay outside.
+
+    `network` is the one that computes without: attacks take it, since their gradients have no room for rounding.
+    """
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, x_BCHW: Tensor) -> Tensor:
+        with torch.autocast(x_BCHW.device.type, torch.bfloat16):
+            logits_BK: Tensor = self.network(x_BCHW)
+        return logits_BK.float()
+
+
+def resolved(precision: Precision, device: torch.device) -> Precision:
+    """What `auto` means on a device: bfloat16 where a GPU has it, else float32."""
+    if precision != "auto":
+        return precision
+    return "bfloat16" if device.type == "cuda" and torch.cuda.is_bf16_supported() else "float32"

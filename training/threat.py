@@ -1,0 +1,54 @@
+"""Which changes of an image an adversary may make."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from zoo.errors import RecipeError
+
+Norm = Literal["l2", "linf"]
+NORMS: tuple[Norm, ...] = ("l2", "linf")
+SMALLEST_NORM = 1e-10
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ThreatModel:
+    """Changes of at most `epsilon` in a norm, on the [0, 1] pixel scale, that leave every pixel in [0, 1].
+
+    Projection is onto the ball, then onto the box (Madry et al. 2018, as in their library): since the centre is in the
+    box, the second step only shrinks a change, and the result is in both.
+    """
+
+    norm: Norm = "l2"
+    epsilon: float = 0.5
+
+    def __post_init__(self) -> None:
+        if self.norm not in NORMS:
+            raise RecipeError(f"norm must be l2 or linf, got {self.norm!r}")
+        if not 0 <= self.epsilon < float("inf"):
+            raise RecipeError(f"epsilon must be finite and at least 0, got {self.epsilon}")
+
+    def project(self, x_BCHW: Tensor, center_BCHW: Tensor) -> Tensor:
+        """The allowed image next to each of `x_BCHW`, for changes of the images `center_BCHW`."""
+        change_BCHW = x_BCHW - center_BCHW
+        if self.norm == "linf":
+            change_BCHW = change_BCHW.clamp(-self.epsilon, self.epsilon)
+        else:
+            change_BCHW = change_BCHW * (self.epsilon / l2_norm(change_BCHW).clamp(min=SMALLEST_NORM)).clamp(max=1.0)
+        return (center_BCHW + change_BCHW).clamp(0.0, 1.0)
+
+    def steepest(self, gradient_BCHW: Tensor) -> Tensor:
+        """The direction of unit norm in which a loss with that gradient rises fastest; none where it is zero."""
+        if self.norm == "linf":
+            return gradient_BCHW.sign()
+        return gradient_BCHW / l2_norm(gradient_BCHW).clamp(min=SMALLEST_NORM)
+
+
+def l2_norm(x_BCHW: Tensor) -> Tensor:
+    """`norm_B111` of each image."""
+    norm_B: Tensor = torch.linalg.vector_norm(x_BCHW.flatten(1), dim=1)
+    return norm_B.view(-1, 1, 1, 1)
