@@ -7,43 +7,55 @@ import json
 import math
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
-from typing import Any, Literal, get_type_hints
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from pydantic import TypeAdapter, ValidationError
 
+from training.freezing import BatchStatistics, Freeze
 from training.objectives import Objective
 from training.objectives.objective import require
 from training.objectives.table import objective_name
+from training.precision import Precision
 from zoo.errors import RecipeError
+from zoo.importing.normalization import parse_normalization
 from zoo.spec import Preprocessing
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sgd:
-    """Stochastic gradient descent; weight decay on every parameter, as in the published code."""
+    """Stochastic gradient descent; weight decay on every parameter, as in the published code.
+
+    With a `trust_coefficient` every layer has an adaptive rate (LARS), for batches of thousands.
+    """
 
     lr: float = 0.1
     momentum: float = 0.9
     weight_decay: float = 1e-4
     nesterov: bool = False
+    trust_coefficient: float | None = None
 
     def __post_init__(self) -> None:
         require(self.lr > 0, f"optimizer.lr must be positive, got {self.lr}")
         require(0 <= self.momentum < 1, f"optimizer.momentum must be in [0, 1), got {self.momentum}")
         require(self.weight_decay >= 0, f"optimizer.weight_decay must be at least 0, got {self.weight_decay}")
         require(not self.nesterov or self.momentum > 0, "optimizer.nesterov needs optimizer.momentum above 0")
+        trust = self.trust_coefficient
+        require(trust is None or trust > 0, f"optimizer.trust_coefficient must be positive or none, got {trust}")
+        require(trust is None or not self.nesterov, "optimizer.nesterov does not go with optimizer.trust_coefficient")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Schedule:
     """How the learning rate falls.
 
-    `cosine`: from lr towards 0 over all steps. `plateau`: times `factor` whenever the validation accuracy under the
-    objective's noise has not improved for `patience` epochs, `drops` times; the next stall ends the run (the study's
-    appendix A). Both rise linearly over the first `warmup_epochs` epochs.
+    `cosine`: from lr towards 0 over all steps. `steps`: times `factor` at the beginning of each epoch in `milestones`,
+    counted from 0. `plateau`: times `factor` whenever the validation accuracy under the objective's noise has not
+    improved for `patience` epochs, `drops` times; the next stall ends the run (the study's appendix A). All rise
+    linearly over the first `warmup_epochs` epochs.
     """
 
-    name: Literal["cosine", "plateau"] = "cosine"
+    name: Literal["cosine", "steps", "plateau"] = "cosine"
+    milestones: tuple[int, ...] = ()
     warmup_epochs: float = 0.0
     patience: int = 30
     factor: float = 0.1
@@ -51,6 +63,12 @@ class Schedule:
 
     def __post_init__(self) -> None:
         require(self.warmup_epochs >= 0, f"schedule.warmup_epochs must be at least 0, got {self.warmup_epochs}")
+        rising = list(self.milestones) == sorted(set(self.milestones)) and min(self.milestones, default=1) >= 1
+        require(rising, f"schedule.milestones must be rising epochs from 1 on, got {self.milestones}")
+        require(
+            (self.name == "steps") == bool(self.milestones),
+            f"schedule.milestones go with schedule.name=steps, which needs them; got {self.milestones}, {self.name}",
+        )
         require(self.patience >= 1, f"schedule.patience must be at least 1, got {self.patience}")
         require(0 < self.factor < 1, f"schedule.factor must be in (0, 1), got {self.factor}")
         require(self.drops >= 0, f"schedule.drops must be at least 0, got {self.drops}")
@@ -60,42 +78,59 @@ class Schedule:
 class TrainingRecipe:
     """One training run, but for its task, starting point and seed.
 
-    `batch_size` counts distinct images. `image_size` replaces the task's input size. `precision` is that of the forward
-    pass: `auto` is bfloat16 where a GPU has it, else float32.
+    `batch_size` counts distinct images over all processes; each process forwards its share in `accumulation` parts, and
+    batch normalization sees the parts. `image_size` replaces the task's input size. `normalization` is the `task`'s,
+    that of the starting point (`init`), or one that `zoo import` takes. `limit_per_class` keeps so many labels a class,
+    the validation set's among them. `precision` is that of the forward pass: `auto` is bfloat16 where a GPU has it,
+    else float32; attacks never have less than float32. `memory_format` `auto` is channels last on GPUs. `compile` is
+    torch.compile.
     """
 
     objective: Objective
     architecture: str = "resnet50"
     epochs: int = 90
     batch_size: int = 64
+    accumulation: int = 1
     optimizer: Sgd = field(default_factory=Sgd)
     schedule: Schedule = field(default_factory=Schedule)
     gradient_clip_norm: float | None = None
+    freeze: Freeze = "none"
+    batch_statistics: BatchStatistics = "trained-layers"
+    limit_per_class: int | None = None
     validation_share: float = 0.1
     image_size: int | None = None
-    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    normalization: str = "task"
+    precision: Precision = "auto"
+    memory_format: Literal["auto", "contiguous", "channels-last"] = "auto"
+    compile: bool = False
     num_workers: int = 0
 
     def __post_init__(self) -> None:
         require(self.epochs >= 1, f"epochs must be at least 1, got {self.epochs}")
+        require(self.accumulation >= 1, f"accumulation must be at least 1, got {self.accumulation}")
         require(
-            self.batch_size >= 2,
-            f"batch_size must be at least 2 for batch normalization, got {self.batch_size}",
+            self.batch_size >= 2 * self.accumulation,
+            f"batch_size must be at least 2, for batch normalization, a part of accumulation={self.accumulation}; "
+            f"got {self.batch_size}",
         )
         require(0 <= self.validation_share < 1, f"validation_share must be in [0, 1), got {self.validation_share}")
         require(self.num_workers >= 0, f"num_workers must be at least 0, got {self.num_workers}")
         require(
-            self.schedule.name != "plateau" or self.validation_share > 0,
-            "schedule.name=plateau watches the validation set, so validation_share must be positive",
+            self.schedule.name != "plateau" or self.validates,
+            "schedule.name=plateau watches the validation set, so validation_share must be positive, and the objective "
+            "one that learns classes",
         )
-        require(
-            self.gradient_clip_norm is None or self.gradient_clip_norm > 0,
-            f"gradient_clip_norm must be positive or none, got {self.gradient_clip_norm}",
-        )
-        require(
-            self.image_size is None or self.image_size >= 8,
-            f"image_size must be at least 8, got {self.image_size}",
-        )
+        for name, least in (("gradient_clip_norm", 0.0), ("limit_per_class", 1), ("image_size", 8)):
+            value = getattr(self, name)
+            above = value is None or (value > 0 and value >= least)
+            require(above, f"{name} must be none or {f'at least {least}' if least else 'positive'}, got {value}")
+        if self.normalization not in ("task", "init"):
+            parse_normalization(self.normalization)
+
+    @property
+    def validates(self) -> bool:
+        """Whether validation accuracy is measured after each epoch."""
+        return self.validation_share > 0 and self.objective.learns_classes
 
     def describe(self) -> dict[str, Any]:
         """The recipe as plain JSON values, the objective with its name."""
@@ -105,12 +140,24 @@ class TrainingRecipe:
         """SHA-256 of the recipe's JSON, which names it in a checkpoint."""
         return hashlib.sha256(json.dumps(self.describe(), sort_keys=True).encode()).hexdigest()
 
-    def fit_preprocessing(self, of_task: Preprocessing) -> Preprocessing:
-        """The task's preprocessing, at this recipe's image size."""
-        if self.image_size is None:
-            return of_task
-        resize = round(self.image_size * of_task.resize / of_task.crop)
-        return of_task.model_copy(update={"crop": self.image_size, "resize": resize})
+    def fit_preprocessing(self, of_task: Preprocessing, *, of_init: Preprocessing | None = None) -> Preprocessing:
+        """The task's preprocessing at this recipe's image size and normalization; `of_init` is the starting point's.
+
+        Raises: RecipeError for the starting point's normalization without one.
+        """
+        fields: dict[str, Any] = {}
+        if self.image_size is not None:
+            fields |= {"crop": self.image_size, "resize": round(self.image_size * of_task.resize / of_task.crop)}
+        if self.normalization == "init":
+            if of_init is None:
+                raise RecipeError(
+                    "normalization=init is that of a starting point, and a random one has none: give --init"
+                )
+            fields |= {"mean": of_init.mean, "std": of_init.std}
+        elif self.normalization != "task":
+            chosen = parse_normalization(self.normalization)
+            fields |= {"mean": chosen.mean, "std": chosen.std}
+        return of_task.model_copy(update=fields)
 
 
 def override(recipe: TrainingRecipe, assignments: Iterable[str]) -> TrainingRecipe:
@@ -141,8 +188,11 @@ def _replace_at(owner: Any, names: list[str], value: str, *, path: str) -> Any:
 
 def _parse(owner: Any, name: str, value: str, *, path: str) -> Any:
     kind = get_type_hints(type(owner))[name]
+    given: Any = None if value.lower() == "none" and type(None) in get_args(kind) else value
+    if get_origin(kind) is tuple:
+        given = [part for part in value.split(",") if part.strip()]
     try:
-        parsed = TypeAdapter(kind).validate_python(None if value.lower() == "none" else value)
+        parsed = TypeAdapter(kind).validate_python(given)
     except ValidationError as error:
         raise RecipeError(f"{path}={value!r}: {error.errors()[0]['msg']}") from error
     require(not isinstance(parsed, float) or math.isfinite(parsed), f"{path} must be finite, got {value}")

@@ -26,6 +26,7 @@ class RunIdentity:
     data: str
     seed: int
     parent: str | None
+    num_ranks: int = 1
 
     def as_json(self) -> dict[str, Any]:
         return {
@@ -33,6 +34,7 @@ class RunIdentity:
             "data": self.data,
             "seed": self.seed,
             "init": self.parent or "random",
+            "num_ranks": self.num_ranks,
             "recipe": self.recipe.describe(),
         }
 
@@ -49,13 +51,9 @@ class RunState:
 
 @dataclass(frozen=True, slots=True)
 class RunFolder:
-    """The files of one run: recipe.json, environment.json, state.pt and TensorBoard's scalars."""
+    """The files of one run: recipe.json, environment.json, state.pt, log.jsonl and TensorBoard's scalars."""
 
     path: Path
-
-    @property
-    def scalars(self) -> Path:
-        return self.path / "scalars"
 
     def begin(self, identity: RunIdentity) -> None:
         """Records the run. A run that never finished an epoch is begun again.

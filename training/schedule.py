@@ -17,6 +17,8 @@ def rate_factor(
     warm = min(1.0, (step + 1) / warmup_steps) if warmup_steps > 0 else 1.0
     if schedule.name == "cosine":
         return warm * 0.5 * (1 + math.cos(math.pi * step / (total_epochs * steps_per_epoch)))
+    if schedule.name == "steps":
+        return warm * schedule.factor ** sum(step >= epoch * steps_per_epoch for epoch in schedule.milestones)
     return warm * schedule.factor ** num_stalls(history, schedule.patience)
 
 

@@ -4,33 +4,36 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from itertools import islice
 from pathlib import Path
-from typing import Any
 
 import torch
-from accelerate import Accelerator
-from accelerate.state import AcceleratorState
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-from torch import Tensor
+from torch import Tensor, nn
 from torch.utils.data import DataLoader
-from torch.utils.tensorboard import SummaryWriter
 
-from training.evaluation.empirical import accuracy_under_noise
-from training.objectives import Batch
+from training.distributed import ALONE, Ranks
+from training.evaluation.empirical import num_correct_under_noise
+from training.exchange import copy_from_first, sum_over_ranks
+from training.freezing import to_train_mode
+from training.journal import Journal, Silence
+from training.objectives import Batch, ObjectiveOutput
 from training.objectives import Progress as TrainingProgress
 from training.objectives.table import objective_name
+from training.optimization import Optimization
 from training.recipe import TrainingRecipe
 from training.run_folder import RunFolder, RunIdentity, RunState
 from training.schedule import is_exhausted, rate_factor
-from training.streams import derived_seed, global_cpu_stream, stream
+from training.starting_point import fitted_preprocessing, published_network, starting_network
+from training.streams import derived_seed, stream
 from training.tasks import Task
+from training.tasks.limit import limit_per_class
 from training.tasks.loading import EvaluationImages, ShuffledBatches, TrainingImages
 from training.tasks.task import Subset, stratified_split
-from zoo.architecture import NormalizedNetwork, build_network
 from zoo.checkpoint import Checkpoint, open_checkpoint, save_checkpoint
 from zoo.errors import CheckpointError, DivergenceError
 from zoo.preprocessing import to_pixels
@@ -49,210 +52,240 @@ class TrainingRun:
     output: Path
     parent: Checkpoint | None = None
 
-    @property
-    def identity(self) -> RunIdentity:
+    def identity(self, ranks: Ranks) -> RunIdentity:
+        """What has to be equal for a run to be gone on with."""
         parent = None if self.parent is None else self.parent.weights_sha256
         return RunIdentity(
-            recipe=self.recipe, task=self.task.name, data=self.task.digest, seed=self.seed, parent=parent
-        )
-
-    def spec_after(self, epochs: int) -> ModelSpec:
-        """The spec of the checkpoint after that many epochs."""
-        hyper_parameters = asdict(self.recipe.objective)
-        return ModelSpec(
-            architecture=self.recipe.architecture,
-            num_classes=self.task.num_classes,
-            certified=CertifiedConfig(
-                objective=objective_name(self.recipe.objective),
-                hyper_parameters=hyper_parameters,
-                sigma=self.recipe.objective.sigma,
-                task=self.task.name,
-                class_names=self.task.class_names,
-                parent=self.identity.parent,
-                seed=self.seed,
-                epochs=epochs,
-                recipe_digest=self.recipe.digest(),
-                preprocessing=self.recipe.fit_preprocessing(self.task.preprocessing),
-            ),
+            recipe=self.recipe,
+            task=self.task.name,
+            data=self.task.digest,
+            seed=self.seed,
+            parent=parent,
+            num_ranks=ranks.world_size,
         )
 
 
-def train(run: TrainingRun, *, device: torch.device, resume: bool, console: Console) -> Checkpoint:
+def train(
+    run: TrainingRun, *, device: torch.device, resume: bool, console: Console, ranks: Ranks = ALONE
+) -> Checkpoint:
     """Trains and returns the checkpoint in `run.output`, which is written after every epoch.
 
+    Under torchrun every rank calls this, and the first writes the files.
     Raises: DivergenceError at the first loss or gradient that is not finite; RecipeError if the folder holds another
-    run.
+    run; CheckpointError if a file cannot be written, after which the last finished epoch is still there.
     """
     folder = RunFolder(run.output / ".run")
     state = None
-    if resume:
-        state = folder.resume(run.identity)
-    else:
-        folder.begin(run.identity)
+    with ranks.united():
+        if ranks.is_first:
+            if resume:
+                state = folder.resume(run.identity(ranks))
+            else:
+                folder.begin(run.identity(ranks))
+    state = ranks.from_first(state)
     console.print_json(json.dumps(run.recipe.describe()))
-    loop = _Loop(run, folder, device)
+    with ranks.united():
+        loop = _Loop(run, folder, device, ranks)
     if state is not None:
         loop.restore(state)
-    with _progress_bar(console, run, loop) as advance, SummaryWriter(str(folder.scalars)) as scalars:
+    with ranks.united():
+        journal = Journal(folder.path, steps_done=loop.steps_done) if ranks.is_first else Silence()
+    with _progress_bar(console, run, loop) as advance, journal:
         while loop.epochs_done < run.recipe.epochs and not is_exhausted(run.recipe.schedule, loop.history):
-            loop.run_epoch(scalars, advance)
-            loop.save()
-    return loop.published()
+            loop.run_epoch(journal, advance)
+            with ranks.united():
+                loop.save()
+    with ranks.united():
+        checkpoint = loop.published() if ranks.is_first else None
+    return ranks.from_first(checkpoint) or open_checkpoint(run.output)
 
 
 class _Loop:
     """A run between two epochs."""
 
-    def __init__(self, run: TrainingRun, folder: RunFolder, device: torch.device) -> None:
-        recipe, task = run.recipe, run.task
-        self.run, self.folder = run, folder
+    def __init__(self, run: TrainingRun, folder: RunFolder, device: torch.device, ranks: Ranks) -> None:
+        recipe = run.recipe
+        self.run, self.folder, self.ranks = run, folder, ranks
         self.epochs_done = 0
         self.history: list[float] = []
-        if device.index is not None:
-            torch.cuda.set_device(device)  # Accelerate takes the current one
-        AcceleratorState._reset_state(reset_partial_state=True)  # its settings outlive a run in the same process
-        self.accelerator = Accelerator(cpu=device.type == "cpu", mixed_precision=_mixed_precision(recipe, device))
-        self.device = self.accelerator.device
+        self.task = run.task
+        if recipe.limit_per_class is not None:
+            self.task = limit_per_class(run.task, recipe.limit_per_class, seed=derived_seed(run.seed, "limit"))
 
-        preprocessing = recipe.fit_preprocessing(task.preprocessing)
+        preprocessing = fitted_preprocessing(self.task, recipe, run.parent)
+        share = recipe.validation_share if recipe.validates else 0.0
         self.train_indices, self.validation_indices = stratified_split(
-            task.train.labels, share=recipe.validation_share, seed=derived_seed(run.seed, "validation")
+            self.task.train.labels, share=share, seed=derived_seed(run.seed, "validation")
         )
         self.images = TrainingImages(
-            Subset(task.train, self.train_indices), preprocessing, task.augmentation, seed=run.seed
+            Subset(self.task.train, self.train_indices),
+            preprocessing,
+            recipe.objective.augmentation or self.task.augmentation,
+            seed=run.seed,
+            num_views=recipe.objective.num_views,
         )
-        self.validation = EvaluationImages(Subset(task.train, self.validation_indices), preprocessing)
-        self.batches = ShuffledBatches(len(self.images), recipe.batch_size, run.seed)
-
-        self.network = _initial_network(run)
-        optimizer = torch.optim.SGD(self.network.parameters(), **asdict(recipe.optimizer))
-        loader = DataLoader(
+        self.validation = EvaluationImages(Subset(self.task.train, self.validation_indices), preprocessing)
+        own = range(ranks.rank * recipe.accumulation, (ranks.rank + 1) * recipe.accumulation)
+        num_parts = ranks.world_size * recipe.accumulation
+        self.batches = ShuffledBatches(len(self.images), recipe.batch_size, run.seed, num_parts, own)
+        self.loader = DataLoader(
             self.images,
             batch_sampler=self.batches,
             num_workers=recipe.num_workers,
             pin_memory=device.type == "cuda",
         )
-        self.model, self.optimizer, self.loader = self.accelerator.prepare(self.network, optimizer, loader)
+        self.network = starting_network(self.task, recipe, seed=run.seed, parent=run.parent)
+        self.optimization = Optimization(self.network, recipe, device)
+
+    @property
+    def steps_done(self) -> int:
+        return self.epochs_done * self.batches.num_batches
 
     def restore(self, state: RunState) -> None:
         self.epochs_done, self.history = state.epochs_done, list(state.history)
         self.network.backbone.load_state_dict(state.backbone)
-        self.optimizer.load_state_dict(state.optimizer)
+        self.optimization.optimizer.load_state_dict(state.optimizer)
 
-    def run_epoch(self, scalars: SummaryWriter, advance: Any) -> None:
-        epoch = self.epochs_done
+    def run_epoch(self, journal: Journal, advance: Callable[[float], None]) -> None:
+        recipe, epoch = self.run.recipe, self.epochs_done
         self.images.epoch = self.batches.epoch = epoch
-        noise = stream(self.run.seed, "noise", epoch, device=self.device)
-        self.model.train()
-        for index, (x_bytes, labels_B) in enumerate(self.loader):
-            step = epoch * len(self.batches) + index
-            batch = Batch(to_pixels(x_bytes), labels_B)
-            values = self._update(batch, step=step, epochs=step / len(self.batches), noise=noise)
-            for name, value in values.items():
-                scalars.add_scalar(f"train/{name}", value, step)
-            advance(loss=values["loss"])
+        to_train_mode(self.optimization.model, self.network.backbone, recipe.freeze, recipe.batch_statistics)
+        loaded = iter(self.loader)
+        for index, (start, end) in enumerate(self.batches.bounds):
+            parts = [self._batch(*part) for part in islice(loaded, recipe.accumulation)]
+            values = self._update(parts, batch_size=end - start, step=self.steps_done + index)
+            journal.write("train", values, step=self.steps_done + index + 1)
+            advance(values["loss"])
         self.epochs_done += 1
+        copy_from_first(list(self.network.buffers()))  # validation then measures what the checkpoint will hold
         if len(self.validation) > 0:
             self.history.append(self._validation_accuracy())
-            scalars.add_scalar("validation/accuracy_under_noise", self.history[-1], self.epochs_done)
+            values = {"epochs": self.epochs_done, "accuracy_under_noise": self.history[-1]}
+            journal.write("validation", values, step=self.steps_done)
 
-    def save(self) -> Checkpoint:
-        """Writes the resume state, then the checkpoint."""
+    def save(self) -> Checkpoint | None:
+        """Writes the resume state, then the checkpoint; on the first rank only."""
+        if not self.ranks.is_first:
+            return None
         backbone = self.network.backbone.state_dict()
-        self.folder.save_state(RunState(self.epochs_done, backbone, self.optimizer.state_dict(), self.history))
+        optimizer = self.optimization.optimizer.state_dict()
+        self.folder.save_state(RunState(self.epochs_done, backbone, optimizer, self.history))
         split = {
-            "task": dict(self.run.task.split),
+            "task": dict(self.task.split),
             "validation_share_of_train": self.run.recipe.validation_share,
+            "train": self.train_indices,
+            "validation": self.validation_indices,
         }
-        split |= {"train": self.train_indices, "validation": self.validation_indices}
-        return save_checkpoint(self.run.output, self.network, self.run.spec_after(self.epochs_done), split=split)
+        published = published_network(self.network, self.task, self.run.recipe, seed=self.run.seed)
+        return save_checkpoint(self.run.output, published, self._spec(), split=split)
 
     def published(self) -> Checkpoint:
         """The checkpoint on disk; written first if the run was cut off between its state and its checkpoint."""
         try:
             checkpoint = open_checkpoint(self.run.output)
         except CheckpointError:
-            return self.save()
-        return checkpoint if checkpoint.spec.certified.epochs == self.epochs_done else self.save()
+            checkpoint = None
+        if checkpoint is None or checkpoint.spec.certified.epochs != self.epochs_done:
+            self.save()
+        return open_checkpoint(self.run.output)
 
-    def _update(self, batch: Batch, *, step: int, epochs: float, noise: torch.Generator) -> dict[str, float]:
-        recipe = self.run.recipe
+    def _batch(self, x_bytes: Tensor, labels_B: Tensor, numbers_B: Tensor) -> Batch:
+        if self.run.recipe.objective.num_views > 1:
+            x_bytes = x_bytes.transpose(0, 1).flatten(0, 1)
+        optimization = self.optimization
+        return Batch(optimization.to_device(to_pixels(x_bytes)), labels_B.to(optimization.device), numbers_B)
+
+    def _update(self, parts: list[Batch], *, batch_size: int, step: int) -> dict[str, float]:
+        recipe, steps_per_epoch = self.run.recipe, self.batches.num_batches
         factor = rate_factor(
             recipe.schedule,
             step=step,
-            steps_per_epoch=len(self.batches),
+            steps_per_epoch=steps_per_epoch,
             total_epochs=recipe.epochs,
             history=self.history,
         )
-        for group in self.optimizer.param_groups:
-            group["lr"] = recipe.optimizer.lr * factor
-        output = recipe.objective(self.model, batch, progress=TrainingProgress(epochs), generator=noise)
-        loss = self._require_finite(output.loss.detach(), "loss", step)
-        self.accelerator.backward(output.loss)
-        limit = math.inf if recipe.gradient_clip_norm is None else recipe.gradient_clip_norm
-        norm = self.accelerator.clip_grad_norm_(self.network.parameters(), limit)
-        gradient_norm = self._require_finite(norm, "gradient norm", step)
-        self.optimizer.step()
-        self.optimizer.zero_grad()
-        metrics = {name: float(value) for name, value in output.metrics.items()}
-        return {"loss": loss, "gradient_norm": gradient_norm, "lr": recipe.optimizer.lr * factor, **metrics}
+        progress = TrainingProgress(step / steps_per_epoch)
 
-    def _require_finite(self, value: Tensor, what: str, step: int) -> float:
-        number = float(value)
-        if math.isfinite(number):
-            return number
+        def loss_of(model: nn.Module, part: Batch) -> ObjectiveOutput:
+            generator = stream(self.run.seed, "noise", step)  # anew for each part: it is keyed by image
+            return recipe.objective(model, part, progress=progress, generator=generator)
+
+        rate = recipe.optimizer.lr * factor
+        told = self.optimization.step(
+            parts,
+            loss_of,
+            batch_size=batch_size,
+            rate=rate,
+            check=lambda what, value: self._require_finite(value, what, step),
+        )
+        return {"loss": told.loss, "gradient_norm": told.gradient_norm, "lr": rate, **told.metrics}
+
+    def _require_finite(self, value: float, what: str, step: int) -> None:
+        if math.isfinite(value):
+            return
         recipe = self.run.recipe
-        clip = recipe.gradient_clip_norm
         advice = f"lower the learning rate, --set optimizer.lr={recipe.optimizer.lr / 10:g}"
-        if clip is None:
+        if recipe.gradient_clip_norm is None:
             advice += ", or clip gradients, --set gradient_clip_norm=10"
         raise DivergenceError(
-            f"the {what} is {number} at step {step} (epoch {self.epochs_done + 1}) with optimizer.lr="
+            f"the {what} is {value} at step {step} (epoch {self.epochs_done + 1}) with optimizer.lr="
             f"{recipe.optimizer.lr:g}: {advice}, and choose another --output. Nothing of this epoch was saved."
         )
 
     def _validation_accuracy(self) -> float:
-        return accuracy_under_noise(
+        own = range(self.ranks.rank, len(self.validation), self.ranks.world_size)
+        correct = num_correct_under_noise(
             self.network,
             self.validation,
+            own,
             sigma=self.run.recipe.objective.sigma or 0.0,
-            device=self.device,
+            device=self.optimization.device,
             batch_size=EVALUATION_BATCH_SIZE,
             seed=derived_seed(self.run.seed, "validation-noise"),
         )
+        return float(sum_over_ranks(torch.tensor(correct))) / len(self.validation)
 
+    def _spec(self) -> ModelSpec:
+        """The spec of the checkpoint as it is now."""
+        run, recipe = self.run, self.run.recipe
+        return ModelSpec(
+            architecture=recipe.architecture,
+            num_classes=self.task.num_classes,
+            certified=CertifiedConfig(
+                objective=objective_name(recipe.objective),
+                hyper_parameters=asdict(recipe.objective),
+                sigma=recipe.objective.sigma,
+                task=self.task.name,
+                class_names=self.task.class_names,
+                parent=None if run.parent is None else run.parent.weights_sha256,
+                seed=run.seed,
+                epochs=self.epochs_done,
+                recipe_digest=recipe.digest(),
+                recipe=recipe.describe(),
+                has_trained_head=recipe.objective.learns_classes,
+                batch_statistics=self._batch_statistics(),
+                limit_per_class=recipe.limit_per_class,
+                num_train_images=len(self.images),
+                preprocessing=fitted_preprocessing(self.task, recipe, run.parent),
+            ),
+        )
 
-def _initial_network(run: TrainingRun) -> NormalizedNetwork:
-    preprocessing = run.recipe.fit_preprocessing(run.task.preprocessing)
-    with global_cpu_stream(run.seed, "weights"):
-        network = build_network(run.recipe.architecture, num_classes=run.task.num_classes, preprocessing=preprocessing)
-    if run.parent is not None:
-        keep_head = run.parent.spec.certified.class_names == run.task.class_names
-        _copy_weights(run.parent, network, keep_head=keep_head)
-    return network
-
-
-def _copy_weights(parent: Checkpoint, network: NormalizedNetwork, *, keep_head: bool) -> None:
-    weights = parent.load_network().backbone.state_dict()
-    fresh = network.backbone.state_dict()
-    if not keep_head:
-        weights |= {name: value for name, value in fresh.items() if name.startswith("fc.")}
-    try:
-        network.backbone.load_state_dict(weights, strict=True)
-    except RuntimeError as error:
-        raise CheckpointError(
-            f"--init {parent.path} is a {parent.spec.architecture} and does not fit: {error}"
-        ) from error
-
-
-def _mixed_precision(recipe: TrainingRecipe, device: torch.device) -> str:
-    if recipe.precision == "auto":
-        return "bf16" if device.type == "cuda" and torch.cuda.is_bf16_supported() else "no"
-    return "bf16" if recipe.precision == "bfloat16" else "no"
+    def _batch_statistics(self) -> str:
+        """Whose running statistics batch normalization holds, in words."""
+        recipe, world_size = self.run.recipe, self.ranks.world_size
+        if recipe.batch_statistics == "no-layer":
+            return "the starting point's, unchanged"
+        frozen = recipe.freeze != "none" and recipe.batch_statistics == "trained-layers"
+        words = "frozen layers the starting point's, the others " if frozen else ""
+        if world_size == 1:
+            return words + "those of all training batches"
+        if self.optimization.is_synchronized:
+            return words + f"those of all training batches, synchronized over {world_size} processes"
+        return words + f"those of the first of {world_size} processes, which saw its share of every batch"
 
 
 @contextmanager
-def _progress_bar(console: Console, run: TrainingRun, loop: _Loop) -> Iterator[Any]:
+def _progress_bar(console: Console, run: TrainingRun, loop: _Loop) -> Iterator[Callable[[float], None]]:
     columns = (
         TextColumn("training"),
         BarColumn(),
@@ -261,10 +294,6 @@ def _progress_bar(console: Console, run: TrainingRun, loop: _Loop) -> Iterator[A
         TimeRemainingColumn(),
     )
     with Progress(*columns, console=console) as progress:
-        bar = progress.add_task(
-            "training",
-            total=run.recipe.epochs * len(loop.batches),
-            completed=loop.epochs_done * len(loop.batches),
-            loss=math.nan,
-        )
-        yield lambda *, loss: progress.update(bar, advance=1, loss=loss)
+        total = run.recipe.epochs * loop.batches.num_batches
+        bar = progress.add_task("training", total=total, completed=loop.steps_done, loss=math.nan)
+        yield lambda loss: progress.update(bar, advance=1, loss=loss)

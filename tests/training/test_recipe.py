@@ -65,7 +65,7 @@ def test_named_recipes_fit_every_objective_and_unknown_ones_list_the_known():
     assert paper(Consistency()).objective == Consistency(sigma=0.5, m=2, lbd=5.0, eta=0.5)
     with pytest.raises(UnknownNameError, match="unknown recipe 'slow'; known: paper, quick"):
         find_recipe("slow", objective="standard")
-    with pytest.raises(UnknownNameError, match="known: consistency, gaussian, standard"):
+    with pytest.raises(UnknownNameError, match="known: adversarial, consistency, gaussian, macer"):
         find_recipe("quick", objective="nonsense")
 
 

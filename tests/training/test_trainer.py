@@ -16,11 +16,13 @@ from rich.console import Console
 from safetensors.torch import load_file
 
 from training import trainer
+from training.distributed import ALONE
 from training.objectives import ObjectiveOutput
 from training.objectives.gaussian import Gaussian
 from training.objectives.standard import Standard
 from training.recipe import Schedule, Sgd, TrainingRecipe
 from training.run_folder import RunFolder
+from training.starting_point import starting_network
 from training.tasks.loading import EvaluationImages, ShuffledBatches
 from training.tasks.task import ArrayImages, Task
 from training.trainer import TrainingRun, train
@@ -143,7 +145,7 @@ def test_a_damaged_state_is_named(tmp_path):
     train(run_of(tmp_path, epochs=1), device=CPU, resume=False, console=QUIET)
     (tmp_path / ".run" / "state.pt").write_bytes(b"nothing")
     with pytest.raises(CheckpointError, match=r"state\.pt is damaged"):
-        RunFolder(tmp_path / ".run").resume(run_of(tmp_path, epochs=1).identity)
+        RunFolder(tmp_path / ".run").resume(run_of(tmp_path, epochs=1).identity(ALONE))
 
 
 class Explosive(Gaussian):
@@ -204,7 +206,7 @@ def test_one_step_is_sgd_with_momentum_weight_decay_and_clipping(tmp_path):
         "objective": Standard(),
     }
     run = run_of(tmp_path, **fields, optimizer=Sgd(lr=0.5, weight_decay=0.1))
-    reference = trainer._initial_network(run)
+    reference = starting_network(run.task, run.recipe, seed=run.seed, parent=None)
     plain = replace(run, task=replace(run.task, augmentation="none"))
     train(plain, device=CPU, resume=False, console=QUIET)
 
@@ -231,7 +233,7 @@ def test_a_directory_that_holds_something_else_is_not_trained_into(tmp_path):
 
 
 def test_a_run_that_never_finished_an_epoch_is_begun_again(tmp_path):
-    RunFolder(tmp_path / ".run").begin(run_of(tmp_path, epochs=2).identity)
+    RunFolder(tmp_path / ".run").begin(run_of(tmp_path, epochs=2).identity(ALONE))
     assert train(run_of(tmp_path, epochs=1), device=CPU, resume=False, console=QUIET).spec.certified.epochs == 1
 
 
@@ -250,7 +252,7 @@ def test_a_checkpoint_is_a_starting_point_and_only_its_head_may_change(tmp_path)
         output=tmp_path / "child",
         parent=parent,
     )
-    start = trainer._initial_network(child).backbone.state_dict()
+    start = starting_network(child.task, child.recipe, seed=1, parent=parent).backbone.state_dict()
     assert all(torch.equal(value, start[name]) for name, value in weights(parent.path).items())
     assert train(child, device=CPU, resume=False, console=QUIET).spec.certified.parent == parent.weights_sha256
     other = TrainingRun(
@@ -269,5 +271,5 @@ def test_scalars_recipe_and_environment_are_kept_in_the_run_folder(tmp_path):
     assert {"train/loss", "train/lr", "train/gradient_norm", "validation/accuracy_under_noise"} <= set(
         events.Tags()["scalars"]
     )
-    assert [event.step for event in events.Scalars("train/loss")] == list(range(10))
+    assert [event.step for event in events.Scalars("train/loss")] == list(range(1, 11))
     assert (tmp_path / ".run" / "recipe.json").exists() and (tmp_path / ".run" / "environment.json").exists()

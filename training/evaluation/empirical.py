@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence, Sized
-from typing import cast
+from collections.abc import Sequence
+from itertools import count
 
 import torch
-from torch import Tensor, nn
-from torch.utils.data import DataLoader, Dataset
+from torch import nn
+from torch.utils.data import DataLoader, Subset
 
-from training.streams import stream
+from training.streams import normal_per_image, stream
 from training.tasks import Task
 from training.tasks.loading import EvaluationImages
 from zoo.preprocessing import to_pixels
@@ -50,25 +50,37 @@ def evaluate_network(
 
 
 def accuracy_under_noise(
+    network: nn.Module, images: EvaluationImages, *, sigma: float, device: torch.device, batch_size: int, seed: int
+) -> float:
+    """Share of the images that the base classifier gets right with one draw of `N(0, sigma^2 I)` added to each.
+
+    `sigma` on the [0, 1] pixel scale; 0 is standard accuracy.
+    """
+    correct = num_correct_under_noise(
+        network, images, range(len(images)), sigma=sigma, device=device, batch_size=batch_size, seed=seed
+    )
+    return correct / len(images)
+
+
+def num_correct_under_noise(
     network: nn.Module,
-    images: Dataset[tuple[Tensor, int]],
+    images: EvaluationImages,
+    numbers: Sequence[int],
     *,
     sigma: float,
     device: torch.device,
     batch_size: int,
     seed: int,
-) -> float:
-    """Share of the images that the base classifier gets right with one draw of `N(0, sigma^2 I)` added to each.
-
-    `sigma` on the [0, 1] pixel scale; 0 is standard accuracy. The noise depends on the seed, not on the batch size.
-    """
-    generator = stream(seed, "evaluation-noise")
+) -> int:
+    """How many of the images with these numbers are classified right; an image's noise depends on seed and number."""
+    dtype = next(network.parameters()).dtype
     correct = 0
     with evaluating(network), torch.inference_mode():
-        for x_bytes, labels_B in DataLoader(images, batch_size=batch_size):
+        loader = DataLoader(Subset(images, numbers), batch_size=batch_size)
+        for start, (x_bytes, labels_B) in zip(count(step=batch_size), loader, strict=False):
             x_BCHW = to_pixels(x_bytes)
-            for x_CHW in x_BCHW:  # an image at a time: a batched draw depends on the batch's size
-                x_CHW += torch.empty_like(x_CHW).normal_(generator=generator) * sigma
-            predictions_B = network(x_BCHW.to(device)).argmax(dim=1).cpu()
+            numbers_B = torch.tensor(numbers[start : start + batch_size])
+            noise_BCHW = normal_per_image(x_BCHW, numbers_B, stream(seed, "evaluation-noise"))
+            predictions_B = network((x_BCHW + sigma * noise_BCHW).to(device, dtype)).argmax(dim=1).cpu()
             correct += int((predictions_B == labels_B).sum())
-    return correct / len(cast(Sized, images))
+    return correct

@@ -12,7 +12,7 @@ from PIL import Image
 
 from zoo.spec import Preprocessing
 
-Augmentation = Literal["none", "shift-flip", "resized-crop-flip"]
+Augmentation = Literal["none", "shift-flip", "resized-crop-flip", "simclr"]
 
 
 class LabelledImages(Protocol):

@@ -18,6 +18,20 @@ TaskName = Annotated[
         metavar="TASK",
     ),
 ]
+Objective = Annotated[
+    str,
+    typer.Option(
+        "--objective",
+        help="standard, gaussian, adversarial, trades, smoothadv, macer, consistency, smoothmix or simclr.",
+    ),
+]
+Recipe = Annotated[
+    str, typer.Option("--recipe", help="quick, paper, paper-finetune, or a published one: cifar10-s50, imagenet-s50...")
+]
+Set = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="Change a field of the recipe: epochs=1, objective.sigma=0.25."),
+]
 DataDir = Annotated[
     Path,
     typer.Option("--data-dir", envvar="ZOO_DATA_DIR", help="Where downloaded data sets are kept.", show_default=False),

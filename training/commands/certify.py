@@ -1,0 +1,124 @@
+"""`zoo certify`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, cast
+
+import typer
+
+from training.commands.checks import require_recordable, require_same_classes
+from training.commands.report import DEFAULT_RADII
+from zoo.cli._errors import interruptible
+from zoo.cli._options import (
+    DATA_DIR,
+    Backend,
+    CertificationBatchSize,
+    DataDir,
+    Device,
+    Json,
+    Model,
+    Noise,
+    Radius,
+    Record,
+    Seed,
+    Stopping,
+    TaskName,
+    Tolerance,
+)
+
+if TYPE_CHECKING:
+    from zoo.checkpoint import Checkpoint
+    from zoo.smoothing import Noise as KindOfNoise
+    from zoo.smoothing import SmoothingSpec, StoppingRule
+
+
+def certify(
+    model: Model,
+    task: TaskName,
+    output: Annotated[Path, typer.Option("--output", help="The log to begin or to go on with.", metavar="FILE.tsv")],
+    skip: Annotated[int, typer.Option("--skip", min=1, help="Certify every SKIP-th image.")] = 1,
+    maximum: Annotated[int | None, typer.Option("--max", min=1, help="Stop before this image number.")] = None,
+    sigma: Annotated[
+        float | None,
+        typer.Option(
+            "--sigma",
+            help="Noise of the smoothing; the checkpoint's unless given, 0 is the clean classifier.",
+        ),
+    ] = None,
+    n0: Annotated[int, typer.Option("--n0", help="Draws that choose the class.")] = 100,
+    n: Annotated[
+        int, typer.Option("--n", help="Further draws that bound its probability: all of them, or the most made.")
+    ] = 100_000,
+    alpha: Annotated[float, typer.Option("--alpha", help="Chance of a wrong certificate.")] = 0.001,
+    noise: Noise = "gaussian",
+    stopping: Stopping = "fixed",
+    radius: Radius = None,
+    tolerance: Tolerance = None,
+    seed: Seed = 0,
+    device: Device = "auto",
+    backend: Backend = "auto",
+    batch_size: CertificationBatchSize = None,
+    data_dir: DataDir = DATA_DIR,
+    record: Record = False,
+    as_json: Json = False,
+) -> None:
+    """Certify test images with the smoothed classifier; run again to go on where it stopped.
+
+    Under torchrun each process certifies a share of the images: torchrun --nproc-per-node 4 -m zoo -- certify ...
+    (the -- keeps torchrun from taking --n and --max for its own).
+    """
+    from rich.console import Console
+
+    from training.distributed import join_ranks
+    from training.evaluation.certification_run import run_for
+    from training.evaluation.certified import certify_images, select_indices
+    from training.evaluation.recording import record_certification
+    from training.evaluation.report import print_report
+    from training.tasks import open_task
+    from zoo.device import pick_device
+    from zoo.locate import locate
+    from zoo.rules import rule_from
+    from zoo.runtime import default_batch_size, open_backend
+    from zoo.smoothing import SamplingOptions
+
+    with join_ranks() as ranks:
+        with ranks.united():
+            require_recordable(model, record, sigma=sigma)
+            rule = rule_from(stopping, n=n, radius=radius, tolerance=tolerance)
+            with ranks.first_of_node_first():
+                checkpoint, opened = locate(model), open_task(task, data_dir=data_dir)
+            smoothing = _smoothing(checkpoint, sigma=sigma, n0=n0, alpha=alpha, rule=rule, noise=noise)
+            require_same_classes(checkpoint, opened)
+            picked = pick_device(ranks.device_name(device))
+            base = open_backend(checkpoint, backend=backend, device=picked)
+            options = SamplingOptions(batch_size=batch_size or default_batch_size(checkpoint, picked))
+            run = run_for(checkpoint, opened, smoothing=smoothing, base=base, options=options, seed=seed)
+        with interruptible(go_on="every finished row is kept; run the same command to go on"):
+            rows = certify_images(
+                run,
+                base,
+                opened.test,
+                select_indices(len(opened.test), skip=skip, maximum=maximum),
+                output=output,
+                options=options,
+                console=Console(stderr=True, quiet=not ranks.is_first),
+                ranks=ranks,
+            )
+        if ranks.is_first:
+            if record:
+                record_certification(checkpoint, run, rows, skip=skip, maximum=maximum)
+            print_report({output: rows}, radii=DEFAULT_RADII, as_json=as_json)
+
+
+def _smoothing(
+    checkpoint: Checkpoint, *, sigma: float | None, n0: int, alpha: float, rule: StoppingRule, noise: str
+) -> SmoothingSpec:
+    from zoo.errors import CertificationError
+    from zoo.smoothing import SmoothingSpec
+
+    sigma = checkpoint.spec.certified.sigma if sigma is None else sigma
+    if sigma is None:
+        name = checkpoint.spec.name
+        raise CertificationError(f"{name} names no sigma: it was not trained under noise; give --sigma")
+    return SmoothingSpec(sigma=sigma, n0=n0, alpha=alpha, stopping=rule, noise=cast("KindOfNoise", noise))

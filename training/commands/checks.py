@@ -1,0 +1,46 @@
+"""What several commands of `training` check before they compute."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from training.tasks import Task
+    from zoo.checkpoint import Checkpoint
+
+
+def parse_numbers(text: str, option: str) -> list[float]:
+    """Numbers of at least 0 with commas between. Raises: RequestError that names the option."""
+    from zoo.errors import RequestError
+
+    try:
+        numbers = [float(part) for part in text.split(",") if part.strip()]
+    except ValueError:
+        numbers = [-1.0]
+    if any(not 0 <= number < float("inf") for number in numbers):
+        raise RequestError(f"{option} takes numbers of at least 0 with commas between, got {text!r}")
+    return numbers
+
+
+def require_recordable(model: str, record: bool, *, sigma: float | None = None) -> None:
+    """Raises: RequestError if a result cannot be written into `model`; CertificationError if it gives none."""
+    from zoo.errors import CertificationError, RequestError
+
+    if record and not Path(model).is_dir():
+        raise RequestError(
+            f"--record writes into a checkpoint directory, and {model} is none: pull it first, zoo pull {model} DIR"
+        )
+    if record and sigma == 0:
+        raise CertificationError("--record keeps certificates, and sigma 0 gives none: leave one of them out")
+
+
+def require_same_classes(checkpoint: Checkpoint, task: Task) -> None:
+    """Raises: TaskError unless the checkpoint answers the classes of the task."""
+    from zoo.errors import TaskError
+
+    if checkpoint.spec.certified.class_names != task.class_names:
+        raise TaskError(
+            f"{checkpoint.spec.name} was trained on the {checkpoint.spec.num_classes} classes of "
+            f"{checkpoint.spec.certified.task}, not on the {task.num_classes} of {task.name}: give --task of the former"
+        )

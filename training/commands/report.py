@@ -1,0 +1,38 @@
+"""`zoo report`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from training.commands.checks import parse_numbers
+from zoo.cli._options import Json
+
+DEFAULT_RADII = (0.0, 0.5, 1.0, 1.5)
+
+
+def report(
+    logs: Annotated[
+        list[Path], typer.Argument(metavar="FILE.tsv...", help="Certification logs, ours or published ones.")
+    ],
+    radii: Annotated[
+        str, typer.Option("--radii", metavar="R,R,...", help="Radii of the certified accuracy.")
+    ] = "0,0.5,1,1.5",
+    figure: Annotated[
+        Path | None, typer.Option("--figure", metavar="FILE.png", help="Draw the certified-accuracy curves.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Accuracy, certified accuracy, average certified radius and abstention, each with its 95 % interval."""
+    from training.evaluation.report import print_report
+    from zoo.results.log import read_log
+
+    wanted = parse_numbers(radii, "--radii")
+    rows = {path: read_log(path) for path in logs}
+    print_report(rows, radii=wanted, as_json=as_json)
+    if figure is not None:
+        from zoo.results.figure import draw_curves
+
+        draw_curves({str(path): rows[path] for path in logs}, figure)

@@ -1,0 +1,119 @@
+"""How one batch moves a network's weights, on one process or on many."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+
+import torch
+from accelerate import Accelerator
+from accelerate.state import AcceleratorState
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+
+from training.exchange import num_ranks, sum_over_ranks
+from training.objectives import Batch, ObjectiveOutput
+from training.optimizers import optimizer_for
+from training.precision import MixedPrecision, Precision, resolved
+from training.recipe import TrainingRecipe
+
+LossOf = Callable[[nn.Module, Batch], ObjectiveOutput]
+
+
+@dataclass(frozen=True, slots=True)
+class StepValues:
+    """What one step told: means over the whole batch, and the norm of its gradient before clipping."""
+
+    loss: float
+    gradient_norm: float
+    metrics: Mapping[str, float]
+
+
+class Optimization:
+    """The network as an objective is given it (`model`), and its optimizer.
+
+    Gradients are the mean over all images of a batch, whichever process forwards them. Over several GPUs batch
+    normalization is synchronized; over several CPU processes each sees its own share, and the first rank's running
+    statistics are the ones that are kept.
+    """
+
+    def __init__(self, network: nn.Module, recipe: TrainingRecipe, device: torch.device) -> None:
+        self.recipe = recipe
+        if device.index is not None:
+            torch.cuda.set_device(device)  # Accelerate takes the current one
+        AcceleratorState._reset_state(reset_partial_state=True)  # its settings outlive a run in the same process
+        self.accelerator = Accelerator(cpu=device.type == "cpu")
+        self.device = self.accelerator.device
+        self.precision: Precision = resolved(recipe.precision, self.device)
+        self.dtype = torch.float64 if self.precision == "float64" else torch.float32
+
+        layout = _layout(recipe, self.device)
+        network.to(dtype=self.dtype).to(memory_format=layout)
+        self.is_synchronized = num_ranks() > 1 and self.device.type == "cuda"
+        self.network = _synchronized(network) if self.is_synchronized else network
+        if recipe.compile:
+            self.network.compile()
+        model = MixedPrecision(self.network) if self.precision == "bfloat16" else self.network
+        optimizer = optimizer_for(self.network.parameters(), recipe.optimizer)
+        self.model, self.optimizer = self.accelerator.prepare(model, optimizer)
+        if isinstance(self.model, DistributedDataParallel):
+            # Else a second forward pass would overwrite the statistics that the first one's gradient needs.
+            self.model.forward_sync_buffers = False
+
+    def to_device(self, x_BCHW: Tensor) -> Tensor:
+        """Pixels where and in the type in which the network takes them."""
+        return x_BCHW.to(self.device, self.dtype, non_blocking=True)
+
+    def step(
+        self,
+        parts: Sequence[Batch],
+        loss_of: LossOf,
+        *,
+        batch_size: int,
+        rate: float,
+        check: Callable[[str, float], None],
+    ) -> StepValues:
+        """Moves the weights once by this process's parts of a batch of `batch_size` images over all processes.
+
+        `check` is given the loss, and then the norm of the gradient, before the weights move, and may raise.
+        Collective.
+        """
+        totals: Tensor | None = None
+        names: list[str] = []
+        for index, part in enumerate(parts):
+            share = len(part.labels_B) / batch_size
+            with self._unsynchronized() if index + 1 < len(parts) else nullcontext():
+                output = loss_of(self.model, part)
+                names = list(output.metrics)
+                told = torch.stack(
+                    [output.loss.detach(), *(value.to(output.loss) for value in output.metrics.values())]
+                )
+                totals = told * share if totals is None else totals + told * share
+                # The ranks' gradients are averaged, not added.
+                self.accelerator.backward(output.loss * (share * num_ranks()))
+        assert totals is not None, "a batch has at least one part"
+        loss, *metrics = sum_over_ranks(totals).tolist()
+        check("loss", loss)
+        limit = self.recipe.gradient_clip_norm
+        norm = self.accelerator.clip_grad_norm_(self.network.parameters(), torch.inf if limit is None else limit)
+        check("gradient norm", float(norm))
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        self.optimizer.step()
+        self.optimizer.zero_grad()
+        return StepValues(loss, float(norm), dict(zip(names, metrics, strict=True)))
+
+    def _unsynchronized(self) -> AbstractContextManager[None]:
+        context: AbstractContextManager[None] = self.accelerator.no_sync(self.model)
+        return context
+
+
+def _synchronized(network: nn.Module) -> nn.Module:
+    converted: nn.Module = nn.SyncBatchNorm.convert_sync_batchnorm(network)  # type: ignore[no-untyped-call]
+    return converted
+
+
+def _layout(recipe: TrainingRecipe, device: torch.device) -> torch.memory_format:
+    is_last = recipe.memory_format == "channels-last" or (recipe.memory_format == "auto" and device.type == "cuda")
+    return torch.channels_last if is_last else torch.contiguous_format

@@ -1,0 +1,83 @@
+"""The network as a run begins with it."""
+
+from __future__ import annotations
+
+import copy
+
+from torch import nn
+
+from training.freezing import HEAD, freeze_parameters
+from training.recipe import TrainingRecipe
+from training.streams import global_cpu_stream
+from training.tasks import Task
+from zoo.architecture import NormalizedNetwork, build_network
+from zoo.checkpoint import Checkpoint
+from zoo.errors import CheckpointError, RecipeError
+from zoo.spec import Preprocessing
+
+
+def starting_network(task: Task, recipe: TrainingRecipe, *, seed: int, parent: Checkpoint | None) -> NormalizedNetwork:
+    """Random weights, or those of `parent` with a head for the task: its own, if it was trained for the same classes.
+    Frozen layers want no gradient; a method that has a head of its own gets it.
+
+    Raises: RecipeError if random layers were to be frozen; CheckpointError if the parent's do not fit.
+    """
+    keeps_parent = recipe.freeze != "none" or recipe.batch_statistics == "no-layer"
+    if parent is None and keeps_parent:
+        raise RecipeError(
+            f"freeze={recipe.freeze} with batch_statistics={recipe.batch_statistics} keeps what a starting point "
+            "learned, and a random one has learned nothing: give --init"
+        )
+    with global_cpu_stream(seed, "weights"):
+        network = build_network(
+            recipe.architecture, num_classes=task.num_classes, preprocessing=fitted_preprocessing(task, recipe, parent)
+        )
+        head = recipe.objective.head(_num_features(network.backbone))
+    if parent is not None:
+        _copy_weights(parent, network, keep_head=_answers_classes_of(parent, task))
+    if head is not None:
+        network.backbone.set_submodule(HEAD, head)
+    freeze_parameters(network.backbone, recipe.freeze)
+    return network
+
+
+def published_network(
+    network: NormalizedNetwork, task: Task, recipe: TrainingRecipe, *, seed: int
+) -> NormalizedNetwork:
+    """A network as its checkpoint holds it: with a fresh head of the task's classes, if training had another one
+    there."""
+    if recipe.objective.learns_classes:
+        return network
+    published = copy.deepcopy(network)
+    with global_cpu_stream(seed, "head"):
+        published.backbone.set_submodule(HEAD, nn.Linear(_num_features(network.backbone), task.num_classes))
+    return published
+
+
+def _num_features(backbone: nn.Module) -> int:
+    head = backbone.get_submodule(HEAD)
+    return next(module.in_features for module in head.modules() if isinstance(module, nn.Linear))
+
+
+def fitted_preprocessing(task: Task, recipe: TrainingRecipe, parent: Checkpoint | None) -> Preprocessing:
+    """The task's preprocessing as the recipe and the starting point want it."""
+    return recipe.fit_preprocessing(task.preprocessing, of_init=None if parent is None else parent.spec.preprocessing)
+
+
+def _answers_classes_of(parent: Checkpoint, task: Task) -> bool:
+    certified = parent.spec.certified
+    return certified.has_trained_head and certified.class_names == task.class_names
+
+
+def _copy_weights(parent: Checkpoint, network: NormalizedNetwork, *, keep_head: bool) -> None:
+    weights = parent.load_network().backbone.state_dict()
+    fresh = network.backbone.state_dict()
+    if not keep_head:
+        weights = {name: value for name, value in weights.items() if not name.startswith(f"{HEAD}.")}
+        weights |= {name: value for name, value in fresh.items() if name.startswith(f"{HEAD}.")}
+    try:
+        network.backbone.load_state_dict(weights, strict=True)
+    except RuntimeError as error:
+        raise CheckpointError(
+            f"--init {parent.path} is a {parent.spec.architecture} and does not fit: {error}"
+        ) from error
