@@ -60,7 +60,7 @@ def _read_safetensors(path: Path) -> object:
 def _read_pickle(path: Path) -> object:
     """What torch.load makes of the file with weights_only=True: tensors, numbers, strings and their containers."""
     try:
-        # Not memory-mapped: only a copying read checks the CRC of every tensor, and most files have no published hash.
+        # Copied, not memory-mapped: a file that is cut off below a map ends the process.
         return torch.load(path, map_location="cpu", weights_only=True, mmap=False)
     except Exception as error:  # the bytes are a stranger's: an unpickler may raise anything over them
         raise ForeignCheckpointError(f"{path} cannot be imported: {_reason(error)}") from error

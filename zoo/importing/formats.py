@@ -96,9 +96,7 @@ FORMATS: dict[str, ForeignFormat] = {
         dropped=("projector.", "predictor.", "classifier.", "momentum_"),
     ),
     "torchvision": ForeignFormat(made_by="torchvision", containers=(("model",), ("state_dict",), ()), prefixes=("",)),
-    "timm": ForeignFormat(
-        made_by="timm", containers=(("state_dict_ema",), ("state_dict",), ()), prefixes=("",)
-    ),
+    "timm": ForeignFormat(made_by="timm", containers=(("state_dict_ema",), ("state_dict",), ()), prefixes=("",)),
     "robustbench": ForeignFormat(
         made_by="RobustBench, or a script that saves a DataParallel network",
         containers=(("last",), ("best",), ("state_dict",), ("model",), ()),  # of two, RobustBench takes the last

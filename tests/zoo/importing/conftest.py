@@ -5,6 +5,7 @@ import shutil
 import pytest
 
 from tests.zoo.importing.foreign_files import random_network
+from zoo.architecture import QuarterResNet
 
 
 @pytest.fixture(scope="session")
@@ -24,3 +25,9 @@ def clean(tmp_path):
     """Removes what a test wrote: pytest would keep the files of three sessions."""
     yield
     shutil.rmtree(tmp_path, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def small():
+    """Our own small network under torchvision's key names, with 4 classes: half a megabyte."""
+    return QuarterResNet(4).eval()

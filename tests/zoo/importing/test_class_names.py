@@ -1,0 +1,34 @@
+"""Every class of an imported network has a name of its own."""
+
+import pytest
+
+from tests.zoo.importing.running import imported
+from zoo.errors import RequestError
+from zoo.importing.class_names import default_class_names, distinct, read_class_names
+
+
+def test_a_thousand_classes_are_imagenets_each_with_a_name_of_its_own():
+    names = default_class_names(1000)
+    assert names[0] == "tench" and len(set(names)) == 1000
+
+
+def test_names_that_occur_twice_carry_their_index():
+    assert distinct(["crane", "tench", "crane"]) == ("crane (0)", "tench", "crane (2)")
+
+
+def test_other_classes_are_numbered():
+    assert default_class_names(3) == ("0", "1", "2")
+
+
+def test_a_file_names_the_classes_and_their_number(small, tmp_path):
+    (tmp_path / "classes.txt").write_text("cat\ndog\n\nn\u00e4mlich\nfox\n", encoding="utf-8")
+    names = read_class_names(tmp_path / "classes.txt")
+    assert names == ("cat", "dog", "n\u00e4mlich", "fox")
+    assert imported(small.state_dict(), tmp_path, class_names=names)[0].spec.certified.class_names == names
+
+
+@pytest.mark.parametrize(("content", "reason"), [(b"a\nb\na\n", "'a' twice"), (b"\xff\xfe\x00", "no readable text")])
+def test_a_file_that_is_no_list_of_names_is_refused(content, reason, tmp_path):
+    (tmp_path / "classes.txt").write_bytes(content)
+    with pytest.raises(RequestError, match=reason):
+        read_class_names(tmp_path / "classes.txt")
