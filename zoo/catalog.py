@@ -20,8 +20,6 @@ from zoo.errors import HubError, UnknownNameError
 if TYPE_CHECKING:
     from zoo.checkpoint import Checkpoint
 
-IMAGENET_CLASSES = 1000
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WebFile:
@@ -61,6 +59,8 @@ class CatalogEntry:
     normalization: str = "imagenet"
     objective: str
     hyper_parameters: Mapping[str, str | float | int] = field(default_factory=dict)
+    architecture: str = "resnet50"
+    num_classes: int = 1000
     has_head: bool = True
     resize: int = 256
     accuracy: float
@@ -202,8 +202,8 @@ def _import(entry: CatalogEntry, file: Path, directory: Path) -> None:
     options = ImportOptions(
         format=entry.format,
         normalization=entry.normalization,
-        architecture="resnet50",
-        num_classes=IMAGENET_CLASSES,
+        architecture=entry.architecture,
+        num_classes=entry.num_classes,
         fresh_head=not entry.has_head,
         task="imagenet",
         objective=entry.objective,

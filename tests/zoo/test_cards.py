@@ -4,7 +4,7 @@ import yaml
 
 from tests.zoo.test_spec import SPEC
 from zoo.cards import render_card
-from zoo.spec import CertificationResult, CertifiedAccuracy, EmpiricalResult, NoiseAccuracy
+from zoo.spec import CertificationResult, CertifiedAccuracy, EmpiricalResult, NoiseAccuracy, Origin
 
 CERTIFICATION = CertificationResult(
     task="pets", split="test", skip=3, num_images=120, sigma=0.5, noise="gaussian", n0=100,
@@ -96,3 +96,57 @@ def test_the_threat_model_the_hash_and_the_citation_are_always_there():
     _, body = card_of()
     for said in ("l2 norm", "pixels in [0, 1]", "ab" * 32, "Cohen", "Jeong", "zoo certify MODEL --task pets"):
         assert said in body
+
+
+ORIGIN = Origin(
+    file="a|b`c.pth", sha256="cd" * 32, format="cohen", url="https://example.org/a.pth", licence="MIT",
+    catalog_id="resnet50.x",
+)  # fmt: skip
+UNSTATED = {
+    "origin": ORIGIN, "objective": "unknown", "hyper_parameters": {}, "sigma": None, "seed": None, "epochs": None,
+    "recipe_digest": None,
+}  # fmt: skip
+
+
+def test_an_imported_model_says_where_it_came_from_and_that_reported_numbers_were_not_measured_here():
+    metadata, body = card_of(**UNSTATED)
+    assert "| imported from | `a\\|b'c.pth`, SHA-256 " + "cd" * 32 + ", format cohen |" in body
+    assert "| published at | `https://example.org/a.pth` |" in body and "| licence | `MIT` |" in body
+    assert "| catalog id | `resnet50.x` |" in body
+    assert "What its authors report of them was not measured here." in body and "Not measured." in body
+    assert "trained by a method that was not stated" in body and "unknown" not in metadata["tags"]
+    assert "None" not in body and "started from" not in body and "untrained" not in body
+
+
+def test_a_licence_that_was_not_stated_is_said_to_be_so():
+    _, body = card_of(**UNSTATED | {"origin": Origin(file="a.pth", sha256="cd" * 32, format="timm")})
+    assert "| licence | not stated: ask its authors |" in body
+    assert "published at" not in body and "catalog id" not in body
+
+
+def test_a_task_that_was_not_stated_is_not_one_to_certify_on():
+    _, body = card_of(**UNSTATED | {"task": "unknown"})
+    assert "for a task that was not stated (2 classes)" in body and "zoo certify MODEL --task TASK --output" in body
+
+
+def test_an_untrained_head_is_said_to_predict_nothing():
+    _, body = card_of(**UNSTATED | {"has_trained_head": False})
+    assert "| head | fresh, untrained |" in body and "it predicts nothing before it is fine-tuned" in body
+    assert "zoo train --task TASK --init MODEL --output DIR" in body and "zoo certify" not in body
+
+
+def test_an_imported_model_with_a_stated_noise_is_a_smoothed_classifier():
+    _, body = card_of(**UNSTATED | {"objective": "consistency", "sigma": 0.5})
+    assert "trained by `consistency`\nunder Gaussian noise of sigma 0.5" in body and "was not measured here" in body
+
+
+def test_batch_statistics_stand_where_they_were_stated():
+    assert "batch normalization" not in card_of()[1]
+    _, body = card_of(batch_statistics="clean training images")
+    assert "| batch normalization | running statistics of clean training images |" in body
+
+
+def test_how_our_own_model_was_made_stands_without_an_origin():
+    _, body = card_of()
+    assert "| started from | random weights |" in body and "| epochs | 3 |" in body and "| seed | 1 |" in body
+    assert "imported" not in body and "licence" not in body

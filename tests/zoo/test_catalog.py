@@ -1,0 +1,216 @@
+"""The catalog: consistent rows, and downloads that end in a whole checkpoint or in nothing."""
+
+import hashlib
+import io
+import subprocess
+import sys
+import threading
+from dataclasses import dataclass, field, replace
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+import torch
+
+from tests.loopback_hub import Repository
+from zoo import catalog
+from zoo.architecture import ARCHITECTURES, QuarterResNet
+from zoo.catalog import CATALOG, CatalogEntry, HubFile, WebFile, fetch, find_entry, near_ids
+from zoo.errors import CheckpointError, ForeignCheckpointError, HubError, UnknownNameError
+from zoo.importing.formats import FORMATS
+from zoo.importing.normalization import NORMALIZATIONS
+from zoo.locate import locate
+
+
+@dataclass
+class Website:
+    """One file at any path; counts requests, and misbehaves as it is told."""
+
+    content: bytes
+    status: int = 200
+    hangs_up: bool = False
+    requests: list[str] = field(default_factory=list)
+    url: str = ""
+
+
+@pytest.fixture
+def website(monkeypatch):
+    """A web server on this machine that serves our small network as torchvision would save it."""
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    buffer = io.BytesIO()
+    torch.save(QuarterResNet(4).state_dict(), buffer)
+    site = Website(buffer.getvalue())
+
+    class Answer(BaseHTTPRequestHandler):
+        def do_GET(self):
+            site.requests.append(self.path)
+            self.send_response(site.status)
+            self.send_header("Content-Length", str(len(site.content)))
+            self.end_headers()
+            self.wfile.write(site.content[: len(site.content) // 2] if site.hangs_up else site.content)
+
+        def log_message(self, *words):
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Answer) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
+        site.url = f"http://127.0.0.1:{server.server_port}/models/small-network.pth"
+        yield site
+        server.shutdown()
+        thread.join()
+
+
+def entry_of(file, **changes):
+    """torchvision's entry with our small network in its place."""
+    entry = replace(find_entry("resnet50.tv_v1_imagenet"), architecture="resnet10-quarter", num_classes=4)
+    return replace(entry, file=file, **changes)
+
+
+def published(website):
+    """The website's file with the true start of its hash."""
+    return WebFile(url=website.url, sha256_prefix=hashlib.sha256(website.content).hexdigest()[:8])
+
+
+def left_in(folder):
+    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
+
+
+def test_a_fetched_entry_is_a_checkpoint_that_says_where_it_came_from(website, tmp_path):
+    checkpoint = fetch(entry_of(published(website)), cache=tmp_path)
+    assert checkpoint.path == tmp_path / "resnet50.tv_v1_imagenet"
+    certified = checkpoint.spec.certified
+    assert certified.origin.model_dump() == {
+        "file": "small-network.pth", "sha256": hashlib.sha256(website.content).hexdigest(), "format": "torchvision",
+        "url": website.url, "licence": find_entry("resnet50.tv_v1_imagenet").licence,
+        "catalog_id": "resnet50.tv_v1_imagenet",
+    }  # fmt: skip
+    assert (certified.objective, certified.task) == ("standard", "imagenet")
+    assert certified.preprocessing.mean == NORMALIZATIONS["imagenet"].mean
+    assert set(left_in(tmp_path)) == {
+        f"resnet50.tv_v1_imagenet/{name}" for name in (*checkpoint.files, "manifest.json")
+    }
+
+
+def test_a_second_fetch_needs_no_network(website, tmp_path):
+    entry = entry_of(published(website))
+    first = fetch(entry, cache=tmp_path)
+    website.status = 500
+    assert fetch(entry, cache=tmp_path).files == first.files and len(website.requests) == 1
+
+
+def test_other_bytes_than_were_published_are_refused_and_not_kept(website, tmp_path):
+    with pytest.raises(HubError, match=r"other bytes than were published.*expected 00000000"):
+        fetch(entry_of(WebFile(url=website.url, sha256_prefix="00000000")), cache=tmp_path)
+    assert left_in(tmp_path) == []
+
+
+def test_a_connection_that_drops_leaves_nothing_and_the_next_try_succeeds(website, tmp_path):
+    website.hangs_up = True
+    with pytest.raises(HubError, match="cannot download http"):
+        fetch(entry_of(published(website)), cache=tmp_path)
+    assert left_in(tmp_path) == []
+    website.hangs_up = False
+    assert fetch(entry_of(published(website)), cache=tmp_path).spec.num_classes == 4
+
+
+@pytest.mark.parametrize("status", [403, 404, 503])
+def test_a_refusal_is_told_with_its_code(status, website, tmp_path):
+    website.status = status
+    with pytest.raises(HubError, match=f"answered {status}"):
+        fetch(entry_of(published(website)), cache=tmp_path)
+    assert left_in(tmp_path) == []
+
+
+@pytest.mark.parametrize("url", ["http://127.0.0.1:9/x.pth", "http://[::x/x.pth", "ftp://127.0.0.1/x.pth"])
+def test_an_address_that_answers_nothing_is_named(url, tmp_path):
+    with pytest.raises(HubError, match="cannot download"):
+        fetch(entry_of(WebFile(url=url)), cache=tmp_path)
+
+
+def test_a_file_that_cannot_be_imported_is_kept_for_a_look_at_it(website, tmp_path):
+    website.content = b"<html>please log in"
+    entry = entry_of(WebFile(url=website.url))
+    with pytest.raises(ForeignCheckpointError, match="is a web page"):
+        fetch(entry, cache=tmp_path)
+    assert left_in(tmp_path) == [".downloads/resnet50.tv_v1_imagenet/small-network.pth"]
+    with pytest.raises(ForeignCheckpointError, match="is a web page"):
+        fetch(entry, cache=tmp_path)
+    assert len(website.requests) == 1
+
+
+def test_a_damaged_cached_checkpoint_is_refused(website, tmp_path):
+    entry = entry_of(published(website))
+    checkpoint = fetch(entry, cache=tmp_path)
+    (checkpoint.path / "model.safetensors").write_bytes(b"x")
+    with pytest.raises(CheckpointError, match="is damaged"):
+        fetch(entry, cache=tmp_path)
+
+
+def test_a_cache_that_cannot_be_written_is_named(website, tmp_path):
+    (tmp_path / "file").write_text("no folder")
+    with pytest.raises(HubError, match="cannot write"):
+        fetch(entry_of(published(website)), cache=tmp_path / "file")
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning:httpx2")
+def test_a_file_of_a_hub_repository_is_fetched_at_its_commit(hub, website, tmp_path, monkeypatch):
+    monkeypatch.setenv("HF_ENDPOINT", hub.endpoint)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
+    hub.repositories["lab/robust"] = repository = Repository(id="lab/robust")
+    revision = repository.commit("weights", {"small.ckpt": website.content}).oid
+    repository.commit("other weights", {"small.ckpt": b"other"})
+    file = HubFile(repository="lab/robust", name="small.ckpt", revision=revision)
+    checkpoint = fetch(entry_of(file), cache=tmp_path / "cache")
+    origin = checkpoint.spec.certified.origin
+    assert origin.sha256 == hashlib.sha256(website.content).hexdigest() and origin.file == "small.ckpt"
+    assert origin.url == f"https://huggingface.co/lab/robust/blob/{revision}/small.ckpt"
+    with pytest.raises(HubError, match="lab/robust"):
+        fetch(entry_of(replace(file, name="absent.ckpt"), id="other"), cache=tmp_path / "cache")
+
+
+def test_a_catalog_id_is_a_model_like_any_other(website, tmp_path, monkeypatch):
+    monkeypatch.setenv("ZOO_CACHE_DIR", str(tmp_path))
+    monkeypatch.setattr(catalog, "CATALOG", {"resnet50.tv_v1_imagenet": entry_of(published(website))})
+    assert locate("resnet50.tv_v1_imagenet").path == tmp_path / "weights" / "resnet50.tv_v1_imagenet"
+
+
+def test_the_cache_is_the_users_unless_the_environment_names_another(monkeypatch):
+    monkeypatch.setenv("HOME", "/home/ada")
+    monkeypatch.delenv("ZOO_CACHE_DIR", raising=False)
+    assert str(catalog.weights_directory()) == "/home/ada/.cache/certified-zoo/weights"
+
+
+def test_an_unknown_id_lists_the_known_ones_and_the_closest():
+    with pytest.raises(UnknownNameError, match=r"Did you mean 'resnet50\.l2_eps3_imagenet'"):
+        find_entry("resnet50.l2_eps3_imagnet")
+    assert near_ids("resnet50.l2_eps3")[0] == "resnet50.l2_eps3_imagenet"
+
+
+@pytest.mark.parametrize("entry", CATALOG.values(), ids=list(CATALOG))
+def test_every_row_is_one_that_can_be_imported(entry):
+    assert isinstance(entry, CatalogEntry) and CATALOG[entry.id] is entry and "/" not in entry.id
+    assert entry.format in FORMATS and entry.normalization in NORMALIZATIONS and entry.architecture in ARCHITECTURES
+    assert 0.5 < entry.accuracy < 0.81 and entry.licence and entry.source
+    address = entry.file.url
+    assert address.startswith("https://") and address.endswith((".pth", ".torch", ".ckpt"))
+
+
+def test_the_table_holds_what_the_paper_builds_on():
+    assert len(CATALOG) == 2 + 5 + 10 + 5
+    l2 = [entry.file.name for entry in CATALOG.values() if entry.id.startswith("resnet50.l2_")]
+    assert l2[:3] == ["resnet50_l2_eps0.ckpt", "resnet50_l2_eps0.01.ckpt", "resnet50_l2_eps0.03.ckpt"]
+    eight = find_entry("resnet50.linf_eps8_imagenet")
+    assert eight.file.name == "resnet50_linf_eps8.0.ckpt" and eight.hyper_parameters["epsilon"] == 8 / 255
+    assert find_entry("resnet50.simclr_100ep_imagenet").file.url.endswith(
+        ".8edb093e/model_final_checkpoint_phase99.torch"
+    )
+    assert find_entry("resnet50.tv_v2_imagenet").file.sha256_prefix == "11ad3fa6"
+
+
+def test_importing_the_catalog_imports_nothing_that_computes():
+    code = (
+        "import sys, zoo.catalog, zoo.locate\n"
+        "sys.exit(' '.join({'torch', 'numpy', 'huggingface_hub', 'httpx', 'safetensors'} & set(sys.modules)) or 0)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
