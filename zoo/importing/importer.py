@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from zoo.architecture import ARCHITECTURES, NormalizedNetwork, find_architecture
 from zoo.cards import UNKNOWN
 from zoo.checkpoint import Checkpoint, save_checkpoint
-from zoo.errors import RequestError
+from zoo.errors import ForeignCheckpointError, RequestError
 from zoo.importing.class_names import default_class_names
 from zoo.importing.extraction import ExtractedNetwork, extract
 from zoo.importing.files import ForeignFile, read_foreign_file
@@ -26,8 +26,9 @@ from zoo.spec import CertifiedConfig, JsonScalar, ModelSpec, Origin, Preprocessi
 class ImportOptions:
     """What is stated beside the file. None leaves it to the file, where the file can tell.
 
-    `class_names` also set the number of classes. Without `resize` an image's shorter side is 8/7 of `image_size`, as
-    256 for 224. `sigma`, on the [0, 1] pixel scale, is the noise that the network was trained under.
+    `class_names` also set the number of classes of a file without a head. Without `resize` an image's shorter side is
+    8/7 of `image_size`, as 256 for 224. `sigma`, on the [0, 1] pixel scale, is the noise that the network was trained
+    under.
     """
 
     format: str = AUTO
@@ -88,6 +89,7 @@ def import_file(path: Path, output: Path, options: ImportOptions) -> tuple[Check
     file = read_foreign_file(path)
     found = find_network(file, format=options.format)
     extracted = extract(found, path=path)
+    _require_names_for_head(extracted, options, path)
     normalization = choose_normalization(options.normalization, extracted.normalization, path=path)
     matched = match(
         extracted.tensors,
@@ -105,6 +107,18 @@ def require_new(output: Path) -> None:
     """Raises RequestError if something is at `output` already."""
     if output.exists() and (not output.is_dir() or any(output.iterdir())):
         raise RequestError(f"{output} exists and is not an empty directory: choose a new one")
+
+
+def _require_names_for_head(extracted: ExtractedNetwork, options: ImportOptions, path: Path) -> None:
+    """Refuses to give up a trained head because a list of names is a line too short."""
+    bias, names = extracted.tensors.get("fc.bias"), options.class_names
+    if bias is None or names is None or options.num_classes is not None or options.fresh_head:
+        return
+    if bias.numel() != len(names):
+        raise ForeignCheckpointError(
+            f"{path} has a head of {bias.numel()} classes, and {len(names)} class names were given: "
+            f"name every class, or add --num-classes {len(names)} for a fresh head"
+        )
 
 
 def _stated_architecture(file: ForeignFile) -> str | None:

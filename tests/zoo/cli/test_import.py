@@ -38,7 +38,16 @@ def test_json_tells_the_keys(foreign, zoo_command, tmp_path):
     path, _ = foreign
     (tmp_path / "classes.txt").write_text("cat\ndog\n")
     done = zoo_command(
-        "import", path, *STATED, "--classes", tmp_path / "classes.txt", "--output", tmp_path / "out", "--json"
+        "import",
+        path,
+        *STATED,
+        "--classes",
+        tmp_path / "classes.txt",
+        "--num-classes",
+        2,
+        "--output",
+        tmp_path / "out",
+        "--json",
     )
     told = json.loads(done.out)
     assert (told["format"], told["matched"], told["num_classes"], told["has_trained_head"]) == ("cohen", 78, 2, False)

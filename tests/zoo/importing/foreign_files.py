@@ -138,6 +138,7 @@ CASES = (
         lambda s: {"model_state_dict": prefixed("trunk._feature_blocks.", without_head(s)) | projector("heads.")},
         has_head=False,
     ),
+    Case("vissl-plain-names", "vissl", lambda s: {"model_state_dict": without_head(s)}, has_head=False),
     Case("vissl-bare", "vissl", lambda s: prefixed("_feature_blocks.", without_head(s)), has_head=False),
     Case("lightly", "lightly", lambda s: numbered(without_head(s)), has_head=False),
     Case("lightly-whole", "lightly", numbered, architecture="resnet50"),

@@ -2,7 +2,8 @@
 
 import pytest
 
-from tests.zoo.importing.running import imported
+from tests.zoo.importing.foreign_files import without_head
+from tests.zoo.importing.running import imported, refusal
 from zoo.errors import RequestError
 from zoo.importing.class_names import default_class_names, distinct, read_class_names
 
@@ -25,6 +26,17 @@ def test_a_file_names_the_classes_and_their_number(small, tmp_path):
     names = read_class_names(tmp_path / "classes.txt")
     assert names == ("cat", "dog", "n\u00e4mlich", "fox")
     assert imported(small.state_dict(), tmp_path, class_names=names)[0].spec.certified.class_names == names
+
+
+def test_names_for_another_number_of_classes_do_not_cost_a_trained_head(small, tmp_path):
+    assert "a head of 4 classes, and 3 class names were given" in refusal(
+        small.state_dict(), tmp_path, class_names=("a", "b", "c")
+    )
+
+
+def test_names_tell_the_number_of_classes_where_the_file_has_no_head(small, tmp_path):
+    _, report = imported(without_head(small.state_dict()), tmp_path, class_names=("a", "b", "c"))
+    assert (report.num_classes, report.has_trained_head) == (3, False)
 
 
 @pytest.mark.parametrize(("content", "reason"), [(b"a\nb\na\n", "'a' twice"), (b"\xff\xfe\x00", "no readable text")])
