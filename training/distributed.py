@@ -50,13 +50,27 @@ class Ranks:
         if self.world_size == 1:
             return [value]
         values: list[T | None] = [None] * self.world_size
-        try:
+        with self.missing_none():
             dist.all_gather_object(values, value)
-        except RuntimeError as error:
-            if self.is_first:
-                raise ZooError("another rank ended early: what it had finished is kept, start all again") from error
-            raise _ReportedElsewhereError(ZooError.exit_code) from error
         return cast(list[T], values)  # every place is filled
+
+    @contextmanager
+    def missing_none(self) -> Iterator[None]:
+        """Turns what a collective inside raises when a rank is gone into one sentence of the first rank.
+
+        Raises: ZooError if a rank is gone.
+        """
+        try:
+            yield
+        except RuntimeError as error:
+            if self.world_size == 1 or not (isinstance(error, dist.DistError) or "gloo" in str(error).lower()):
+                raise
+            gone = ZooError("another rank ended early: what was finished is kept, start all again")
+            raise self.told_once(gone) from error
+
+    def told_once(self, error: ZooError) -> Exception:
+        """An error that all ranks met, to be raised by all: the first says why, the others end without a word."""
+        return error if self.is_first else _ReportedElsewhereError(error.exit_code)
 
     def from_first(self, value: T) -> T:
         """The first rank's value, on every rank. Collective."""

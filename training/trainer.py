@@ -90,7 +90,7 @@ def train(
         loop.restore(state)
     with ranks.united():
         journal = Journal(folder.path, steps_done=loop.steps_done) if ranks.is_first else Silence()
-    with _progress_bar(console, run, loop) as advance, journal:
+    with _progress_bar(console, run, loop) as advance, journal, ranks.missing_none():
         while loop.epochs_done < run.recipe.epochs and not is_exhausted(run.recipe.schedule, loop.history):
             loop.run_epoch(journal, advance)
             with ranks.united():
@@ -227,10 +227,11 @@ class _Loop:
         advice = f"lower the learning rate, --set optimizer.lr={recipe.optimizer.lr / 10:g}"
         if recipe.gradient_clip_norm is None:
             advice += ", or clip gradients, --set gradient_clip_norm=10"
-        raise DivergenceError(
+        error = DivergenceError(
             f"the {what} is {value} at step {step} (epoch {self.epochs_done + 1}) with optimizer.lr="
             f"{recipe.optimizer.lr:g}: {advice}, and choose another --output. Nothing of this epoch was saved."
         )
+        raise self.ranks.told_once(error)
 
     def _validation_accuracy(self) -> float:
         own = range(self.ranks.rank, len(self.validation), self.ranks.world_size)
@@ -271,17 +272,18 @@ class _Loop:
         )
 
     def _batch_statistics(self) -> str:
-        """Whose running statistics batch normalization holds, in words."""
+        """Of what the running statistics of batch normalization are, in words."""
         recipe, world_size = self.run.recipe, self.ranks.world_size
         if recipe.batch_statistics == "no-layer":
-            return "the starting point's, unchanged"
-        frozen = recipe.freeze != "none" and recipe.batch_statistics == "trained-layers"
-        words = "frozen layers the starting point's, the others " if frozen else ""
-        if world_size == 1:
-            return words + "those of all training batches"
+            return "the starting point, unchanged"
+        words = "all training batches"
         if self.optimization.is_synchronized:
-            return words + f"those of all training batches, synchronized over {world_size} processes"
-        return words + f"those of the first of {world_size} processes, which saw its share of every batch"
+            words += f", synchronized over {world_size} processes"
+        elif world_size > 1:
+            words = f"the first of {world_size} processes, which saw its share of every batch"
+        if recipe.freeze != "none" and recipe.batch_statistics == "trained-layers":
+            words += "; in frozen layers the starting point, unchanged"
+        return words
 
 
 @contextmanager

@@ -121,8 +121,29 @@ class NoiseAccuracy(_Strict):
     accuracy: float = Field(ge=0, le=1)
 
 
+class Attack(_Strict):
+    """An attack on the base classifier; `epsilon` and `step_size` on the [0, 1] pixel scale."""
+
+    name: str
+    version: str
+    norm: Literal["l2", "linf"]
+    epsilon: float = Field(ge=0)
+    num_steps: int = Field(ge=1)
+    step_size: float = Field(ge=0)
+    start: str
+
+    def describe(self) -> str:
+        """The attack in words."""
+        return (
+            f"{self.name} ({self.version}), {self.norm} epsilon {self.epsilon:g}, {self.num_steps} steps of "
+            f"{self.step_size:g} from {self.start}"
+        )
+
+
 class EmpiricalResult(_Strict):
-    """What `zoo evaluate --record` measured. Fractions in [0, 1]."""
+    """What `zoo evaluate --record` measured. Fractions in [0, 1]. `robust_accuracy` is the share of all images that are
+    classified correctly and stay so under the attack: an upper bound, since a better attack may break more of them.
+    """
 
     task: str
     split: str
@@ -130,7 +151,17 @@ class EmpiricalResult(_Strict):
     standard_accuracy: float = Field(ge=0, le=1)
     standard_accuracy_interval: tuple[float, float]
     noise: tuple[NoiseAccuracy, ...] = ()
+    attack: Attack | None = None
+    robust_accuracy: float | None = Field(default=None, ge=0, le=1)
+    robust_accuracy_interval: tuple[float, float] | None = None
     seed: int
+
+    @model_validator(mode="after")
+    def _names_its_attack(self) -> EmpiricalResult:
+        told = (self.attack, self.robust_accuracy, self.robust_accuracy_interval)
+        if any(part is None for part in told) and any(part is not None for part in told):
+            raise ValueError("a robust accuracy needs its interval and its attack")
+        return self
 
 
 class Origin(_Strict):

@@ -1,21 +1,23 @@
-"""Accuracy of the base classifier, clean and under Gaussian noise."""
+"""Accuracy of the base classifier: clean, under Gaussian noise, and under attack."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import count
+from typing import Any
 
 import torch
 from torch import nn
 from torch.utils.data import DataLoader, Subset
 
+from training.evaluation.attacks import num_robust
 from training.streams import normal_per_image, stream
 from training.tasks import Task
 from training.tasks.loading import EvaluationImages
 from zoo.preprocessing import to_pixels
 from zoo.results.summary import binomial_interval
 from zoo.smoothing.backends import evaluating
-from zoo.spec import EmpiricalResult, NoiseAccuracy, Preprocessing
+from zoo.spec import Attack, EmpiricalResult, NoiseAccuracy, Preprocessing
 
 
 def evaluate_network(
@@ -26,8 +28,10 @@ def evaluate_network(
     sigmas: Sequence[float],
     batch_size: int,
     seed: int,
+    attack: Attack | None = None,
 ) -> EmpiricalResult:
-    """Standard accuracy on the task's test set, and accuracy at each noise level (the study's Table 2).
+    """Standard accuracy on the task's test set, accuracy at each noise level (the study's Table 2), and robust
+    accuracy.
 
     The network computes where its parameters are. `sigmas` on the [0, 1] pixel scale.
     """
@@ -38,6 +42,14 @@ def evaluate_network(
         return accuracy_under_noise(network, images, sigma=sigma, device=device, batch_size=batch_size, seed=seed)
 
     standard = accuracy(0.0)
+    robust: dict[str, Any] = {}
+    if attack is not None:
+        count_robust = num_robust(network, images, attack, batch_size=batch_size)
+        robust = {
+            "attack": attack,
+            "robust_accuracy": count_robust / len(images),
+            "robust_accuracy_interval": binomial_interval(count_robust, len(images)),
+        }
     return EmpiricalResult(
         task=task.name,
         split="test",
@@ -46,6 +58,7 @@ def evaluate_network(
         standard_accuracy_interval=binomial_interval(round(standard * len(images)), len(images)),
         noise=tuple(NoiseAccuracy(sigma=sigma, accuracy=accuracy(sigma)) for sigma in sigmas),
         seed=seed,
+        **robust,
     )
 
 

@@ -2,44 +2,46 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import fields, replace
+from collections.abc import Callable, Mapping
 
 from training.objectives import Objective, find_objective
-from training.recipe import Schedule, Sgd, TrainingRecipe
-from zoo.errors import UnknownNameError
+from training.recipe import TrainingRecipe
+from training.recipes.paper import FINETUNE_GRID, PAPER_GRID, paper, paper_finetune
+from training.recipes.published import UNPUBLISHED, published_settings
+from training.recipes.quick import quick
+from zoo.errors import RecipeError, UnknownNameError
 
+__all__ = ["GENERAL", "GRIDS", "PAPER_GRID", "find_recipe", "paper", "paper_finetune", "quick", "recipe_names"]
 
-def quick(objective: Objective) -> TrainingRecipe:
-    """Minutes on two cores for small pictures: few epochs, everything warmed up, gradients clipped."""
-    if "warmup_epochs" in {entry.name for entry in fields(objective)}:
-        objective = replace(objective, warmup_epochs=2.0)
-    return TrainingRecipe(
-        objective=objective,
-        epochs=8,
-        batch_size=32,
-        optimizer=Sgd(lr=0.02),
-        schedule=Schedule(name="cosine", warmup_epochs=1.0),
-        gradient_clip_norm=10.0,
-    )
+GENERAL: Mapping[str, Callable[[Objective], TrainingRecipe]] = {
+    "paper": paper,
+    "paper-finetune": paper_finetune,
+    "quick": quick,
+}
+"""Recipes for any method; those of the study only for methods that learn classes, since they watch or fine-tune them."""
 
-
-def paper(objective: Objective) -> TrainingRecipe:
-    """The transfer study's appendix A at one point of its grid: learning rate dropped twice when validation stalls."""
-    return TrainingRecipe(
-        objective=objective,
-        epochs=300,
-        batch_size=64,
-        optimizer=Sgd(lr=0.01),
-        schedule=Schedule(name="plateau", patience=30, factor=0.1, drops=2),
-    )
-
-
-RECIPES: dict[str, Callable[[Objective], TrainingRecipe]] = {"paper": paper, "quick": quick}
+GRIDS: Mapping[str, Mapping[str, tuple[float, ...]]] = {"paper": PAPER_GRID, "paper-finetune": FINETUNE_GRID}
+"""The grid that `zoo search` takes when it is given none."""
 
 
 def find_recipe(name: str, *, objective: str) -> TrainingRecipe:
-    """The named recipe for the named objective. Raises: UnknownNameError for either, listing the known ones."""
-    if name not in RECIPES:
-        raise UnknownNameError("recipe", name, RECIPES)
-    return RECIPES[name](find_objective(objective)())
+    """The named recipe for the named method.
+
+    Raises: UnknownNameError for either, listing the known ones; RecipeError if the method's authors published none.
+    """
+    kind = find_objective(objective)
+    known = recipe_names(objective)
+    if name not in known:
+        reason = UNPUBLISHED.get((objective, name.partition("-")[0]))
+        if reason is not None:
+            raise RecipeError(f"there is no recipe {name} for {objective}: {reason}; it has {', '.join(known)}")
+        raise UnknownNameError("recipe", name, known)
+    if name in GENERAL:
+        return GENERAL[name](kind())
+    return published_settings(objective)[name].recipe()
+
+
+def recipe_names(objective: str) -> list[str]:
+    """The names of the recipes that the named method has, sorted."""
+    general = GENERAL if find_objective(objective).learns_classes else ("quick",)
+    return sorted([*general, *published_settings(objective)])
