@@ -5,9 +5,8 @@ import pytest
 from training.objectives.consistency import Consistency
 from training.objectives.standard import Standard
 from training.recipe import Schedule, TrainingRecipe, override
-from training.recipes import find_recipe, paper, quick
 from training.schedule import is_exhausted, num_stalls, rate_factor
-from zoo.errors import RecipeError, UnknownNameError
+from zoo.errors import RecipeError
 from zoo.spec import Preprocessing
 
 RECIPE = TrainingRecipe(objective=Consistency())
@@ -57,16 +56,6 @@ def test_the_digest_names_the_recipe():
 def test_the_image_size_scales_the_resize_with_the_crop():
     fitted = override(RECIPE, ["image_size=112"]).fit_preprocessing(Preprocessing(resize=256, crop=224))
     assert (fitted.resize, fitted.crop) == (128, 112)
-
-
-def test_named_recipes_fit_every_objective_and_unknown_ones_list_the_known():
-    assert quick(Consistency()).objective.warmup_epochs == 2.0
-    assert quick(Standard()).objective == Standard()
-    assert paper(Consistency()).objective == Consistency(sigma=0.5, m=2, lbd=5.0, eta=0.5)
-    with pytest.raises(UnknownNameError, match="unknown recipe 'slow'; known: paper, quick"):
-        find_recipe("slow", objective="standard")
-    with pytest.raises(UnknownNameError, match="known: adversarial, consistency, gaussian, macer"):
-        find_recipe("quick", objective="nonsense")
 
 
 def test_the_cosine_rises_over_its_warmup_and_falls_to_zero():

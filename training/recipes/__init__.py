@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from training.objectives import Objective, find_objective
 from training.recipe import TrainingRecipe
 from training.recipes.paper import FINETUNE_GRID, PAPER_GRID, paper, paper_finetune
-from training.recipes.published import UNPUBLISHED, published_settings
+from training.recipes.published import LEFT_OUT, published_settings
 from training.recipes.quick import quick
 from zoo.errors import RecipeError, UnknownNameError
 
@@ -18,7 +18,7 @@ GENERAL: Mapping[str, Callable[[Objective], TrainingRecipe]] = {
     "paper-finetune": paper_finetune,
     "quick": quick,
 }
-"""Recipes for any method; those of the study only for methods that learn classes, since they watch or fine-tune them."""
+"""Recipes for any method; the study's only for methods that learn classes."""
 
 GRIDS: Mapping[str, Mapping[str, tuple[float, ...]]] = {"paper": PAPER_GRID, "paper-finetune": FINETUNE_GRID}
 """The grid that `zoo search` takes when it is given none."""
@@ -32,7 +32,7 @@ def find_recipe(name: str, *, objective: str) -> TrainingRecipe:
     kind = find_objective(objective)
     known = recipe_names(objective)
     if name not in known:
-        reason = UNPUBLISHED.get((objective, name.partition("-")[0]))
+        reason = LEFT_OUT.get((objective, name.partition("-")[0]))
         if reason is not None:
             raise RecipeError(f"there is no recipe {name} for {objective}: {reason}; it has {', '.join(known)}")
         raise UnknownNameError("recipe", name, known)

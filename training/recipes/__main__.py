@@ -42,7 +42,8 @@ def quick_changes() -> str:
 
 def published_table() -> str:
     """Every published setting with its source."""
-    head = "| method | recipe | hyper-parameters | epochs | batch | lr | weight decay | schedule | normalization | source |"
+    numbers = "epochs | batch | lr | weight decay | schedule"
+    head = f"| method | recipe | hyper-parameters | {numbers} | normalization | source |"
     rows = [
         f"| `{objective_name(row.objective)}` | `{row.name}` | {_fields(row.objective)} | {_numbers(row.recipe())} "
         f"| {row.normalization} | {row.source} |"

@@ -40,8 +40,8 @@ def paper(objective: Objective) -> TrainingRecipe:
 def paper_finetune(objective: Objective) -> TrainingRecipe:
     """From a starting point, which `--init` gives.
 
-    The study states no hyper-parameters of its fine-tuning. These are those of robust-models-transfer (Salman et al.
-    2020, README and appendix A), whose weights it starts from: SGD with momentum 0.9, weight decay 5e-4, batches of 64,
+    The study states no hyper-parameters of its fine-tuning. These are those of robust-models-transfer (the code of
+    Salman et al. 2020), whose weights it starts from: SGD with momentum 0.9, weight decay 5e-4, batches of 64,
     150 epochs, the rate multiplied by 0.1 every 50; they tried rates 0.01 and 0.001 (`FINETUNE_GRID`) and took 0.01
     with a frozen body. 0.01 as the default is our choice, and so is the share held out for validation: they had none.
     """

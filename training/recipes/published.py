@@ -62,6 +62,7 @@ SALMAN_IMAGENET = (
 )
 ZHAI = "Zhai et al. 2020, main.py: k 16, beta 16, gamma 8"
 MIX = "Jeong et al. 2021, EXPERIMENTS.MD: 256 = 2 x 128"
+MIX_ONE_STEP = f"{MIX}; of its two the one that CAT-RS's EXPERIMENTS.MD takes, mix_step 1"
 MADRY = "MadryLab robustness, defaults.py"
 
 
@@ -122,7 +123,7 @@ PUBLISHED: tuple[PublishedSetting, ...] = (
         data="cifar10",
         objective=Trades(norm="linf", epsilon=0.031, num_steps=10, relative_step_size=10 * 0.007 / 0.031, beta=6.0),
         epochs=76, batch_size=128, optimizer=TRADES_SGD, schedule=TRADES_STEPS, normalization="none",
-        source="Zhang et al. 2019, train_trades_cifar10.py: steps of 0.007; beta 6 as in the paper's table 5",
+        source="Zhang et al. 2019, train_trades_cifar10.py: steps of 0.007",
     ),
     PublishedSetting(
         data="cifar10", objective=SimClr(temperature=0.5),
@@ -132,7 +133,7 @@ PUBLISHED: tuple[PublishedSetting, ...] = (
     PublishedSetting(
         data="imagenet", objective=SimClr(temperature=0.1),
         epochs=100, batch_size=4096, optimizer=SIMCLR_IMAGENET, schedule=RISE_AND_FALL,
-        source="Chen et al. 2020, README, and VISSL's simclr_8node_resnet.yaml: 0.3 x 4096 / 256, LARS; up to 1000 epochs",
+        source="Chen et al. 2020, README, and VISSL's simclr_8node_resnet.yaml: 0.3 x 4096 / 256, LARS",
     ),
     *(
         PublishedSetting(
@@ -214,17 +215,17 @@ PUBLISHED: tuple[PublishedSetting, ...] = (
     ),
     PublishedSetting(
         data="cifar10", objective=SmoothMix(sigma=0.5, m=2, num_steps=4, alpha=1.0, eta=5.0, one_step_adversary=True),
-        epochs=150, batch_size=128, optimizer=SGD, schedule=BY_50, source=f"{MIX}; the better of its two, mix_step 1",
+        epochs=150, batch_size=128, optimizer=SGD, schedule=BY_50, source=MIX_ONE_STEP,
     ),
     PublishedSetting(
         data="cifar10", objective=SmoothMix(sigma=1.0, m=2, num_steps=4, alpha=2.0, eta=5.0, one_step_adversary=True),
-        epochs=150, batch_size=128, optimizer=SGD, schedule=BY_50, source=f"{MIX}; the better of its two, mix_step 1",
+        epochs=150, batch_size=128, optimizer=SGD, schedule=BY_50, source=MIX_ONE_STEP,
     ),
 )
 # fmt: on
 
-UNPUBLISHED: dict[tuple[str, str], str] = {
-    ("macer", "imagenet"): "the code has no ImageNet settings, and its README only the 120 epochs",
+LEFT_OUT: dict[tuple[str, str], str] = {
+    ("macer", "imagenet"): "its code has no ImageNet settings, and those of its paper were not at hand to check",
     ("smoothmix", "imagenet"): "its authors released ImageNet checkpoints but not their hyper-parameters",
     ("trades", "imagenet"): "the paper trains on MNIST and CIFAR-10 only",
 }
