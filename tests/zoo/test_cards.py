@@ -150,3 +150,9 @@ def test_how_our_own_model_was_made_stands_without_an_origin():
     _, body = card_of()
     assert "| started from | random weights |" in body and "| epochs | 3 |" in body and "| seed | 1 |" in body
     assert "imported" not in body and "licence" not in body
+
+
+def test_frozen_layers_stand_where_the_recipe_names_them():
+    assert "| frozen | up to layer3 |" in card_of(recipe={"freeze": "layer3"})[1]
+    for recipe in ({}, {"freeze": "none"}):
+        assert "frozen" not in card_of(recipe=recipe)[1]
