@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from training.objectives import Objective
 from training.objectives.consistency import Consistency
+from training.objectives.macer import Macer
 from training.objectives.simclr import SimClr
 from training.objectives.smoothadv import SmoothAdv
 from training.objectives.smoothmix import SmoothMix
@@ -30,6 +31,8 @@ def tuned(objective: Objective) -> Objective:
     match objective:
         case Consistency():
             return replace(objective, warmup_epochs=2.0)
+        case Macer():
+            return replace(objective, m=4)
         case SmoothAdv():
             return replace(objective, warmup_epochs=2)
         case SmoothMix():

@@ -1,0 +1,75 @@
+"""The log of a run: exact, cut back to the last finished epoch, and one sentence where the disk is full."""
+
+import json
+import resource
+import subprocess
+import sys
+
+import pytest
+
+from tests.training.test_trainer import same_weights, weights
+from training.journal import Journal, read_log
+from zoo.checkpoint import open_checkpoint
+from zoo.errors import CheckpointError
+
+
+def test_lines_keep_every_digit_and_those_of_an_unfinished_epoch_are_dropped_when_it_is_begun_again(tmp_path):
+    with Journal(tmp_path, steps_done=0) as journal:
+        for step in range(1, 6):
+            journal.write("train", {"loss": 1 / 3 + step}, step=step)
+    assert read_log(tmp_path)[0] == {"step": 1, "kind": "train", "loss": 1 / 3 + 1}
+    with (tmp_path / "log.jsonl").open("a") as file:
+        file.write('{"step": 6, "ki')  # as a kill leaves it
+    with Journal(tmp_path, steps_done=3) as journal:
+        journal.write("validation", {"accuracy_under_noise": 0.5}, step=3)
+    assert [line["step"] for line in read_log(tmp_path)] == [1, 2, 3, 3]
+
+
+def test_a_folder_that_cannot_be_written_is_named(tmp_path):
+    (tmp_path / "log.jsonl").mkdir()
+    with pytest.raises(CheckpointError, match=r"cannot write .*log\.jsonl: Is a directory; the last finished epoch"):
+        Journal(tmp_path, steps_done=0)
+
+
+LIMITED = """
+import resource, signal, sys
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+from training import trainer
+real = trainer.{hook}
+def full(*words, **named):
+    if {condition}:
+        resource.setrlimit(resource.RLIMIT_FSIZE, ({limit}, resource.RLIM_INFINITY))
+    return real(*words, **named)
+trainer.{hook} = full
+from zoo.cli.app import main
+main()
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("hook", "condition", "limit", "said"),
+    [
+        ("rate_factor", "named['step'] == 100", 1000, "log.jsonl: File too large; the last finished epoch is kept"),
+        ("num_correct_under_noise", "named and len(open(sys.argv[-1] + '/.run/log.jsonl').readlines()) > 80", 100_000,
+         "state.pt: "),
+    ],
+)  # fmt: skip
+def test_a_full_disk_leaves_the_last_epochs_checkpoint_and_resuming_ends_as_if_nothing_had_happened(
+    hook, condition, limit, said, digits_checkpoint, tmp_path
+):
+    """A limit on the size of files, which the system refuses as it refuses a full disk, set in the third epoch."""
+    assert resource.RLIM_INFINITY
+    output = tmp_path / "c"
+    words = ["train", "--task", "digits", "--objective", "consistency", "--architecture", "resnet10-quarter"]
+    words += ["--set", "epochs=5", "--output", str(output)]
+    code = LIMITED.format(hook=hook, condition=condition, limit=limit)
+    full = subprocess.run([sys.executable, "-c", code, *words], capture_output=True, text=True, check=False)
+    assert full.returncode == 1 and said in full.stderr and str(output) in full.stderr, full.stderr
+    assert "Traceback" not in full.stderr and open_checkpoint(output).spec.certified.epochs in (1, 2)
+    assert not [path.name for path in output.iterdir() if path.name.endswith(".tmp")] and weights(output)
+
+    command = [sys.executable, "-m", "zoo", *words, "--resume", "--json"]
+    resumed = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert resumed.returncode == 0 and json.loads(resumed.stdout)["epochs"] == 5
+    assert same_weights(digits_checkpoint.path, output)
