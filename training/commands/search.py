@@ -1,0 +1,163 @@
+"""`zoo search`."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from training.commands.train import _resolve, _starting_point
+from zoo.cli._errors import interruptible
+from zoo.cli._options import DATA_DIR, DataDir, Device, Json, Objective, Recipe, Seed, Set, TaskName
+
+if TYPE_CHECKING:
+    from training.search import TrialResult
+
+
+def search(
+    task: TaskName,
+    objective: Objective,
+    output: Annotated[Path, typer.Option("--output", help="Where the trials and what is known of them lie.")],
+    grid: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--grid",
+            metavar="KEY=VALUE,...",
+            help="Try these values of a field: optimizer.lr=0.1,0.01. Once for each field; none: the recipe's own.",
+        ),
+    ] = None,
+    architecture: Annotated[
+        str | None,
+        typer.Option("--architecture", help="resnet50 (default), resnet34, resnet18 or resnet10-quarter."),
+    ] = None,
+    init: Annotated[
+        str, typer.Option("--init", help="random, or a MODEL to start from: a directory, a Hub id or a catalog id.")
+    ] = "random",
+    recipe: Recipe = "quick",
+    assignments: Set = None,
+    freeze: Annotated[
+        str | None,
+        typer.Option("--freeze", metavar="LAYER", help="Keep the starting point's layers up to this one."),
+    ] = None,
+    limit_per_class: Annotated[
+        int | None,
+        typer.Option(
+            "--limit-per-class", min=1, metavar="K", help="Use only K labelled images a class, validation included."
+        ),
+    ] = None,
+    seed: Seed = 0,
+    device: Device = "auto",
+    data_dir: DataDir = DATA_DIR,
+    as_json: Json = False,
+) -> None:
+    """Train every recipe of a grid and rank them by validation accuracy. The same command goes on where it stopped."""
+    _require_alone()
+    _require_optuna()
+    from rich.console import Console
+
+    from training.grid import parse_grid, require_sound
+    from training.search import Search
+    from training.search import search as run_search
+    from training.tasks import open_task
+    from zoo.device import pick_device
+    from zoo.errors import DivergenceError
+
+    parent = _starting_point(init)
+    asked = {"architecture": architecture, "freeze": freeze, "limit_per_class": limit_per_class}
+    resolved = _resolve(recipe, objective, parent, asked, assignments or [])
+    axes = parse_grid(grid) if grid else _own_grid(recipe)
+    require_sound(axes, resolved)
+    options: dict[str, str | int] = {
+        "--task": task,
+        "--objective": objective,
+        "--recipe": recipe,
+        "--init": init,
+        "--seed": seed,
+    }
+    options |= {f"--{name.replace('_', '-')}": value for name, value in asked.items() if value is not None}
+    plan = Search(
+        task=open_task(task, data_dir=data_dir),
+        recipe=resolved,
+        grid=axes,
+        seed=seed,
+        output=output,
+        parent=parent,
+        train_words=_train_words(options, assignments or []),
+    )
+    console = Console(stderr=True)
+    if any(path.startswith("objective.") for path in axes):
+        console.print(
+            "note: validation accuracy is not robustness, and a field of the objective may trade one for the other",
+            markup=False,
+            highlight=False,
+        )
+    with interruptible(go_on=f"{output} holds the finished trials; the same command goes on"):
+        results = run_search(plan, device=pick_device(device), console=console)
+    _print(results, as_json=as_json)
+    if results[0].error is not None:
+        raise DivergenceError(f"all {len(results)} trials failed; {results[0].checkpoint.name}: {results[0].error}")
+
+
+def _require_alone() -> None:
+    from zoo.errors import RequestError
+
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        raise RequestError("zoo search is one process: start it without torchrun, once for each part of a grid")
+
+
+def _require_optuna() -> None:
+    """Also silences its log of every trial. Raises: RequestError if it is not installed."""
+    from zoo.errors import RequestError
+
+    try:
+        import optuna
+    except ImportError as error:
+        raise RequestError("zoo search needs the package optuna: pip install 'certified-zoo[search]'") from error
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+
+
+def _own_grid(recipe: str) -> dict[str, tuple[str, ...]]:
+    from training.recipes import GRIDS
+    from zoo.errors import RecipeError
+
+    if recipe not in GRIDS:
+        raise RecipeError(
+            f"the recipe {recipe} has no grid of its own, as {' and '.join(GRIDS)} have: "
+            "give one, --grid optimizer.lr=0.1,0.01"
+        )
+    return {path: tuple(str(value) for value in values) for path, values in GRIDS[recipe].items()}
+
+
+def _train_words(options: Mapping[str, str | int], assignments: Sequence[str]) -> tuple[str, ...]:
+    named = [word for name, value in options.items() for word in (name, str(value))]
+    return ("zoo", "train", *named, *(word for assignment in assignments for word in ("--set", assignment)))
+
+
+def _print(results: Sequence[TrialResult], *, as_json: bool) -> None:
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    if as_json:
+        trials = [
+            {"rank": None if result.error else rank, **asdict(result), "checkpoint": str(result.checkpoint)}
+            for rank, result in enumerate(results, start=1)
+        ]
+        typer.echo(json.dumps({"best": trials[0] if results[0].error is None else None, "trials": trials}, indent=2))
+        return
+    title = f"trials below {escape(str(results[0].checkpoint.parent))}"
+    table = Table("rank", *results[0].parameters, "validation accuracy", "epochs", title=title, title_justify="left")
+    table.add_column("checkpoint", no_wrap=True)
+    for rank, result in enumerate(results, start=1):
+        values = [str(value) for value in result.parameters.values()]
+        if result.validation_accuracy is None:
+            table.add_row("-", *values, "failed", "-", result.checkpoint.name)
+        else:
+            accuracy = f"{100 * result.validation_accuracy:.1f} %"
+            table.add_row(str(rank), *values, accuracy, str(result.epochs), result.checkpoint.name)
+    Console().print(table)

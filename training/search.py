@@ -1,0 +1,163 @@
+"""Grid search by Optuna, which hands out the grid's points and remembers them; every trial is a run of its own.
+
+The winner is chosen by the validation accuracy after the last epoch, which is that of the checkpoint. The test set is
+never read.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import shlex
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import optuna
+import torch
+from optuna.trial import FrozenTrial, Trial, TrialState
+from rich.console import Console
+
+from training.distributed import ALONE
+from training.grid import Grid, assignments, require_sound
+from training.journal import read_log
+from training.recipe import TrainingRecipe, override
+from training.search_folder import alone_in, next_trial, open_study, writing_below
+from training.tasks import Task
+from training.trainer import TrainingRun, train
+from zoo.checkpoint import Checkpoint
+from zoo.errors import DivergenceError, RecipeError
+
+BEST = "best.json"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Search:
+    """What is searched, around which recipe. `output` holds the study and a run folder for each trial.
+
+    `train_words` is the `zoo train` command of `recipe` without `--output`, for the user to train the winner again.
+    """
+
+    task: Task
+    recipe: TrainingRecipe
+    grid: Grid
+    seed: int
+    output: Path
+    train_words: tuple[str, ...]
+    parent: Checkpoint | None = None
+
+    def run(self, number: int, point: dict[str, str]) -> TrainingRun:
+        """The training run of one trial; all trials share the seed."""
+        return TrainingRun(
+            task=self.task,
+            recipe=override(self.recipe, assignments(point)),
+            seed=self.seed,
+            output=self.output / f"trial-{number:03d}",
+            parent=self.parent,
+        )
+
+    def request(self) -> dict[str, Any]:
+        """What must be equal for a search to be gone on with, as JSON values."""
+        identity = self.run(0, {}).identity(ALONE).as_json()
+        request: dict[str, Any] = json.loads(json.dumps(identity | {"grid": dict(self.grid)}))
+        return request
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrialResult:
+    """How a trial ended; `error` says why it failed, and then it has no accuracy.
+
+    `assignments` are its parameters as `--set` takes them.
+    """
+
+    parameters: dict[str, Any]
+    assignments: list[str]
+    checkpoint: Path
+    validation_accuracy: float | None
+    epochs: int | None
+    error: str | None
+
+
+def search(plan: Search, *, device: torch.device, console: Console) -> list[TrialResult]:
+    """Runs the trials that are missing; returns all, best first, failed ones last, and writes `best.json`.
+
+    Raises: RecipeError if the grid is not sound or the folder holds something else; RequestError if another process
+    works in it; CheckpointError if a file cannot be written. What was finished is kept then.
+    """
+    require_sound(plan.grid, plan.recipe)
+    with alone_in(plan.output):
+        with writing_below(plan.output):
+            study = open_study(plan.output, plan.grid, plan.request())
+        while (trial := next_trial(study, output=plan.output)) is not None:
+            _finish(plan, study, trial, device, console)
+        results = _ranked(plan, study)
+        if results[0].error is None:
+            with writing_below(plan.output):
+                _write_best(plan, results[0])
+    return results
+
+
+def _finish(plan: Search, study: optuna.Study, trial: Trial, device: torch.device, console: Console) -> None:
+    """Trains one trial to its end and records how it ended."""
+    with writing_below(plan.output):
+        point = {path: str(trial.suggest_categorical(path, values)) for path, values in plan.grid.items()}
+    run = plan.run(trial.number, point)
+    console.print(f"{run.output.name}: {', '.join(assignments(point))}", markup=False, highlight=False)
+    try:
+        train(run, device=device, resume=True, console=console)
+    except (DivergenceError, torch.OutOfMemoryError) as error:
+        console.print(f"{run.output.name} failed: {error}", markup=False, highlight=False)
+        with writing_below(plan.output):
+            trial.set_user_attr("error", str(error))
+            study.tell(trial, state=TrialState.FAIL)
+        return
+    accuracy, epochs = _last_validation(run.output)
+    with writing_below(plan.output):
+        trial.set_user_attr("epochs", epochs)
+        study.tell(trial, accuracy)
+
+
+def _last_validation(checkpoint: Path) -> tuple[float, int]:
+    """The accuracy of the weights that the checkpoint holds, and after how many epochs it was measured.
+
+    Raises: RecipeError if the run had no validation images.
+    """
+    measured = [line for line in read_log(checkpoint / ".run") if "accuracy_under_noise" in line]
+    if not measured:
+        raise RecipeError(f"{checkpoint} has no validation images to choose by: give more images or validation_share")
+    return measured[-1]["accuracy_under_noise"], int(measured[-1]["epochs"])
+
+
+def _ranked(plan: Search, study: optuna.Study) -> list[TrialResult]:
+    """Best first; of equal ones the one that ran first; failed ones last."""
+    trials = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.FAIL))
+    order = sorted(trials, key=lambda trial: (trial.value is None, -(trial.value or 0.0), trial.number))
+    return [_result(plan, trial) for trial in order]
+
+
+def _result(plan: Search, trial: FrozenTrial) -> TrialResult:
+    run = plan.run(trial.number, trial.params)
+    values = {path: functools.reduce(getattr, path.split("."), run.recipe) for path in plan.grid}
+    return TrialResult(
+        parameters=values,
+        assignments=assignments(trial.params),
+        checkpoint=run.output,
+        validation_accuracy=trial.value,
+        epochs=trial.user_attrs.get("epochs"),
+        error=trial.user_attrs.get("error"),
+    )
+
+
+def _write_best(plan: Search, best: TrialResult) -> None:
+    again = [*plan.train_words, *(part for word in best.assignments for part in ("--set", word))]
+    content = {
+        "checkpoint": str(best.checkpoint),
+        "parameters": best.parameters,
+        "validation_accuracy": best.validation_accuracy,
+        "epochs": best.epochs,
+        "recipe": override(plan.recipe, best.assignments).describe(),
+        "train_again": shlex.join([*again, "--output", str(plan.output / "best")]),
+    }
+    temporary = plan.output / f"{BEST}.tmp"
+    temporary.write_text(json.dumps(content, indent=2) + "\n")
+    temporary.replace(plan.output / BEST)
