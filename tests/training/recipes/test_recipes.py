@@ -10,7 +10,7 @@ from training.objectives.standard import Standard
 from training.objectives.table import objective_name
 from training.recipe import Schedule, override
 from training.recipes import GRIDS, PAPER_GRID, find_recipe, paper, paper_finetune, quick, recipe_names
-from training.recipes.published import PUBLISHED, LEFT_OUT
+from training.recipes.published import LEFT_OUT, PUBLISHED
 from zoo.errors import RecipeError, UnknownNameError
 
 SIGMAS = ("s25", "s50", "s100")
