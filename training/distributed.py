@@ -76,7 +76,10 @@ class Ranks:
         """The first rank's value, on every rank. Collective."""
         if self.world_size == 1:
             return value
-        return cast(T, self.gather_everywhere(value if self.is_first else None)[0])
+        values = [value]
+        with self.missing_none():
+            dist.broadcast_object_list(values, src=0)
+        return values[0]
 
     def barrier(self) -> None:
         """Waits until every rank is here. Collective."""

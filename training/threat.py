@@ -45,7 +45,9 @@ class ThreatModel:
         """The direction of unit norm in which a loss with that gradient rises fastest; none where it is zero."""
         if self.norm == "linf":
             return gradient_BCHW.sign()
-        return gradient_BCHW / l2_norm(gradient_BCHW).clamp(min=SMALLEST_NORM)
+        largest_B111 = gradient_BCHW.abs().amax(dim=(1, 2, 3), keepdim=True)
+        scaled_BCHW = gradient_BCHW / largest_B111  # squares of a sure network's gradients underflow
+        return torch.where(largest_B111 > 0, scaled_BCHW / l2_norm(scaled_BCHW), 0.0)
 
 
 def l2_norm(x_BCHW: Tensor) -> Tensor:

@@ -35,7 +35,7 @@ from training.tasks.limit import limit_per_class
 from training.tasks.loading import EvaluationImages, ShuffledBatches, TrainingImages
 from training.tasks.task import Subset, stratified_split
 from zoo.checkpoint import Checkpoint, open_checkpoint, save_checkpoint
-from zoo.errors import CheckpointError, DivergenceError
+from zoo.errors import CheckpointError, DivergenceError, RecipeError
 from zoo.preprocessing import to_pixels
 from zoo.spec import CertifiedConfig, ModelSpec
 
@@ -125,8 +125,13 @@ class _Loop:
             num_views=recipe.objective.num_views,
         )
         self.validation = EvaluationImages(Subset(self.task.train, self.validation_indices), preprocessing)
-        own = range(ranks.rank * recipe.accumulation, (ranks.rank + 1) * recipe.accumulation)
         num_parts = ranks.world_size * recipe.accumulation
+        if len(self.images) < 2 * num_parts:
+            raise RecipeError(
+                f"{len(self.images)} training images are too few for {num_parts} part(s) of a batch: each needs "
+                "at least two, for batch normalization"
+            )
+        own = range(ranks.rank * recipe.accumulation, (ranks.rank + 1) * recipe.accumulation)
         self.batches = ShuffledBatches(len(self.images), recipe.batch_size, run.seed, num_parts, own)
         self.loader = DataLoader(
             self.images,

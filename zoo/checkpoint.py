@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from zoo.errors import CheckpointError
+from zoo.errors import CheckpointError, RequestError
 from zoo.spec import CertificationResult, EmpiricalResult, ModelSpec
 
 CONFIG, WEIGHTS, CARD, ROWS, SPLIT, MANIFEST = (
@@ -114,6 +114,15 @@ def record_results(
     certified = now.spec.certified.model_copy(update=results)
     description = _description(now.spec.model_copy(update={"certified": certified}), now.weights_sha256)
     return _write(now.path, {**description, **rows}, kept=now.files)
+
+
+def require_trained_head(checkpoint: Checkpoint) -> None:
+    """Raises RequestError if the network's last layer is fresh, so that its answers would mean nothing."""
+    if not checkpoint.spec.certified.has_trained_head:
+        raise RequestError(
+            f"the last layer of {checkpoint.spec.name} is untrained, so it has no answers to measure or serve: fine-tune "
+            "it first, zoo train --init MODEL"
+        )
 
 
 def sha256_of(path: Path) -> str:

@@ -30,7 +30,7 @@ def pgd(
     of MadryLab's robustness library); else it is the last one. Where the gradient is zero an image stays where it is.
     """
     center_BCHW = x_BCHW.detach()
-    current_BCHW = center_BCHW if start_BCHW is None else start_BCHW.detach()
+    current_BCHW = center_BCHW if start_BCHW is None else threat.project(start_BCHW.detach(), center_BCHW)
     best_BCHW, best_B = current_BCHW, torch.full((len(x_BCHW),), -torch.inf, device=x_BCHW.device, dtype=x_BCHW.dtype)
     for _ in range(num_steps):
         gradient_BCHW, loss_B = input_gradient(loss_of, current_BCHW)

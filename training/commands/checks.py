@@ -36,9 +36,11 @@ def require_recordable(model: str, record: bool, *, sigma: float | None = None) 
 
 
 def require_same_classes(checkpoint: Checkpoint, task: Task) -> None:
-    """Raises: TaskError unless the checkpoint answers the classes of the task."""
+    """Raises: TaskError unless the checkpoint answers the classes of the task; RequestError if it answers none."""
+    from zoo.checkpoint import require_trained_head
     from zoo.errors import TaskError
 
+    require_trained_head(checkpoint)
     if checkpoint.spec.certified.class_names != task.class_names:
         raise TaskError(
             f"{checkpoint.spec.name} was trained on the {checkpoint.spec.num_classes} classes of "

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from training.attacks import pgd
 from training.attacks.pgd import LossOf
-from training.objectives.objective import Network, Objective, Progress, require
+from training.objectives.objective import Network, Objective, Progress, require, require_at_least
 from training.objectives.weight_perturbation import perturbed
 from training.threat import NORMS, Norm, ThreatModel
 
@@ -34,9 +34,7 @@ class Attacking(Objective):
 
     def __post_init__(self) -> None:
         require(self.norm in NORMS, f"objective.norm must be l2 or linf, got {self.norm!r}")
-        require(self.num_steps >= 1, f"objective.num_steps must be at least 1, got {self.num_steps}")
-        for name in ("epsilon", "relative_step_size", "awp_gamma", "awp_warmup_epochs"):
-            require(getattr(self, name) >= 0, f"objective.{name} must be at least 0, got {getattr(self, name)}")
+        require_at_least(self, epsilon=0, num_steps=1, relative_step_size=0, awp_gamma=0, awp_warmup_epochs=0)
 
     def attack(
         self, loss_of: LossOf, x_BCHW: Tensor, *, start_BCHW: Tensor | None = None, keep_best: bool = False

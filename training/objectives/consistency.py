@@ -12,7 +12,7 @@ from training.objectives.objective import (
     ObjectiveOutput,
     Progress,
     gaussian_copies,
-    require,
+    require_at_least,
 )
 from training.objectives.smoothed import log_mean, log_probabilities
 
@@ -37,11 +37,7 @@ class Consistency(Objective):
     warmup_epochs: float = 0.0
 
     def __post_init__(self) -> None:
-        require(self.sigma >= 0, f"objective.sigma must be at least 0, got {self.sigma}")
-        require(self.m >= 1, f"objective.m must be at least 1, got {self.m}")
-        require(self.lbd >= 0, f"objective.lbd must be at least 0, got {self.lbd}")
-        require(self.eta >= 0, f"objective.eta must be at least 0, got {self.eta}")
-        require(self.warmup_epochs >= 0, f"objective.warmup_epochs must be at least 0, got {self.warmup_epochs}")
+        require_at_least(self, sigma=0, m=1, lbd=0, eta=0, warmup_epochs=0)
 
     def __call__(
         self, model: Network, batch: Batch, *, progress: Progress, generator: torch.Generator

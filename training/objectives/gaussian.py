@@ -5,7 +5,15 @@ from dataclasses import dataclass
 import torch
 from torch.nn import functional as F
 
-from training.objectives.objective import Batch, Network, Objective, ObjectiveOutput, Progress, gaussian_noise, require
+from training.objectives.objective import (
+    Batch,
+    Network,
+    Objective,
+    ObjectiveOutput,
+    Progress,
+    gaussian_noise,
+    require_at_least,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -15,7 +23,7 @@ class Gaussian(Objective):
     sigma: float = 0.5
 
     def __post_init__(self) -> None:
-        require(self.sigma >= 0, f"objective.sigma must be at least 0, got {self.sigma}")
+        require_at_least(self, sigma=0)
 
     def __call__(
         self, model: Network, batch: Batch, *, progress: Progress, generator: torch.Generator

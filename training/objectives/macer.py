@@ -6,7 +6,16 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from training.objectives.objective import Batch, Network, Objective, ObjectiveOutput, Progress, gaussian_copies, require
+from training.objectives.objective import (
+    Batch,
+    Network,
+    Objective,
+    ObjectiveOutput,
+    Progress,
+    gaussian_copies,
+    require_at_least,
+    require_positive,
+)
 from training.objectives.smoothed import logits_of_copies
 
 SMALLEST_PROBABILITY = 1e-10
@@ -33,12 +42,8 @@ class Macer(Objective):
     deferred_epochs: float = 0.0
 
     def __post_init__(self) -> None:
-        require(self.sigma >= 0, f"objective.sigma must be at least 0, got {self.sigma}")
-        require(self.m >= 1, f"objective.m must be at least 1, got {self.m}")
-        require(self.lbd >= 0, f"objective.lbd must be at least 0, got {self.lbd}")
-        require(self.beta > 0, f"objective.beta must be positive, got {self.beta}")
-        require(self.gamma >= 0, f"objective.gamma must be at least 0, got {self.gamma}")
-        require(self.deferred_epochs >= 0, f"objective.deferred_epochs must be at least 0, got {self.deferred_epochs}")
+        require_at_least(self, sigma=0, m=1, lbd=0, gamma=0, deferred_epochs=0)
+        require_positive(self, "beta")
 
     def __call__(
         self, model: Network, batch: Batch, *, progress: Progress, generator: torch.Generator

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import Field, dataclass
 from typing import Any, ClassVar, Protocol
@@ -89,7 +90,21 @@ def gaussian_copies(batch: Batch, sigma: float, m: int, generator: torch.Generat
     return torch.stack([gaussian_noise(batch, sigma, generator) for _ in range(m)])
 
 
+def require_at_least(objective: Objective, **least: float) -> None:
+    """Raises RecipeError unless each of these hyper-parameters is a finite number of at least its bound."""
+    for name, bound in least.items():
+        value = getattr(objective, name)
+        is_sound = math.isfinite(value) and value >= bound
+        require(is_sound, f"objective.{name} must be at least {bound} and finite, got {value}")
+
+
+def require_positive(objective: Objective, name: str) -> None:
+    """Raises RecipeError unless this hyper-parameter is finite and above 0."""
+    value = getattr(objective, name)
+    require(math.isfinite(value) and value > 0, f"objective.{name} must be positive and finite, got {value}")
+
+
 def require(condition: bool, message: str) -> None:
-    """Raises RecipeError unless the condition holds: how a method refuses a hyper-parameter."""
+    """Raises RecipeError unless the condition holds."""
     if not condition:
         raise RecipeError(message)

@@ -9,7 +9,15 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from training.exchange import gather_rows
-from training.objectives.objective import Batch, Network, Objective, ObjectiveOutput, Progress, require
+from training.objectives.objective import (
+    Batch,
+    Network,
+    Objective,
+    ObjectiveOutput,
+    Progress,
+    require_at_least,
+    require_positive,
+)
 from training.tasks.task import Augmentation
 
 
@@ -36,9 +44,8 @@ class SimClr(Objective):
     outputs: int = 128
 
     def __post_init__(self) -> None:
-        require(self.temperature > 0, f"objective.temperature must be positive, got {self.temperature}")
-        require(self.hidden >= 1, f"objective.hidden must be at least 1, got {self.hidden}")
-        require(self.outputs >= 1, f"objective.outputs must be at least 1, got {self.outputs}")
+        require_at_least(self, hidden=1, outputs=1)
+        require_positive(self, "temperature")
 
     def head(self, num_features: int) -> nn.Module:
         return nn.Sequential(nn.Linear(num_features, self.hidden), nn.ReLU(), nn.Linear(self.hidden, self.outputs))

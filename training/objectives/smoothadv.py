@@ -16,6 +16,7 @@ from training.objectives.objective import (
     Progress,
     gaussian_copies,
     require,
+    require_at_least,
 )
 from training.objectives.smoothed import log_mean, log_probabilities, negative_log_likelihood
 from training.threat import ThreatModel
@@ -40,12 +41,8 @@ class SmoothAdv(Objective):
     warmup_epochs: int = 10
 
     def __post_init__(self) -> None:
-        require(self.sigma >= 0, f"objective.sigma must be at least 0, got {self.sigma}")
-        require(self.m >= 1, f"objective.m must be at least 1, got {self.m}")
+        require_at_least(self, sigma=0, m=1, epsilon=0, num_steps=1, warmup_epochs=0)
         require(self.attack in ("pgd", "ddn"), f"objective.attack must be pgd or ddn, got {self.attack!r}")
-        require(self.epsilon >= 0, f"objective.epsilon must be at least 0, got {self.epsilon}")
-        require(self.num_steps >= 1, f"objective.num_steps must be at least 1, got {self.num_steps}")
-        require(self.warmup_epochs >= 0, f"objective.warmup_epochs must be at least 0, got {self.warmup_epochs}")
 
     def __call__(
         self, model: Network, batch: Batch, *, progress: Progress, generator: torch.Generator

@@ -14,7 +14,7 @@ from training.objectives.objective import (
     ObjectiveOutput,
     Progress,
     gaussian_copies,
-    require,
+    require_at_least,
 )
 from training.objectives.smoothed import log_mean, log_probabilities, negative_log_likelihood
 from training.streams import uniform_per_image
@@ -48,12 +48,7 @@ class SmoothMix(Objective):
     warmup_epochs: int = 10
 
     def __post_init__(self) -> None:
-        require(self.sigma >= 0, f"objective.sigma must be at least 0, got {self.sigma}")
-        require(self.m >= 1, f"objective.m must be at least 1, got {self.m}")
-        require(self.num_steps >= 1, f"objective.num_steps must be at least 1, got {self.num_steps}")
-        require(self.alpha >= 0, f"objective.alpha must be at least 0, got {self.alpha}")
-        require(self.eta >= 0, f"objective.eta must be at least 0, got {self.eta}")
-        require(self.warmup_epochs >= 0, f"objective.warmup_epochs must be at least 0, got {self.warmup_epochs}")
+        require_at_least(self, sigma=0, m=1, num_steps=1, alpha=0, eta=0, warmup_epochs=0)
 
     def __call__(
         self, model: Network, batch: Batch, *, progress: Progress, generator: torch.Generator

@@ -8,7 +8,7 @@ from torch.nn import functional as F
 
 from training.attacks import under_attack
 from training.objectives.attacking import Attacking
-from training.objectives.objective import Batch, Network, ObjectiveOutput, Progress, gaussian_noise, require
+from training.objectives.objective import Batch, Network, ObjectiveOutput, Progress, gaussian_noise, require_at_least
 
 START_SIGMA = 0.001
 
@@ -30,7 +30,7 @@ class Trades(Attacking):
 
     def __post_init__(self) -> None:
         Attacking.__post_init__(self)
-        require(self.beta >= 0, f"objective.beta must be at least 0, got {self.beta}")
+        require_at_least(self, beta=0)
 
     def __call__(
         self, model: Network, batch: Batch, *, progress: Progress, generator: torch.Generator

@@ -27,9 +27,11 @@ def perturbed(model: Network, loss_of: Callable[[Network], Tensor], *, gamma: fl
         return model
     bare = bare_network(model)
     weights = {name: w for name, w in bare.named_parameters() if w.requires_grad and w.dim() > 1}
+    if not weights:
+        return model
     statistics = {name: buffer.clone() for name, buffer in bare.named_buffers()}
     loss = loss_of(lambda x_BCHW: functional_call(bare, statistics, (x_BCHW,)))
-    gradients = mean_over_ranks(torch.autograd.grad(loss, tuple(weights.values())))
+    gradients = mean_over_ranks(torch.autograd.grad(loss, tuple(weights.values()), materialize_grads=True))
     offsets = {
         id(w): gamma * w.detach().norm() / (gradient.norm() + SMALLEST_NORM) * gradient
         for w, gradient in zip(weights.values(), gradients, strict=True)
