@@ -16,6 +16,7 @@ from training.objectives import Objective
 from training.objectives.objective import require
 from training.objectives.table import objective_name
 from training.precision import Precision
+from training.tasks.task import Augmentation
 from zoo.errors import RecipeError
 from zoo.importing.normalization import parse_normalization
 from zoo.spec import Preprocessing
@@ -79,10 +80,11 @@ class TrainingRecipe:
     """One training run, but for its task, starting point and seed.
 
     `batch_size` counts distinct images over all processes; each process forwards its share in `accumulation` parts, and
-    batch normalization sees the parts. `image_size` replaces the task's input size. `normalization` is the `task`'s,
-    that of the starting point (`init`), or one that `zoo import` takes. `limit_per_class` keeps so many labels a class,
-    the validation set's among them. `precision` is that of the forward pass: `auto` is bfloat16 where a GPU has it,
-    else float32; attacks never have less than float32. `memory_format` `auto` is channels last on GPUs. `compile` is
+    batch normalization sees the parts. `image_size` replaces the task's input size, and `resize` the length to which
+    the shorter side is brought before it is cut out (else both keep their ratio). `normalization` is the `task`'s, that
+    of the starting point (`init`), or one that `zoo import` takes. `limit_per_class` keeps so many labels a class, the
+    validation set's among them. `precision` is that of the forward pass: `auto` is bfloat16 where a GPU has it, else
+    float32; attacks never have less than float32. `memory_format` `auto` is channels last on GPUs. `compile` is
     torch.compile.
     """
 
@@ -99,6 +101,8 @@ class TrainingRecipe:
     limit_per_class: int | None = None
     validation_share: float = 0.1
     image_size: int | None = None
+    resize: int | None = None
+    augmentation: Literal["task", "none", "shift-flip", "resized-crop-flip"] = "task"
     normalization: str = "task"
     precision: Precision = "auto"
     memory_format: Literal["auto", "contiguous", "channels-last"] = "auto"
@@ -120,7 +124,7 @@ class TrainingRecipe:
             "schedule.name=plateau watches the validation set, so validation_share must be positive, and the objective "
             "one that learns classes",
         )
-        for name, least in (("gradient_clip_norm", 0.0), ("limit_per_class", 1), ("image_size", 8)):
+        for name, least in (("gradient_clip_norm", 0.0), ("limit_per_class", 1), ("image_size", 8), ("resize", 8)):
             value = getattr(self, name)
             above = value is None or (value > 0 and value >= least)
             require(above, f"{name} must be none or {f'at least {least}' if least else 'positive'}, got {value}")
@@ -131,6 +135,10 @@ class TrainingRecipe:
     def validates(self) -> bool:
         """Whether validation accuracy is measured after each epoch."""
         return self.validation_share > 0 and self.objective.learns_classes
+
+    def augmentation_of(self, of_task: Augmentation) -> Augmentation:
+        """The task's augmentation, or the one that is asked for."""
+        return of_task if self.augmentation == "task" else self.augmentation
 
     def describe(self) -> dict[str, Any]:
         """The recipe as plain JSON values, the objective with its name."""
@@ -143,11 +151,12 @@ class TrainingRecipe:
     def fit_preprocessing(self, of_task: Preprocessing, *, of_init: Preprocessing | None = None) -> Preprocessing:
         """The task's preprocessing at this recipe's image size and normalization; `of_init` is the starting point's.
 
-        Raises: RecipeError for the starting point's normalization without one.
+        Raises: RecipeError for the starting point's normalization without one, or an image that cannot be cut out.
         """
-        fields: dict[str, Any] = {}
-        if self.image_size is not None:
-            fields |= {"crop": self.image_size, "resize": round(self.image_size * of_task.resize / of_task.crop)}
+        crop = self.image_size or of_task.crop
+        resize = self.resize or round(crop * of_task.resize / of_task.crop)
+        require(resize >= crop, f"resize must be at least the image size, {crop}; got {resize}")
+        fields: dict[str, Any] = {"crop": crop, "resize": resize}
         if self.normalization == "init":
             if of_init is None:
                 raise RecipeError(

@@ -120,7 +120,7 @@ class _Loop:
         self.images = TrainingImages(
             Subset(self.task.train, self.train_indices),
             preprocessing,
-            recipe.objective.augmentation or self.task.augmentation,
+            recipe.objective.augmentation or recipe.augmentation_of(self.task.augmentation),
             seed=run.seed,
             num_views=recipe.objective.num_views,
         )

@@ -18,8 +18,8 @@ __version__ = "0.1.0"
 def load(model: str, *, revision: str | None = None) -> torch.nn.Module:
     """The network of a checkpoint in eval mode: `x_BCHW` in [0, 1] -> `logits_BK`.
 
-    `model` is a checkpoint directory or a Hub id `owner/name[@revision]`. Every file is checked against the manifest
-    first.
+    `model` is a checkpoint directory, a Hub id `owner/name[@revision]` or a catalog id. Every file is checked against
+    the manifest first.
     Raises: CheckpointError, HubError.
     """
     from zoo.locate import locate

@@ -120,8 +120,8 @@ def require_trained_head(checkpoint: Checkpoint) -> None:
     """Raises RequestError if the network's last layer is fresh, so that its answers would mean nothing."""
     if not checkpoint.spec.certified.has_trained_head:
         raise RequestError(
-            f"the last layer of {checkpoint.spec.name} is untrained, so it has no answers to measure or serve: fine-tune "
-            "it first, zoo train --init MODEL"
+            f"the last layer of {checkpoint.spec.name} is untrained, so it has no answers to measure or serve: "
+            "fine-tune it first, zoo train --init MODEL"
         )
 
 

@@ -11,9 +11,23 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from training.commands.train import _resolve, _starting_point
+from training.commands.resolving import find_starting_point, resolve_recipe
 from zoo.cli._errors import interruptible
-from zoo.cli._options import DATA_DIR, DataDir, Device, Json, Objective, Recipe, Seed, Set, TaskName
+from zoo.cli._options import (
+    DATA_DIR,
+    Architecture,
+    DataDir,
+    Device,
+    Freeze,
+    Init,
+    Json,
+    LimitPerClass,
+    Objective,
+    Recipe,
+    Seed,
+    Set,
+    TaskName,
+)
 
 if TYPE_CHECKING:
     from training.search import TrialResult
@@ -31,25 +45,12 @@ def search(
             help="Try these values of a field: optimizer.lr=0.1,0.01. Once for each field; none: the recipe's own.",
         ),
     ] = None,
-    architecture: Annotated[
-        str | None,
-        typer.Option("--architecture", help="resnet50 (default), resnet34, resnet18 or resnet10-quarter."),
-    ] = None,
-    init: Annotated[
-        str, typer.Option("--init", help="random, or a MODEL to start from: a directory, a Hub id or a catalog id.")
-    ] = "random",
+    architecture: Architecture = None,
+    init: Init = "random",
     recipe: Recipe = "quick",
     assignments: Set = None,
-    freeze: Annotated[
-        str | None,
-        typer.Option("--freeze", metavar="LAYER", help="Keep the starting point's layers up to this one."),
-    ] = None,
-    limit_per_class: Annotated[
-        int | None,
-        typer.Option(
-            "--limit-per-class", min=1, metavar="K", help="Use only K labelled images a class, validation included."
-        ),
-    ] = None,
+    freeze: Freeze = None,
+    limit_per_class: LimitPerClass = None,
     seed: Seed = 0,
     device: Device = "auto",
     data_dir: DataDir = DATA_DIR,
@@ -67,9 +68,9 @@ def search(
     from zoo.device import pick_device
     from zoo.errors import DivergenceError
 
-    parent = _starting_point(init)
+    parent = find_starting_point(init)
     asked = {"architecture": architecture, "freeze": freeze, "limit_per_class": limit_per_class}
-    resolved = _resolve(recipe, objective, parent, asked, assignments or [])
+    resolved = resolve_recipe(recipe, objective, parent, asked, assignments or [])
     axes = parse_grid(grid) if grid else _own_grid(recipe)
     require_sound(axes, resolved)
     options: dict[str, str | int] = {

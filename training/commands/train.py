@@ -9,11 +9,25 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from training.commands.resolving import find_starting_point, resolve_recipe
 from zoo.cli._errors import interruptible
-from zoo.cli._options import DATA_DIR, DataDir, Device, Json, Objective, Recipe, Seed, Set, TaskName
+from zoo.cli._options import (
+    DATA_DIR,
+    Architecture,
+    DataDir,
+    Device,
+    Freeze,
+    Init,
+    Json,
+    LimitPerClass,
+    Objective,
+    Recipe,
+    Seed,
+    Set,
+    TaskName,
+)
 
 if TYPE_CHECKING:
-    from training.recipe import TrainingRecipe
     from zoo.checkpoint import Checkpoint
 
 
@@ -21,29 +35,12 @@ def train(
     task: TaskName,
     objective: Objective,
     output: Annotated[Path, typer.Option("--output", help="The checkpoint directory to make.")],
-    architecture: Annotated[
-        str | None,
-        typer.Option("--architecture", help="resnet50 (default), resnet34, resnet18 or resnet10-quarter."),
-    ] = None,
-    init: Annotated[
-        str, typer.Option("--init", help="random, or a MODEL to start from: a directory, a Hub id or a catalog id.")
-    ] = "random",
+    architecture: Architecture = None,
+    init: Init = "random",
     recipe: Recipe = "quick",
     assignments: Set = None,
-    freeze: Annotated[
-        str | None,
-        typer.Option(
-            "--freeze",
-            metavar="LAYER",
-            help="Keep the starting point's layers up to this one: conv1, layer1, layer2, layer3 or all-but-head.",
-        ),
-    ] = None,
-    limit_per_class: Annotated[
-        int | None,
-        typer.Option(
-            "--limit-per-class", min=1, metavar="K", help="Use only K labelled images a class, validation included."
-        ),
-    ] = None,
+    freeze: Freeze = None,
+    limit_per_class: LimitPerClass = None,
     seed: Seed = 0,
     resume: Annotated[bool, typer.Option("--resume", help="Go on after the last finished epoch.")] = False,
     device: Device = "auto",
@@ -65,10 +62,10 @@ def train(
     with join_ranks() as ranks:
         with ranks.united():
             with ranks.first_of_node_first():
-                parent = _starting_point(init)
+                parent = find_starting_point(init)
                 opened = open_task(task, data_dir=data_dir)
             asked = {"architecture": architecture, "freeze": freeze, "limit_per_class": limit_per_class}
-            resolved = _resolve(recipe, objective, parent, asked, assignments or [])
+            resolved = resolve_recipe(recipe, objective, parent, asked, assignments or [])
             picked = pick_device(ranks.device_name(device))
         console = Console(stderr=True, quiet=not ranks.is_first)
         for sentence in opened.deviations:
@@ -79,39 +76,6 @@ def train(
             checkpoint = run_training(run, device=picked, resume=resume, console=console, ranks=ranks)
         if ranks.is_first:
             _print(checkpoint, task=task, seconds=time.perf_counter() - started, as_json=as_json)
-
-
-def _starting_point(init: str) -> Checkpoint | None:
-    from zoo.errors import RequestError
-    from zoo.locate import locate
-
-    if init == "random":
-        return None
-    if Path(init).is_file():
-        raise RequestError(
-            f"--init {init} is a file: import it first, zoo import {init} --normalization ... --output DIR, "
-            "and start from DIR"
-        )
-    return locate(init)
-
-
-def _resolve(
-    name: str, objective: str, parent: Checkpoint | None, asked: dict[str, str | int | None], assignments: list[str]
-) -> TrainingRecipe:
-    """The named recipe, with the starting point's architecture, then the options that were given, then --set."""
-    from dataclasses import replace
-
-    from training.recipe import override
-    from training.recipes import find_recipe
-    from zoo.architecture import find_architecture
-
-    recipe = find_recipe(name, objective=objective)
-    if parent is not None:
-        recipe = replace(recipe, architecture=parent.spec.architecture)
-    given = [f"{field}={value}" for field, value in asked.items() if value is not None]
-    recipe = override(recipe, [*given, *assignments])
-    find_architecture(recipe.architecture)
-    return recipe
 
 
 def _print(checkpoint: Checkpoint, *, task: str, seconds: float, as_json: bool) -> None:

@@ -4,9 +4,8 @@ What the rows cannot repeat:
 
 - The network is ResNet-50 throughout. On CIFAR-10 the published ones are ResNet-110 (TRADES: WideResNet-34-10; SimCLR's
   command: ResNet-18), which this zoo does not have.
-- Published CIFAR-10 pictures are 32x32, so these recipes set `image_size` 32; the task itself upscales to 224. Its
-  augmentation stays (a random crop scaled to 32, where the published codes pad by 4 and shift), and pictures are
-  evaluated as the centre 32x32 of 37x37.
+- Published CIFAR-10 pictures are 32x32, padded by 4, shifted and flipped; these recipes do the same, where the task
+  itself upscales to 224.
 - `batch_size` counts distinct images. Where a published code splits a loader batch of B into m chunks and makes m noisy
   copies of each, one step sees B / m of them: 256 with m = 2 is 128 here, with as many steps an epoch.
 - Radii published in 1/256 are on the [0, 1] scale: 255 is 0.996, 512 is 2.0.
@@ -87,6 +86,7 @@ class PublishedSetting:
 
     def recipe(self) -> TrainingRecipe:
         """The setting as a whole recipe."""
+        is_small = self.data == "cifar10"
         return TrainingRecipe(
             objective=self.objective,
             epochs=self.epochs,
@@ -94,7 +94,9 @@ class PublishedSetting:
             optimizer=self.optimizer,
             schedule=self.schedule,
             validation_share=0.1 if self.objective.learns_classes else 0.0,
-            image_size=32 if self.data == "cifar10" else None,
+            image_size=32 if is_small else None,
+            resize=32 if is_small else None,
+            augmentation="shift-flip" if is_small else "task",
             normalization=self.normalization,
         )
 

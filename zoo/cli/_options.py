@@ -6,7 +6,10 @@ from typing import Annotated
 import typer
 
 Model = Annotated[
-    str, typer.Argument(metavar="MODEL", help="A checkpoint directory, or a Hub id: owner/name or owner/name@REVISION.")
+    str,
+    typer.Argument(
+        metavar="MODEL", help="A checkpoint directory, a Hub id (owner/name or owner/name@REVISION) or a catalog id."
+    ),
 ]
 TaskName = Annotated[
     str,
@@ -24,6 +27,24 @@ Objective = Annotated[
         "--objective",
         help="standard, gaussian, adversarial, trades, smoothadv, macer, consistency, smoothmix or simclr.",
     ),
+]
+Architecture = Annotated[
+    str | None, typer.Option("--architecture", help="resnet50 (default), resnet34, resnet18 or resnet10-quarter.")
+]
+Init = Annotated[
+    str, typer.Option("--init", help="random, or a MODEL to start from: a directory, a Hub id or a catalog id.")
+]
+Freeze = Annotated[
+    str | None,
+    typer.Option(
+        "--freeze",
+        metavar="LAYER",
+        help="Keep the starting point's layers up to this one: conv1, layer1, layer2, layer3 or all-but-head.",
+    ),
+]
+LimitPerClass = Annotated[
+    int | None,
+    typer.Option("--limit-per-class", min=1, metavar="K", help="Use only K labels a class, validation included."),
 ]
 Recipe = Annotated[
     str, typer.Option("--recipe", help="quick, paper, paper-finetune, or a published one: cifar10-s50, imagenet-s50...")

@@ -110,7 +110,8 @@ def test_trades_takes_steps_of_the_published_length():
 
 
 def test_cifar10_recipes_work_on_the_published_32_pixels_and_imagenet_ones_on_the_tasks():
-    assert {row.recipe().image_size for row in PUBLISHED if row.data == "cifar10"} == {32}
+    small = [row.recipe() for row in PUBLISHED if row.data == "cifar10"]
+    assert {(each.image_size, each.resize, each.augmentation) for each in small} == {(32, 32, "shift-flip")}
     assert {row.recipe().image_size for row in PUBLISHED if row.data == "imagenet"} == {None}
 
 

@@ -6,7 +6,9 @@ import sys
 
 import pytest
 
-COMMANDS = ["archive", "certify", "evaluate", "predict", "pull", "push", "report", "serve", "show", "train"]
+COMMANDS = [
+    "archive", "certify", "evaluate", "import", "predict", "pull", "push", "report", "search", "serve", "show", "train",
+]  # fmt: skip
 
 
 def test_help_lists_every_command_with_a_sentence(zoo_command):
