@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from serving.protocol import Limits
 from serving.service import InferenceService, fit_batch_size
-from zoo.checkpoint import Checkpoint, open_checkpoint
+from zoo.checkpoint import Checkpoint, open_checkpoint, require_trained_head
 from zoo.errors import ServerError
 from zoo.runtime import open_backend
 from zoo.smoothing import SmoothingSpec
@@ -58,8 +58,10 @@ def load_from_archive(model_dir: Path, config: Mapping[str, Any] | None, *, devi
 def require_servable(checkpoint: Checkpoint, limits: Limits) -> float:
     """The sigma of a checkpoint that can be served under these limits.
 
-    Raises: ServerError if it was not trained under noise; CertificationError if the defaults could never certify.
+    Raises: RequestError if its head is untrained; ServerError if it was not trained under noise; CertificationError if
+    the defaults could never certify.
     """
+    require_trained_head(checkpoint)
     sigma = checkpoint.spec.certified.sigma
     if sigma is None:
         raise ServerError(

@@ -12,7 +12,7 @@ from training.streams import global_cpu_stream
 from training.tasks import Task
 from zoo.architecture import NormalizedNetwork, build_network
 from zoo.checkpoint import Checkpoint
-from zoo.errors import CheckpointError, RecipeError
+from zoo.errors import CheckpointError, RecipeError, TaskError
 from zoo.spec import Preprocessing
 
 
@@ -20,8 +20,11 @@ def starting_network(task: Task, recipe: TrainingRecipe, *, seed: int, parent: C
     """Random weights, or those of `parent` with a head for the task: its own, if it was trained for the same classes.
     Frozen layers want no gradient; a method that has a head of its own gets it.
 
-    Raises: RecipeError if random layers were to be frozen; CheckpointError if the parent's do not fit.
+    Raises: RecipeError if random layers were to be frozen; TaskError if there are no classes to learn; CheckpointError
+    if the parent's do not fit.
     """
+    if recipe.objective.learns_classes and task.num_classes < 2:
+        raise TaskError(f"{task.name} has no classes to learn: only methods without labels, like simclr, train on it")
     keeps_parent = recipe.freeze != "none" or recipe.batch_statistics == "no-layer"
     if parent is None and keeps_parent:
         raise RecipeError(

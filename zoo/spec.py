@@ -210,13 +210,15 @@ class ModelSpec(_Strict):
     """One network: its architecture, its input, and how it was made."""
 
     architecture: str
-    num_classes: int = Field(gt=1)
+    num_classes: int = Field(gt=0)
     certified: CertifiedConfig
 
     @model_validator(mode="after")
     def _names_every_class(self) -> ModelSpec:
         if len(self.certified.class_names) != self.num_classes:
             raise ValueError(f"{len(self.certified.class_names)} class names for {self.num_classes} classes")
+        if self.num_classes == 1 and self.certified.has_trained_head:
+            raise ValueError("a trained head answers at least 2 classes, and num_classes is 1")
         return self
 
     @property

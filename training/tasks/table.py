@@ -24,6 +24,7 @@ from training.tasks.image_folder import open_image_folder
 from training.tasks.official_splits import CifarBatches, OfficialSplits, read_pets, read_sun397
 from training.tasks.published import PublishedTask, Table8
 from training.tasks.task import Task
+from training.tasks.unlabelled import open_unlabelled
 from zoo.errors import UnknownNameError
 from zoo.spec import Preprocessing
 
@@ -182,6 +183,7 @@ TASKS: dict[str, Opener] = {
     "digits": open_digits,
     "fashion-mnist": open_fashion_mnist,
     "imagefolder": open_image_folder,
+    "unlabelled": open_unlabelled,
     "hf": open_hugging_face,
     **{task.name: task for task in PUBLISHED},
 }

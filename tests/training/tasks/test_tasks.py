@@ -176,3 +176,28 @@ def test_a_stratified_split_takes_its_share_of_every_class():
     assert sorted(rest + part) == list(range(len(labels))) and part == sorted(part)
     assert stratified_split(labels, share=0.0, seed=0)[1] == []
     assert stratified_split(labels, share=0.2, seed=1)[1] != part
+
+
+def test_pictures_without_classes_lie_anywhere_and_only_methods_without_labels_train_on_them(tmp_path, zoo_command):
+    write_pictures(tmp_path / "deep" / "er", classes=("a",), each=3)
+    Image.new("RGB", (9, 9)).save(tmp_path / "top.jpg")
+    (tmp_path / "notes.txt").write_text("no picture")
+    task = open_task(f"unlabelled:{tmp_path}", data_dir=tmp_path)
+    assert (len(task.train), len(task.test), task.class_names) == (4, 0, ("unlabelled",))
+    assert task.train[3].size == (9, 9)
+    words = ["train", "--task", f"unlabelled:{tmp_path}", "--architecture", "resnet10-quarter", "--set", "image_size=32"]
+    refused = zoo_command(*words, "--objective", "gaussian", "--output", tmp_path / "no")
+    assert refused.code == 2 and "has no classes to learn" in refused.err
+    done = zoo_command(*words, "--set", "epochs=1", "--objective", "simclr", "--output", tmp_path / "features")
+    assert done.code == 0, done.err
+    for command in (["evaluate"], ["certify", "--sigma", "0.5", "--output", tmp_path / "log.tsv"]):
+        refused = zoo_command(command[0], tmp_path / "features", "--task", "digits", *command[1:])
+        assert refused.code == 2 and "is untrained, so it has no answers to measure or serve" in refused.err
+
+
+@pytest.mark.parametrize(("name", "said"), [("unlabelled", "needs a folder"), ("unlabelled:/no", "is no folder")])
+def test_a_folder_of_unlabelled_pictures_must_be_there(name, said, tmp_path):
+    with pytest.raises(TaskError, match=said):
+        open_task(name, data_dir=tmp_path)
+    with pytest.raises(TaskError, match="holds 0 picture"):
+        open_task(f"unlabelled:{tmp_path}", data_dir=tmp_path)
