@@ -42,10 +42,10 @@ from training.objectives import Objective
 from training.objectives.adversarial import Adversarial
 from training.objectives.consistency import Consistency
 from training.recipe import Sgd, TrainingRecipe
+from training.run import TrainingRun
 from training.run_folder import RunFolder
 from training.tasks import open_task
 from training.tasks.loading import augmenting_transform
-from training.trainer import TrainingRun
 from zoo.architecture import build_network
 from zoo.spec import Preprocessing
 

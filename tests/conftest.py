@@ -38,8 +38,9 @@ def digits_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Checkpoint:
     from training.objectives.consistency import Consistency
     from training.recipe import override
     from training.recipes import quick
+    from training.run import TrainingRun
     from training.tasks import open_task
-    from training.trainer import TrainingRun, train
+    from training.trainer import train
 
     recipe = override(quick(Consistency()), ["architecture=resnet10-quarter", "epochs=5"])
     folder = tmp_path_factory.mktemp("digits")

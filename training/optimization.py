@@ -17,6 +17,7 @@ from training.objectives import Batch, ObjectiveOutput
 from training.optimizers import optimizer_for
 from training.precision import MixedPrecision, Precision, resolved
 from training.recipe import TrainingRecipe
+from zoo.preprocessing import to_pixels
 
 LossOf = Callable[[nn.Module, Batch], ObjectiveOutput]
 
@@ -61,9 +62,9 @@ class Optimization:
             # Else a second forward pass would overwrite the statistics that the first one's gradient needs.
             self.model.forward_sync_buffers = False
 
-    def to_device(self, x_BCHW: Tensor) -> Tensor:
-        """Pixels where and in the type in which the network takes them."""
-        return x_BCHW.to(self.device, self.dtype, non_blocking=True)
+    def to_pixels(self, x_bytes: Tensor) -> Tensor:
+        """uint8 as pixels in [0, 1], where and in the type in which the network takes them."""
+        return to_pixels(x_bytes.to(self.device, non_blocking=True)).to(self.dtype)
 
     def step(
         self,

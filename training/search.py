@@ -22,9 +22,10 @@ from training.distributed import ALONE
 from training.grid import Grid, assignments, require_sound
 from training.journal import read_log
 from training.recipe import TrainingRecipe, override
+from training.run import TrainingRun
 from training.search_folder import alone_in, next_trial, open_study, writing_below
 from training.tasks import Task
-from training.trainer import TrainingRun, train
+from training.trainer import train
 from zoo.checkpoint import Checkpoint
 from zoo.errors import DivergenceError, RecipeError
 

@@ -6,9 +6,7 @@ import json
 import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
 from itertools import islice
-from pathlib import Path
 
 import torch
 from rich.console import Console
@@ -23,46 +21,19 @@ from training.freezing import to_train_mode
 from training.journal import Journal, Silence
 from training.objectives import Batch, ObjectiveOutput
 from training.objectives import Progress as TrainingProgress
-from training.objectives.table import objective_name
 from training.optimization import Optimization
-from training.recipe import TrainingRecipe
-from training.run_folder import RunFolder, RunIdentity, RunState
+from training.run import TrainingRun
+from training.run_folder import RunFolder, RunState
 from training.schedule import is_exhausted, rate_factor
 from training.starting_point import fitted_preprocessing, published_network, starting_network
 from training.streams import derived_seed, stream
-from training.tasks import Task
 from training.tasks.limit import limit_per_class
 from training.tasks.loading import EvaluationImages, ShuffledBatches, TrainingImages
 from training.tasks.task import Subset, stratified_split
 from zoo.checkpoint import Checkpoint, open_checkpoint, save_checkpoint
 from zoo.errors import CheckpointError, DivergenceError, RecipeError
-from zoo.preprocessing import to_pixels
-from zoo.spec import CertifiedConfig, ModelSpec
 
 EVALUATION_BATCH_SIZE = 256
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TrainingRun:
-    """What is trained, from where, and where it goes. `output` becomes the checkpoint directory."""
-
-    task: Task
-    recipe: TrainingRecipe
-    seed: int
-    output: Path
-    parent: Checkpoint | None = None
-
-    def identity(self, ranks: Ranks) -> RunIdentity:
-        """What has to be equal for a run to be gone on with."""
-        parent = None if self.parent is None else self.parent.weights_sha256
-        return RunIdentity(
-            recipe=self.recipe,
-            task=self.task.name,
-            data=self.task.digest,
-            seed=self.seed,
-            parent=parent,
-            num_ranks=ranks.world_size,
-        )
 
 
 def train(
@@ -86,6 +57,8 @@ def train(
     console.print_json(json.dumps(run.recipe.describe()))
     with ranks.united():
         loop = _Loop(run, folder, device, ranks)
+    with ranks.missing_none():
+        loop.prepare()
     if state is not None:
         loop.restore(state)
     with ranks.united():
@@ -105,7 +78,7 @@ class _Loop:
 
     def __init__(self, run: TrainingRun, folder: RunFolder, device: torch.device, ranks: Ranks) -> None:
         recipe = run.recipe
-        self.run, self.folder, self.ranks = run, folder, ranks
+        self.run, self.folder, self.device, self.ranks = run, folder, device, ranks
         self.epochs_done = 0
         self.history: list[float] = []
         self.task = run.task
@@ -125,6 +98,11 @@ class _Loop:
             num_views=recipe.objective.num_views,
         )
         self.validation = EvaluationImages(Subset(self.task.train, self.validation_indices), preprocessing)
+        if recipe.schedule.name == "plateau" and len(self.validation) == 0:
+            raise RecipeError(
+                "schedule.name=plateau watches the validation set, and "
+                f"validation_share={recipe.validation_share:g} of {len(self.images)} images is none: raise it"
+            )
         num_parts = ranks.world_size * recipe.accumulation
         if len(self.images) < 2 * num_parts:
             raise RecipeError(
@@ -140,7 +118,10 @@ class _Loop:
             pin_memory=device.type == "cuda",
         )
         self.network = starting_network(self.task, recipe, seed=run.seed, parent=run.parent)
-        self.optimization = Optimization(self.network, recipe, device)
+
+    def prepare(self) -> None:
+        """Moves the network to the device and spreads it over the ranks. Collective."""
+        self.optimization = Optimization(self.network, self.run.recipe, self.device)
 
     @property
     def steps_done(self) -> int:
@@ -181,8 +162,15 @@ class _Loop:
             "train": self.train_indices,
             "validation": self.validation_indices,
         }
+        spec = self.run.spec(
+            self.task,
+            epochs=self.epochs_done,
+            num_train_images=len(self.images),
+            num_ranks=self.ranks.world_size,
+            is_synchronized=self.optimization.is_synchronized,
+        )
         published = published_network(self.network, self.task, self.run.recipe, seed=self.run.seed)
-        return save_checkpoint(self.run.output, published, self._spec(), split=split)
+        return save_checkpoint(self.run.output, published, spec, split=split)
 
     def published(self) -> Checkpoint:
         """The checkpoint on disk; written first if the run was cut off between its state and its checkpoint."""
@@ -197,8 +185,7 @@ class _Loop:
     def _batch(self, x_bytes: Tensor, labels_B: Tensor, numbers_B: Tensor) -> Batch:
         if self.run.recipe.objective.num_views > 1:
             x_bytes = x_bytes.transpose(0, 1).flatten(0, 1)
-        optimization = self.optimization
-        return Batch(optimization.to_device(to_pixels(x_bytes)), labels_B.to(optimization.device), numbers_B)
+        return Batch(self.optimization.to_pixels(x_bytes), labels_B.to(self.optimization.device), numbers_B)
 
     def _update(self, parts: list[Batch], *, batch_size: int, step: int) -> dict[str, float]:
         recipe, steps_per_epoch = self.run.recipe, self.batches.num_batches
@@ -250,45 +237,6 @@ class _Loop:
             seed=derived_seed(self.run.seed, "validation-noise"),
         )
         return float(sum_over_ranks(torch.tensor(correct))) / len(self.validation)
-
-    def _spec(self) -> ModelSpec:
-        """The spec of the checkpoint as it is now."""
-        run, recipe = self.run, self.run.recipe
-        return ModelSpec(
-            architecture=recipe.architecture,
-            num_classes=self.task.num_classes,
-            certified=CertifiedConfig(
-                objective=objective_name(recipe.objective),
-                hyper_parameters=asdict(recipe.objective),
-                sigma=recipe.objective.sigma,
-                task=self.task.name,
-                class_names=self.task.class_names,
-                parent=None if run.parent is None else run.parent.weights_sha256,
-                seed=run.seed,
-                epochs=self.epochs_done,
-                recipe_digest=recipe.digest(),
-                recipe=recipe.describe(),
-                has_trained_head=recipe.objective.learns_classes,
-                batch_statistics=self._batch_statistics(),
-                limit_per_class=recipe.limit_per_class,
-                num_train_images=len(self.images),
-                preprocessing=fitted_preprocessing(self.task, recipe, run.parent),
-            ),
-        )
-
-    def _batch_statistics(self) -> str:
-        """Of what the running statistics of batch normalization are, in words."""
-        recipe, world_size = self.run.recipe, self.ranks.world_size
-        if recipe.batch_statistics == "no-layer":
-            return "the starting point, unchanged"
-        words = "all training batches"
-        if self.optimization.is_synchronized:
-            words += f", synchronized over {world_size} processes"
-        elif world_size > 1:
-            words = f"the first of {world_size} processes, which saw its share of every batch"
-        if recipe.freeze != "none" and recipe.batch_statistics == "trained-layers":
-            words += "; in frozen layers the starting point, unchanged"
-        return words
 
 
 @contextmanager

@@ -30,7 +30,7 @@ def optimization(**fields):
 
 def batch(num=7):
     generator = torch.Generator().manual_seed(1)
-    return torch.rand(num, 3, 16, 16, generator=generator), torch.arange(num) % 3
+    return torch.randint(256, (num, 3, 16, 16), generator=generator, dtype=torch.uint8), torch.arange(num) % 3
 
 
 def cross_entropy(model, part):
@@ -39,10 +39,10 @@ def cross_entropy(model, part):
 
 
 def step(subject, cuts, check=lambda what, value: None):
-    x_BCHW, labels_B = batch()
+    x_bytes, labels_B = batch()
     subject.network.eval()  # no batch statistics: an image's gradient then depends on that image alone
     parts = [
-        Batch(subject.to_device(x_BCHW[a:b]), labels_B[a:b], torch.arange(a, b))
+        Batch(subject.to_pixels(x_bytes[a:b]), labels_B[a:b], torch.arange(a, b))
         for a, b in zip([0, *cuts], [*cuts, 7], strict=True)
     ]
     return subject.step(parts, cross_entropy, batch_size=7, rate=0.1, check=check)
@@ -90,7 +90,7 @@ def dtypes_seen(subject, action):
 
 def test_in_mixed_precision_the_network_computes_in_bfloat16_and_answers_in_float32_but_never_under_attack():
     subject = optimization(precision="bfloat16")
-    x_BCHW, _ = batch()
+    x_BCHW = subject.to_pixels(batch()[0])
     answers = []
     assert dtypes_seen(subject, lambda: answers.append(subject.model(x_BCHW))) == [torch.bfloat16]
 

@@ -12,8 +12,9 @@ from training.objectives.adversarial import Adversarial
 from training.objectives.simclr import SimClr
 from training.objectives.standard import Standard
 from training.recipe import Sgd
+from training.run import TrainingRun
 from training.starting_point import starting_network
-from training.trainer import TrainingRun, train
+from training.trainer import train
 from zoo.errors import RecipeError
 
 HEADS = ("fc.weight", "fc.bias")

@@ -21,11 +21,12 @@ from training.objectives import ObjectiveOutput
 from training.objectives.gaussian import Gaussian
 from training.objectives.standard import Standard
 from training.recipe import Schedule, Sgd, TrainingRecipe
+from training.run import TrainingRun
 from training.run_folder import RunFolder
 from training.starting_point import starting_network
 from training.tasks.loading import EvaluationImages, ShuffledBatches
 from training.tasks.task import ArrayImages, Task
-from training.trainer import TrainingRun, train
+from training.trainer import train
 from zoo.checkpoint import open_checkpoint
 from zoo.errors import CheckpointError, DivergenceError, RecipeError
 from zoo.spec import Preprocessing

@@ -54,8 +54,8 @@ def train(
     from rich.console import Console
 
     from training.distributed import join_ranks
+    from training.run import TrainingRun
     from training.tasks import open_task
-    from training.trainer import TrainingRun
     from training.trainer import train as run_training
     from zoo.device import pick_device
 

@@ -185,7 +185,15 @@ def test_pictures_without_classes_lie_anywhere_and_only_methods_without_labels_t
     task = open_task(f"unlabelled:{tmp_path}", data_dir=tmp_path)
     assert (len(task.train), len(task.test), task.class_names) == (4, 0, ("unlabelled",))
     assert task.train[3].size == (9, 9)
-    words = ["train", "--task", f"unlabelled:{tmp_path}", "--architecture", "resnet10-quarter", "--set", "image_size=32"]
+    words = [
+        "train",
+        "--task",
+        f"unlabelled:{tmp_path}",
+        "--architecture",
+        "resnet10-quarter",
+        "--set",
+        "image_size=32",
+    ]
     refused = zoo_command(*words, "--objective", "gaussian", "--output", tmp_path / "no")
     assert refused.code == 2 and "has no classes to learn" in refused.err
     done = zoo_command(*words, "--set", "epochs=1", "--objective", "simclr", "--output", tmp_path / "features")

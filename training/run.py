@@ -1,0 +1,79 @@
+"""What one training run is, and what its checkpoint says of it."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from training.distributed import Ranks
+from training.objectives.table import objective_name
+from training.recipe import TrainingRecipe
+from training.run_folder import RunIdentity
+from training.starting_point import fitted_preprocessing
+from training.tasks import Task
+from zoo.checkpoint import Checkpoint
+from zoo.spec import CertifiedConfig, ModelSpec
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainingRun:
+    """What is trained, from where, and where it goes. `output` becomes the checkpoint directory."""
+
+    task: Task
+    recipe: TrainingRecipe
+    seed: int
+    output: Path
+    parent: Checkpoint | None = None
+
+    def identity(self, ranks: Ranks) -> RunIdentity:
+        """What has to be equal for a run to be gone on with."""
+        parent = None if self.parent is None else self.parent.weights_sha256
+        return RunIdentity(
+            recipe=self.recipe,
+            task=self.task.name,
+            data=self.task.digest,
+            seed=self.seed,
+            parent=parent,
+            num_ranks=ranks.world_size,
+        )
+
+    def spec(
+        self, task: Task, *, epochs: int, num_train_images: int, num_ranks: int, is_synchronized: bool
+    ) -> ModelSpec:
+        """The spec of the checkpoint after that many epochs; `task` is the run's with the images that are used."""
+        recipe = self.recipe
+        return ModelSpec(
+            architecture=recipe.architecture,
+            num_classes=task.num_classes,
+            certified=CertifiedConfig(
+                objective=objective_name(recipe.objective),
+                hyper_parameters=asdict(recipe.objective),
+                sigma=recipe.objective.sigma,
+                task=task.name,
+                class_names=task.class_names,
+                parent=None if self.parent is None else self.parent.weights_sha256,
+                seed=self.seed,
+                epochs=epochs,
+                recipe_digest=recipe.digest(),
+                recipe=recipe.describe(),
+                has_trained_head=recipe.objective.learns_classes,
+                batch_statistics=self._batch_statistics(num_ranks, is_synchronized),
+                limit_per_class=recipe.limit_per_class,
+                num_train_images=num_train_images,
+                preprocessing=fitted_preprocessing(task, recipe, self.parent),
+            ),
+        )
+
+    def _batch_statistics(self, num_ranks: int, is_synchronized: bool) -> str:
+        """Of what the running statistics of batch normalization are, in words."""
+        recipe = self.recipe
+        if recipe.batch_statistics == "no-layer":
+            return "the starting point, unchanged"
+        words = "all training batches"
+        if is_synchronized:
+            words += f", synchronized over {num_ranks} processes"
+        elif num_ranks > 1:
+            words = f"the first of {num_ranks} processes, which saw its share of every batch"
+        if recipe.freeze != "none" and recipe.batch_statistics == "trained-layers":
+            words += "; in frozen layers the starting point, unchanged"
+        return words
