@@ -11,7 +11,7 @@ from training.freezing import to_train_mode
 from training.objectives.adversarial import Adversarial
 from training.objectives.simclr import SimClr
 from training.objectives.standard import Standard
-from training.recipe import Sgd
+from training.recipe import Schedule, Sgd
 from training.run import TrainingRun
 from training.starting_point import starting_network
 from training.trainer import train
@@ -129,3 +129,12 @@ def test_a_limit_per_class_counts_all_labels_that_are_used(tmp_path):
     assert (len(split["train"]), len(split["validation"])) == (8, 2)
     assert split["task"]["limit_per_class"]["count"] == 5 and len(split["task"]["limit_per_class"]["kept"]) == 10
     assert (checkpoint.spec.certified.limit_per_class, checkpoint.spec.certified.num_train_images) == (5, 8)
+
+
+def test_too_few_images_for_the_parts_of_a_batch_or_for_validation_are_refused(tmp_path):
+    fields = {"epochs": 1, "limit_per_class": 1, "validation_share": 0.1, "batch_size": 16}
+    with pytest.raises(RecipeError, match="2 training images are too few for 4 part"):
+        train(run_of(tmp_path / "a", **fields, accumulation=4), device=CPU, resume=False, console=QUIET)
+    plateau = Schedule(name="plateau", patience=1)
+    with pytest.raises(RecipeError, match=r"validation_share=0\.1 of 2 images is none: raise it"):
+        train(run_of(tmp_path / "b", **fields, schedule=plateau), device=CPU, resume=False, console=QUIET)

@@ -159,7 +159,7 @@ class Explosive(Gaussian):
 
 
 def test_a_loss_that_is_not_finite_stops_with_the_step_and_what_to_change(tmp_path, monkeypatch):
-    monkeypatch.setattr("training.trainer.objective_name", lambda objective: "gaussian")
+    monkeypatch.setattr("training.run.objective_name", lambda objective: "gaussian")
     monkeypatch.setattr("training.recipe.objective_name", lambda objective: "gaussian")
     with pytest.raises(DivergenceError) as stopped:
         train(run_of(tmp_path, objective=Explosive(sigma=0.1)), device=CPU, resume=False, console=QUIET)
@@ -181,7 +181,7 @@ class Recorder(Gaussian):
 
 
 def test_the_objective_is_given_training_images_only_fresh_noise_and_its_progress(tmp_path, monkeypatch):
-    monkeypatch.setattr("training.trainer.objective_name", lambda objective: "gaussian")
+    monkeypatch.setattr("training.run.objective_name", lambda objective: "gaussian")
     monkeypatch.setattr("training.recipe.objective_name", lambda objective: "gaussian")
     monkeypatch.setattr(Recorder, "calls", [])
     task = bright_or_dark()
