@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from typing import Annotated, Any
@@ -18,21 +19,27 @@ CODE_AFTER_CTRL_C = 130
 
 
 class InstalledCommands(TyperGroup):
-    """A command group whose members are the installed entry points."""
+    """A command group of the installed entry points: functions, and Typer apps, which are groups of their own."""
 
     def list_commands(self, ctx: Any) -> list[str]:
         return list(_entry_points())
 
-    def get_command(self, ctx: Any, cmd_name: str) -> TyperCommand | None:
+    def get_command(self, ctx: Any, cmd_name: str) -> TyperCommand | TyperGroup | None:
         entry = _entry_points().get(cmd_name)
         if entry is None:
             return None
-        single = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
-        single.command(cmd_name)(entry.load())
-        command = typer.main.get_command(single)
-        assert isinstance(command, TyperCommand)
+        loaded = entry.load()
+        command = typer.main.get_command(loaded if isinstance(loaded, typer.Typer) else _single(cmd_name, loaded))
+        assert isinstance(command, TyperCommand | TyperGroup)
         command.name = cmd_name
         return command
+
+
+def _single(name: str, function: Callable[..., None]) -> typer.Typer:
+    """An app of one command."""
+    single = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+    single.command(name)(function)
+    return single
 
 
 @cache

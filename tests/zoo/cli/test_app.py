@@ -7,7 +7,8 @@ import sys
 import pytest
 
 COMMANDS = [
-    "archive", "certify", "evaluate", "import", "predict", "pull", "push", "report", "search", "serve", "show", "train",
+    "archive", "certify", "evaluate", "import", "predict", "pull", "push", "report", "search", "serve", "show", "study",
+    "train",
 ]  # fmt: skip
 
 
