@@ -29,6 +29,7 @@ check: $(INSTALLED)
 bench: $(INSTALLED)
 	$(BIN)/python -m benchmarks.stopping
 	$(BIN)/python -m benchmarks.throughput
+	$(BIN)/python -m benchmarks.training
 
 serve: $(INSTALLED)
 	$(BIN)/zoo serve $(MODEL)
