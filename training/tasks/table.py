@@ -1,4 +1,7 @@
-"""The table of tasks. `NAME` or `NAME:ARGUMENT`; for a published data set the argument is the folder that holds it."""
+"""The table of tasks. `NAME` or `NAME:ARGUMENT`; for a published data set the argument is the folder that holds it.
+
+`#CLASSES` at the end takes some of the classes.
+"""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -15,6 +18,7 @@ from torchvision.datasets import (
     StanfordCars,
 )
 
+from training.tasks.class_subset import class_subset, split_selection
 from training.tasks.digits import open_digits
 from training.tasks.fashion_mnist import open_fashion_mnist
 from training.tasks.first_files import FirstFiles
@@ -192,9 +196,12 @@ TASKS: dict[str, Opener] = {
 def open_task(name: str, *, data_dir: Path) -> Task:
     """The task of that name; downloads, where there are any, go below `data_dir`.
 
-    Raises: UnknownNameError, which lists the known ones; TaskError if its data are missing or malformed.
+    Raises: UnknownNameError, which lists the known ones; TaskError if its data are missing or malformed, or it has not
+    the classes asked for.
     """
-    key, _, argument = name.partition(":")
+    whole, classes = split_selection(name)
+    key, _, argument = whole.partition(":")
     if key not in TASKS:
-        raise UnknownNameError("task", name, TASKS)
-    return TASKS[key](argument or None, data_dir)
+        raise UnknownNameError("task", whole, TASKS)
+    task = TASKS[key](argument or None, data_dir)
+    return class_subset(task, classes) if classes else task

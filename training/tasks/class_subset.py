@@ -1,0 +1,67 @@
+"""A task of some of another's classes: a source and a target from one data set."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from training.tasks.task import LabelledImages, Subset, Task
+from zoo.errors import TaskError, UnknownNameError
+
+MARK = "#"
+"""Stands between a task's name and the classes that are taken of it."""
+
+
+class Renumbered(Subset):
+    """The pictures of some classes, in their order; `new_of` is the new number of each old class that is kept."""
+
+    def __init__(self, images: LabelledImages, new_of: Mapping[int, int]) -> None:
+        super().__init__(images, [index for index, label in enumerate(images.labels) if label in new_of])
+        self.labels = [new_of[label] for label in self.labels]
+
+
+def class_subset(task: Task, classes: Sequence[str]) -> Task:
+    """The task with only these classes, by name or number, renumbered from 0 in the order given.
+
+    Its name ends in their old numbers, its `split` holds them as `class_subset`. A name goes before a number: a class
+    that is called 3 is the one that `3` means.
+
+    Raises: UnknownNameError for a class that the task has not; TaskError for fewer than two classes, or one twice.
+    """
+    numbers = [_number_of(task, each) for each in classes]
+    if len(set(numbers)) < max(2, len(numbers)):
+        raise TaskError(f"{task.name}{MARK} takes at least two classes, each once, got {','.join(classes)!r}")
+    new_of = {old: new for new, old in enumerate(numbers)}
+    selection = ",".join(map(str, numbers))
+    return replace(
+        task,
+        name=f"{task.name}{MARK}{selection}",
+        class_names=tuple(task.class_names[number] for number in numbers),
+        train=Renumbered(task.train, new_of),
+        test=Renumbered(task.test, new_of),
+        split={**task.split, "class_subset": numbers},
+        digest=hashlib.sha256(f"{task.digest} class_subset {selection}".encode()).hexdigest(),
+    )
+
+
+def split_selection(name: str) -> tuple[str, list[str]]:
+    """`NAME#A,B` as `NAME` and its classes; a name without `#` has none.
+
+    Raises: TaskError if a class is left empty.
+    """
+    task, mark, selection = name.rpartition(MARK)
+    if not mark:
+        return name, []
+    classes = [each.strip() for each in selection.split(",")]
+    if not all(classes):
+        raise TaskError(f"{task}{MARK} takes classes with commas between, by name or number, got {selection!r}")
+    return task, classes
+
+
+def _number_of(task: Task, name: str) -> int:
+    if name in task.class_names:
+        return task.class_names.index(name)
+    if name.isdecimal() and int(name) < task.num_classes:
+        return int(name)
+    raise UnknownNameError(f"class of {task.name}, by name or number,", name, task.class_names)
