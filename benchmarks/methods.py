@@ -139,7 +139,7 @@ Made by `python -m benchmarks.methods` on two cores: recipe `quick`, seed 0, `{A
 - The next three are of the smoothed classifier (n0 = 100, n = 1,000, alpha = 0.001; intervals at 95 % over images):
   accuracy with a certified radius of at least 0 and 0.5, and the average certified radius.
 - `simclr-head` is a linear head (`--freeze all-but-head --objective standard`) on the features of `simclr`; its time is
-  that of both.
+  that of both. Times are rough: nothing kept other work off the machine.
 
 ## Smoothed at sigma {USUAL:g}, the study's
 
