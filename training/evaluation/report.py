@@ -43,15 +43,20 @@ def table_of(path: Path, summary: Summary) -> Table:
     title = f"{escape(str(path))}: {escape(summary.conditions)}"
     table = Table("", "value", "95 % interval", title=title, title_justify="left")
     if summary.standard_accuracy is not None and summary.standard_accuracy_interval is not None:
-        accuracy, interval = summary.standard_accuracy, summary.standard_accuracy_interval
-        table.add_row("standard accuracy", _percent(accuracy), _percents(interval))
+        accuracy = _percent(summary.standard_accuracy)
+        table.add_row("standard accuracy", accuracy, _percents(summary.standard_accuracy_interval))
     for point in summary.certified_accuracy:
         name = f"certified accuracy at {point.at}"
         table.add_row(name, _percent(point.accuracy), _percents((point.low, point.high)))
-    if summary.average_certified_radius is not None and summary.average_certified_radius_interval is not None:
-        low, high = summary.average_certified_radius_interval
-        table.add_row("average certified radius", f"{summary.average_certified_radius:.3f}", f"{low:.3f} to {high:.3f}")
+    if summary.average_certified_radius is not None:
+        interval = summary.average_certified_radius_interval
+        said = "unknown" if interval is None else f"{interval[0]:.3f} to {interval[1]:.3f}"
+        table.add_row("average certified radius", f"{summary.average_certified_radius:.3f}", said)
     table.add_row("abstention", _percent(summary.abstention_rate), _percents(summary.abstention_rate_interval))
+    if summary.p_a is not None:
+        first, *_, last = deciles = summary.p_a.lower.deciles
+        middle = deciles[len(deciles) // 2]
+        table.add_row("p_A, lower bound", f"median {middle:.4f}", f"80 % of images: {first:.4f} to {last:.4f}")
     return table
 
 

@@ -1,4 +1,4 @@
-"""The certified-accuracy curve."""
+"""The certified-accuracy curve, and the distribution of p_A beside it."""
 
 from __future__ import annotations
 
@@ -6,11 +6,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from zoo.errors import LogError
 from zoo.results.log import CertificationRow
+from zoo.results.p_a import lower_bounds
 from zoo.results.summary import Summary, summarize
 
 NUM_POINTS = 200
@@ -19,11 +21,16 @@ NUM_POINTS = 200
 def draw_curves(logs: Mapping[str, Sequence[CertificationRow]], path: Path) -> None:
     """Draws certified accuracy over the radius, with its 95 % interval, into a .png, .svg or .pdf file.
 
-    A curve and its band a log; where the rows were asked for one radius only, a point at that radius.
+    A curve and its band a log; where the rows were asked for one radius only, a point at that radius. Logs that tell
+    the lower bounds of p_A have them drawn in a second panel.
     Raises: LogError if the file cannot be written, or a log has no row or mixes rules.
     """
-    figure = Figure(figsize=(7, 4.5), layout="constrained")
-    axes = figure.subplots()
+    p_a_of = {name: lower_bounds(rows) for name, rows in logs.items()}
+    has_p_a = any(p_a_N is not None for p_a_N in p_a_of.values())
+    figure = Figure(figsize=(11, 4.5) if has_p_a else (7, 4.5), layout="constrained")
+    axes, *beside = figure.subplots(1, 2 if has_p_a else 1, squeeze=False, width_ratios=(7, 4)[: 1 + has_p_a])[0]
+    if beside:
+        draw_p_a(beside[0], list(p_a_of.values()))
     furthest = max((_furthest(rows) for rows in logs.values()), default=0.0)
     radii = np.linspace(0, max(furthest, 0.01) * 1.04, NUM_POINTS).tolist()
     for name, rows in logs.items():
@@ -45,6 +52,25 @@ def draw_log(axes: Axes, name: str, rows: Sequence[CertificationRow], *, radii: 
     summary = summarize(rows, radii=radii)
     draw = _draw_curve if summary.radius_asked is None else _draw_point
     draw(axes, summary, label=_label(name, summary))
+
+
+def draw_p_a(axes: Axes, p_a_of_logs: Sequence[npt.NDArray[np.float64] | None]) -> None:
+    """Draws for each log the share of its images whose p_A is bounded from below by more than x.
+
+    The colors are those of `draw_log`, which takes one of the cycle a log.
+    """
+    for index, p_a_N in enumerate(p_a_of_logs):
+        if p_a_N is not None:
+            thresholds = np.concatenate([[0.0], np.sort(p_a_N), [1.0]])
+            shares = [100 * float((p_a_N > threshold).mean()) for threshold in thresholds]
+            axes.step(thresholds, shares, where="post", color=f"C{index}")
+    axes.axvline(0.5, color="gray", linewidth=1, linestyle=":")
+    axes.text(0.49, 3, "abstains", color="gray", fontsize="small", ha="right")
+    axes.set_xlabel("x = lower bound of p_A")
+    axes.set_ylabel("images above x, right or wrong (%)")
+    axes.set_xlim(0, 1)
+    axes.set_ylim(0, 100)
+    axes.grid(alpha=0.3)
 
 
 def _draw_curve(axes: Axes, summary: Summary, *, label: str) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -12,7 +12,9 @@ from scipy import stats
 from statsmodels.stats.proportion import proportion_confint
 
 from zoo.errors import LogError
+from zoo.results.bounded_mean import chernoff_hoeffding_interval, radius_ceiling
 from zoo.results.log import ABSTAIN, CertificationRow, common_radius_asked
+from zoo.results.p_a import ProbabilityOfTopClass, distribution_of_p_a
 from zoo.rules import FIXED
 from zoo.spec import CertifiedAccuracy
 
@@ -21,6 +23,7 @@ NUM_RESAMPLES = 2000
 RESAMPLING_SEED = 0
 
 Interval = tuple[float, float]
+IntervalMethod = Literal["bootstrap", "chernoff-hoeffding"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,6 +34,10 @@ class Summary:
     `mean_n` is the mean number of draws behind the bounds. Standard accuracy is that of the smoothed classifier: the
     share of correct answers at radius 0, an abstention being wrong. Rows that were asked for one radius only,
     `radius_asked`, tell neither standard accuracy nor average certified radius: both are None.
+
+    The interval of the average certified radius is bootstrapped, `average_certified_radius_interval_method` says. Where
+    all radii are equal nothing can be resampled, and it is the one of Chernoff and Hoeffding for numbers up to the
+    largest radius possible; it is None where the log does not say sigma, n and alpha. `p_a` is the distribution of p_A.
     """
 
     num_images: int
@@ -45,9 +52,11 @@ class Summary:
     standard_accuracy_interval: Interval | None
     average_certified_radius: float | None
     average_certified_radius_interval: Interval | None
+    average_certified_radius_interval_method: IntervalMethod | None
     abstention_rate: float
     abstention_rate_interval: Interval
     certified_accuracy: tuple[CertifiedAccuracy, ...]
+    p_a: ProbabilityOfTopClass | None
 
     @property
     def conditions(self) -> str:
@@ -80,6 +89,7 @@ def summarize(rows: Sequence[CertificationRow], *, radii: Sequence[float]) -> Su
     certified_N = np.where(correct_N, [row.radius for row in rows], 0.0)
     abstained = sum(row.predict == ABSTAIN for row in rows)
     asked = common_radius_asked(rows)
+    interval, method = _interval_of_mean(certified_N, rows) if asked is None else (None, None)
     return Summary(
         num_images=len(rows),
         sigma=_common(rows, "sigma"),
@@ -92,12 +102,14 @@ def summarize(rows: Sequence[CertificationRow], *, radii: Sequence[float]) -> Su
         standard_accuracy=float(correct_N.mean()) if asked is None else None,
         standard_accuracy_interval=binomial_interval(int(correct_N.sum()), len(rows)) if asked is None else None,
         average_certified_radius=float(certified_N.mean()) if asked is None else None,
-        average_certified_radius_interval=_bootstrap_interval(certified_N) if asked is None else None,
+        average_certified_radius_interval=interval,
+        average_certified_radius_interval_method=method,
         abstention_rate=abstained / len(rows),
         abstention_rate_interval=binomial_interval(abstained, len(rows)),
         certified_accuracy=tuple(
             _certified_accuracy(correct_N, certified_N, r) for r in (radii if asked is None else [asked])
         ),
+        p_a=distribution_of_p_a(rows),
     )
 
 
@@ -115,9 +127,18 @@ def _certified_accuracy(
     return CertifiedAccuracy(radius=radius, accuracy=count / len(correct_N), low=low, high=high)
 
 
+def _interval_of_mean(
+    values_N: npt.NDArray[np.float64], rows: Sequence[CertificationRow]
+) -> tuple[Interval | None, IntervalMethod | None]:
+    if np.ptp(values_N) > 0:
+        return _bootstrap_interval(values_N), "bootstrap"
+    ceiling = radius_ceiling(rows)
+    if ceiling is None:
+        return None, None
+    return chernoff_hoeffding_interval(values_N, ceiling=ceiling, confidence=CONFIDENCE), "chernoff-hoeffding"
+
+
 def _bootstrap_interval(values_N: npt.NDArray[np.float64]) -> Interval:
-    if len(values_N) < 2 or np.ptp(values_N) == 0:
-        return float(values_N.mean()), float(values_N.mean())
     found = stats.bootstrap(
         (values_N,),
         np.mean,
