@@ -157,6 +157,7 @@ class Ours:
         run_folder = RunFolder(output / ".run")
         run_folder.begin(run.identity(ALONE))
         self.loop = trainer._Loop(run, run_folder, device, ALONE)
+        self.loop.prepare()
         self.journal = Journal(run_folder.path, steps_done=0)
         self.watch = Stopwatch(device)
         optimization = self.loop.optimization
