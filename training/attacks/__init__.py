@@ -1,7 +1,8 @@
 """How an adversary searches for a change that a threat model allows: one attack a file."""
 
+from training.attacks.apgd import apgd
 from training.attacks.ddn import ddn
 from training.attacks.pgd import pgd
 from training.attacks.target import under_attack
 
-__all__ = ["ddn", "pgd", "under_attack"]
+__all__ = ["apgd", "ddn", "pgd", "under_attack"]
