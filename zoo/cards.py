@@ -109,9 +109,23 @@ def _index_empirical(result: EmpiricalResult | None) -> dict[str, Any] | None:
         "type": "accuracy",
         "name": "accuracy of the base classifier on clean images",
         "value": round(100 * result.standard_accuracy, 2),
-        "args": {"num_images": result.num_images},
+        "args": {"num_images": result.num_images, "images": result.images},
     }
-    return _index_entry(result.task, result.split, [accuracy])
+    attacked = [each for each in (result, result.smoothed) if each is not None and each.attack is not None]
+    return _index_entry(result.task, result.split, [accuracy, *(_index_attack(each) for each in attacked)])
+
+
+def _index_attack(result: EmpiricalResult) -> dict[str, Any]:
+    assert result.attack is not None and result.robust_accuracy is not None
+    how = result.attack.model_dump(mode="json", exclude_none=True, exclude={"name", "notes", "smoothed"})
+    if result.attack.smoothed is not None:
+        how |= result.attack.smoothed.model_dump()
+    return {
+        "type": "robust_accuracy",
+        "name": f"robust accuracy of the {result.classifier} classifier under {result.attack.name} (an upper bound)",
+        "value": round(100 * result.robust_accuracy, 2),
+        "args": {**how, "num_images": result.num_images, "images": result.images},
+    }
 
 
 def _index_entry(task: str, split: str, metrics: list[dict[str, Any]]) -> dict[str, Any]:

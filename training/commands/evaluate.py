@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-import json
+from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
 from training.commands.checks import parse_numbers, require_recordable, require_same_classes
+from zoo.cli._errors import interruptible
 from zoo.cli._options import DATA_DIR, BatchSize, DataDir, Device, Json, Model, Record, Seed, TaskName
 
 if TYPE_CHECKING:
+    from training.attacks.losses import Loss
     from training.threat import Norm
 
 
@@ -22,11 +25,40 @@ def evaluate(
         typer.Option("--noise-sigmas", metavar="S,S,...", help="Also measure accuracy under noise of these sigmas."),
     ] = "",
     attack: Annotated[
-        str | None, typer.Option("--attack", metavar="NAME", help="Also measure accuracy under an attack: pgd.")
+        str | None,
+        typer.Option(
+            "--attack",
+            metavar="NAME",
+            help="Also attack the network: apgd, pgd, or autoattack (needs the package pyautoattack); or smoothed-pgd: "
+            "attack the smoothed classifier, for an upper bound of its robust accuracy beside the certified lower one.",
+        ),
     ] = None,
     epsilon: Annotated[float, typer.Option("--epsilon", help="How far the attack may go, on pixels in [0, 1].")] = 0.5,
     norm: Annotated[str, typer.Option("--norm", help="In which norm: l2 or linf.")] = "l2",
-    attack_steps: Annotated[int, typer.Option("--attack-steps", min=1, help="Steps of the attack.")] = 20,
+    attack_steps: Annotated[
+        int | None, typer.Option("--attack-steps", min=1, help="Steps of the attack: 100 for apgd, else 20.")
+    ] = None,
+    restarts: Annotated[
+        int | None, typer.Option("--restarts", min=1, help="Searches of apgd or pgd, 1 unless given.")
+    ] = None,
+    loss: Annotated[
+        str | None, typer.Option("--loss", help="What apgd or pgd raises: ce, or dlr (needs 3 classes).")
+    ] = None,
+    sigma: Annotated[
+        float | None, typer.Option("--sigma", help="Noise of the smoothing for smoothed-pgd; the checkpoint's.")
+    ] = None,
+    noise_samples: Annotated[
+        int | None, typer.Option("--noise-samples", min=1, metavar="M", help="Draws a gradient of smoothed-pgd; 32.")
+    ] = None,
+    n: Annotated[
+        int | None, typer.Option("--n", min=1, help="Draws a prediction of the smoothed classifier; 1000.")
+    ] = None,
+    skip: Annotated[int, typer.Option("--skip", min=1, help="Measure every SKIP-th image.")] = 1,
+    maximum: Annotated[int | None, typer.Option("--max", min=1, help="Stop before this image number.")] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", metavar="FILE.tsv", help="Keep a row an image in a log, begun or gone on with."),
+    ] = None,
     seed: Seed = 0,
     device: Device = "auto",
     batch_size: BatchSize = 256,
@@ -34,44 +66,74 @@ def evaluate(
     record: Record = False,
     as_json: Json = False,
 ) -> None:
-    """Measure the base classifier: accuracy on clean images, under Gaussian noise and under attack."""
-    from training.evaluation.attacks import find_attack
-    from training.evaluation.empirical import evaluate_network
+    """Measure a classifier: accuracy on clean images, under Gaussian noise and under attack.
+
+    With --output, run again to go on where it stopped.
+    """
+    from rich.console import Console
+
+    from training.evaluation.attacks import OPTIONS, find_attack
+    from training.evaluation.empirical import beside, evaluate_network
+    from training.evaluation.empirical_log import EmpiricalLog, run_for
+    from training.evaluation.empirical_report import json_of, sentences
     from training.tasks import open_task
     from training.threat import ThreatModel
     from zoo.checkpoint import record_results
     from zoo.device import pick_device
+    from zoo.errors import RequestError
     from zoo.locate import locate
 
     sigmas = parse_numbers(noise_sigmas, "--noise-sigmas")
     threat = ThreatModel(norm=cast("Norm", norm), epsilon=epsilon)
-    asked = None if attack is None else find_attack(attack, threat, num_steps=attack_steps)
+    settings = (attack_steps, restarts, loss, sigma, noise_samples, n)
+    if attack is None and any(setting is not None for setting in settings):
+        raise RequestError(f"{', '.join(OPTIONS.values())} are settings of an attack: give --attack NAME too")
     require_recordable(model, record)
     checkpoint = locate(model)
     opened = open_task(task, data_dir=data_dir)
     require_same_classes(checkpoint, opened)
-    result = evaluate_network(
-        checkpoint.load_network().to(pick_device(device)),
+    if attack == "smoothed-pgd" and sigma is None:
+        sigma = checkpoint.spec.certified.sigma
+    asked = None
+    if attack is not None:
+        asked = find_attack(
+            attack,
+            threat,
+            num_steps=attack_steps,
+            num_restarts=restarts,
+            loss=cast("Loss | None", loss),
+            sigma=sigma,
+            num_noise_samples=noise_samples,
+            n=n,
+            num_classes=opened.num_classes,
+            seed=seed,
+        )
+    picked = pick_device(device)
+    run = run_for(checkpoint, opened, attack=asked, device=picked.type, batch_size=batch_size, seed=seed)
+    measure = partial(
+        evaluate_network,
+        checkpoint.load_network().to(picked),
         opened,
         checkpoint.spec.preprocessing,
         sigmas=sigmas,
         batch_size=batch_size,
         seed=seed,
-        attack=asked,
+        skip=skip,
+        maximum=maximum,
     )
-    if record:
-        record_results(checkpoint, empirical=result)
-    if as_json:
-        typer.echo(json.dumps(result.model_dump(mode="json", exclude={"task", "split"}), indent=2))
-        return
-    low, high = result.standard_accuracy_interval
-    typer.echo(
-        f"standard accuracy {result.standard_accuracy:.3f} [{low:.3f}, {high:.3f}] on {result.num_images} images"
-    )
-    for point in result.noise:
-        typer.echo(f"accuracy under noise of sigma {point.sigma:g}: {point.accuracy:.3f}")
-    if result.attack is not None and result.robust_accuracy_interval is not None:
-        low, high = result.robust_accuracy_interval
-        typer.echo(
-            f"robust accuracy {result.robust_accuracy:.3f} [{low:.3f}, {high:.3f}] under {result.attack.describe()}"
+    with interruptible(go_on=_how_to_go_on(output)):
+        result = measure(
+            attack=asked,
+            log=None if output is None else EmpiricalLog(output, run),
+            console=Console(stderr=True, quiet=asked is None),
         )
+        if record:
+            kept = beside(checkpoint.spec.certified.empirical, result, measure_base=measure)
+            record_results(checkpoint, empirical=kept)
+    typer.echo(json_of(result) if as_json else "\n".join(sentences(result)))
+
+
+def _how_to_go_on(output: Path | None) -> str:
+    if output is None:
+        return "nothing is kept without --output"
+    return "every finished row is kept; run the same command to go on"

@@ -1,73 +1,217 @@
-"""How many images a base classifier still gets right under attack."""
+"""The attacks by which a classifier is measured: their names, what each takes, and how each is run."""
 
 from __future__ import annotations
 
-import torch
-from torch import Tensor, nn
-from torch.nn import functional as F
-from torch.utils.data import DataLoader
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 
-from training.attacks import pgd, under_attack
+from torch import Tensor
+
+from training.attacks import apgd, pgd, under_attack
+from training.attacks.autoattack import NUM_STEPS, autoattack, installed_version, notes_for
+from training.attacks.inside import strictly_inside
+from training.attacks.losses import LOSSES, Loss, find_loss
+from training.attacks.restarts import first_fooling
+from training.attacks.smoothed_pgd import smoothed_pgd
+from training.attacks.starts import random_start
 from training.attacks.target import Network
-from training.tasks.loading import EvaluationImages
+from training.streams import derived_seed, stream
 from training.threat import ThreatModel
-from zoo.errors import UnknownNameError
-from zoo.preprocessing import to_pixels
-from zoo.spec import Attack
+from zoo.errors import RequestError, UnknownNameError
+from zoo.smoothing.arguments import checked_sigma
+from zoo.smoothing.prediction import require_can_predict
+from zoo.spec import Attack, SmoothedTarget
 
-ATTACKS = ("pgd",)
 VERSION = "1"
 """Of our attacks; it rises when one finds other images than before."""
-NUM_STEPS = 20
+NUM_NOISE_SAMPLES = 32
+NUM_DRAWS = 1000
+ALPHA = 0.001
 
 
-def find_attack(name: str, threat: ThreatModel, *, num_steps: int = NUM_STEPS) -> Attack:
-    """The attack called `name`, with the step size that MadryLab's library advises, 2.5 epsilon / steps.
+OPTIONS = {
+    "num_steps": "--attack-steps",
+    "num_restarts": "--restarts",
+    "loss": "--loss",
+    "sigma": "--sigma",
+    "num_noise_samples": "--noise-samples",
+    "n": "--n",
+}
 
-    Raises: UnknownNameError.
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Kind:
+    takes: tuple[str, ...]
+    num_steps: int
+    relative_step_size: Callable[[int], float] | None
+    """The (first) step in units of epsilon, of the number of steps."""
+    start: str
+    run: Callable[[Attack, Network, Tensor, Tensor, Tensor], Tensor]
+
+
+def find_attack(
+    name: str,
+    threat: ThreatModel,
+    *,
+    num_steps: int | None = None,
+    num_restarts: int | None = None,
+    loss: Loss | None = None,
+    sigma: float | None = None,
+    num_noise_samples: int | None = None,
+    n: int | None = None,
+    num_classes: int | None = None,
+    seed: int = 0,
+) -> Attack:
+    """The attack called `name`, with its usual settings where they are left out.
+
+    Where `num_classes` is not known, a loss that the number of classes does not allow is refused by the attack itself.
+    Raises: UnknownNameError; RequestError if the attack does not take a setting or lacks one, the number of classes
+    does not allow the loss, or AutoAttack's package is missing.
     """
     if name not in ATTACKS:
         raise UnknownNameError("attack", name, ATTACKS)
+    kind = ATTACKS[name]
+    _require_taken(name, num_steps, num_restarts, loss, sigma, num_noise_samples, n)
+    if "loss" in kind.takes:
+        loss = loss or "ce"
+        find_loss(loss, num_classes=num_classes)
+    steps = num_steps or kind.num_steps
     return Attack(
         name=name,
-        version=VERSION,
+        version=f"pyautoattack {installed_version()}" if name == "autoattack" else VERSION,
         norm=threat.norm,
         epsilon=threat.epsilon,
-        num_steps=num_steps,
-        step_size=2.5 * threat.epsilon / num_steps,
-        start="the image",
+        num_steps=steps,
+        step_size=None if kind.relative_step_size is None else kind.relative_step_size(steps) * threat.epsilon,
+        start=kind.start,
+        loss=loss,
+        num_restarts=num_restarts or 1,
+        seed=seed,
+        smoothed=_smoothed_target(name, sigma, num_noise_samples, n) if "sigma" in kind.takes else None,
+        notes=notes_for(num_classes) if name == "autoattack" and num_classes is not None else (),
     )
 
 
-def num_robust(network: nn.Module, images: EvaluationImages, attack: Attack, *, batch_size: int) -> int:
-    """How many images are classified correctly, and still are where the attack drove their cross-entropy highest.
+def _require_taken(name: str, *settings: object) -> None:
+    takes = ATTACKS[name].takes
+    for (setting, option), value in zip(OPTIONS.items(), settings, strict=True):
+        if value is not None and setting not in takes:
+            raise RequestError(
+                f"{name} takes no {option}; it takes {', '.join(OPTIONS[each] for each in takes) or 'none of them'}"
+            )
 
-    The network is attacked in eval mode and full precision, where its parameters are.
+
+def _smoothed_target(name: str, sigma: float | None, num_noise_samples: int | None, n: int | None) -> SmoothedTarget:
+    if not sigma:
+        raise RequestError(f"{name} attacks a smoothed classifier, which needs noise: give --sigma above 0")
+    n = n or NUM_DRAWS
+    require_can_predict(n, ALPHA)
+    num_noise_samples = num_noise_samples or NUM_NOISE_SAMPLES
+    return SmoothedTarget(sigma=checked_sigma(sigma), num_noise_samples=num_noise_samples, n=n, alpha=ALPHA)
+
+
+def adversarial_images(attack: Attack, model: Network, x_BCHW: Tensor, labels_B: Tensor, numbers_B: Tensor) -> Tensor:
+    """What the attack makes of the images, inside its ball and in [0, 1].
+
+    What it draws for an image is keyed by the attack's seed and the image's number (AutoAttack: by the batch's first).
     """
-    device = next(network.parameters()).device
-    with under_attack(network) as target:
-        return sum(
-            _num_robust(target, to_pixels(x_bytes).to(device), labels_B.to(device), attack)
-            for x_bytes, labels_B in DataLoader(images, batch_size=batch_size)
-        )
+    return ATTACKS[attack.name].run(attack, model, x_BCHW, labels_B, numbers_B)
 
 
-def _num_robust(target: Network, x_BCHW: Tensor, labels_B: Tensor, attack: Attack) -> int:
-    is_right_B = _is_right(target, x_BCHW, labels_B)
-    x_BCHW, labels_B = x_BCHW[is_right_B], labels_B[is_right_B]
-    if len(x_BCHW) == 0:
-        return 0
-    attacked_BCHW = pgd(
-        lambda tried_BCHW: F.cross_entropy(target(tried_BCHW), labels_B, reduction="none"),
+def threat_of(attack: Attack) -> ThreatModel:
+    """Which changes the attack may make."""
+    return ThreatModel(norm=attack.norm, epsilon=attack.epsilon)
+
+
+def _run_pgd(attack: Attack, model: Network, x_BCHW: Tensor, labels_B: Tensor, numbers_B: Tensor) -> Tensor:
+    """From the image, then from random starts; judged where the loss was highest."""
+    threat, loss, generator = threat_of(attack), LOSSES[attack.loss or "ce"], stream(_seed_of(attack), "attack")
+    assert attack.step_size is not None  # find_attack gave it one
+    step_size = attack.step_size
+    with under_attack(model) as target:
+
+        def search(restart: int, places_R: Tensor) -> Tensor:
+            center_RCHW, labels_R, start_RCHW = x_BCHW[places_R], labels_B[places_R], None
+            if restart > 0:
+                numbers_R = numbers_B[places_R.cpu()]
+                start_RCHW = random_start(center_RCHW, threat, generator=generator, numbers_B=numbers_R)
+            found_RCHW = pgd(
+                lambda tried_RCHW: loss(target(tried_RCHW), labels_R),
+                center_RCHW,
+                threat=threat,
+                num_steps=attack.num_steps,
+                step_size=step_size,
+                start_BCHW=start_RCHW,
+                keep_best=True,
+            )
+            return strictly_inside(found_RCHW, center_RCHW, threat)
+
+        return first_fooling(target, x_BCHW, labels_B, search, num_restarts=attack.num_restarts)
+
+
+def _run_apgd(attack: Attack, model: Network, x_BCHW: Tensor, labels_B: Tensor, numbers_B: Tensor) -> Tensor:
+    return apgd(
+        model,
         x_BCHW,
-        threat=ThreatModel(norm=attack.norm, epsilon=attack.epsilon),
+        labels_B,
+        threat=threat_of(attack),
+        num_steps=attack.num_steps,
+        num_restarts=attack.num_restarts,
+        loss=attack.loss or "ce",
+        generator=stream(_seed_of(attack), "attack"),
+        numbers_B=numbers_B,
+    )
+
+
+def _run_smoothed_pgd(attack: Attack, model: Network, x_BCHW: Tensor, labels_B: Tensor, numbers_B: Tensor) -> Tensor:
+    assert attack.step_size is not None and attack.smoothed is not None  # find_attack gave it both
+    return smoothed_pgd(
+        model,
+        x_BCHW,
+        labels_B,
+        sigma=attack.smoothed.sigma,
+        num_noise_samples=attack.smoothed.num_noise_samples,
+        threat=threat_of(attack),
         num_steps=attack.num_steps,
         step_size=attack.step_size,
-        keep_best=True,
+        generator=stream(_seed_of(attack), "attack"),
+        numbers_B=numbers_B,
     )
-    return int(_is_right(target, attacked_BCHW, labels_B).sum())
 
 
-def _is_right(target: Network, x_BCHW: Tensor, labels_B: Tensor) -> Tensor:
-    with torch.no_grad():
-        return target(x_BCHW).argmax(dim=1) == labels_B
+def _run_autoattack(attack: Attack, model: Network, x_BCHW: Tensor, labels_B: Tensor, numbers_B: Tensor) -> Tensor:
+    seed = derived_seed(_seed_of(attack), "attack", int(numbers_B[0])) % 2**31
+    return autoattack(model, x_BCHW, labels_B, threat=threat_of(attack), seed=seed)
+
+
+def _seed_of(attack: Attack) -> int:
+    assert attack.seed is not None  # only results of older versions lack one
+    return attack.seed
+
+
+ATTACKS: Mapping[str, _Kind] = {
+    "apgd": _Kind(
+        takes=("num_steps", "num_restarts", "loss"),
+        num_steps=100,
+        relative_step_size=lambda num_steps: 2.0,
+        start="a random point at distance epsilon",
+        run=_run_apgd,
+    ),
+    "autoattack": _Kind(
+        takes=(), num_steps=NUM_STEPS, relative_step_size=None, start="its own starts", run=_run_autoattack
+    ),
+    "pgd": _Kind(
+        takes=("num_steps", "num_restarts", "loss"),
+        num_steps=20,
+        relative_step_size=lambda num_steps: 2.5 / num_steps,  # advised by MadryLab's robustness library
+        start="the image",
+        run=_run_pgd,
+    ),
+    "smoothed-pgd": _Kind(
+        takes=("num_steps", "sigma", "num_noise_samples", "n"),
+        num_steps=20,
+        relative_step_size=lambda num_steps: 2.5 / num_steps,
+        start="the image",
+        run=_run_smoothed_pgd,
+    ),
+}

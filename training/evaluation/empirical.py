@@ -1,20 +1,27 @@
-"""Accuracy of the base classifier: clean, under Gaussian noise, and under attack."""
+"""Accuracy of a classifier, an image a row: clean, under Gaussian noise, and under attack."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import count
+from statistics import fmean
 from typing import Any
 
 import torch
+from rich.console import Console
+from rich.progress import track
 from torch import nn
 from torch.utils.data import DataLoader, Subset
 
-from training.evaluation.attacks import num_robust
+from training.distributed import ALONE
+from training.evaluation.certified import select_indices
+from training.evaluation.empirical_log import EmpiricalLog, EmpiricalRow
+from training.evaluation.victims import Victim, victim_for
 from training.streams import normal_per_image, stream
 from training.tasks import Task
 from training.tasks.loading import EvaluationImages
 from zoo.preprocessing import to_pixels
+from zoo.results.log import ABSTAIN
 from zoo.results.summary import binomial_interval
 from zoo.smoothing.backends import evaluating
 from zoo.spec import Attack, EmpiricalResult, NoiseAccuracy, Preprocessing
@@ -29,37 +36,118 @@ def evaluate_network(
     batch_size: int,
     seed: int,
     attack: Attack | None = None,
+    skip: int = 1,
+    maximum: int | None = None,
+    log: EmpiricalLog | None = None,
+    console: Console | None = None,
 ) -> EmpiricalResult:
     """Standard accuracy on the task's test set, accuracy at each noise level (the study's Table 2), and robust
     accuracy.
 
-    The network computes where its parameters are. `sigmas` on the [0, 1] pixel scale.
+    The network computes where its parameters are. `sigmas` on the [0, 1] pixel scale. With a log the rows are kept in
+    it, and those that it holds are not computed again. Progress of an attack goes to the console, if there is one.
+    Raises: LogError if the log belongs to another run, is being written by another process or cannot be written.
     """
     images = EvaluationImages(task.test, preprocessing)
+    indices = select_indices(len(images), skip=skip, maximum=maximum)
+    victim = victim_for(network, attack, num_classes=task.num_classes, batch_size=batch_size)
     device = next(network.parameters()).device
+    rows = measured_rows(victim, images, indices, device=device, log=log, console=console)
 
-    def accuracy(sigma: float) -> float:
-        return accuracy_under_noise(network, images, sigma=sigma, device=device, batch_size=batch_size, seed=seed)
+    def noise_accuracy(sigma: float) -> NoiseAccuracy:
+        correct = num_correct_under_noise(
+            network, images, indices, sigma=sigma, device=device, batch_size=batch_size, seed=seed
+        )
+        accuracy, interval = correct / len(indices), binomial_interval(correct, len(indices))
+        return NoiseAccuracy(sigma=sigma, accuracy=accuracy, interval=interval)
 
-    standard = accuracy(0.0)
-    robust: dict[str, Any] = {}
-    if attack is not None:
-        count_robust = num_robust(network, images, attack, batch_size=batch_size)
-        robust = {
-            "attack": attack,
-            "robust_accuracy": count_robust / len(images),
-            "robust_accuracy_interval": binomial_interval(count_robust, len(images)),
-        }
     return EmpiricalResult(
+        classifier="base" if attack is None or attack.smoothed is None else "smoothed",
         task=task.name,
         split="test",
-        num_images=len(images),
-        standard_accuracy=standard,
-        standard_accuracy_interval=binomial_interval(round(standard * len(images)), len(images)),
-        noise=tuple(NoiseAccuracy(sigma=sigma, accuracy=accuracy(sigma)) for sigma in sigmas),
+        skip=skip,
+        maximum=maximum,
+        noise=tuple(noise_accuracy(sigma) for sigma in sigmas),
         seed=seed,
-        **robust,
+        **_accuracies(rows),
+        **({} if attack is None else _robust_accuracies(rows, attack)),
     )
+
+
+def beside(
+    recorded: EmpiricalResult | None, measured: EmpiricalResult, *, measure_base: Callable[[], EmpiricalResult]
+) -> EmpiricalResult:
+    """What a checkpoint is to keep: the base classifier's result, and in it that of an attack on the smoothed one.
+
+    What was measured replaces what was recorded of its kind. The base classifier is measured where it never was.
+    """
+    if measured.classifier == "base":
+        return measured.model_copy(update={"smoothed": None if recorded is None else recorded.smoothed})
+    return (recorded or measure_base()).model_copy(update={"smoothed": measured})
+
+
+def measured_rows(
+    victim: Victim,
+    images: EvaluationImages,
+    indices: Sequence[int],
+    *,
+    device: torch.device,
+    log: EmpiricalLog | None = None,
+    console: Console | None = None,
+) -> list[EmpiricalRow]:
+    """The rows of these images, in order, a batch at a time; those that the log holds are read from it.
+
+    Batches are cut from all of `indices`, whatever the log holds: a resumed evaluation meets the very batches of one
+    that was never interrupted, and the same rounding.
+    """
+    console, size = console or Console(quiet=True), victim.batch_size
+    batches = [list(indices[start : start + size]) for start in range(0, len(indices), size)]
+
+    def rows_of(chosen: Sequence[list[int]]) -> Iterator[EmpiricalRow]:
+        loader = DataLoader(images, batch_sampler=chosen)
+        pairs = zip(chosen, loader, strict=True)
+        for numbers, (x_bytes, labels_B) in track(pairs, "measuring", total=len(chosen), console=console):
+            yield from victim.rows(to_pixels(x_bytes).to(device), labels_B, torch.tensor(numbers))
+
+    if log is None:
+        return list(rows_of(batches))
+    with log.held(ALONE):
+        done = {row.idx for row in log.merge(indices, ALONE)}
+        with log.appending(ALONE) as append:
+            for row in rows_of([batch for batch in batches if not done.issuperset(batch)]):
+                if row.idx not in done:
+                    append(row)
+        return log.merge(indices, ALONE)
+
+
+def mean_per_class(labels: Sequence[int], are_right: Sequence[bool]) -> float:
+    """The mean, over the classes that `labels` holds, of the share of each class's images that are right."""
+    found: dict[int, list[bool]] = {}
+    for label, is_right in zip(labels, are_right, strict=True):
+        found.setdefault(label, []).append(is_right)
+    return fmean(fmean(flags) for flags in found.values())
+
+
+def _accuracies(rows: Sequence[EmpiricalRow]) -> dict[str, Any]:
+    correct = [row.clean_correct for row in rows]
+    return {
+        "num_images": len(rows),
+        "standard_accuracy": sum(correct) / len(rows),
+        "standard_accuracy_interval": binomial_interval(sum(correct), len(rows)),
+        "mean_per_class_accuracy": mean_per_class([row.label for row in rows], correct),
+    }
+
+
+def _robust_accuracies(rows: Sequence[EmpiricalRow], attack: Attack) -> dict[str, Any]:
+    robust = [bool(row.robust) for row in rows]
+    abstained = sum(row.attacked_predict == ABSTAIN for row in rows)
+    return {
+        "attack": attack,
+        "robust_accuracy": sum(robust) / len(rows),
+        "robust_accuracy_interval": binomial_interval(sum(robust), len(rows)),
+        "mean_per_class_robust_accuracy": mean_per_class([row.label for row in rows], robust),
+        "attacked_abstention_rate": None if attack.smoothed is None else abstained / len(rows),
+    }
 
 
 def accuracy_under_noise(

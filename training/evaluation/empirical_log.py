@@ -1,0 +1,152 @@
+"""The log of an empirical evaluation: what a classifier answered on each image, and on it attacked."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from io import StringIO
+from typing import Any, ClassVar
+
+from training.evaluation.run_log import RunLog
+from training.tasks import Task
+from zoo.checkpoint import Checkpoint
+from zoo.errors import LogError
+from zoo.results.log import ABSTAIN
+from zoo.spec import Attack, Preprocessing
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EmpiricalRow:
+    """One image: its true class and the answers; -1 is an abstention of a smoothed classifier.
+
+    What concerns the attack is None where there was none. `robust` is what robust accuracy counts. `distance`, in the
+    attack's norm on the [0, 1] pixel scale, is how far the attack went; 0 where it found nothing or did not have to.
+    """
+
+    idx: int
+    label: int
+    predict: int
+    clean_correct: bool
+    attacked_predict: int | None = None
+    robust: bool | None = None
+    distance: float | None = None
+    attack: str | None = None
+
+
+COLUMNS = tuple(field.name for field in fields(EmpiricalRow))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EmpiricalRun:
+    """What is measured and how. Every field decides what the rows say; two runs that differ cannot share a log.
+
+    `batch_size` is one of them: logits differ in their last digits with the batch's shape, and an attack follows them.
+    """
+
+    model_sha256: str
+    preprocessing: Preprocessing
+    task: str
+    data: str
+    attack: Attack | None
+    backend: str
+    batch_size: int
+    seed: int
+
+    def as_json(self) -> dict[str, Any]:
+        """The run's identity, as it is recorded beside the log."""
+        attack = {} if self.attack is None else self.attack.model_dump(mode="json", exclude={"name", "seed"})
+        identity = {
+            "model_sha256": self.model_sha256,
+            "preprocessing": self.preprocessing.model_dump(),
+            "task": self.task,
+            "data": self.data,
+            "attack": None if self.attack is None else self.attack.name,
+            **attack,
+            "backend": self.backend,
+            "batch_size": self.batch_size,
+            "seed": self.seed,
+        }
+        as_read_back: dict[str, Any] = json.loads(json.dumps(identity))
+        return as_read_back
+
+
+def run_for(
+    checkpoint: Checkpoint, task: Task, *, attack: Attack | None, device: str, batch_size: int, seed: int
+) -> EmpiricalRun:
+    """The run that measures a checkpoint on a task; `device` is a type, such as cpu."""
+    return EmpiricalRun(
+        model_sha256=checkpoint.weights_sha256,
+        preprocessing=checkpoint.spec.preprocessing,
+        task=task.name,
+        data=task.digest,
+        attack=attack,
+        backend=f"torch-{device}-float32",
+        batch_size=batch_size,
+        seed=seed,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class EmpiricalLog(RunLog[EmpiricalRow]):
+    """The rows of one evaluation."""
+
+    working: ClassVar[str] = "evaluating"
+    header: ClassVar[str] = "\t".join(COLUMNS)
+
+    def format_row(self, row: EmpiricalRow) -> str:
+        values = (getattr(row, name) for name in COLUMNS)
+        return "\t".join(_cell(value) for value in values)
+
+    def parse(self, text: str, *, source: str) -> list[EmpiricalRow]:
+        reader = csv.DictReader(StringIO(text), delimiter="\t")
+        if tuple(reader.fieldnames or ()) != COLUMNS:
+            raise LogError(f"{source} does not have the columns {' '.join(COLUMNS)}")
+        rows: list[EmpiricalRow] = []
+        try:
+            for values in reader:
+                if None in values.values() or None in values:
+                    raise ValueError(f"expected {len(COLUMNS)} columns; is the file cut off?")
+                rows.append(_parsed(values))
+        except (ValueError, csv.Error) as error:
+            raise LogError(f"{source}, line {len(rows) + 2}: {error}") from error
+        return rows
+
+    def is_same(self, row: EmpiricalRow, other: EmpiricalRow) -> bool:
+        return row == other
+
+
+def _cell(value: object) -> str:
+    if value is None:
+        return ""
+    return str(int(value)) if isinstance(value, bool) else str(value)
+
+
+def _parsed(values: Mapping[str, str]) -> EmpiricalRow:
+    row = EmpiricalRow(
+        idx=int(values["idx"]),
+        label=int(values["label"]),
+        predict=int(values["predict"]),
+        clean_correct=_flag(values["clean_correct"]),
+        attacked_predict=int(values["attacked_predict"]) if values["attacked_predict"] else None,
+        robust=_flag(values["robust"]) if values["robust"] else None,
+        distance=float(values["distance"]) if values["distance"] else None,
+        attack=values["attack"] or None,
+    )
+    if row.idx < 0 or row.label < 0 or row.predict < ABSTAIN:
+        raise ValueError(f"idx {row.idx}, label {row.label} or predict {row.predict} cannot be")
+    if row.clean_correct != (row.predict == row.label):
+        raise ValueError(f"clean_correct is {int(row.clean_correct)}, but label is {row.label}, predict {row.predict}")
+    told = {part is None for part in (row.attacked_predict, row.robust, row.distance, row.attack)}
+    if len(told) > 1:
+        raise ValueError("some of the columns of the attack are empty")
+    if row.robust and row.attacked_predict not in (row.label, ABSTAIN):
+        raise ValueError(f"robust is 1, but label is {row.label} and attacked_predict {row.attacked_predict}")
+    return row
+
+
+def _flag(text: str) -> bool:
+    if text not in ("0", "1"):
+        raise ValueError(f"{text!r} is neither 0 nor 1")
+    return text == "1"

@@ -1,0 +1,135 @@
+"""What is measured and attacked: the base classifier, or the smoothed one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Protocol
+
+import torch
+from torch import Tensor, nn
+
+from training.attacks import under_attack
+from training.attacks.inside import distances
+from training.evaluation.attacks import adversarial_images, threat_of
+from training.evaluation.empirical_log import EmpiricalRow
+from training.streams import derived_seed
+from zoo.results.log import ABSTAIN
+from zoo.smoothing import CertificationEngine, NoiseKey, NoisySampler, Prediction, SamplingOptions, TorchBackend, Votes
+from zoo.spec import Attack, SmoothedTarget
+
+
+class Victim(Protocol):
+    """A classifier, and the attack on it if there is one."""
+
+    batch_size: int
+    """Images at a time."""
+
+    def rows(self, x_BCHW: Tensor, labels_B: Tensor, numbers_B: Tensor) -> list[EmpiricalRow]:
+        """What it answers on images in [0, 1], which are on its device, and on them attacked.
+
+        `labels_B` and `numbers_B`, by which randomness is keyed, are on the CPU.
+        """
+        ...
+
+
+class BaseVictim:
+    """The network itself, in eval mode and full precision. What is classified right, and stays so, is robust."""
+
+    def __init__(self, network: nn.Module, attack: Attack | None, *, batch_size: int) -> None:
+        self.network = network
+        self.attack = attack
+        self.batch_size = batch_size
+
+    def rows(self, x_BCHW: Tensor, labels_B: Tensor, numbers_B: Tensor) -> list[EmpiricalRow]:
+        clean_B = self._classes(x_BCHW)
+        rows = _clean_rows(numbers_B, labels_B, clean_B)
+        if self.attack is None:
+            return rows
+        labels_on_device_B = labels_B.to(x_BCHW.device)
+        attacked_BCHW = adversarial_images(self.attack, self.network, x_BCHW, labels_on_device_B, numbers_B)
+        attacked_B = self._classes(attacked_BCHW)
+        is_robust_B = (clean_B == labels_B) & (attacked_B == labels_B)
+        distance_B = distances(attacked_BCHW, x_BCHW, threat_of(self.attack)).cpu()
+        return _attacked_rows(rows, self.attack, attacked_B, is_robust_B, distance_B)
+
+    def _classes(self, x_BCHW: Tensor) -> Tensor:
+        with under_attack(self.network) as target, torch.inference_mode():
+            return target(x_BCHW).argmax(dim=1).cpu()
+
+
+class SmoothedVictim:
+    """The smoothed classifier, as PREDICT answers for it (Cohen et al. 2019).
+
+    An image is robust unless PREDICT names a wrong class for it, attacked or not: an abstention leaves open what the
+    smoothed classifier answers. So the share of robust images is an upper bound of the smoothed classifier's robust
+    accuracy (each answer is wrong with probability at most alpha), where its certified accuracy is a lower one.
+    """
+
+    def __init__(
+        self, network: nn.Module, attack: Attack, smoothed: SmoothedTarget, *, num_classes: int, batch_size: int
+    ) -> None:
+        """`batch_size`: noisy copies a forward pass."""
+        self.network = network
+        self.attack = attack
+        self.smoothed = smoothed
+        self.batch_size = max(1, batch_size // smoothed.num_noise_samples)
+        backend = TorchBackend(network, num_classes=num_classes)
+        self._sampler = NoisySampler(backend, SamplingOptions(batch_size=batch_size))
+
+    def rows(self, x_BCHW: Tensor, labels_B: Tensor, numbers_B: Tensor) -> list[EmpiricalRow]:
+        clean_B = self._answers(x_BCHW, numbers_B, "clean")
+        is_open_B = _is_not_wrong(clean_B, labels_B)
+        attacked_BCHW, attacked_B = x_BCHW.clone(), clean_B.clone()
+        if bool(is_open_B.any()):
+            x_RCHW, labels_R, numbers_R = x_BCHW[is_open_B], labels_B[is_open_B].to(x_BCHW.device), numbers_B[is_open_B]
+            found_RCHW = adversarial_images(self.attack, self.network, x_RCHW, labels_R, numbers_R)
+            attacked_BCHW[is_open_B] = found_RCHW
+            attacked_B[is_open_B] = self._answers(found_RCHW, numbers_R, "attacked")
+        is_robust_B = is_open_B & _is_not_wrong(attacked_B, labels_B)
+        distance_B = distances(attacked_BCHW, x_BCHW, threat_of(self.attack)).cpu()
+        rows = _clean_rows(numbers_B, labels_B, clean_B)
+        return _attacked_rows(rows, self.attack, attacked_B, is_robust_B, distance_B)
+
+    def _answers(self, x_BCHW: Tensor, numbers_B: Tensor, which: str) -> Tensor:
+        """PREDICT's classes, -1 where it abstains; the noise is keyed by seed, image number and `which` images."""
+        root = derived_seed(self.attack.seed or 0, "prediction", which)
+        engine, numbers, answers = CertificationEngine(self._sampler), numbers_B.tolist(), {}
+        smoothed = self.smoothed
+        for number, x_CHW in zip(numbers, x_BCHW, strict=True):
+            key = NoiseKey(root=root, job=number)
+            engine.admit(Prediction(number, x_CHW, sigma=smoothed.sigma, n=smoothed.n, alpha=smoothed.alpha, key=key))
+        while engine.num_open:
+            for finished in engine.step():
+                assert isinstance(finished.result, Votes)
+                answers[finished.id] = ABSTAIN if finished.result.label is None else finished.result.label
+        return torch.tensor([answers[number] for number in numbers])
+
+
+def victim_for(network: nn.Module, attack: Attack | None, *, num_classes: int, batch_size: int) -> Victim:
+    """The classifier that the attack is on."""
+    if attack is None or attack.smoothed is None:
+        return BaseVictim(network, attack, batch_size=batch_size)
+    return SmoothedVictim(network, attack, attack.smoothed, num_classes=num_classes, batch_size=batch_size)
+
+
+def _is_not_wrong(answers_B: Tensor, labels_B: Tensor) -> Tensor:
+    return (answers_B == labels_B) | (answers_B == ABSTAIN)
+
+
+def _clean_rows(numbers_B: Tensor, labels_B: Tensor, clean_B: Tensor) -> list[EmpiricalRow]:
+    columns = zip(numbers_B.tolist(), labels_B.tolist(), clean_B.tolist(), strict=True)
+    return [
+        EmpiricalRow(idx=number, label=label, predict=predict, clean_correct=predict == label)
+        for number, label, predict in columns
+    ]
+
+
+def _attacked_rows(
+    rows: Sequence[EmpiricalRow], attack: Attack, attacked_B: Tensor, is_robust_B: Tensor, distance_B: Tensor
+) -> list[EmpiricalRow]:
+    columns = zip(rows, attacked_B.tolist(), is_robust_B.tolist(), distance_B.tolist(), strict=True)
+    return [
+        replace(row, attacked_predict=predict, robust=robust, distance=distance, attack=attack.name)
+        for row, predict, robust, distance in columns
+    ]
