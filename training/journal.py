@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
 from types import TracebackType
 
-from torch.utils.tensorboard import SummaryWriter
+from tensorboard.compat.proto.event_pb2 import Event, SessionLog
+from tensorboard.compat.proto.summary_pb2 import Summary
+from tensorboard.summary.writer.record_writer import RecordWriter
 
 from zoo.errors import CheckpointError
 
@@ -27,7 +30,7 @@ class Journal(AbstractContextManager["Journal"]):
             kept = [line for line in _lines(self._path) if json.loads(line)["step"] <= steps_done]
             self._path.write_text("".join(kept))
             self._log = self._path.open("a")
-            self._scalars = SummaryWriter(str(folder / SCALARS), purge_step=steps_done)
+            self._scalars = _Scalars(folder / SCALARS, steps_done=steps_done)
         except OSError as error:
             raise self._failed(error) from error
 
@@ -36,8 +39,7 @@ class Journal(AbstractContextManager["Journal"]):
         try:
             self._log.write(json.dumps({"step": step, "kind": kind, **values}) + "\n")
             self._log.flush()
-            for name, value in values.items():
-                self._scalars.add_scalar(f"{kind}/{name}", value, step)
+            self._scalars.write({f"{kind}/{name}": value for name, value in values.items()}, step=step)
         except OSError as error:
             raise self._failed(error) from error
 
@@ -71,6 +73,29 @@ class Silence(Journal):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         pass
+
+
+class _Scalars:
+    """TensorBoard's event file, written in this thread: its own writer's thread prints a traceback on a full disk."""
+
+    def __init__(self, folder: Path, *, steps_done: int) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self._file = (folder / f"events.out.tfevents.{time.time_ns()}").open("ab", buffering=0)
+        self._records = RecordWriter(self._file)
+        self._append(Event(file_version="brain.Event:2"))
+        # What an earlier file holds from this step on is to be forgotten.
+        self._append(Event(step=steps_done + 1, session_log=SessionLog(status=SessionLog.START)))
+
+    def write(self, values: Mapping[str, float], *, step: int) -> None:
+        told = [Summary.Value(tag=name, simple_value=value) for name, value in values.items()]
+        self._append(Event(step=step, summary=Summary(value=told)))
+
+    def close(self) -> None:
+        self._file.close()
+
+    def _append(self, event: Event) -> None:
+        event.wall_time = time.time()
+        self._records.write(event.SerializeToString())
 
 
 def read_log(folder: Path) -> list[dict[str, float]]:

@@ -73,3 +73,16 @@ def test_a_full_disk_leaves_the_last_epochs_checkpoint_and_resuming_ends_as_if_n
     resumed = subprocess.run(command, capture_output=True, text=True, check=False)
     assert resumed.returncode == 0 and json.loads(resumed.stdout)["epochs"] == 5
     assert same_weights(digits_checkpoint.path, output)
+
+
+def test_scalars_of_an_unfinished_epoch_are_forgotten_by_tensorboard_too(tmp_path):
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    for steps_done, loss in ((0, 1.0), (2, 5.0)):
+        with Journal(tmp_path, steps_done=steps_done) as journal:
+            for step in range(steps_done + 1, steps_done + 4):
+                journal.write("train", {"loss": loss, "lr": 0.1}, step=step)
+    events = EventAccumulator(str(tmp_path / "scalars"))
+    events.Reload()
+    told = [(event.step, event.value) for event in events.Scalars("train/loss")]
+    assert told == [(1, 1.0), (2, 1.0), (3, 5.0), (4, 5.0), (5, 5.0)]
