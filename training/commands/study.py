@@ -4,18 +4,105 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from zoo.cli._options import Json
+from zoo.cli._errors import interruptible
+from zoo.cli._options import DATA_DIR, DataDir, Device, Json
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from training.study.execution import Share
+    from training.study.plan import Run
 
 study = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
+
+StudyFile = Annotated[
+    Path, typer.Argument(metavar="STUDY", help="A study file (YAML), such as studies/miniature.yaml.")
+]
+Folder = Annotated[
+    Path | None,
+    typer.Option("--folder", metavar="DIR", help="Where the runs lie; runs/NAME of the study unless given."),
+]
 
 
 @study.callback()
 def group() -> None:
     """Plan, run and collect a transfer study, or summarize a table of finished runs."""
+
+
+@study.command()
+def plan(study_file: StudyFile, folder: Folder = None, data_dir: DataDir = DATA_DIR, as_json: Json = False) -> None:
+    """List the runs, what each starts from, whether it is done, and how long it takes (estimated where it is not)."""
+    from rich.console import Console
+
+    from training.study.cost import estimated_seconds
+    from training.study.folder import StudyFolder
+    from training.study.plan import plan_runs
+    from training.study.plan_report import plan_as_json, plan_table
+    from training.study.study_file import read_study
+
+    described = read_study(study_file)
+    runs, where = plan_runs(described), StudyFolder(folder or Path("runs") / described.name)
+    states = {run.id: where.state(run) for run in runs}
+    results = {run.id: found for run in runs if states[run.id] == "done" and (found := where.result(run)) is not None}
+    seconds = estimated_seconds(runs, results, described.speeds, data_dir=data_dir)
+    if as_json:
+        typer.echo(json.dumps(plan_as_json(runs, states, seconds), indent=2))
+    else:
+        Console().print(plan_table(runs, states, seconds))
+
+
+@study.command()
+def run(
+    study_file: StudyFile,
+    folder: Folder = None,
+    only: Annotated[
+        str, typer.Option("--only", metavar="I/N", help="Take every N-th run, from run I on: one job of an array of N.")
+    ] = "1/1",
+    run_id: Annotated[str | None, typer.Option("--run", metavar="ID", help="Do this run alone.")] = None,
+    max_hours: Annotated[
+        float | None, typer.Option("--max-hours", metavar="H", help="Begin no run after so many hours.")
+    ] = None,
+    retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Also do what failed before.")] = False,
+    device: Device = "auto",
+    data_dir: DataDir = DATA_DIR,
+    as_json: Json = False,
+) -> None:
+    """Do the missing runs one after another, pre-training first. The same command goes on where it stopped.
+
+    Several processes may work in one folder: none takes a run that another has.
+    """
+    from rich.console import Console
+
+    from training.study.execution import Execution
+    from training.study.folder import StudyFolder
+    from training.study.plan import plan_runs
+    from training.study.plan_report import outcome_as_json, outcome_in_words
+    from training.study.run import Workplace
+    from training.study.study_file import read_study
+    from zoo.errors import ZooError
+
+    described = read_study(study_file)
+    runs, share = plan_runs(described), _share(only, retry_failed or run_id is not None, max_hours)
+    execution = Execution(
+        study=described.name,
+        runs=runs,
+        own=share.part_of(runs) if run_id is None else [_find(run_id, runs)],
+        folder=StudyFolder(folder or Path("runs") / described.name),
+        place=Workplace(device=device, data_dir=data_dir, console=Console(stderr=True)),
+        share=share,
+    )
+    with interruptible(go_on="finished runs are kept, and the same command goes on"):
+        outcome = execution.run()
+    typer.echo(json.dumps(outcome_as_json(outcome), indent=2) if as_json else outcome_in_words(outcome))
+    if outcome.failed:
+        raise ZooError(
+            f"{len(outcome.failed)} runs failed: {', '.join(outcome.failed)}; the others are kept, and "
+            "--retry-failed tries them again"
+        )
 
 
 @study.command()
@@ -40,3 +127,22 @@ def summarize(
     console = Console()
     console.print(improvements_table(summaries))
     console.print(fits_table(summaries))
+
+
+def _share(only: str, retries_failed: bool, max_hours: float | None) -> Share:
+    from training.study.execution import Share
+    from zoo.errors import RequestError
+
+    number, _, of = only.partition("/")
+    if not (number.isdecimal() and of.isdecimal()):
+        raise RequestError(f"--only takes I/N, such as 1/4, got {only!r}")
+    return Share(number=int(number), of=int(of), retries_failed=retries_failed, max_hours=max_hours)
+
+
+def _find(run_id: str, runs: Sequence[Run]) -> Run:
+    from zoo.errors import UnknownNameError
+
+    for each in runs:
+        if each.id == run_id:
+            return each
+    raise UnknownNameError("run", run_id, [each.id for each in runs])

@@ -1,0 +1,131 @@
+"""A study file is read strictly, and its runs come in an order in which each can be done."""
+
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+
+from training.study.plan import plan_runs
+from training.study.study_file import read_study
+from zoo.errors import RecipeError
+
+from .conftest import TWO_RUNS
+
+STUDIES = sorted((Path(__file__).parents[3] / "studies").glob("*.yaml"))
+CONTENT = yaml.safe_load(TWO_RUNS.read_text())
+
+
+def written(tmp_path, content):
+    path = tmp_path / "study.yaml"
+    path.write_text(content if isinstance(content, str) else yaml.safe_dump(content))
+    return path
+
+
+def changed(*place_and_value):
+    """The two-run study with another value at a place."""
+    *place, last, value = place_and_value
+    content = yaml.safe_load(TWO_RUNS.read_text())
+    inner = content
+    for name in place:
+        inner = inner[name]
+    inner[last] = value
+    return content
+
+
+@pytest.mark.parametrize("path", [TWO_RUNS, *STUDIES], ids=lambda path: path.name)
+def test_every_run_comes_after_what_it_starts_from(path):
+    runs = plan_runs(read_study(path))
+    ids = [run.id for run in runs]
+    assert len(set(ids)) == len(ids) > 0
+    for place, run in enumerate(runs):
+        assert run.parent is None or run.parent in ids[:place]
+        assert re.fullmatch(r"[a-z0-9.-]+", run.id)  # it names files
+
+
+def test_the_product_is_every_task_start_method_and_seed(tmp_path):
+    content = changed("experiments", "certified", "starting_points", ["random", "standard"])
+    content["seeds"] = [0, 1]
+    content["tasks"]["even"]["labels"] = [{"per_class": 3}, {"per_class": 4, "set": ["epochs=3"]}]
+    content["set"] = ["epochs=1", "validation_share=0"]
+    runs = plan_runs(read_study(written(tmp_path, content)))
+    assert [run.id for run in runs[:5]] == [
+        "pretraining.standard.s0",
+        "certified.even-3.consistency.from-random.s0",
+        "certified.even-3.consistency.from-standard.s0",
+        "certified.even-4.consistency.from-random.s0",
+        "certified.even-4.consistency.from-standard.s0",
+    ]
+    assert len(runs) == 10 and {run.seed for run in runs[5:]} == {1}
+    assert [(run.recipe.limit_per_class, run.recipe.epochs) for run in runs[1:5:2]] == [(3, 1), (4, 3)]
+    assert runs[7].parent == "pretraining.standard.s1" and runs[6].parent is None
+    content["experiments"]["certified"]["tasks"] = ["even-4"]
+    assert len(plan_runs(read_study(written(tmp_path, content)))) == 2 * 3
+
+
+def test_one_pretraining_may_serve_all_seeds_and_a_start_may_start_from_another(tmp_path):
+    content = changed("starting_points", "standard", "seed", 7)
+    content["seeds"] = [0, 1]
+    content["starting_points"]["second"] = {"task": "odd", "method": "consistency", "start": "standard"}
+    content["starting_points"]["hub"] = {"model": "owner/name"}
+    content["experiments"]["certified"]["starting_points"] = ["second", "hub"]
+    runs = {run.id: run for run in plan_runs(read_study(written(tmp_path, content)))}
+    assert [id for id in runs if "pretraining" in id] == [
+        "pretraining.standard.s7",
+        "pretraining.second.s0",
+        "pretraining.second.s1",
+    ]
+    assert runs["pretraining.second.s1"].parent == "pretraining.standard.s7"
+    assert runs["certified.even.consistency.from-hub.s1"].model == "owner/name"
+
+
+def test_assignments_count_from_the_study_s_to_the_experiment_s(tmp_path):
+    content = changed("experiments", "certified", "set", ["batch_size=4"])
+    content["set"] += ["batch_size=64", "epochs=1"]
+    content["tasks"]["even"]["set"] = ["batch_size=32", "epochs=2", "optimizer.lr=0.5"]
+    content["starting_points"]["standard"]["fine_tuning"] = ["epochs=3", "optimizer.lr=0.25"]
+    content["methods"]["consistency"]["set"] = ["epochs=4"]
+    recipe = plan_runs(read_study(written(tmp_path, content)))[1].recipe
+    assert (recipe.batch_size, recipe.epochs, recipe.optimizer.lr) == (4, 4, 0.25)
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (changed("epochs", 3), "epochs: there is no such key"),
+        (changed("tasks", "even", "skip", 3), "tasks.even.skip: there is no such key"),
+        (changed("seeds", ["0"]), "seeds.0: Input should be a valid integer"),
+        (changed("seeds", [0, 0]), "seeds must differ, got [0, 0]"),
+        (changed("evaluation", "certification", "alpha", 1.0), "evaluation.certification.alpha: Input should be less"),
+        (changed("experiments", "certified", "tasks", ["evn"]), "certified.tasks names 'evn'; the study has"),
+        (changed("experiments", "certified", "methods", ["macer"]), "names 'macer'; the study has consistency"),
+        (changed("experiments", "certified", "role", "all"), "experiments.certified.role: Input should be 'empirical'"),
+        (changed("starting_points", "standard", "method", None), "needs both task and method"),
+        (changed("starting_points", "standard", "model", "a/b"), "either a model or trained here"),
+        (changed("starting_points", "standard", "start", "standard"), "in a circle: standard from standard"),
+        (changed("starting_points", "random", {"model": "a/b"}), "random has neither model nor task"),
+        (changed("starting_points", "empty", {}), "starting_points.empty: random has neither"),
+        (changed("tasks", "even", "labels", []), "at least one number of labels, each once, got []"),
+        (changed("name", "Two Runs"), "name: String should match pattern"),
+        ("name: [", "cannot be read as a study"),
+        ("- a", "the study: Input should be an object"),
+    ],
+)  # fmt: skip
+def test_a_study_that_holds_nonsense_is_refused_by_name(content, said, tmp_path):
+    with pytest.raises(RecipeError) as refused:
+        read_study(written(tmp_path, content))
+    assert said in str(refused.value) and "study.yaml" in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (changed("set", ["epoch=1"]), "no field 'epoch'"),
+        (changed("methods", "consistency", "objective", "consistent"), "unknown objective 'consistent'"),
+        (changed("architecture", "resnet9"), "unknown architecture 'resnet9'"),
+        (changed("methods", "consistency", "recipe", "slow"), "unknown recipe 'slow'"),
+    ],
+)
+def test_what_no_run_could_do_is_refused_when_it_is_planned(content, said, zoo_command, tmp_path):
+    done = zoo_command("study", "plan", written(tmp_path, content))
+    assert done.code == 2 and said in done.err

@@ -1,0 +1,98 @@
+"""How long a run will take: forward passes of each phase, over how many a second this machine makes.
+
+A forward and a backward pass to the weights count 3, one to the pixels 2 (as in docs/tasks.md). The speeds are those of
+the finished runs, else the study file's.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import fields
+from pathlib import Path
+
+from training.evaluation.certified import select_indices
+from training.objectives import Objective
+from training.objectives.table import objective_name
+from training.study.plan import Run
+from training.study.result import RunResult
+from training.tasks import Task, open_task
+from zoo.errors import ZooError
+
+ATTACK, CERTIFY = "attack", "certify"
+USUAL_ATTACK_STEPS = 100
+UPDATE, ATTACK_STEP = 3.0, 2.0
+
+Passes = Mapping[str, float]
+"""Forward passes by phase: the objective's name for training, `attack`, `certify`."""
+
+
+def passes_of(run: Run, task: Task) -> dict[str, float]:
+    """Forward passes of a run on its task."""
+    recipe, measure = run.recipe, run.measure
+    num_train = _num_train_images(run, task)
+    counted = {objective_name(recipe.objective): num_train * recipe.epochs * _forward_equivalents(recipe.objective)}
+    evaluated = len(select_indices(len(task.test), skip=run.evaluated.skip, maximum=run.evaluated.max))
+    certified = len(select_indices(len(task.test), skip=run.certified.skip, maximum=run.certified.max))
+    if measure.attack:
+        counted[ATTACK] = evaluated * ATTACK_STEP * (run.evaluation.attack.num_steps or USUAL_ATTACK_STEPS)
+    if any(sigma > 0 for sigma in measure.certify):
+        draws = run.evaluation.certification.n0 + run.evaluation.certification.n
+        counted[CERTIFY] = certified * draws * sum(sigma > 0 for sigma in measure.certify)
+    return counted
+
+
+def estimated_seconds(
+    runs: Iterable[Run], results: Mapping[str, RunResult], speeds: Mapping[str, float], *, data_dir: Path
+) -> dict[str, float | None]:
+    """Seconds by run: measured where it is finished, else estimated; None where a speed or the data are missing."""
+    listed = list(runs)
+    tasks = {name: _opened(name, data_dir) for name in {run.task for run in listed}}
+    passes = {run.id: {} if (task := tasks[run.task]) is None else passes_of(run, task) for run in listed}
+    known = {**speeds, **measured_speeds(passes, results)}
+    return {
+        run.id: results[run.id].seconds.total if run.id in results else _seconds(passes[run.id], known)
+        for run in listed
+    }
+
+
+def measured_speeds(passes: Mapping[str, Passes], results: Mapping[str, RunResult]) -> dict[str, float]:
+    """Forward passes a second by phase, over the finished runs that were not cut off."""
+    counted: dict[str, float] = {}
+    seconds: dict[str, float] = {}
+    for run_id, result in results.items():
+        if result.was_resumed:
+            continue
+        for phase, number in passes.get(run_id, {}).items():
+            counted[phase] = counted.get(phase, 0.0) + number
+            seconds[phase] = seconds.get(phase, 0.0) + _seconds_of(phase, result)
+    return {phase: counted[phase] / spent for phase, spent in seconds.items() if spent > 0}
+
+
+def _seconds(passes: Passes, speeds: Mapping[str, float]) -> float | None:
+    if not passes or not passes.keys() <= speeds.keys():
+        return None
+    return round(sum(number / speeds[phase] for phase, number in passes.items()), 1)
+
+
+def _seconds_of(phase: str, result: RunResult) -> float:
+    return {ATTACK: result.seconds.evaluate, CERTIFY: result.seconds.certify}.get(phase, result.seconds.train)
+
+
+def _num_train_images(run: Run, task: Task) -> int:
+    limit, counted = run.recipe.limit_per_class, Counter(task.train.labels)
+    return sum(count if limit is None else min(limit, count) for count in counted.values())
+
+
+def _forward_equivalents(objective: Objective) -> float:
+    """Of one image in one epoch."""
+    values = {field.name: getattr(objective, field.name) for field in fields(objective)}
+    copies = float(values.get("m", objective.num_views))
+    return copies * (UPDATE + ATTACK_STEP * float(values.get("num_steps", 0)))
+
+
+def _opened(name: str, data_dir: Path) -> Task | None:
+    try:
+        return open_task(name, data_dir=data_dir)
+    except ZooError:
+        return None

@@ -1,0 +1,160 @@
+"""Doing a study's missing runs one after another, beside other processes that do the same."""
+
+from __future__ import annotations
+
+import time
+import traceback
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+from training.study.folder import StudyFolder
+from training.study.plan import Run
+from training.study.result import Failure, RunResult
+from training.study.run import Workplace, perform
+from zoo.errors import RequestError, ZooError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Share:
+    """Which runs a process takes: every `of`-th from run `number` on, counted from 1. It begins none after
+    `max_hours`."""
+
+    number: int = 1
+    of: int = 1
+    retries_failed: bool = False
+    max_hours: float | None = None
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.number <= self.of:
+            raise RequestError(f"--only takes I/N with I from 1 to N, got {self.number}/{self.of}")
+
+    def part_of(self, runs: Sequence[Run]) -> list[Run]:
+        """The share's runs."""
+        return list(runs[self.number - 1 :: self.of])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """What a process did: runs that are done now, that failed (with why), that wait for another run (and for which),
+    and that are left."""
+
+    done: tuple[str, ...]
+    failed: dict[str, str]
+    waiting: dict[str, str]
+    left: tuple[str, ...]
+
+
+@dataclass(slots=True, kw_only=True)
+class Execution:
+    """A process's work on a study: `own` are those of its `runs` that it may do."""
+
+    study: str
+    runs: Sequence[Run]
+    own: Sequence[Run]
+    folder: StudyFolder
+    place: Workplace
+    share: Share
+    done: list[str] = field(default_factory=list)
+    failed: dict[str, str] = field(default_factory=dict)
+
+    def run(self) -> Outcome:
+        """Does the own runs that are missing and whose starting point is there, until none is left or time is up.
+
+        A run that fails is told and recorded, and the others go on.
+        Raises: RequestError if a result is that of another study file; CheckpointError if a record cannot be read or
+        kept.
+        """
+        self._require_same_study()
+        started, limit = time.monotonic(), self.share.max_hours
+        while limit is None or time.monotonic() - started < 3600 * limit:
+            if not self._do_next():
+                break
+        missing = self._missing()
+        waiting = {run.id: run.parent for run in missing if run.parent is not None and self._waits(run)}
+        left = tuple(run.id for run in missing if run.id not in waiting)
+        return Outcome(done=tuple(self.done), failed=self.failed, waiting=waiting, left=left)
+
+    def _do_next(self) -> bool:
+        """Whether there was a run to do: the first one that is ready and that no other process has."""
+        for run in self._missing():
+            if self._waits(run):
+                continue
+            with self.folder.held(run) as is_free:
+                if is_free and self._is_missing(run):  # another process may have finished it meanwhile
+                    self._attempt(run)
+                    return True
+        return False
+
+    def _attempt(self, run: Run) -> None:
+        self._tell(f"{run.id} ...")
+        try:
+            result = perform(run, self.folder, self.place, study=self.study)
+        except Exception as error:  # whatever one run meets must not stop the others
+            self.failed[run.id] = _told(error)
+            self._tell(f"{run.id} failed: {self.failed[run.id]}")
+            self.folder.keep_failure(run, _failure(run, error))
+            return
+        self.folder.keep_result(run, result)
+        self.done.append(run.id)
+        self._tell(f"{run.id}: {_in_words(result)}")
+
+    def _missing(self) -> list[Run]:
+        return [run for run in self.own if self._is_missing(run)]
+
+    def _is_missing(self, run: Run) -> bool:
+        """Whether it is to be done now: it has no result, or its network is gone and wanted."""
+        if run.id in self.failed or (self.folder.has_failed(run) and not self.share.retries_failed):
+            return False
+        return not self.folder.is_finished(run) or self._is_wanted_again(run)
+
+    def _is_wanted_again(self, run: Run) -> bool:
+        if self.folder.has_checkpoint(run.id):
+            return False
+        return any(other.parent == run.id and not self.folder.is_finished(other) for other in self.runs)
+
+    def _waits(self, run: Run) -> bool:
+        """Whether the run that this one starts from is not finished, or its network not there."""
+        parent = next((other for other in self.runs if other.id == run.parent), None)
+        if parent is None:
+            return False
+        return not (self.folder.is_finished(parent) and self.folder.has_checkpoint(parent.id))
+
+    def _require_same_study(self) -> None:
+        for run in self.runs:
+            result = self.folder.result(run)
+            if result is None or result.request == run.request():
+                continue
+            names = sorted(name for name, value in run.request().items() if result.request.get(name) != value)
+            raise RequestError(
+                f"{self.folder.result_path(run)} was asked for by another study file ({', '.join(names)} differ): "
+                "delete it to do the run again, or choose another --folder"
+            )
+
+    def _tell(self, line: str) -> None:
+        self.place.console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+def _failure(run: Run, error: Exception) -> Failure:
+    return Failure(
+        id=run.id,
+        request=run.request(),
+        message=_told(error),
+        traceback="".join(traceback.format_exception(error)),
+        failed=datetime.now(UTC).isoformat(timespec="seconds"),
+    )
+
+
+def _told(error: Exception) -> str:
+    return str(error) if isinstance(error, ZooError) else f"{type(error).__name__}: {error}"
+
+
+def _in_words(result: RunResult) -> str:
+    said = [f"{result.seconds.total:.0f} s"]
+    if result.empirical is not None:
+        said.append(f"SA {100 * result.empirical.standard_accuracy:.1f} %")
+        if result.empirical.robust_accuracy is not None:
+            said.append(f"RA {100 * result.empirical.robust_accuracy:.1f} %")
+    for each in result.certifications:
+        said.append(f"ACR {each.average_certified_radius or 0.0:.3f} at sigma {each.sigma:g}")
+    return ", ".join(said)

@@ -1,0 +1,107 @@
+"""The folder of a study: a result or a failure a run, checkpoints and certification logs, and a lock a run."""
+
+from __future__ import annotations
+
+import fcntl
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from training.study.plan import Run
+from training.study.result import Failure, RunResult, read, write_text
+from zoo.checkpoint import MANIFEST
+from zoo.errors import CheckpointError
+
+State = Literal["done", "missing", "failed", "running", "changed"]
+"""`changed`: the folder holds a result of that name which another study file asked for."""
+
+
+@dataclass(frozen=True, slots=True)
+class StudyFolder:
+    """Where the runs of one study lie. Results outlive checkpoints: a run with a result is done without one."""
+
+    path: Path
+
+    def result_path(self, run: Run) -> Path:
+        return self.path / "results" / f"{run.id}.json"
+
+    def failure_path(self, run: Run) -> Path:
+        return self.path / "failures" / f"{run.id}.json"
+
+    def checkpoint_path(self, run_id: str) -> Path:
+        return self.path / "checkpoints" / run_id
+
+    def evaluation_path(self, run: Run) -> Path:
+        return self.path / "evaluations" / f"{run.id}.tsv"
+
+    def log_path(self, run: Run, sigma: float) -> Path:
+        return self.path / "certifications" / f"{run.id}.sigma-{sigma:g}.tsv"
+
+    def result(self, run: Run) -> RunResult | None:
+        """The run's result; None if there is none. Raises: CheckpointError if it is damaged."""
+        return read(self.result_path(run), RunResult)
+
+    def failure(self, run: Run) -> Failure | None:
+        """Why the run failed, if it did. Raises: CheckpointError if the record is damaged."""
+        return read(self.failure_path(run), Failure)
+
+    def is_finished(self, run: Run) -> bool:
+        """Whether the run has a result, which is not looked into."""
+        return self.result_path(run).exists()
+
+    def has_failed(self, run: Run) -> bool:
+        """Whether the run failed when it was last tried."""
+        return self.failure_path(run).exists()
+
+    def state(self, run: Run) -> State:
+        """How far the run is."""
+        result = self.result(run)
+        if result is not None:
+            return "done" if result.request == run.request() else "changed"
+        if self._is_held(run):
+            return "running"
+        return "failed" if self.has_failed(run) else "missing"
+
+    def has_checkpoint(self, run_id: str) -> bool:
+        """Whether a run's network is still there to start from."""
+        return (self.checkpoint_path(run_id) / MANIFEST).exists()
+
+    def keep_result(self, run: Run, result: RunResult) -> None:
+        """Writes the result, and drops the record of an earlier failure."""
+        write_text(self.result_path(run), result.model_dump_json(indent=2))
+        self.failure_path(run).unlink(missing_ok=True)
+
+    def keep_failure(self, run: Run, failure: Failure) -> None:
+        """Writes why the run failed."""
+        write_text(self.failure_path(run), failure.model_dump_json(indent=2))
+
+    @contextmanager
+    def held(self, run: Run) -> Iterator[bool]:
+        """Inside, no other process does this run; False if another one has it. A killed process holds nothing.
+
+        Raises: CheckpointError if the lock cannot be made.
+        """
+        path = self._lock_path(run)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            file = path.open("a")
+        except OSError as error:
+            raise CheckpointError(f"cannot use {path}: {error.strerror or error}") from error
+        with file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                yield False
+                return
+            yield True
+
+    def _is_held(self, run: Run) -> bool:
+        if not self._lock_path(run).exists():
+            return False
+        with self.held(run) as is_free:
+            return not is_free
+
+    def _lock_path(self, run: Run) -> Path:
+        return self.path / "locks" / f"{run.id}.lock"

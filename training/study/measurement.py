@@ -1,0 +1,106 @@
+"""What a study measures of a network: the base classifier on some test images, and the smoothed one at some sigmas."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from rich.console import Console
+
+from training.evaluation.attacks import find_attack
+from training.evaluation.certification_run import CertificationRun
+from training.evaluation.certification_run import run_for as certification_run
+from training.evaluation.certified import certify_images, select_indices
+from training.evaluation.empirical import evaluate_network
+from training.evaluation.empirical_log import EmpiricalLog
+from training.evaluation.empirical_log import run_for as empirical_run
+from training.study.folder import StudyFolder
+from training.study.plan import Run
+from training.study.study_file import Images
+from training.tasks import Task
+from training.threat import ThreatModel
+from zoo.checkpoint import Checkpoint
+from zoo.results.log import CertificationRow
+from zoo.results.summary import summarize
+from zoo.runtime import default_batch_size, open_backend
+from zoo.smoothing import SamplingOptions, SmoothingSpec
+from zoo.spec import Attack, CertificationResult, EmpiricalResult
+
+
+def empirical_result(
+    run: Run, checkpoint: Checkpoint, task: Task, folder: StudyFolder, *, device: torch.device
+) -> EmpiricalResult | None:
+    """Accuracy of the base classifier on the run's images, under attack and noise where these are asked for; attacked
+    images are kept one by one in the folder's log.
+
+    None for a network whose last layer is untrained.
+    """
+    if not checkpoint.spec.certified.has_trained_head:
+        return None
+    attack, batch_size = _attack(run, task) if run.measure.attack else None, run.evaluation.batch_size
+    evaluated = empirical_run(checkpoint, task, attack=attack, device=device.type, batch_size=batch_size, seed=run.seed)
+    return evaluate_network(
+        checkpoint.load_network().to(device),
+        task,
+        checkpoint.spec.preprocessing,
+        sigmas=run.evaluation.noise_sigmas if run.measure.noise else (),
+        batch_size=batch_size,
+        seed=run.seed,
+        attack=attack,
+        skip=run.evaluated.skip,
+        maximum=run.evaluated.max,
+        log=EmpiricalLog(folder.evaluation_path(run), evaluated),
+    )
+
+
+def certifications(
+    run: Run, checkpoint: Checkpoint, task: Task, folder: StudyFolder, *, device: torch.device, console: Console
+) -> tuple[CertificationResult, ...]:
+    """What smoothing at each of the run's sigmas certifies; rows are kept one by one in the folder's logs."""
+    if not run.measure.certify:
+        return ()
+    base = open_backend(checkpoint, device=device, spins=False)  # another run may be computing beside this one
+    options = SamplingOptions(batch_size=default_batch_size(checkpoint, device))
+    indices = select_indices(len(task.test), skip=run.certified.skip, maximum=run.certified.max)
+    settings, results = run.evaluation.certification, []
+    for sigma in run.measure.certify:
+        smoothing = SmoothingSpec(sigma=sigma, n0=settings.n0, n=settings.n, alpha=settings.alpha)
+        certified = certification_run(checkpoint, task, smoothing=smoothing, base=base, options=options, seed=run.seed)
+        log = folder.log_path(run, sigma)
+        rows = certify_images(certified, base, task.test, indices, output=log, options=options, console=console)
+        results.append(_result(certified, rows, run.certified, radii=run.evaluation.radii))
+    return tuple(results)
+
+
+def _attack(run: Run, task: Task) -> Attack:
+    settings = run.evaluation.attack
+    threat = ThreatModel(norm=settings.norm, epsilon=settings.epsilon)
+    return find_attack(settings.name, threat, num_steps=settings.num_steps, num_classes=task.num_classes, seed=run.seed)
+
+
+def _result(
+    certified: CertificationRun, rows: Sequence[CertificationRow], images: Images, *, radii: Sequence[float]
+) -> CertificationResult:
+    summary, smoothing = summarize(rows, radii=radii), certified.smoothing
+    return CertificationResult(
+        task=certified.task,
+        split="test",
+        skip=images.skip,
+        maximum=images.max,
+        num_images=summary.num_images,
+        sigma=smoothing.sigma,
+        noise=smoothing.noise,
+        n0=smoothing.n0,
+        n=smoothing.n,
+        mean_n=summary.mean_n,
+        alpha=smoothing.alpha,
+        stopping=smoothing.stopping.name,
+        backend=certified.backend,
+        seed=certified.seed,
+        standard_accuracy=summary.standard_accuracy,
+        standard_accuracy_interval=summary.standard_accuracy_interval,
+        average_certified_radius=summary.average_certified_radius,
+        average_certified_radius_interval=summary.average_certified_radius_interval,
+        abstention_rate=summary.abstention_rate,
+        certified_accuracy=summary.certified_accuracy,
+    )

@@ -1,0 +1,239 @@
+"""A study file: tasks x labels x starting points x methods x seeds, and how every network is measured."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Annotated, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from training.study.long_table import RANDOM
+from zoo.errors import RecipeError
+
+Name = Annotated[str, Field(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$")]
+Assignments = Annotated[tuple[str, ...], Field(alias="set")]
+"""As `zoo train --set` takes them; those of the study first, then those of task, labels, starting point, method and
+experiment: the last one counts."""
+Role = Literal["empirical", "certified", "last-layer", "standard-fine-tuning"]
+"""Which tables and figures an experiment makes: 4, 6 and Figure 2; 5, 6 and Figure 3; 7; section 5.2's."""
+
+
+CERTIFIED_RADIUS = 0.5
+"""The radius of the paper's certified accuracy, which is also the epsilon of its attack."""
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False, validate_by_name=True)
+
+
+class Images(_Strict):
+    """Every `skip`-th test image, below number `max`."""
+
+    skip: int = Field(default=1, ge=1)
+    max: int | None = Field(default=None, ge=1)
+
+
+class Labels(_Strict):
+    """How many labels a class; None is all."""
+
+    per_class: int | None = Field(default=None, ge=1)
+    assignments: Assignments = ()
+
+
+class TaskEntry(_Strict):
+    """A task, as `--task` takes it, at one or several numbers of labels; which test images are attacked (and classified
+    under noise) and which certified, as in the paper's Table 8."""
+
+    task: str
+    labels: tuple[Labels, ...] = (Labels(),)
+    evaluated: Images = Images()
+    certified: Images = Images()
+    assignments: Assignments = ()
+
+    @model_validator(mode="after")
+    def _names_each_number_once(self) -> TaskEntry:
+        counts = [each.per_class for each in self.labels]
+        if len(set(counts)) < len(counts) or not counts:
+            raise ValueError(f"labels must name at least one number of labels, each once, got {counts}")
+        return self
+
+
+class Method(_Strict):
+    """A training method with its recipe."""
+
+    objective: str
+    recipe: str = "quick"
+    assignments: Assignments = ()
+
+
+class Measure(_Strict):
+    """What is measured of a network beside its standard accuracy; `certify` holds the sigmas of the smoothing."""
+
+    attack: bool = False
+    noise: bool = False
+    certify: tuple[Annotated[float, Field(ge=0)], ...] = ()
+
+
+class StartingPoint(_Strict):
+    """Weights to start from: a MODEL, or a network that the study trains itself, on one of its tasks.
+
+    `seed` makes it one network for all seeds; without, each seed trains its own. `fine_tuning` are assignments for
+    the runs that begin here, the only thing that `random` may have.
+    """
+
+    model: str | None = None
+    task: Name | None = None
+    method: Name | None = None
+    start: Name = RANDOM
+    seed: int | None = Field(default=None, ge=0)
+    assignments: Assignments = ()
+    measure: Measure = Measure()
+    fine_tuning: tuple[str, ...] = ()
+
+    @property
+    def is_trained_here(self) -> bool:
+        return self.task is not None
+
+    @model_validator(mode="after")
+    def _is_one_thing(self) -> StartingPoint:
+        if (self.task is None) != (self.method is None):
+            raise ValueError("a starting point that is trained here needs both task and method")
+        if self.model is not None and self.task is not None:
+            raise ValueError("a starting point is either a model or trained here by task and method, not both")
+        return self
+
+
+class AttackSettings(_Strict):
+    """The attack behind robust accuracy; `epsilon` on the [0, 1] pixel scale. No `num_steps`: the attack's own."""
+
+    name: str = "apgd"
+    norm: Literal["l2", "linf"] = "l2"
+    epsilon: float = Field(default=0.5, ge=0)
+    num_steps: int | None = Field(default=None, ge=1)
+
+
+class CertificationSettings(_Strict):
+    """Draws that choose and that bound, and the chance of a wrong certificate."""
+
+    n0: int = Field(default=100, ge=1)
+    n: int = Field(default=100_000, ge=1)
+    alpha: float = Field(default=0.001, gt=0, lt=1)
+
+
+class Evaluation(_Strict):
+    """How networks are measured; the defaults are the paper's. Sigmas and radii on the [0, 1] pixel scale."""
+
+    attack: AttackSettings = AttackSettings()
+    noise_sigmas: tuple[Annotated[float, Field(ge=0)], ...] = (0.001, 0.01, 0.1, 0.5)
+    certification: CertificationSettings = CertificationSettings()
+    radii: tuple[Annotated[float, Field(ge=0)], ...] = (0.0, 0.5, 1.0, 1.5)
+    batch_size: int = Field(default=256, ge=1)
+
+    @model_validator(mode="after")
+    def _holds_the_papers_radius(self) -> Evaluation:
+        if CERTIFIED_RADIUS not in self.radii:
+            raise ValueError(f"radii must hold {CERTIFIED_RADIUS}, that of the paper's tables, got {list(self.radii)}")
+        return self
+
+
+class Experiment(_Strict):
+    """A product of tasks, starting points and methods. `tasks` names an entry, or one of its numbers of labels:
+    `clothes` or `clothes-10`."""
+
+    role: Role
+    tasks: tuple[str, ...] = Field(min_length=1)
+    starting_points: tuple[Name, ...] = Field(min_length=1)
+    methods: tuple[Name, ...] = Field(min_length=1)
+    measure: Measure
+    assignments: Assignments = ()
+
+
+class Study(_Strict):
+    """A whole study. `speeds` are forward passes a second on the machine that it is meant for, by phase (`attack`,
+    `certify`, and the name of an objective for its training), for an estimate before anything ran."""
+
+    name: Name
+    architecture: str = "resnet50"
+    seeds: tuple[Annotated[int, Field(ge=0)], ...] = Field(default=(0,), min_length=1)
+    assignments: Assignments = ()
+    tasks: Mapping[Name, TaskEntry]
+    methods: Mapping[Name, Method]
+    starting_points: Mapping[Name, StartingPoint] = {}
+    evaluation: Evaluation = Evaluation()
+    experiments: Mapping[Name, Experiment]
+    speeds: Mapping[str, Annotated[float, Field(gt=0)]] = {}
+
+    @model_validator(mode="after")
+    def _names_what_it_has(self) -> Study:
+        starts = {RANDOM, *self.starting_points}
+        for name, point in self.starting_points.items():
+            if (point.model is None and point.task is None) != (name == RANDOM):
+                raise ValueError(f"starting_points.{name}: {RANDOM} has neither model nor task, any other has one")
+            where = f"starting_points.{name}"
+            _require_known(f"{where}.start", [point.start], starts)
+            _require_known(f"{where}.task", [] if point.task is None else [point.task], self.targets)
+            _require_known(f"{where}.method", [] if point.method is None else [point.method], self.methods)
+            _require_no_circle(name, self.starting_points)
+        for name, experiment in self.experiments.items():
+            _require_known(f"experiments.{name}.tasks", experiment.tasks, {*self.tasks, *self.targets})
+            _require_known(f"experiments.{name}.starting_points", experiment.starting_points, starts)
+            _require_known(f"experiments.{name}.methods", experiment.methods, self.methods)
+        if len(set(self.seeds)) < len(self.seeds):
+            raise ValueError(f"seeds must differ, got {list(self.seeds)}")
+        return self
+
+    @property
+    def targets(self) -> dict[str, tuple[TaskEntry, Labels]]:
+        """Each task at each number of labels, by name: `clothes-10`, or `clothes` for all labels."""
+        return {
+            name if labels.per_class is None else f"{name}-{labels.per_class}": (entry, labels)
+            for name, entry in self.tasks.items()
+            for labels in entry.labels
+        }
+
+    def targets_of(self, experiment: Experiment) -> list[str]:
+        """The names of the experiment's tasks at each number of labels that is meant."""
+        found = [
+            target
+            for asked in experiment.tasks
+            for target, (entry, _) in self.targets.items()
+            if target == asked or self.tasks.get(asked) is entry
+        ]
+        return list(dict.fromkeys(found))
+
+
+def read_study(path: Path) -> Study:
+    """The study in a YAML file. Raises: RecipeError that names the file, the key and what it takes."""
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        # By way of JSON: there a sequence is a tuple and a whole number may stand for a float, and nothing else is lax.
+        return Study.model_validate_json(json.dumps(content))
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"]) or "the study"
+        raise RecipeError(f"{path}: {where}: {_said(first['type'], first['msg'])}") from error
+    except (OSError, UnicodeDecodeError, yaml.YAMLError, TypeError) as error:
+        raise RecipeError(f"{path} cannot be read as a study: {' '.join(str(error).split())}") from error
+
+
+def _said(kind: str, message: str) -> str:
+    return "there is no such key" if kind == "extra_forbidden" else message.removeprefix("Value error, ")
+
+
+def _require_known(where: str, names: Iterable[str], known: Iterable[str]) -> None:
+    listed = sorted(known)
+    for name in names:
+        if name not in listed:
+            raise ValueError(f"{where} names {name!r}; the study has {', '.join(listed)}")
+
+
+def _require_no_circle(name: str, points: Mapping[str, StartingPoint]) -> None:
+    seen, current = [name], name
+    while current in points and points[current].is_trained_here:
+        current = points[current].start
+        if current in seen:
+            raise ValueError(f"starting points start from each other in a circle: {' from '.join([*seen, current])}")
+        seen.append(current)
