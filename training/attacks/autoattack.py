@@ -77,7 +77,7 @@ def num_targets(num_classes: int) -> int:
 
 def notes_for(num_classes: int) -> tuple[str, ...]:
     """In words, what is run, and what is not for lack of classes."""
-    run = f"{', '.join(attacks_for(num_classes))} with {num_targets(num_classes)} targets"
+    run = f"{', '.join(attacks_for(num_classes))}; number of targets {num_targets(num_classes)}"
     if num_classes >= FEWEST_CLASSES_OF_TARGETED_DLR:
         return (run,)
     return (run, f"apgd-t left out: its loss looks at four logits, and there are {num_classes} classes")
