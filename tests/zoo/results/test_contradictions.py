@@ -1,0 +1,87 @@
+"""What a card says is held against its rows, number by number."""
+
+from dataclasses import replace
+
+import pytest
+
+from tests.zoo.results.test_log import ANYTIME
+from tests.zoo.results.test_log import row as certified_row
+from tests.zoo.results.test_summary import row as published_row
+from tests.zoo.test_cards import CERTIFICATION
+from zoo.results.contradictions import contradictions
+from zoo.results.summary import summarize
+from zoo.spec import CertifiedAccuracy
+
+# Images 0, 3, 6, ... of 30: eight right, one wrong, one abstention.
+ROWS = [
+    *[certified_row(900 + 10 * image, idx=3 * image) for image in range(8)],
+    certified_row(990, idx=24, label=5),
+    certified_row(500, idx=27),
+]
+LABELS = [row.label for row in ROWS for _ in range(3)]
+
+
+def honest(rows, **changed):
+    summary = summarize(rows, radii=[0.0, 0.5, 0.8])
+    names = ("num_images", "mean_n", "standard_accuracy", "standard_accuracy_interval", "average_certified_radius")
+    names += ("average_certified_radius_interval", "abstention_rate", "certified_accuracy")
+    told = {name: getattr(summary, name) for name in names}
+    return CERTIFICATION.model_copy(update=told | changed)
+
+
+def test_a_card_that_follows_from_its_rows_is_not_contradicted():
+    assert contradictions(honest(ROWS), ROWS, labels=LABELS) == []
+    assert contradictions(honest(ROWS, mean_n=None), ROWS, labels=LABELS) == []  # a card of before it was recorded
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"average_certified_radius": 1.1}, "average certified radius: the card says 1.1, the log gives 0."),
+        ({"average_certified_radius": None}, "average certified radius: the card says None"),
+        ({"standard_accuracy": 0.9}, "standard accuracy: the card says 0.9, the log gives 0.8"),
+        ({"abstention_rate": 0.0}, "abstention rate: the card says 0.0, the log gives 0.1"),
+        ({"num_images": 11}, "num images: the card says 11, the log gives 10"),
+        (
+            {"certified_accuracy": (CertifiedAccuracy(radius=0.5, accuracy=0.99, low=0.95, high=1.0),)},
+            "certified accuracy at 0.5 and its interval: the card says (0.99, 0.95, 1.0), the log gives (0.8,",
+        ),
+        ({"n": 900}, "n: the card says 900, row 0 of the log 1000"),
+        ({"alpha": 0.0001}, "alpha: the card says 0.0001, row 0 of the log 0.001"),
+        ({"sigma": 0.25}, "sigma: the card says 0.25, row 0 of the log 0.5"),
+        ({"n0": 10}, "n0: the card says 10, row 0 of the log 100"),
+        ({"noise": "discrete"}, "noise: the card says discrete, row 0 of the log gaussian"),
+        ({"seed": 8}, "seed: the card says 8, row 0 of the log 7"),
+        ({"backend": "x"}, "backend: the card says x, row 0 of the log torch-cpu-float32"),
+        ({"skip": 1}, "the card says every image (30), but the log holds 10; image 1 is not in the log"),
+        ({"maximum": 27}, "below 27 (9), but the log holds 10; image 27 is in the log too"),
+    ],
+)
+def test_what_differs_is_named_with_both_values(changed, said):
+    (found,) = contradictions(honest(ROWS, **changed), ROWS, labels=LABELS)
+    assert said in found
+
+
+def test_a_class_that_is_not_the_test_sets_is_named():
+    labels = [*LABELS[:27], 9, 9, 9]
+    assert contradictions(honest(ROWS), ROWS, labels=labels) == ["row 27: the log says class 4, the test set 9"]
+
+
+def test_rows_that_ended_early_may_have_fewer_draws_than_the_card_says_but_not_more():
+    rows = [certified_row(900 + idx, idx=idx, rule=ANYTIME) for idx in range(30)]
+    claim = honest(rows, stopping="anytime", skip=1)
+    assert contradictions(claim, rows, labels=[4] * 30) == []
+    short = replace(rows[3], provenance=replace(rows[3].provenance, n=950))
+    changed = [*rows[:3], short, *rows[4:]]
+    assert contradictions(honest(changed, stopping="anytime", skip=1), changed, labels=[4] * 30) == []
+    (found,) = contradictions(honest(rows, stopping="anytime", skip=1, n=999), rows, labels=[4] * 30)
+    assert "n: the card says 999, row 0 of the log 1000" in found
+
+
+def test_rows_that_do_not_say_how_they_were_found_are_no_evidence():
+    rows = [published_row(idx, 4, 4, 0.5) for idx in range(0, 30, 3)]
+    found = contradictions(CERTIFICATION, rows, labels=[4] * 30)
+    assert "sigma: the card says 0.5, row 0 of the log None" in found
+    assert contradictions(CERTIFICATION, [], labels=[4] * 30) == [
+        "the card claims certified numbers, but the log holds no row"
+    ]

@@ -1,0 +1,67 @@
+"""Rows that fresh draws refute, and how seldom an honest row is."""
+
+import numpy as np
+import pytest
+from scipy.stats import binom
+
+from tests.zoo.results.test_log import ALPHA, ANYTIME, AT_HALF, FIXED, N, row
+from zoo.results.implausible import implausible_rows
+from zoo.smoothing.bounds import clopper_pearson_lower, clopper_pearson_upper
+
+LEVEL = 0.005 / 50
+
+
+def named(claimed, fresh, significance=0.005):
+    return [found.idx for found in implausible_rows([(claimed, fresh)], significance=significance)]
+
+
+def chance_of_naming(p, *, n, fresh_n):
+    """That a row of n honest draws is named after `fresh_n` fresh ones, both naming the class with chance p. Exact."""
+    lower_of = np.array([clopper_pearson_lower(count, n, ALPHA) for count in range(n + 1)])
+    upper_of = np.array([clopper_pearson_upper(count, fresh_n, LEVEL) for count in range(fresh_n + 1)])
+    is_named = (upper_of[None, :] < lower_of[:, None]) & (lower_of[:, None] > 0.5)
+    return binom.pmf(np.arange(n + 1), n, p) @ is_named @ binom.pmf(np.arange(fresh_n + 1), fresh_n, p)
+
+
+@pytest.mark.parametrize(("n", "fresh_n"), [(1000, 1000), (1000, 300), (1000, 50), (300, 300)])
+def test_an_honest_row_is_named_more_rarely_than_the_level(n, fresh_n):
+    for p in (0.3, 0.5, 0.6, 0.8, 0.9, 0.99, 0.999):
+        assert chance_of_naming(p, n=n, fresh_n=fresh_n) <= LEVEL
+
+
+def test_many_more_fresh_draws_than_the_row_had_would_name_honest_rows_too_often():
+    assert chance_of_naming(0.9, n=100, fresh_n=20_000) > 2 * LEVEL
+
+
+@pytest.mark.parametrize("rule", [FIXED, ANYTIME, AT_HALF])
+def test_a_row_is_named_if_fresh_draws_refute_its_bound_and_not_if_they_are_a_little_lower(rule):
+    claimed = row(990, rule=rule)
+    # 0.5 needs a probability of 0.84; the others claim 0.976.
+    assert named(claimed, row(700, rule=rule)) == [3]
+    assert named(claimed, row(985, rule=rule)) == named(claimed, row(990, rule=rule)) == []
+
+
+def test_what_is_said_of_a_row_is_its_claim_and_the_fresh_votes():
+    (found,) = implausible_rows([(row(990), row(700))], significance=0.005)
+    assert (found.predict, found.most_votes, found.n) == (4, 700, N)
+    assert (found.radius, found.p_a_lower) == (row(990).radius, row(990).provenance.p_a_lower)
+
+
+def test_votes_for_another_class_and_abstentions_count_for_the_claimed_class_as_far_as_they_can():
+    from dataclasses import replace
+
+    claimed = row(600)
+    assert named(claimed, replace(row(600), predict=7)) == [3]  # at most 400 votes
+    assert named(claimed, row(500)) == [3]  # an abstention: 500 votes, whichever class was meant
+    assert named(claimed, row(400)) == []  # an abstention from another class: the claimed one may have had 600
+
+
+def test_rows_that_claim_nothing_are_never_named_and_do_not_cost_the_others_their_level():
+    abstained = [(row(500, idx=100 + idx), row(100, idx=100 + idx)) for idx in range(500)]
+    # The upper bound of 942 votes reaches the claim at level 1e-6 but not at 0.005.
+    claimed, fresh = row(990), row(948)
+    assert named(claimed, fresh) == [3]
+    pairs = [(claimed, fresh), *abstained]
+    assert [found.idx for found in implausible_rows(pairs, significance=0.005)] == [3]
+    many = [(claimed, fresh), *[(row(990, idx=100 + idx), row(990)) for idx in range(500)]]
+    assert implausible_rows(many, significance=1e-6) == [] == implausible_rows([], significance=0.005)

@@ -1,0 +1,126 @@
+"""Whether the claims of a log are too good for what an audit found: tests at a significance kept over all of them.
+
+The null hypothesis is that the log is what the certification procedure gives under fresh noise. Each claim is a mean
+over images, tested one-sidedly on the images that both certified (`SameImages`) and on those that only one of them did
+(`OtherImages`); Holm's method keeps the chance that any true claim is refuted below the significance.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from zoo.results.chance import holm
+from zoo.results.log import ABSTAIN, CertificationRow
+from zoo.results.other_images import OtherImages
+from zoo.results.same_images import SameImages
+from zoo.spec import CertificationResult
+
+Images = Literal["same", "other"]
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A number of the card: the mean over images of `value`, which is 0 or 1 where it `is_share`; larger is better."""
+
+    name: str
+    value: Callable[[CertificationRow], float]
+    is_share: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rows:
+    """The rows to compare: pairs (of the log, of the audit) of the same images, and those that only one of them has."""
+
+    same: Sequence[tuple[CertificationRow, CertificationRow]]
+    only_log: Sequence[CertificationRow]
+    only_audit: Sequence[CertificationRow]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Comparison:
+    """A claim's test. `claimed` and `audited` are the means over the `num_claimed` and `num_audited` images compared.
+
+    The claim `is_refuted` if `adjusted_p_value`, Holm's, is at most the significance. An overstatement of
+    `smallest_overstatement` would be revealed with a chance of 90 %; None where these images cannot reveal any.
+    """
+
+    claim: str
+    images: Images
+    num_claimed: int
+    num_audited: int
+    claimed: float
+    audited: float
+    p_value: float
+    adjusted_p_value: float
+    is_refuted: bool
+    smallest_overstatement: float | None
+
+
+def claims_of(result: CertificationResult) -> list[Claim]:
+    """The claims of a card that are means over images."""
+    points = result.certified_accuracy
+    claims = [Claim(f"certified accuracy at {point.at}", partial(_holds, point.radius)) for point in points]
+    if result.average_certified_radius is not None:
+        claims.append(Claim("average certified radius", _certified, is_share=False))
+    return [*claims, Claim("share of images without abstention", _answered)]
+
+
+def compare(
+    claims: Sequence[Claim], rows: Rows, *, significance: float, generator: np.random.Generator
+) -> list[Comparison]:
+    """The tests of all claims, but of images too few to refute anything whatever is found on them."""
+    samples = [(claim, images, sample) for claim in claims for images, sample in _samples(claim, rows)]
+    testable = [each for each in samples if each[2].least_p_value <= significance / len(samples)]
+    if not testable:
+        return []
+    level = significance / len(testable)
+    p_values = [
+        sample.share_p_value() if claim.is_share else sample.mean_p_value(level=level, generator=generator)
+        for claim, _, sample in testable
+    ]
+    adjusted = holm(p_values)
+    return [
+        Comparison(
+            claim=claim.name,
+            images=images,
+            num_claimed=len(sample.claimed_M),
+            num_audited=len(sample.audited_K),
+            claimed=float(sample.claimed_M.mean()),
+            audited=float(sample.audited_K.mean()),
+            p_value=p_value,
+            adjusted_p_value=float(adjusted[index]),
+            is_refuted=bool(adjusted[index] <= significance),
+            smallest_overstatement=sample.smallest_share(level) if claim.is_share else sample.smallest_mean(level),
+        )
+        for index, ((claim, images, sample), p_value) in enumerate(zip(testable, p_values, strict=True))
+    ]
+
+
+def _samples(claim: Claim, rows: Rows) -> list[tuple[Images, SameImages | OtherImages]]:
+    def values(some: Iterable[CertificationRow]) -> npt.NDArray[np.float64]:
+        return np.array([claim.value(row) for row in some], dtype=np.float64)
+
+    samples: list[tuple[Images, SameImages | OtherImages]] = []
+    if rows.same:
+        samples.append(("same", SameImages(values(log for log, _ in rows.same), values(new for _, new in rows.same))))
+    if rows.only_log and rows.only_audit:
+        samples.append(("other", OtherImages(values(rows.only_log), values(rows.only_audit))))
+    return samples
+
+
+def _holds(radius: float, row: CertificationRow) -> float:
+    return float(row.correct and row.radius >= radius)
+
+
+def _certified(row: CertificationRow) -> float:
+    return row.radius if row.correct else 0.0
+
+
+def _answered(row: CertificationRow) -> float:
+    return float(row.predict != ABSTAIN)

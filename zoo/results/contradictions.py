@@ -1,0 +1,71 @@
+"""Where a card's certified numbers do not follow from the rows beside it: arithmetic, without any draw."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+
+from zoo.results.log import CertificationRow
+from zoo.results.summary import summarize
+from zoo.rules import FIXED
+from zoo.spec import CertificationResult
+
+# Rounding of sums, and of another machine's bounds.
+CLOSE = 1e-9
+SAME_FOR_ALL = ("sigma", "n0", "alpha", "stopping", "radius_asked", "noise", "backend", "seed")
+
+
+def contradictions(
+    result: CertificationResult, rows: Sequence[CertificationRow], *, labels: Sequence[int]
+) -> list[str]:
+    """In words, each claim of `result` that `rows` contradict; `labels` are the classes of the test set's images.
+
+    Looked at are all conditions and numbers but the interval of the average certified radius, which is resampled.
+    """
+    if not rows:
+        return ["the card claims certified numbers, but the log holds no row"]
+    return [*_of_images(result, rows, labels), *_of_conditions(result, rows), *_of_numbers(result, rows)]
+
+
+def _of_images(result: CertificationResult, rows: Sequence[CertificationRow], labels: Sequence[int]) -> Iterator[str]:
+    num_below = len(labels) if result.maximum is None else min(result.maximum, len(labels))
+    claimed, found = set(range(0, num_below, result.skip)), {row.idx for row in rows}
+    if claimed != found:
+        example = min(claimed ^ found)
+        held = "is not in the log" if example in claimed else "is in the log too"
+        yield f"the card says {result.images} ({len(claimed)}), but the log holds {len(found)}; image {example} {held}"
+    for row in rows:
+        if row.idx < len(labels) and row.label != labels[row.idx]:
+            yield f"row {row.idx}: the log says class {row.label}, the test set {labels[row.idx]}"
+
+
+def _of_conditions(result: CertificationResult, rows: Sequence[CertificationRow]) -> Iterator[str]:
+    for name in (*SAME_FOR_ALL, "n"):
+        claimed = getattr(result, name)
+        for row in rows:
+            found = None if row.provenance is None else getattr(row.provenance, name)
+            is_fewer_draws = name == "n" and result.stopping != FIXED and found is not None and found <= claimed
+            if found != claimed and not is_fewer_draws:
+                yield f"{name}: the card says {claimed}, row {row.idx} of the log {found}"
+                break
+
+
+def _of_numbers(result: CertificationResult, rows: Sequence[CertificationRow]) -> Iterator[str]:
+    summary = summarize(rows, radii=[point.radius for point in result.certified_accuracy])
+    for name in ("num_images", "mean_n", "standard_accuracy", "average_certified_radius", "abstention_rate"):
+        claimed, found = getattr(result, name), getattr(summary, name)
+        if not _is_close(claimed, found) and not (name == "mean_n" and claimed is None):
+            yield f"{name.replace('_', ' ')}: the card says {claimed}, the log gives {found}"
+    found_at = {point.radius: point for point in summary.certified_accuracy}
+    for point in result.certified_accuracy:
+        there = found_at.get(point.radius)
+        told = None if there is None else (there.accuracy, there.low, there.high)
+        claims = (point.accuracy, point.low, point.high)
+        if told is None or not all(map(_is_close, claims, told)):
+            yield f"certified accuracy at {point.at} and its interval: the card says {claims}, the log gives {told}"
+
+
+def _is_close(claimed: float | None, found: float | None) -> bool:
+    if claimed is None or found is None:
+        return claimed is found
+    return math.isclose(claimed, found, rel_tol=CLOSE, abs_tol=CLOSE)

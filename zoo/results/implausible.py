@@ -1,0 +1,79 @@
+"""Rows of a log whose bound on p_A is refuted by fresh draws for the same image."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from zoo.results.log import ABSTAIN, CertificationRow, Provenance
+from zoo.rules import FIXED
+from zoo.smoothing.bounds import clopper_pearson_upper
+from zoo.smoothing.confidence_sequence import log_wealth_below
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImplausibleRow:
+    """A row that claims `radius` for class `predict`, for which the class's probability must be at least `p_a_lower`;
+    but of `n` fresh draws at most `most_votes` named the class."""
+
+    idx: int
+    predict: int
+    radius: float
+    p_a_lower: float
+    most_votes: int
+    n: int
+
+
+def implausible_rows(
+    pairs: Sequence[tuple[CertificationRow, CertificationRow]], *, significance: float
+) -> list[ImplausibleRow]:
+    """The rows, the first of each pair, that the audit's row of the same image refutes.
+
+    Refuted is "the class has a probability of at least p_a_lower" at level `significance` / number of rows that claim
+    a radius. A row whose claim is true is refuted with a chance of at most this level. A row of an honest log is false
+    with a chance of its alpha, but then hardly so: with no more fresh draws than it had itself, both together are rarer
+    than the level (`test_implausible.py` sums it up exactly).
+    """
+    claims = [(claimed, fresh) for claimed, fresh in pairs if claimed.predict != ABSTAIN and _bound_of(claimed) > 0]
+    found = (_implausible(claimed, fresh, level=significance / len(claims)) for claimed, fresh in claims)
+    return [row for row in found if row is not None]
+
+
+def _implausible(claimed: CertificationRow, fresh: CertificationRow, *, level: float) -> ImplausibleRow | None:
+    assert fresh.provenance is not None
+    most_votes, p_a_lower = _most_votes(claimed.predict, fresh, fresh.provenance), _bound_of(claimed)
+    if not _refutes(most_votes, fresh.provenance, p_a_lower, level=level):
+        return None
+    return ImplausibleRow(
+        idx=claimed.idx,
+        predict=claimed.predict,
+        radius=claimed.radius,
+        p_a_lower=p_a_lower,
+        most_votes=most_votes,
+        n=fresh.provenance.n,
+    )
+
+
+def _most_votes(predict: int, fresh: CertificationRow, provenance: Provenance) -> int:
+    """The most votes that the class can have had: the fresh row counts only those of the class that it chose, and an
+    abstention does not say which one that was."""
+    for_chosen, for_others = provenance.count_a, provenance.n - provenance.count_a
+    if fresh.predict == ABSTAIN:
+        return max(for_chosen, for_others)
+    return for_chosen if fresh.predict == predict else for_others
+
+
+def _refutes(count: int, provenance: Provenance, p: float, *, level: float) -> bool:
+    """Whether `count` votes refute "the probability is at least p", Clopper and Pearson's bound at the fixed rule; else
+    by a test that allows for the draws' having been ended by what they showed."""
+    if provenance.stopping == FIXED:
+        return clopper_pearson_upper(count, provenance.n, level) < p
+    wealth = log_wealth_below(np.array([count]), np.array([provenance.n]), p)
+    return bool(wealth[0] >= math.log(1 / level))
+
+
+def _bound_of(row: CertificationRow) -> float:
+    return 0.0 if row.provenance is None else row.provenance.p_a_lower

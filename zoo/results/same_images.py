@@ -1,0 +1,79 @@
+"""The images that the log and the audit both certified, each with noise of its own."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from scipy import stats
+from scipy.special import betaincinv, ndtri
+
+from zoo.results.chance import CHANCE_OF_REVEALING, num_permutations
+
+Floats = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class SameImages:
+    """Values of the same M = K images by the log, `claimed_M`, and by the audit, `audited_K`; larger is better.
+
+    Of an honest log both are answers of one procedure under independent noise, so that the two values of an image may
+    be exchanged: the tests are exact.
+    """
+
+    claimed_M: Floats
+    audited_K: Floats
+
+    @property
+    def least_p_value(self) -> float:
+        """No test gives less, whatever the values are."""
+        return float(0.5 ** len(self.claimed_M))
+
+    def share_p_value(self) -> float:
+        """Of values 0 and 1: the chance that as many of the images that differ are better in the log.
+
+        Source: the one-sided exact test of McNemar 1947.
+        """
+        better, worse = self._num_better, self._num_worse
+        return float(stats.binomtest(better, better + worse, alternative="greater").pvalue) if better else 1.0
+
+    def mean_p_value(self, *, level: float, generator: np.random.Generator) -> float:
+        """The share of exchanges within pairs that give the log as large a lead. Source: Fisher 1935, section 21."""
+        found = stats.permutation_test(
+            (self.claimed_M, self.audited_K),
+            lambda claimed, audited, axis: np.mean(claimed - audited, axis=axis),
+            permutation_type="samples",
+            alternative="greater",
+            n_resamples=num_permutations(level),
+            vectorized=True,
+            batch=1000,
+            rng=generator,
+        )
+        return float(found.pvalue)
+
+    def smallest_share(self, level: float) -> float | None:
+        """The smallest overstated share that the test at `level` would reveal with a chance of 90 %: noise is taken to
+        turn as many images as it made worse in the log. None where no number of these images is enough.
+        """
+        num, noise = len(self.claimed_M), self._num_worse
+        overstated = 1
+        while overstated <= num and stats.binom.sf(overstated + noise - 1, overstated + 2 * noise, 0.5) > level:
+            overstated += 1
+        if overstated > num:
+            return None
+        return float(betaincinv(overstated, num - overstated + 1, CHANCE_OF_REVEALING))
+
+    def smallest_mean(self, level: float) -> float:
+        """As `smallest_share`, of a mean that is overstated by the same amount for all images; normal approximation."""
+        error = float(np.std(self.claimed_M - self.audited_K)) / math.sqrt(len(self.claimed_M))
+        return float(ndtri(1 - level) + ndtri(CHANCE_OF_REVEALING)) * error
+
+    @property
+    def _num_better(self) -> int:
+        return int((self.claimed_M > self.audited_K).sum())
+
+    @property
+    def _num_worse(self) -> int:
+        return int((self.claimed_M < self.audited_K).sum())

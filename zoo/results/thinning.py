@@ -1,0 +1,45 @@
+"""What a log would have said of fewer draws."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from zoo.errors import CertificationError
+from zoo.results.log import ABSTAIN, CertificationRow, Provenance
+from zoo.rules import FIXED
+from zoo.smoothing.bounds import clopper_pearson_lower
+from zoo.smoothing.radius import certified_radius
+
+
+def thinned(rows: Sequence[CertificationRow], n: int, *, generator: np.random.Generator) -> list[CertificationRow]:
+    """The rows had only `n` of their draws been made, chosen at random: each is one that `n` draws might have given.
+
+    The draws of a row are exchangeable, so that of `n` among them a hypergeometric number named the class. An
+    abstention, which does not say its class, stays one. Rows of `n` draws are returned as they are.
+    Raises: CertificationError if a row has fewer draws, or another rule than the fixed one, whose end depends on the
+    draws' order.
+    """
+    return [_thinned(row, row.provenance, n, generator) for row in rows if row.provenance is not None]
+
+
+def _thinned(row: CertificationRow, provenance: Provenance, n: int, generator: np.random.Generator) -> CertificationRow:
+    if n == provenance.n:
+        return row
+    if provenance.stopping != FIXED or n > provenance.n:
+        raise CertificationError(
+            f"a row of {provenance.n} draws under the rule {provenance.stopping} cannot be thinned to {n}: that takes "
+            f"the rule {FIXED} and fewer draws"
+        )
+    count_a = int(generator.hypergeometric(provenance.count_a, provenance.n - provenance.count_a, n))
+    p_a_lower = clopper_pearson_lower(count_a, n, provenance.alpha)
+    is_certified = row.predict != ABSTAIN and 0.5 < p_a_lower < 1
+    return replace(
+        row,
+        predict=row.predict if is_certified else ABSTAIN,
+        radius=certified_radius(p_a_lower, provenance.sigma) if is_certified else 0.0,
+        correct=row.correct and is_certified,
+        provenance=replace(provenance, count_a=count_a, n=n, p_a_lower=p_a_lower),
+    )
