@@ -34,8 +34,12 @@ def print_report(
 
 def as_json_object(path: Path, summary: Summary) -> dict[str, object]:
     """One log's numbers in the shape that scripts rely on."""
-    points = [point.model_dump() for point in summary.certified_accuracy]
-    return {"file": str(path), **asdict(summary), "certified_accuracy": points}
+    return {"file": str(path), **plain(summary)}
+
+
+def plain(summary: Summary) -> dict[str, object]:
+    """The numbers as JSON takes them."""
+    return {**asdict(summary), "certified_accuracy": [point.model_dump() for point in summary.certified_accuracy]}
 
 
 def table_of(path: Path, summary: Summary) -> Table:

@@ -7,8 +7,8 @@ import sys
 import pytest
 
 COMMANDS = [
-    "archive", "certify", "evaluate", "import", "predict", "pull", "push", "report", "search", "serve", "show", "study",
-    "train",
+    "archive", "audit", "certify", "evaluate", "import", "predict", "pull", "push", "report", "search", "serve", "show",
+    "study", "train",
 ]  # fmt: skip
 
 

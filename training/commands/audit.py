@@ -1,0 +1,64 @@
+"""`zoo audit`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from training.commands.checks import require_same_classes
+from zoo.cli._errors import interruptible
+from zoo.cli._options import (
+    DATA_DIR,
+    Backend,
+    CertificationBatchSize,
+    DataDir,
+    Device,
+    Json,
+    Model,
+    TaskName,
+)
+
+
+def audit(
+    model: Model,
+    task: TaskName,
+    images: Annotated[int, typer.Option("--images", min=1, metavar="K", help="How many random test images.")],
+    n: Annotated[
+        int | None, typer.Option("--n", min=1, help="Draws an image; the card's unless given, and no more than those.")
+    ] = None,
+    seed: Annotated[
+        int | None,
+        typer.Option("--seed", min=0, help="Root of images and noise; the operating system's unless given."),
+    ] = None,
+    device: Device = "auto",
+    backend: Backend = "auto",
+    batch_size: CertificationBatchSize = None,
+    data_dir: DataDir = DATA_DIR,
+    as_json: Json = False,
+) -> None:
+    """Certify random test images afresh and test the card's claims; ends with code 1 where one is refuted.
+
+    An honest checkpoint is refuted with a chance of at most 1 %. What the images could reveal is printed beside.
+    """
+    from rich.console import Console
+
+    from training.evaluation.audit import audit_claims, plan_audit
+    from training.evaluation.audit_report import print_audit
+    from training.tasks import open_task
+    from zoo.device import pick_device
+    from zoo.locate import locate
+    from zoo.runtime import default_batch_size, open_backend
+    from zoo.smoothing import SamplingOptions
+
+    checkpoint, opened = locate(model), open_task(task, data_dir=data_dir)
+    require_same_classes(checkpoint, opened)
+    plan = plan_audit(checkpoint, opened, num_images=images, n=n, seed=seed)
+    picked = pick_device(device)
+    base = open_backend(checkpoint, backend=backend, device=picked)
+    options = SamplingOptions(batch_size=batch_size or default_batch_size(checkpoint, picked))
+    with interruptible(go_on="nothing is kept; run it again, with fewer --images or a smaller --n"):
+        found = audit_claims(plan, base, options=options, console=Console(stderr=True))
+    print_audit(found, as_json=as_json)
+    if found.is_refuted:
+        raise typer.Exit(1)

@@ -1,0 +1,203 @@
+"""Certifying some test images afresh, to see whether the numbers on a card stand.
+
+Three questions, asked of the images drawn at random and, together, wrong about an honest checkpoint with a chance of at
+most `SIGNIFICANCE`:
+
+1. Do the card's numbers follow from the rows of its log? Arithmetic over all rows, no chance involved.
+2. Are they too good for what fresh noise gives? See `zoo.results.comparison`.
+3. Does fresh noise refute the bound of a single row? See `zoo.results.implausible`.
+
+Fresh means: from another root than the log's, the operating system's unless a seed is given. What an audit cannot
+catch stands in docs/decisions/0016-audit.md.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import cast
+
+import numpy as np
+import torch
+from rich.console import Console
+from rich.progress import track
+
+from training.evaluation.certification_run import run_for
+from training.evaluation.certified import certified_rows
+from training.streams import derived_seed, stream
+from training.tasks import Task
+from zoo.checkpoint import ROWS, Checkpoint
+from zoo.errors import LogError, RequestError
+from zoo.results.chance import SIGNIFICANCE
+from zoo.results.comparison import Comparison, Rows, claims_of, compare
+from zoo.results.contradictions import contradictions
+from zoo.results.implausible import ImplausibleRow, implausible_rows
+from zoo.results.log import CertificationRow, read_log
+from zoo.results.summary import Summary, summarize
+from zoo.results.thinning import thinned
+from zoo.rules import FIXED, rule_from
+from zoo.smoothing import BaseClassifier, Noise, SamplingOptions, SmoothingSpec
+from zoo.spec import CertificationResult
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AuditPlan:
+    """What is to be certified afresh: these images of a task, as the claim was, perhaps by fewer draws."""
+
+    checkpoint: Checkpoint
+    task: Task
+    claim: CertificationResult
+    smoothing: SmoothingSpec
+    indices: tuple[int, ...]
+    seed: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Audit:
+    """What was found. `num_in_log` of the images stand in the log too. `contradictions` are claims that the log itself
+    does not bear out; where it cannot be read at all, nothing was drawn and `audited`, the fresh rows' numbers, is
+    None. `comparisons` leaves out images too few to refute anything.
+    """
+
+    model: str
+    weights_sha256: str
+    task: str
+    num_images: int
+    num_in_log: int
+    seed: int
+    n: int
+    claimed_n: int
+    backend: str
+    claimed_backend: str
+    significance: float
+    contradictions: tuple[str, ...]
+    comparisons: tuple[Comparison, ...] = ()
+    implausible_rows: tuple[ImplausibleRow, ...] = ()
+    audited: Summary | None = None
+
+    @property
+    def is_refuted(self) -> bool:
+        """Whether a claim of the card or a row of its log was refuted."""
+        return bool(self.contradictions or self.implausible_rows) or any(one.is_refuted for one in self.comparisons)
+
+
+def plan_audit(checkpoint: Checkpoint, task: Task, *, num_images: int, n: int | None, seed: int | None) -> AuditPlan:
+    """The plan to certify `num_images` random test images, under `n` draws or as many as the claim's, all from `seed`
+    or one of the operating system's, for which nobody can have prepared.
+
+    Raises: RequestError if the card claims nothing on the task, the task has fewer images, or `n` is larger than the
+    claim's or changed under another rule than the fixed one; CertificationError if `n` can certify nothing.
+    """
+    claim = _claim_of(checkpoint, task)
+    if num_images > len(task.test):
+        raise RequestError(f"--images {num_images} is more than the {len(task.test)} test images of {task.name}")
+    seed = secrets.randbits(63) if seed is None else seed
+    drawn = torch.randperm(len(task.test), generator=stream(seed, "audit-images"))[:num_images]
+    return AuditPlan(
+        checkpoint=checkpoint,
+        task=task,
+        claim=claim,
+        smoothing=_smoothing_of(claim, n=n),
+        indices=tuple(sorted(drawn.tolist())),
+        seed=seed,
+    )
+
+
+def audit_claims(plan: AuditPlan, base: BaseClassifier, *, options: SamplingOptions, console: Console) -> Audit:
+    """Certifies the images of the plan, with progress on `console`, and tests the claims against them."""
+    claim, smoothing = plan.claim, plan.smoothing
+    log, faults = _read_rows(plan)
+    audit = Audit(
+        model=plan.checkpoint.spec.name,
+        weights_sha256=plan.checkpoint.weights_sha256,
+        task=plan.task.name,
+        num_images=len(plan.indices),
+        num_in_log=len({row.idx for row in log} & set(plan.indices)),
+        seed=plan.seed,
+        n=smoothing.n,
+        claimed_n=claim.n,
+        backend=base.name,
+        claimed_backend=claim.backend,
+        significance=SIGNIFICANCE,
+        contradictions=tuple(faults),
+    )
+    if not log:
+        return audit
+    fresh = _certify(plan, base, options=options, console=console)
+    generator = np.random.default_rng(derived_seed(plan.seed, "audit-tests"))
+    comparisons, implausible = compare_rows(log, fresh, claim, n=smoothing.n, generator=generator)
+    return replace(
+        audit,
+        comparisons=tuple(comparisons),
+        implausible_rows=tuple(implausible),
+        audited=summarize(fresh, radii=[point.radius for point in claim.certified_accuracy]),
+    )
+
+
+def compare_rows(
+    log: Sequence[CertificationRow],
+    fresh: Sequence[CertificationRow],
+    claim: CertificationResult,
+    *,
+    n: int,
+    generator: np.random.Generator,
+) -> tuple[list[Comparison], list[ImplausibleRow]]:
+    """The tests of the claims and of single rows, with half of `SIGNIFICANCE` each; `n` draws are behind `fresh`.
+
+    Fewer draws than the claim's give smaller radii, so the claims are then those of the log's rows thinned to `n`.
+    """
+    fewer = log if n == claim.n else thinned(log, n, generator=generator)
+    fresh_of, comparable = {row.idx: row for row in fresh}, {row.idx: row for row in fewer}
+    rows = Rows(
+        same=[(row, fresh_of[row.idx]) for row in fewer if row.idx in fresh_of],
+        only_log=[row for row in fewer if row.idx not in fresh_of],
+        only_audit=[row for row in fresh if row.idx not in comparable],
+    )
+    comparisons = compare(claims_of(claim), rows, significance=SIGNIFICANCE / 2, generator=generator)
+    pairs = [(row, fresh_of[row.idx]) for row in log if row.idx in fresh_of]
+    return comparisons, implausible_rows(pairs, significance=SIGNIFICANCE / 2)
+
+
+def _claim_of(checkpoint: Checkpoint, task: Task) -> CertificationResult:
+    name, claim = checkpoint.spec.name, checkpoint.spec.certified.certification
+    if claim is None:
+        raise RequestError(
+            f"the card of {name} claims no certified numbers, so there is nothing to audit: zoo certify MODEL --record "
+            "makes some"
+        )
+    if claim.task != task.name:
+        raise RequestError(f"the card of {name} claims numbers on {claim.task}, not on {task.name}: give --task of it")
+    return claim
+
+
+def _smoothing_of(claim: CertificationResult, *, n: int | None) -> SmoothingSpec:
+    if n is not None and n > claim.n:
+        raise RequestError(f"--n {n} is above the card's {claim.n}: more draws give larger radii than it claims")
+    if n is not None and n < claim.n and claim.stopping != FIXED:
+        raise RequestError(f"--n goes with the stopping rule {FIXED} only, and the card's is {claim.stopping}")
+    rule = rule_from(claim.stopping, n=n or claim.n, radius=claim.radius_asked, tolerance=claim.tolerance)
+    noise = cast("Noise", claim.noise)
+    return SmoothingSpec(sigma=claim.sigma, n0=claim.n0, alpha=claim.alpha, stopping=rule, noise=noise)
+
+
+def _read_rows(plan: AuditPlan) -> tuple[list[CertificationRow], list[str]]:
+    """The log beside the card, and in words what of the card it contradicts; no row where it cannot be believed."""
+    if ROWS not in plan.checkpoint.files:
+        return [], [f"the card claims certified numbers, but there is no {ROWS} with the rows behind them"]
+    try:
+        log = read_log(plan.checkpoint.path / ROWS)
+    except LogError as error:
+        return [], [str(error)]
+    faults = contradictions(plan.claim, log, labels=plan.task.test.labels)
+    return ([] if any(row.provenance is None for row in log) else log), faults
+
+
+def _certify(
+    plan: AuditPlan, base: BaseClassifier, *, options: SamplingOptions, console: Console
+) -> list[CertificationRow]:
+    # The log's seed may be the audit's: a root of its own keeps the noise apart.
+    root = derived_seed(plan.seed, "audit-noise")
+    run = run_for(plan.checkpoint, plan.task, smoothing=plan.smoothing, base=base, options=options, seed=root)
+    rows = certified_rows(run, base, plan.task.test, plan.indices, options=options)
+    return list(track(rows, "certifying afresh", total=len(plan.indices), console=console))
