@@ -106,6 +106,28 @@ def run(
 
 
 @study.command()
+def collect(
+    study_file: StudyFile,
+    output: Annotated[Path, typer.Option("--output", metavar="DOCS", help="The folder to write into.")],
+    folder: Folder = None,
+) -> None:
+    """Write tables, figures, answers to the paper's claims, a page of all, and the result of every finished run."""
+    from training.study.collect import collect as collect_documents
+    from training.study.evidence import gather
+    from training.study.folder import StudyFolder
+    from training.study.plan import plan_runs
+    from training.study.study_file import read_study
+
+    described = read_study(study_file)
+    evidence = gather(plan_runs(described), StudyFolder(folder or Path("runs") / described.name))
+    documents = collect_documents(described, evidence)
+    documents.write(output)
+    typer.echo("\n".join(str(output / name) for name in documents.contents if not name.startswith("runs/")))
+    for sentence in documents.missing:
+        typer.echo(f"note: {sentence}", err=True)
+
+
+@study.command()
 def summarize(
     table: Annotated[
         Path,

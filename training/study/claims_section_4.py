@@ -1,0 +1,64 @@
+"""Sections 4.2 and 4.3: what pre-training brings to empirical and to certified robustness."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from training.study.claim import Claim, Rule
+from training.study.contrasts import FEW, MANY, excess, improvement, least_improvement, over_seeds, r_squared
+from training.study.evidence import ACR, CERTIFIED_ACCURACY, NAMES, ROBUST_ACCURACY
+from training.study.long_table import STANDARD_ACCURACY
+
+
+def _section_4(section: str, kind: str, supervised: str, metrics: tuple[str, ...]) -> Iterator[Claim]:
+    """Sections 4.2 and 4.3 make the same claims of other measures of robustness."""
+    for start in (supervised, "simclr"):
+        for metric in (STANDARD_ACCURACY, *metrics):
+            yield Claim(
+                section=section,
+                statement=f"{NAMES[metric]} is better from {start} than from random weights, on average over tasks.",
+                comparison=f"mean relative improvement in {NAMES[metric]} from {start} over random",
+                rule=Rule("above", 0, "%"),
+                estimate=over_seeds(improvement(kind, start, metric)),
+            )
+    for tasks, representation, words in (("many", "well", f"at least {MANY}"), ("few", "under", f"at most {FEW}")):
+        for metric in (STANDARD_ACCURACY, metrics[0]):
+            yield Claim(
+                section=section,
+                statement=f"So it is on {representation}-represented tasks: {NAMES[metric]} from {supervised}.",
+                comparison=f"the same over tasks of {words} training images a class",
+                rule=Rule("above", 0, "%"),
+                estimate=over_seeds(improvement(kind, supervised, metric, tasks=tasks)),
+            )
+    for start in (supervised, "simclr"):
+        yield Claim(
+            section=section,
+            statement=f"{NAMES[metrics[0]]} is better from {start} on every task, whatever its number of labels "
+            "(captions of Tables 4 and 5, section 6).",
+            comparison="the smallest relative improvement of any task",
+            rule=Rule("above", 0, "%"),
+            estimate=over_seeds(least_improvement(kind, start, metrics[0])),
+        )
+        for metric in metrics:
+            yield Claim(
+                section=section,
+                statement=f"Improvement in {NAMES[metric]} follows that in SA linearly, from {start} (Figures 2, 3).",
+                comparison="R^2 of the line through one point a task, interval by bootstrap over tasks",
+                rule=Rule("above", 0.5),
+                estimate=r_squared(kind, start, metric),
+            )
+    yield Claim(
+        section=section,
+        statement=f"{NAMES[metrics[0]]} rises with SA and is not transferred from the source: a robust source gives no "
+        "more of it than its SA does.",
+        comparison=f"improvement in {NAMES[metrics[0]]} less that in SA, from {supervised}, less the same from simclr "
+        "(5.3 points in the paper's Table 4, 1.2 in its Table 5)",
+        rule=Rule("within", 5, "points"),
+        estimate=over_seeds(excess(kind, supervised, "simclr", metrics[0])),
+    )
+
+
+SECTION_4 = (
+    *_section_4("4.2", "empirical", "adversarial", (ROBUST_ACCURACY,)),
+    *_section_4("4.3", "certified", "consistency", (CERTIFIED_ACCURACY, ACR)),
+)

@@ -1,0 +1,137 @@
+"""Section 5: must pre-training be robust, and must fine-tuning?"""
+
+from __future__ import annotations
+
+from training.study.claim import Claim, Rule
+from training.study.contrasts import against, difference, of_way, over_seeds, train_seconds_ratio
+from training.study.evidence import CERTIFIED_ACCURACY as CA
+from training.study.evidence import NAMES, certified, empirical, smoothed_at
+from training.study.evidence import ROBUST_ACCURACY as RA
+from training.study.long_table import STANDARD_ACCURACY as SA
+
+SECTION_5_1 = tuple(
+    Claim(
+        section="5.1",
+        statement=f"Robust pre-training is unnecessary: {robust} pre-training is only slightly better than {other} "
+        f"in {NAMES[metric]} (Table 6).",
+        comparison=f"{NAMES[metric]} from {robust} less that from {other}, mean over tasks; the paper's largest "
+        "difference is 4.6 points",
+        rule=Rule("within", 5, "points"),
+        estimate=over_seeds(difference(kind, robust, other, metric)),
+    )
+    for kind, robust, metric in (("empirical", "adversarial", RA), ("certified", "consistency", CA))
+    for other in ("standard", "simclr")
+)
+
+SECTION_5_2 = (
+    Claim(
+        section="5",
+        statement="Robust training costs more than standard training.",
+        comparison="seconds an image and epoch of adversarial pre-training over those of standard pre-training",
+        rule=Rule("above", 1),
+        estimate=over_seeds(train_seconds_ratio("adversarial", "standard")),
+    ),
+    Claim(
+        section="5.2",
+        statement="Standard fine-tuning of all layers loses empirical robustness.",
+        comparison="RA after standard over that after adversarial fine-tuning, both from the adversarial network",
+        rule=Rule("below", 0.5),
+        estimate=over_seeds(
+            against(
+                empirical,
+                RA,
+                ("standard-fine-tuning", "standard", "adversarial"),
+                ("empirical", "adversarial", "adversarial"),
+                lambda this, that: this / that,
+            )
+        ),
+    ),
+    Claim(
+        section="5.2",
+        statement="Standard fine-tuning of all layers loses certified robustness.",
+        comparison="CA at 0.5 after standard over that after consistency fine-tuning, from the consistency network",
+        rule=Rule("below", 0.5),
+        estimate=over_seeds(
+            against(
+                certified,
+                CA,
+                ("standard-fine-tuning", "standard", "consistency"),
+                ("certified", "consistency", "consistency"),
+                lambda this, that: this / that,
+            )
+        ),
+    ),
+    Claim(
+        section="5.2",
+        statement="Standard fine-tuning of the last layer on adversarially trained features keeps empirical robustness "
+        "(Shafahi et al. 2019b).",
+        comparison="RA of the last layer alone less that of all layers, fine-tuned by standard training",
+        rule=Rule("above", 0, "points"),
+        estimate=over_seeds(
+            against(
+                empirical,
+                RA,
+                ("standard-fine-tuning", "head", "adversarial"),
+                ("standard-fine-tuning", "standard", "adversarial"),
+                lambda this, that: this - that,
+            )
+        ),
+    ),
+    Claim(
+        section="5.2",
+        statement="It is less robust than adversarial fine-tuning.",
+        comparison="RA of the last layer alone less that after adversarial fine-tuning of all layers",
+        rule=Rule("below", 0, "points"),
+        estimate=over_seeds(
+            against(
+                empirical,
+                RA,
+                ("standard-fine-tuning", "head", "adversarial"),
+                ("empirical", "adversarial", "adversarial"),
+                lambda this, that: this - that,
+            )
+        ),
+    ),
+    Claim(
+        section="5.2",
+        statement="The last layer, fine-tuned by standard training on consistency features, has trivial SA when "
+        "smoothed at sigma 0.5 (Table 7).",
+        comparison="SA less that of guessing",
+        rule=Rule("below", 5, "points"),
+        estimate=over_seeds(of_way(smoothed_at(0.5), SA, ("last-layer", "head", "consistency"), above_chance=True)),
+    ),
+    Claim(
+        section="5.2",
+        statement="And trivial certified accuracy (Table 7).",
+        comparison="CA at 0.5",
+        rule=Rule("below", 10, "%"),
+        estimate=over_seeds(of_way(smoothed_at(0.5), CA, ("last-layer", "head", "consistency"))),
+    ),
+    Claim(
+        section="5.2",
+        statement="It is less certifiably robust than consistency fine-tuning.",
+        comparison="CA at 0.5 of the last layer alone less that after consistency fine-tuning of all layers",
+        rule=Rule("below", 0, "points"),
+        estimate=over_seeds(
+            against(
+                certified,
+                CA,
+                ("last-layer", "head", "consistency"),
+                ("certified", "consistency", "consistency"),
+                lambda this, that: this - that,
+            )
+        ),
+    ),
+    Claim(
+        section="5.2",
+        statement="At sigma 0 its SA is restored (Table 7).",
+        comparison="SA at sigma 0, which is that of the base classifier",
+        rule=Rule("above", 50, "%"),
+        estimate=over_seeds(of_way(smoothed_at(0.0), SA, ("last-layer", "head", "consistency"))),
+    ),
+    Claim(
+        section="5.2",
+        statement="At sigma 0 its CA and ACR are 0 (Table 7).",
+        comparison="It follows from Equation 2, whatever the network",
+    ),
+)
