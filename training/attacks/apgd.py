@@ -24,6 +24,7 @@ RISING_SHARE = 0.75
 FRESH_SHARE = 0.75
 """Of the new direction in a step; the rest is momentum."""
 SOUND_NORM = 1e-6
+"""Squares of smaller gradients underflow in float32."""
 
 
 def apgd(
@@ -70,7 +71,7 @@ class _Search:
         start_BCHW: Tensor,
         *,
         threat: ThreatModel,
-        loss: str,
+        loss: Loss,
     ) -> None:
         self.target, self.center_BCHW, self.labels_B = target, center_BCHW, labels_B
         self.threat, self.loss = threat, loss

@@ -57,7 +57,11 @@ def evaluate(
     maximum: Annotated[int | None, typer.Option("--max", min=1, help="Stop before this image number.")] = None,
     output: Annotated[
         Path | None,
-        typer.Option("--output", metavar="FILE.tsv", help="Keep a row an image in a log, begun or gone on with."),
+        typer.Option(
+            "--output",
+            metavar="FILE.tsv",
+            help="Keep a row an image in a log, a batch at a time; begun or gone on with.",
+        ),
     ] = None,
     seed: Seed = 0,
     device: Device = "auto",
