@@ -1,4 +1,4 @@
-"""The paper's claims, section by section. Written before any result was seen; `python -m training.study.claims` prints
+"""The paper's claims, section by section. Written before the study ran; `python -m training.study.claims` prints
 docs/study/claims.md.
 
 Starting points go by their names in the study file: random, standard, simclr, adversarial, consistency; and so do the
@@ -39,7 +39,7 @@ CLAIMS: dict[str, Claim] = {
 
 HEAD = """# The paper's claims, and what decides them
 
-Printed by `python -m training.study.claims`, before any result was seen. `zoo study collect` gives the answers.
+Printed by `python -m training.study.claims`, before the study ran. `zoo study collect` gives the answers.
 
 - Intervals are at 95 %: Student's over seeds (paired: seed s fine-tunes from what seed s pre-trained), or over tasks
   where it says so. A limit inside the interval leaves a claim undecided, and so do fewer than two seeds.
