@@ -52,14 +52,16 @@ def conditions_of(audit: Audit) -> str:
 
 
 def table_of(comparisons: tuple[Comparison, ...]) -> Table:
-    """The card's averages against the audit's; the last column is what would be revealed with a chance of 90 %."""
-    table = Table("claim", "images", "log", "audit", "p (Holm)", "", "reveals")
+    """The card's averages against the audit's."""
+    caption = 'same and other images than the log\'s; "reveals": the least overstatement found with a chance of 90 %'
+    table = Table(caption=caption, caption_justify="left")
+    for name in ("claim", "images", "log", "audit", "p (Holm)", "reveals"):
+        table.add_column(name, no_wrap=True)
     for one in comparisons:
-        images = f"{one.num_audited} {one.images}"
+        p_value = f"{one.adjusted_p_value:.2g}" + (" refuted" if one.is_refuted else "")
         smallest = "nothing" if one.smallest_overstatement is None else f"+{one.smallest_overstatement:.3f}"
-        refuted = "refuted" if one.is_refuted else ""
         means = (f"{one.claimed:.3f}", f"{one.audited:.3f}")
-        table.add_row(one.claim, images, *means, f"{one.adjusted_p_value:.2g}", refuted, smallest)
+        table.add_row(one.claim, f"{one.num_audited} {one.images}", *means, p_value, smallest)
     return table
 
 

@@ -63,12 +63,12 @@ class Comparison:
 
 
 def claims_of(result: CertificationResult) -> list[Claim]:
-    """The claims of a card that are means over images."""
+    """The claims of a card that are means over images; "share answered" is what abstentions leave."""
     points = result.certified_accuracy
     claims = [Claim(f"certified accuracy at {point.at}", partial(_holds, point.radius)) for point in points]
     if result.average_certified_radius is not None:
         claims.append(Claim("average certified radius", _certified, is_share=False))
-    return [*claims, Claim("share of images without abstention", _answered)]
+    return [*claims, Claim("share answered", _answered)]
 
 
 def compare(

@@ -34,9 +34,11 @@ def _of_images(result: CertificationResult, rows: Sequence[CertificationRow], la
         example = min(claimed ^ found)
         held = "is not in the log" if example in claimed else "is in the log too"
         yield f"the card says {result.images} ({len(claimed)}), but the log holds {len(found)}; image {example} {held}"
-    for row in rows:
-        if row.idx < len(labels) and row.label != labels[row.idx]:
-            yield f"row {row.idx}: the log says class {row.label}, the test set {labels[row.idx]}"
+    wrong = [row for row in rows if row.idx < len(labels) and row.label != labels[row.idx]]
+    if wrong:
+        first = wrong[0]
+        others = "" if len(wrong) == 1 else f", and {len(wrong) - 1} others"
+        yield f"row {first.idx}{others}: the log says class {first.label}, the test set {labels[first.idx]}"
 
 
 def _of_conditions(result: CertificationResult, rows: Sequence[CertificationRow]) -> Iterator[str]:

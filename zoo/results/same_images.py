@@ -55,7 +55,7 @@ class SameImages:
 
     def smallest_share(self, level: float) -> float | None:
         """The smallest overstated share that the test at `level` would reveal with a chance of 90 %: noise is taken to
-        turn as many images as it made worse in the log. None where no number of these images is enough.
+        turn as many images as it made worse in the log. None where more would have to be overstated than is claimed.
         """
         num, noise = len(self.claimed_M), self._num_worse
         overstated = 1
@@ -63,7 +63,8 @@ class SameImages:
             overstated += 1
         if overstated > num:
             return None
-        return float(betaincinv(overstated, num - overstated + 1, CHANCE_OF_REVEALING))
+        share = float(betaincinv(overstated, num - overstated + 1, CHANCE_OF_REVEALING))
+        return share if share <= self.claimed_M.mean() else None
 
     def smallest_mean(self, level: float) -> float:
         """As `smallest_share`, of a mean that is overstated by the same amount for all images; normal approximation."""

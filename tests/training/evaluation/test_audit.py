@@ -119,7 +119,7 @@ def test_an_honest_checkpoint_passes_and_the_result_says_what_was_drawn(audit, h
     assert told["significance"] == SIGNIFICANCE and 10 <= told["num_in_log"] <= 30
     assert {one["images"] for one in told["comparisons"]} == {"same", "other"}
     names = {one["claim"] for one in told["comparisons"]}
-    assert {"certified accuracy at 0.5", "average certified radius", "share of images without abstention"} <= names
+    assert {"certified accuracy at 0.5", "average certified radius", "share answered"} <= names
     same, other = (next(one for one in told["comparisons"] if one["images"] == kind) for kind in ("same", "other"))
     assert (same["num_claimed"], other["num_audited"]) == (told["num_in_log"], 60 - told["num_in_log"])
     assert 0.05 < other["smallest_overstatement"] < 0.5

@@ -85,6 +85,7 @@ def test_an_overstated_mean_as_large_as_promised_is_revealed_about_nine_times_in
 
 def test_too_few_images_reveal_nothing_and_say_so():
     assert SameImages(ones(9, 9), ones(9, 9)).smallest_share(LEVEL) is None
+    assert SameImages(ones(5, 100), ones(5, 100)).smallest_share(LEVEL) is None  # 14 % are not even claimed
     assert OtherImages(ones(2, 100), ones(0, 10)).smallest_share(LEVEL) is None
     same = [(certified_row(900, idx=idx), certified_row(900, idx=idx)) for idx in range(5)]
     rows = Rows(same=same, only_log=[], only_audit=[])

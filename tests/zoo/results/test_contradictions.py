@@ -65,6 +65,8 @@ def test_what_differs_is_named_with_both_values(changed, said):
 def test_a_class_that_is_not_the_test_sets_is_named():
     labels = [*LABELS[:27], 9, 9, 9]
     assert contradictions(honest(ROWS), ROWS, labels=labels) == ["row 27: the log says class 4, the test set 9"]
+    (found,) = contradictions(honest(ROWS), ROWS, labels=[9] * 30)
+    assert found == "row 0, and 9 others: the log says class 4, the test set 9"
 
 
 def test_rows_that_ended_early_may_have_fewer_draws_than_the_card_says_but_not_more():
