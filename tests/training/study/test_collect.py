@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.training.study.conftest import TWO_RUNS
+from tests.training.study.fabricated import DATA, evidence, papers_study
 from training.study.claim import Rule
 from training.study.claims import CLAIMS, HEAD, claims_table
 from training.study.collect import answers_table, collect
@@ -16,9 +18,6 @@ from training.study.plan import plan_runs
 from training.study.statistics import summarize_table
 from training.study.study_file import read_study
 from zoo.errors import RequestError
-
-from .conftest import TWO_RUNS
-from .fabricated import DATA, evidence, papers_study
 
 ROOT = Path(__file__).parents[3]
 MINIATURE = ROOT / "studies/miniature.yaml"

@@ -5,6 +5,7 @@ import shutil
 
 import pytest
 
+from tests.training.study.conftest import TWO_RUNS
 from training.study.cost import passes_of
 from training.study.execution import Share
 from training.study.folder import StudyFolder
@@ -12,8 +13,6 @@ from training.study.plan import plan_runs
 from training.tasks import open_task
 from zoo.errors import DivergenceError, RequestError
 from zoo.results.log import read_log
-
-from .conftest import TWO_RUNS
 
 SOURCE, TARGET = "pretraining.standard.s0", "certified.even.consistency.from-standard.s0"
 

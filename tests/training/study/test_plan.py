@@ -6,11 +6,10 @@ from pathlib import Path
 import pytest
 import yaml
 
+from tests.training.study.conftest import TWO_RUNS
 from training.study.plan import plan_runs
 from training.study.study_file import read_study
 from zoo.errors import RecipeError
-
-from .conftest import TWO_RUNS
 
 STUDIES = sorted((Path(__file__).parents[3] / "studies").glob("*.yaml"))
 CONTENT = yaml.safe_load(TWO_RUNS.read_text())
