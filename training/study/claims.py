@@ -2,7 +2,7 @@
 docs/study/claims.md.
 
 Starting points go by their names in the study file: random, standard, simclr, adversarial, consistency; and so do the
-methods adversarial, consistency, standard and head.
+methods adversarial, consistency, standard, head and head-updating.
 """
 
 from __future__ import annotations

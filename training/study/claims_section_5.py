@@ -109,6 +109,16 @@ SECTION_5_2 = (
     ),
     Claim(
         section="5.2",
+        statement="Its SA is trivial if batch normalization of the frozen layers goes on updating on noiseless "
+        "batches, as in MadryLab's library (the paper does not say; ours).",
+        comparison="SA less that of guessing, of the method head-updating",
+        rule=Rule("below", 5, "points"),
+        estimate=over_seeds(
+            of_way(smoothed_at(0.5), SA, ("standard-fine-tuning", "head-updating", "consistency"), above_chance=True)
+        ),
+    ),
+    Claim(
+        section="5.2",
         statement="It is less certifiably robust than consistency fine-tuning.",
         comparison="CA at 0.5 of the last layer alone less that after consistency fine-tuning of all layers",
         rule=Rule("below", 0, "points"),
