@@ -128,7 +128,7 @@ def test_what_is_not_known_is_said_to_be_null_and_may_not_be_left_out(path):
 
 
 def test_an_impossible_number_is_not_written():
-    with pytest.raises(CheckpointError, match="here claims what cannot be: .* not in its interval"):
+    with pytest.raises(CheckpointError, match=r"here claims what cannot be: .* not in its interval"):
         entry(certification=CERTIFICATION.model_copy(update={"average_certified_radius": 9.0}))
 
 
