@@ -65,7 +65,8 @@ def improvements_table(found: list[Improvement]) -> TextTable:
         rows=tuple(_words(each, theirs.get((each.kind, each.initialization, each.metric))) for each in found),
         note="Improvement: 100 x (value / value from random weights - 1) averaged over tasks, of the means over seeds; "
         "in brackets Student's 95 % interval over seeds. R^2 and slope: least squares through one point a task; in "
-        "brackets the 95 % interval, of R^2 by bootstrap over tasks. The paper's tasks are others.",
+        "brackets the 95 % interval, of R^2 by bootstrap over tasks. A task on which random weights reach 0 of "
+        "anything is left out. The paper's tasks are others.",
     )  # fmt: skip
 
 

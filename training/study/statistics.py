@@ -32,8 +32,8 @@ Interval = tuple[float, float]
 class LinearFit:
     """`y = intercept + slope * x` through one point a task.
 
-    Intervals at 95 %: of the slope from ordinary least squares, of R^2 by percentile bootstrap over tasks, which is
-    too narrow for few of them.
+    Intervals at 95 %: of the slope from ordinary least squares, of R^2 by percentile bootstrap over tasks (resamples of
+    at least three different ones), which is too narrow for few of them.
     """
 
     num_tasks: int
@@ -133,7 +133,9 @@ def _r_squared_interval(x: Values, y: Values) -> Interval:
     x_RT, y_RT = x[drawn], y[drawn]
     x_RT, y_RT = x_RT - x_RT.mean(axis=1, keepdims=True), y_RT - y_RT.mean(axis=1, keepdims=True)
     product_R, squares_R = (x_RT * y_RT).sum(axis=1), (x_RT**2).sum(axis=1) * (y_RT**2).sum(axis=1)
-    varies_R = squares_R > 0  # a resample of one task alone fits no line
+    # A line fits two tasks whatever they are, and one fits no line.
+    has_enough_R = (np.diff(np.sort(drawn), axis=1) > 0).sum(axis=1) + 1 >= FEWEST_TASKS
+    is_kept_R = has_enough_R & (squares_R > 0)
     tail = (1 - CONFIDENCE) / 2
-    low, high = np.quantile(product_R[varies_R] ** 2 / squares_R[varies_R], [tail, 1 - tail])
+    low, high = np.quantile(product_R[is_kept_R] ** 2 / squares_R[is_kept_R], [tail, 1 - tail])
     return float(low), float(high)
