@@ -150,19 +150,6 @@ def _robust_accuracies(rows: Sequence[EmpiricalRow], attack: Attack) -> dict[str
     }
 
 
-def accuracy_under_noise(
-    network: nn.Module, images: EvaluationImages, *, sigma: float, device: torch.device, batch_size: int, seed: int
-) -> float:
-    """Share of the images that the base classifier gets right with one draw of `N(0, sigma^2 I)` added to each.
-
-    `sigma` on the [0, 1] pixel scale; 0 is standard accuracy.
-    """
-    correct = num_correct_under_noise(
-        network, images, range(len(images)), sigma=sigma, device=device, batch_size=batch_size, seed=seed
-    )
-    return correct / len(images)
-
-
 def num_correct_under_noise(
     network: nn.Module,
     images: EvaluationImages,

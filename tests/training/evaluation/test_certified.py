@@ -11,7 +11,7 @@ from training.distributed import ALONE
 from training.evaluation.certification_log import run_record_path
 from training.evaluation.certification_run import CertificationRun
 from training.evaluation.certified import certify_images, select_indices
-from training.evaluation.empirical import accuracy_under_noise
+from training.evaluation.empirical import num_correct_under_noise
 from training.tasks import open_task
 from training.tasks.loading import EvaluationImages
 from zoo.errors import LogError
@@ -247,7 +247,10 @@ def test_accuracy_under_noise_depends_on_the_seed_but_not_on_the_batch_size(digi
 
     def accuracy(sigma, *, batch_size=128, seed=0):
         device = torch.device("cpu")
-        return accuracy_under_noise(network, images, sigma=sigma, device=device, batch_size=batch_size, seed=seed)
+        correct = num_correct_under_noise(
+            network, images, range(len(images)), sigma=sigma, device=device, batch_size=batch_size, seed=seed
+        )
+        return correct / len(images)
 
     assert accuracy(0.5) == accuracy(0.5, batch_size=50)
     assert accuracy(0.0) > 0.85 and accuracy(0.5) > 0.85 > accuracy(3.0)
