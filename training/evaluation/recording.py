@@ -1,4 +1,4 @@
-"""A finished certification written into the checkpoint that it measured."""
+"""What a finished certification measured, and how it is written into the checkpoint."""
 
 from __future__ import annotations
 
@@ -24,9 +24,21 @@ def record_certification(
     maximum: int | None,
 ) -> Checkpoint:
     """Writes the rows, the numbers they give and a new card into the checkpoint."""
-    summary = summarize(rows, radii=RECORDED_RADII)
-    smoothing = run.smoothing
-    result = CertificationResult(
+    result = certification_result(run, rows, radii=RECORDED_RADII, skip=skip, maximum=maximum)
+    return record_results(checkpoint, certification=(result, log_text(rows).encode()))
+
+
+def certification_result(
+    run: CertificationRun,
+    rows: Sequence[CertificationRow],
+    *,
+    radii: Sequence[float],
+    skip: int,
+    maximum: int | None,
+) -> CertificationResult:
+    """The numbers that rows give, with what they were measured by; `radii` on the [0, 1] pixel scale."""
+    summary, smoothing = summarize(rows, radii=radii), run.smoothing
+    return CertificationResult(
         task=run.task,
         split="test",
         skip=skip,
@@ -50,4 +62,3 @@ def record_certification(
         abstention_rate=summary.abstention_rate,
         certified_accuracy=summary.certified_accuracy,
     )
-    return record_results(checkpoint, certification=(result, log_text(rows).encode()))

@@ -2,26 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import torch
 from rich.console import Console
 
 from training.evaluation.attacks import find_attack
-from training.evaluation.certification_run import CertificationRun
 from training.evaluation.certification_run import run_for as certification_run
 from training.evaluation.certified import certify_images, select_indices
 from training.evaluation.empirical import evaluate_network
 from training.evaluation.empirical_log import EmpiricalLog
 from training.evaluation.empirical_log import run_for as empirical_run
+from training.evaluation.recording import certification_result
 from training.study.folder import StudyFolder
 from training.study.plan import Run
-from training.study.study_file import Images
 from training.tasks import Task
 from training.threat import ThreatModel
 from zoo.checkpoint import Checkpoint
-from zoo.results.log import CertificationRow
-from zoo.results.summary import summarize
 from zoo.runtime import default_batch_size, open_backend
 from zoo.smoothing import SamplingOptions, SmoothingSpec
 from zoo.spec import Attack, CertificationResult, EmpiricalResult
@@ -68,7 +63,8 @@ def certifications(
         certified = certification_run(checkpoint, task, smoothing=smoothing, base=base, options=options, seed=run.seed)
         log = folder.log_path(run, sigma)
         rows = certify_images(certified, base, task.test, indices, output=log, options=options, console=console)
-        results.append(_result(certified, rows, run.certified, radii=run.evaluation.radii))
+        images, radii = run.certified, run.evaluation.radii
+        results.append(certification_result(certified, rows, radii=radii, skip=images.skip, maximum=images.max))
     return tuple(results)
 
 
@@ -76,31 +72,3 @@ def _attack(run: Run, task: Task) -> Attack:
     settings = run.evaluation.attack
     threat = ThreatModel(norm=settings.norm, epsilon=settings.epsilon)
     return find_attack(settings.name, threat, num_steps=settings.num_steps, num_classes=task.num_classes, seed=run.seed)
-
-
-def _result(
-    certified: CertificationRun, rows: Sequence[CertificationRow], images: Images, *, radii: Sequence[float]
-) -> CertificationResult:
-    summary, smoothing = summarize(rows, radii=radii), certified.smoothing
-    return CertificationResult(
-        task=certified.task,
-        split="test",
-        skip=images.skip,
-        maximum=images.max,
-        num_images=summary.num_images,
-        sigma=smoothing.sigma,
-        noise=smoothing.noise,
-        n0=smoothing.n0,
-        n=smoothing.n,
-        mean_n=summary.mean_n,
-        alpha=smoothing.alpha,
-        stopping=smoothing.stopping.name,
-        backend=certified.backend,
-        seed=certified.seed,
-        standard_accuracy=summary.standard_accuracy,
-        standard_accuracy_interval=summary.standard_accuracy_interval,
-        average_certified_radius=summary.average_certified_radius,
-        average_certified_radius_interval=summary.average_certified_radius_interval,
-        abstention_rate=summary.abstention_rate,
-        certified_accuracy=summary.certified_accuracy,
-    )
