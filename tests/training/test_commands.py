@@ -27,7 +27,7 @@ def test_train_measures_and_says_what_it_made(zoo_command, tmp_path):
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["--task", "digts", "--objective", "standard"], "pets, sun397. Did you mean 'digits'"),
+        (["--task", "digts", "--objective", "standard"], "sun397, unlabelled. Did you mean 'digits'"),
         (["--task", "digits", "--objective", "standrad"], "smoothmix, standard, trades. Did you mean 'standard'"),
         (["--task", "digits", "--objective", "standard", "--architecture", "resnet"], "unknown architecture 'resnet'"),
         (["--task", "digits", "--objective", "standard", "--recipe", "fast"], "unknown recipe 'fast'"),
