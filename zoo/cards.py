@@ -8,7 +8,8 @@ from typing import Any
 import jinja2
 import yaml
 
-from zoo.spec import CertificationResult, EmpiricalResult, ModelSpec
+from zoo.measured import CertificationResult, EmpiricalResult
+from zoo.spec import ModelSpec
 
 TEMPLATE = "template.md.j2"
 UNKNOWN = "unknown"  # task or objective of an imported network, where it was not stated

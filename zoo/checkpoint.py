@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from zoo.errors import CheckpointError, RequestError
-from zoo.spec import CertificationResult, EmpiricalResult, ModelSpec
+from zoo.measured import CertificationResult, EmpiricalResult
+from zoo.spec import ModelSpec
 
 CONFIG, WEIGHTS, CARD, ROWS, SPLIT, MANIFEST = (
     "config.json",

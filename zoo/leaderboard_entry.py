@@ -22,8 +22,9 @@ from zoo.leaderboard import (
     Source,
     Training,
 )
+from zoo.measured import Attack, CertificationResult, EmpiricalResult
 from zoo.results.summary import Interval, binomial_interval
-from zoo.spec import Attack, CertificationResult, CertifiedConfig, EmpiricalResult, Origin
+from zoo.spec import CertifiedConfig, Origin
 
 
 def entry_of(checkpoint: Checkpoint) -> LeaderboardEntry:

@@ -4,7 +4,8 @@ import yaml
 
 from tests.zoo.test_spec import SPEC
 from zoo.cards import render_card
-from zoo.spec import CertificationResult, CertifiedAccuracy, EmpiricalResult, NoiseAccuracy, Origin
+from zoo.measured import CertificationResult, CertifiedAccuracy, EmpiricalResult, NoiseAccuracy
+from zoo.spec import Origin
 
 CERTIFICATION = CertificationResult(
     task="pets", split="test", skip=3, num_images=120, sigma=0.5, noise="gaussian", n0=100,

@@ -12,8 +12,9 @@ from zoo.checkpoint import Checkpoint
 from zoo.errors import CheckpointError, RequestError
 from zoo.leaderboard import LeaderboardEntry, read_entry, write_entry
 from zoo.leaderboard_entry import entry_of
+from zoo.measured import Attack, SmoothedTarget
 from zoo.results.summary import binomial_interval
-from zoo.spec import Attack, Origin, SmoothedTarget
+from zoo.spec import Origin
 
 SCHEMA = Path(__file__).parents[2] / "schemas" / "leaderboard.schema.json"
 WEIGHTS, ROWS = "ab" * 32, "cd" * 32

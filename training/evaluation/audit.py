@@ -29,6 +29,7 @@ from training.streams import derived_seed, stream
 from training.tasks import Task
 from zoo.checkpoint import ROWS, Checkpoint
 from zoo.errors import LogError, RequestError
+from zoo.measured import CertificationResult
 from zoo.results.chance import SIGNIFICANCE
 from zoo.results.comparison import Comparison, Rows, claims_of, compare
 from zoo.results.contradictions import contradictions
@@ -38,7 +39,6 @@ from zoo.results.summary import Summary, summarize
 from zoo.results.thinning import thinned
 from zoo.rules import FIXED, rule_from
 from zoo.smoothing import BaseClassifier, Noise, SamplingOptions, SmoothingSpec
-from zoo.spec import CertificationResult
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,8 +13,9 @@ from training.evaluation.run_log import RunLog
 from training.tasks import Task
 from zoo.checkpoint import Checkpoint
 from zoo.errors import LogError
+from zoo.measured import Attack
 from zoo.results.log import ABSTAIN
-from zoo.spec import Attack, Preprocessing
+from zoo.spec import Preprocessing
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from training.evaluation.certification_log import log_text
 from training.evaluation.certification_run import CertificationRun
 from zoo.checkpoint import Checkpoint, record_results
+from zoo.measured import CertificationResult
 from zoo.results.log import CertificationRow
 from zoo.results.summary import summarize
 from zoo.rules import tolerance_of
-from zoo.spec import CertificationResult
 
 RECORDED_RADII = (0.0, 0.25, 0.5, 0.75, 1.0, 1.25, 1.5)
 

@@ -12,6 +12,7 @@ import fcntl
 import json
 import os
 import re
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -42,7 +43,7 @@ R = TypeVar("R", bound=Row)
 
 
 @dataclass(frozen=True, slots=True)
-class RunLog(Generic[R]):
+class RunLog(ABC, Generic[R]):
     """The rows of one run. `path` is the log, beside it lie its run's record and parts.
 
     A kind of log says its header, how a row is written and read, and when two rows are the same answer.
@@ -55,17 +56,17 @@ class RunLog(Generic[R]):
     path: Path
     run: Run
 
+    @abstractmethod
     def format_row(self, row: R) -> str:
         """The row's line, without its newline."""
-        raise NotImplementedError
 
+    @abstractmethod
     def parse(self, text: str, *, source: str) -> list[R]:
         """The rows of a whole log. Raises: LogError that names `source` and the line if one is malformed."""
-        raise NotImplementedError
 
+    @abstractmethod
     def is_same(self, row: R, other: R) -> bool:
         """Whether two rows of one image say the same."""
-        raise NotImplementedError
 
     def merge(self, indices: Sequence[int], ranks: Ranks) -> list[R]:
         """All finished rows, in the order of `indices`; the log then holds just these, and no part is left. Collective.

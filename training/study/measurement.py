@@ -17,9 +17,9 @@ from training.study.plan import Run
 from training.tasks import Task
 from training.threat import ThreatModel
 from zoo.checkpoint import Checkpoint
+from zoo.measured import Attack, CertificationResult, EmpiricalResult
 from zoo.runtime import default_batch_size, open_backend
 from zoo.smoothing import SamplingOptions, SmoothingSpec
-from zoo.spec import Attack, CertificationResult, EmpiricalResult
 
 
 def empirical_result(

@@ -15,11 +15,11 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
+from zoo.measured import CertificationResult
 from zoo.results.chance import holm
 from zoo.results.log import ABSTAIN, CertificationRow
 from zoo.results.other_images import OtherImages
 from zoo.results.same_images import SameImages
-from zoo.spec import CertificationResult
 
 Images = Literal["same", "other"]
 

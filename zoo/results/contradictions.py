@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 
+from zoo.measured import CertificationResult
 from zoo.results.log import CertificationRow
 from zoo.results.summary import summarize
 from zoo.rules import FIXED
-from zoo.spec import CertificationResult
 
 # Rounding of sums, and of another machine's bounds.
 CLOSE = 1e-9

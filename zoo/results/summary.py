@@ -12,11 +12,11 @@ from scipy import stats
 from statsmodels.stats.proportion import proportion_confint
 
 from zoo.errors import LogError
+from zoo.measured import CertifiedAccuracy
 from zoo.results.bounded_mean import chernoff_hoeffding_interval, radius_ceiling
 from zoo.results.log import ABSTAIN, CertificationRow, common_radius_asked
 from zoo.results.p_a import ProbabilityOfTopClass, distribution_of_p_a
 from zoo.rules import FIXED
-from zoo.spec import CertifiedAccuracy
 
 CONFIDENCE = 0.95
 NUM_RESAMPLES = 2000

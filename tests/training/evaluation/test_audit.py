@@ -19,6 +19,7 @@ from training.evaluation.recording import record_certification
 from training.tasks import open_task
 from zoo.checkpoint import open_checkpoint, record_results
 from zoo.errors import CertificationError, RequestError
+from zoo.measured import CertifiedAccuracy
 from zoo.results.chance import SIGNIFICANCE
 from zoo.results.implausible import ImplausibleRow
 from zoo.results.log import read_log
@@ -29,7 +30,6 @@ from zoo.runtime import open_backend
 from zoo.smoothing import SamplingOptions, SmoothingSpec
 from zoo.smoothing.bounds import clopper_pearson_lower
 from zoo.smoothing.radius import certified_radius
-from zoo.spec import CertifiedAccuracy
 
 N0, N, SKIP, ALPHA = 20, 100, 3, 0.001
 RADII = (0.0, 0.25, 0.5, 0.75, 1.0)

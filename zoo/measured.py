@@ -1,0 +1,189 @@
+"""What was measured of a network, with all that a number depends on: the results on a card.
+
+Fractions are in [0, 1]; radii, sigma and epsilon on the [0, 1] pixel scale.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+
+class Strict(BaseModel):
+    """A frozen model that takes no unknown key and no number that is not finite."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, ser_json_inf_nan="null")
+
+
+class CertifiedAccuracy(Strict):
+    """Share of the images that are classified correctly with a certified radius of at least `radius`."""
+
+    radius: float = Field(ge=0)
+    accuracy: float = Field(ge=0, le=1)
+    low: float = Field(ge=0, le=1)
+    high: float = Field(ge=0, le=1)
+
+    @property
+    def at(self) -> str:
+        """The radius to its last digit: rounded to fewer it could be more than was certified."""
+        return repr(self.radius).removesuffix(".0")
+
+
+class CertificationResult(Strict):
+    """What a certification log says of a test set: the numbers on the card.
+
+    Fractions in [0, 1], intervals at 95 % over images. Every `skip`-th image of the split was certified, up to number
+    `maximum` where there is one. `n` is the number of draws, or the most that the stopping rule makes; `mean_n` is how
+    many it made on average. A rule that decides one radius, `radius_asked`, tells neither standard accuracy nor average
+    certified radius: both are None.
+    """
+
+    task: str
+    split: str
+    skip: int = Field(ge=1)
+    maximum: int | None = Field(default=None, ge=1)
+    num_images: int = Field(gt=0)
+    sigma: float = Field(ge=0)
+    noise: str
+    n0: int = Field(ge=0)
+    n: int = Field(gt=0)
+    mean_n: float | None = Field(default=None, gt=0)
+    alpha: float = Field(gt=0, lt=1)
+    stopping: str
+    radius_asked: float | None = Field(default=None, ge=0)
+    tolerance: float | None = Field(default=None, ge=0)
+    backend: str
+    seed: int
+    standard_accuracy: float | None = Field(default=None, ge=0, le=1)
+    standard_accuracy_interval: tuple[float, float] | None = None
+    average_certified_radius: float | None = Field(default=None, ge=0)
+    average_certified_radius_interval: tuple[float, float] | None = None
+    abstention_rate: float = Field(ge=0, le=1)
+    certified_accuracy: tuple[CertifiedAccuracy, ...]
+
+    @property
+    def images(self) -> str:
+        """Which images were certified, in words."""
+        return images_in_words(self.skip, self.maximum)
+
+    @property
+    def rule(self) -> str:
+        """How many draws were made and what bounds the probability, in words."""
+        if self.stopping == "fixed":
+            return f"bound from n = {self.n:,} further draws (one-sided Clopper-Pearson, stopping rule `fixed`)"
+        asked = "" if self.radius_asked is None else f" at radius {self.radius_asked}"
+        tolerance = "" if self.tolerance is None else f" with tolerance {self.tolerance}"
+        mean = "" if self.mean_n is None else f", {self.mean_n:,.1f} on average"
+        return (
+            f"bound from at most n = {self.n:,} further draws{mean} (beta-mixture confidence sequence, "
+            f"stopping rule `{self.stopping}`{asked}{tolerance})"
+        )
+
+
+class NoiseAccuracy(Strict):
+    """Accuracy of the base classifier under one draw of Gaussian noise an image; its interval at 95 % over images."""
+
+    sigma: float = Field(ge=0)
+    accuracy: float = Field(ge=0, le=1)
+    interval: tuple[float, float] | None = None
+
+
+class SmoothedTarget(Strict):
+    """The smoothed classifier that was attacked: the draws an attack averages over, and those of each prediction."""
+
+    sigma: float = Field(gt=0)
+    num_noise_samples: int = Field(ge=1)
+    n: int = Field(ge=1)
+    alpha: float = Field(gt=0, lt=1)
+
+
+class Attack(Strict):
+    """An attack; `epsilon` and `step_size` (the first one, where it adapts itself) on the [0, 1] pixel scale.
+
+    Where it is several attacks it has no one step size and loss. `smoothed` tells an attack on the smoothed classifier;
+    else the base classifier is attacked. `notes` say what else it did, and what it left out.
+    """
+
+    name: str
+    version: str
+    norm: Literal["l2", "linf"]
+    epsilon: float = Field(ge=0)
+    num_steps: int = Field(ge=1)
+    step_size: float | None = Field(default=None, ge=0)
+    start: str
+    loss: Literal["ce", "dlr"] | None = None
+    num_restarts: int = Field(default=1, ge=1)
+    seed: int | None = None
+    smoothed: SmoothedTarget | None = None
+    notes: tuple[str, ...] = ()
+
+    def describe(self) -> str:
+        """The attack in words."""
+        length = "" if self.step_size is None else f" of {self.step_size:g}"
+        said = [
+            f"{self.name} ({self.version})",
+            f"{self.norm} epsilon {self.epsilon:g}",
+            f"{self.num_steps} steps{length} from {self.start}",
+        ]
+        said += [] if self.loss is None else [f"loss {self.loss}"]
+        said += [] if self.num_restarts == 1 else [f"{self.num_restarts} restarts"]
+        said += [] if self.seed is None else [f"seed {self.seed}"]
+        if self.smoothed is not None:
+            said.append(
+                f"gradient over {self.smoothed.num_noise_samples} draws of noise of sigma {self.smoothed.sigma:g}, "
+                f"predictions from n = {self.smoothed.n:,} draws at alpha = {self.smoothed.alpha:g}"
+            )
+        return "; ".join([", ".join(said), *self.notes])
+
+
+class EmpiricalResult(Strict):
+    """What `zoo evaluate` measured. Fractions in [0, 1], intervals at 95 % over images.
+
+    Every `skip`-th image of the split was looked at, up to number `maximum` where there is one. `robust_accuracy` is
+    the share of all images that are classified correctly and stay so under the attack: an upper bound, since a better
+    attack may break more of them. Means over classes weigh every class alike, however many images it has.
+
+    Where `classifier` is "smoothed", standard accuracy is that of the smoothed classifier, an abstention being wrong,
+    and robust accuracy counts every image that it does not answer wrongly, attacked or not: an abstention, of which
+    `attacked_abstention_rate` tells the share under attack, proves nothing. `smoothed` is such a result, kept beside
+    that of the base classifier.
+    """
+
+    classifier: Literal["base", "smoothed"] = "base"
+    task: str
+    split: str
+    skip: int = Field(default=1, ge=1)
+    maximum: int | None = Field(default=None, ge=1)
+    num_images: int = Field(gt=0)
+    standard_accuracy: float = Field(ge=0, le=1)
+    standard_accuracy_interval: tuple[float, float]
+    mean_per_class_accuracy: float | None = Field(default=None, ge=0, le=1)
+    noise: tuple[NoiseAccuracy, ...] = ()
+    attack: Attack | None = None
+    robust_accuracy: float | None = Field(default=None, ge=0, le=1)
+    robust_accuracy_interval: tuple[float, float] | None = None
+    mean_per_class_robust_accuracy: float | None = Field(default=None, ge=0, le=1)
+    attacked_abstention_rate: float | None = Field(default=None, ge=0, le=1)
+    seed: int
+    smoothed: EmpiricalResult | None = None
+
+    @model_validator(mode="after")
+    def _names_its_attack(self) -> EmpiricalResult:
+        told = (self.attack, self.robust_accuracy, self.robust_accuracy_interval)
+        if any(part is None for part in told) and any(part is not None for part in told):
+            raise ValueError("a robust accuracy needs its interval and its attack")
+        if self.smoothed is not None and (self.smoothed.classifier, self.classifier) != ("smoothed", "base"):
+            raise ValueError("a result of the smoothed classifier stands beside one of the base classifier")
+        return self
+
+    @property
+    def images(self) -> str:
+        """Which images were looked at, in words."""
+        return images_in_words(self.skip, self.maximum)
+
+
+def images_in_words(skip: int, maximum: int | None) -> str:
+    """Which images `--skip` and `--max` choose."""
+    every = "every image" if skip == 1 else f"images 0, {skip}, {2 * skip} and so on"
+    return every if maximum is None else f"{every} below {maximum}"
