@@ -1,86 +1,16 @@
-"""`zoo archive | serve | predict`.
-
-What computes is imported inside a command, so that `zoo --help` needs none of it.
-"""
+"""`zoo predict`."""
 
 from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
-from zoo.cli._options import Backend, Device, Json, Model
-
-if TYPE_CHECKING:
-    from serving.protocol import Limits
-
-DefaultN = Annotated[int, typer.Option("--n", min=1, help="Draws of a certification that asks for no other number.")]
-MaxN = Annotated[int, typer.Option("--max-n", min=1, help="Most draws a request may ask for.")]
-MaxPixels = Annotated[int, typer.Option("--max-pixels", min=1, help="Most pixels an image may have.")]
-
-
-def archive(
-    model: Model,
-    store: Annotated[Path, typer.Option("--store", help="The folder of TorchServe's archives.", metavar="DIR")],
-    n: DefaultN = 1_000,
-    max_n: MaxN = 100_000,
-    max_pixels: MaxPixels = 33_554_432,
-    device: Device = "auto",
-    backend: Backend = "auto",
-) -> None:
-    """Pack a checkpoint and its handler into a .mar for TorchServe."""
-    from serving.archive import make_archive
-    from zoo.locate import locate
-
-    limits = _limits(n, max_n, max_pixels)
-    typer.echo(make_archive(locate(model), store, limits=limits, device=device, backend=backend))
-
-
-def serve(
-    models: Annotated[list[str], typer.Argument(metavar="MODEL...", help="Checkpoint directories or Hub ids.")],
-    port: Annotated[
-        int, typer.Option("--port", min=0, max=65535, help="Port for predictions; 0 finds a free one.")
-    ] = 8080,
-    n: DefaultN = 1_000,
-    max_n: MaxN = 100_000,
-    max_pixels: MaxPixels = 33_554_432,
-    device: Device = "auto",
-    backend: Backend = "auto",
-) -> None:
-    """Serve checkpoints with TorchServe on the loopback address until Ctrl-C."""
-    import tempfile
-
-    from serving.archive import make_archive
-    from serving.server import TorchServe
-    from zoo.device import pick_device
-    from zoo.errors import RequestError
-    from zoo.locate import locate
-    from zoo.runtime import require_backend_name
-
-    limits = _limits(n, max_n, max_pixels)
-    pick_device(device)
-    require_backend_name(backend)
-    checkpoints = [locate(model) for model in models]
-    names = [checkpoint.spec.name for checkpoint in checkpoints]
-    if len(set(names)) < len(names):
-        raise RequestError(f"two of the models are called alike ({', '.join(names)}): serve them one at a time")
-    with _interrupted_by_signals(), tempfile.TemporaryDirectory() as store:
-        archives = [
-            make_archive(each, Path(store), limits=limits, device=device, backend=backend) for each in checkpoints
-        ]
-        typer.echo("starting TorchServe...", err=True)
-        with TorchServe(archives, port=port or None) as server:
-            for path in archives:
-                typer.echo(f"ready: curl -F data=@IMAGE -F mode=certify -F n={n} {server.prediction_url(path)}")
-            try:
-                server.wait()
-            except KeyboardInterrupt:
-                typer.echo("stopping TorchServe...", err=True)
+from zoo.cli._options import Backend, Device, Json
 
 
 def predict(
@@ -184,31 +114,3 @@ def _read(path: Path) -> bytes:
         return path.read_bytes()
     except OSError as error:
         raise RequestError(f"cannot read it: {error.strerror or error}") from error
-
-
-def _limits(n: int, max_n: int, max_pixels: int) -> Limits:
-    from pydantic import ValidationError
-
-    from serving.protocol import Limits
-    from zoo.errors import RequestError
-
-    try:
-        return Limits(n=n, max_n=max_n, max_pixels=max_pixels)
-    except ValidationError as error:
-        raise RequestError(error.errors()[0]["msg"].removeprefix("Value error, ")) from error
-
-
-@contextmanager
-def _interrupted_by_signals() -> Iterator[None]:
-    """SIGTERM and SIGHUP end the command as Ctrl-C does, so that nothing is left behind."""
-    import signal
-
-    def interrupt(number: int, frame: object) -> None:
-        raise KeyboardInterrupt
-
-    before = {number: signal.signal(number, interrupt) for number in (signal.SIGTERM, signal.SIGHUP)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

@@ -1,0 +1,28 @@
+"""`zoo archive`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from serving.commands.options import DefaultN, MaxN, MaxPixels, limits_from
+from zoo.cli._options import Backend, Device, Model
+
+
+def archive(
+    model: Model,
+    store: Annotated[Path, typer.Option("--store", help="The folder of TorchServe's archives.", metavar="DIR")],
+    n: DefaultN = 1_000,
+    max_n: MaxN = 100_000,
+    max_pixels: MaxPixels = 33_554_432,
+    device: Device = "auto",
+    backend: Backend = "auto",
+) -> None:
+    """Pack a checkpoint and its handler into a .mar for TorchServe."""
+    from serving.archive import make_archive
+    from zoo.locate import locate
+
+    limits = limits_from(n, max_n, max_pixels)
+    typer.echo(make_archive(locate(model), store, limits=limits, device=device, backend=backend))
