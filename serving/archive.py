@@ -14,7 +14,7 @@ from model_archiver.model_packaging_utils import ModelExportUtils
 
 from serving.loading import BACKEND, SECTION, require_servable
 from serving.protocol import Limits
-from zoo.checkpoint import MANIFEST, Checkpoint
+from zoo.checkpoint import Checkpoint
 from zoo.device import require_device_name
 from zoo.errors import ServerError
 from zoo.runtime import require_backend_name
@@ -42,7 +42,7 @@ def make_archive(
         with tempfile.TemporaryDirectory() as folder:
             contents = Path(folder) / "contents"
             contents.mkdir()
-            for file in (*checkpoint.files, MANIFEST):
+            for file in checkpoint.published_files:
                 (contents / file).symlink_to((checkpoint.path / file).resolve())
             settings = Path(folder) / "model-config.yaml"
             settings.write_text(yaml.safe_dump(model_settings(limits, device=device, backend=backend), sort_keys=False))

@@ -1,7 +1,8 @@
 """A checkpoint is a directory: config.json, model.safetensors, a card, the raw certification rows, and a manifest.
 
-The manifest holds the SHA-256 of every other file and is checked before anything is loaded. Names that start with a dot
-(a run's own files, a download cache) are not part of the checkpoint. There is never a pickle.
+The manifest holds the SHA-256 of every other file and is checked before anything is loaded; only its own signature,
+where there is one, is not in it. Names that start with a dot (a run's own files, a download cache) are not part of the
+checkpoint. There is never a pickle.
 """
 
 from __future__ import annotations
@@ -17,15 +18,18 @@ from zoo.errors import CheckpointError, RequestError
 from zoo.measured import CertificationResult, EmpiricalResult
 from zoo.spec import ModelSpec
 
-CONFIG, WEIGHTS, CARD, ROWS, SPLIT, MANIFEST = (
+CONFIG, WEIGHTS, ONNX, CARD, ROWS, CURVE, SPLIT, MANIFEST, SIGNATURE = (
     "config.json",
     "model.safetensors",
+    "model.onnx",
     "README.md",
     "certification.tsv",
+    "certified_accuracy.png",
     "split.json",
     "manifest.json",
+    "manifest.sig",
 )
-KNOWN_FILES = frozenset({CONFIG, WEIGHTS, CARD, ROWS, SPLIT})
+KNOWN_FILES = frozenset({CONFIG, WEIGHTS, ONNX, CARD, ROWS, CURVE, SPLIT})
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +44,12 @@ class Checkpoint:
     @property
     def weights_sha256(self) -> str:
         return self.files[WEIGHTS]
+
+    @property
+    def published_files(self) -> tuple[str, ...]:
+        """The names of all that is published: the manifest's files, the manifest, and its signature if there is one."""
+        signature = (SIGNATURE,) if (self.path / SIGNATURE).is_file() else ()
+        return (*sorted(self.files), MANIFEST, *signature)
 
     def load_network(self) -> Any:
         """The network in eval mode, a torch.nn.Module: `x_BCHW` in [0, 1] -> `logits_BK`.
@@ -117,6 +127,18 @@ def record_results(
     return _write(now.path, {**description, **rows}, kept=now.files)
 
 
+def record_onnx(checkpoint: Checkpoint, exported: bytes, *, spec: ModelSpec | None = None) -> Checkpoint:
+    """Puts an ONNX file of these weights beside them, with the card that follows; `spec` is a new one that tells of it.
+
+    Raises: CheckpointError if the weights are no longer those that were exported.
+    """
+    now = open_checkpoint(checkpoint.path)
+    if now.weights_sha256 != checkpoint.weights_sha256:
+        raise CheckpointError(f"{checkpoint.path} has other weights than those that were exported: export it again")
+    description = _description(spec or now.spec, now.weights_sha256)
+    return _write(now.path, {ONNX: exported, **description}, kept=now.files)
+
+
 def require_trained_head(checkpoint: Checkpoint) -> None:
     """Raises RequestError if the network's last layer is fresh, so that its answers would mean nothing."""
     if not checkpoint.spec.certified.has_trained_head:
@@ -151,9 +173,9 @@ def _write(path: Path, contents: Mapping[str, bytes], *, kept: Mapping[str, str]
         for leftover in temporary.values():
             if leftover.exists():
                 leftover.unlink()
-    for name in (CARD, ROWS, SPLIT):
-        if name not in files:
-            (path / name).unlink(missing_ok=True)
+    # A signature is of the manifest that was replaced.
+    for name in {*KNOWN_FILES, SIGNATURE} - set(files):
+        (path / name).unlink(missing_ok=True)
     return open_checkpoint(path)
 
 

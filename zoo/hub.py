@@ -26,7 +26,7 @@ from huggingface_hub.errors import (
 )
 from huggingface_hub.utils.tqdm import disable_progress_bars
 
-from zoo.checkpoint import MANIFEST, Checkpoint, open_checkpoint
+from zoo.checkpoint import Checkpoint, open_checkpoint
 from zoo.errors import HubError, RequestError
 
 TIMEOUT_SECONDS = 10.0
@@ -51,7 +51,7 @@ def push(checkpoint: Checkpoint, repository: str, *, private: bool = False, mess
     with _translated(repository):
         api.create_repo(repository, private=private, exist_ok=True)
         info = api.model_info(repository, timeout=TIMEOUT_SECONDS)
-        names = sorted([*checkpoint.files, MANIFEST])
+        names = sorted(checkpoint.published_files)
         present = {sibling.rfilename for sibling in info.siblings or ()}
         stale = sorted(name for name in present - set(names) if name != ".gitattributes")
         operations: list[CommitOperationAdd | CommitOperationDelete] = [
@@ -83,7 +83,7 @@ def pull(repository: str, directory: Path, *, revision: str | None = None) -> tu
     except OSError as error:
         raise RequestError(f"cannot make {directory}: {error.strerror or error}") from error
     try:
-        for name in [*open_checkpoint(source).files, MANIFEST]:
+        for name in open_checkpoint(source).published_files:
             shutil.copyfile(source / name, temporary / name)
         open_checkpoint(temporary)
         temporary.chmod(0o755)
