@@ -4,11 +4,14 @@
     ├── CheckpointError           a checkpoint is damaged, incomplete or of a newer schema
     ├── HubError                  the Hub refused, conflicted or could not be reached
     ├── DivergenceError           training met a loss that is not finite
-    ├── ServerError               TorchServe did not start, stopped, or answered with an error
+    ├── ServerError               a server did not start, stopped, or answered with an error
+    │   ├── ServerUnavailableError  it is out of reach, full or without a worker, and stayed so
+    │   └── StreamInterruptedError  a stream of certificates broke off; asking again may succeed
     ├── BackendError              what runs a network failed, or cannot run on this device
     │   └── OutOfMemoryError      a device has no memory for a batch
     ├── InterruptionError         the user stopped the work; says how to go on
     └── RequestError              what was asked for is wrong: exit code 2, HTTP 4xx
+        ├── RefusedError          a server says so; `http_status` is what it answered
         ├── UnknownNameError      a name that no table holds; lists those it holds
         ├── CertificationError    a parameter for which no certificate can exist
         ├── ImageError            bytes that are no acceptable image
@@ -45,7 +48,27 @@ class DivergenceError(ZooError):
 
 
 class ServerError(ZooError):
-    """TorchServe did not start, stopped by itself, or answered with an error."""
+    """A server did not start, stopped by itself, or answered with an error."""
+
+
+class ServerUnavailableError(ServerError):
+    """A server is out of reach, full or without a worker, and stayed so for as long as a client would wait."""
+
+    http_status = 503
+
+
+class StreamInterruptedError(ServerError):
+    """A stream of certificates broke off. What it had certified holds; asking again may succeed."""
+
+
+class OverloadError(ZooError):
+    """A server has as many open requests as it takes; `retry_after` is in seconds."""
+
+    http_status = 429
+
+    def __init__(self, message: str, *, retry_after: int) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
 
 
 class BackendError(ZooError):
@@ -65,6 +88,14 @@ class RequestError(ZooError):
 
     exit_code = 2
     http_status = 400
+
+
+class RefusedError(RequestError):
+    """A server refused a request; `http_status` is what it answered."""
+
+    def __init__(self, message: str, *, http_status: int) -> None:
+        super().__init__(message)
+        self.http_status = http_status
 
 
 class UnknownNameError(RequestError):
