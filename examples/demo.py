@@ -7,20 +7,14 @@ demo needs neither an account nor the network. What it makes stays in `runs/demo
 from __future__ import annotations
 
 import json
-import os
 import shutil
-import signal
-import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
-from tests.loopback_hub import LoopbackHub
+from examples.running import loopback_hub, say, served, zoo
 
 FOLDER = Path("runs/demo")
-ZOO = [sys.executable, "-m", "zoo"]
 TASK = "digits"
 IMAGE_NUMBER = 3
 LEAST_RADIUS = 0.5
@@ -43,7 +37,7 @@ def main() -> None:
     report = json.loads(zoo("report", rows, "--json", "--figure", FOLDER / "certified_accuracy.png", show=False))[0]
 
     say("Publish it and get it back (from a Hub on this machine)")
-    with loopback_hub():
+    with loopback_hub(cache=FOLDER / "hub-cache"):
         zoo("push", trained, "demo/digits")
         zoo("pull", "demo/digits", pulled)
 
@@ -61,62 +55,6 @@ def main() -> None:
     print(answer, end="", flush=True)
     if accuracy < LEAST_ACCURACY or radius < LEAST_RADIUS:
         sys.exit(f"the demo promises certified accuracy {LEAST_ACCURACY} and radius {LEAST_RADIUS}")
-
-
-def say(text: str) -> None:
-    print(f"\n== {text}", flush=True)
-
-
-def zoo(*arguments: object, show: bool = True) -> str:
-    """Runs one command, shows it with what it prints, and returns its stdout; ends the demo if it fails."""
-    words = [str(argument) for argument in arguments]
-    print(f"$ zoo {' '.join(words)}", flush=True)
-    done = subprocess.run([*ZOO, *words], stdout=subprocess.PIPE, text=True, check=False)
-    if done.returncode != 0:
-        sys.exit(f"zoo {words[0]} ended with exit code {done.returncode}")
-    if show:
-        print(done.stdout, end="", flush=True)
-    return done.stdout
-
-
-@contextmanager
-def loopback_hub() -> Iterator[None]:
-    """A Hub on this machine, which the commands inside talk to."""
-    with LoopbackHub(tokens={"hf_demo": "demo"}) as hub:
-        settings = {
-            "HF_ENDPOINT": hub.endpoint,
-            "HF_TOKEN": "hf_demo",
-            "HF_HOME": str(FOLDER / "hub-cache"),
-            "HF_HUB_DISABLE_XET": "1",
-            "HF_HUB_DISABLE_TELEMETRY": "1",
-        }
-        before = {name: os.environ.get(name) for name in settings}
-        os.environ.update(settings)
-        try:
-            yield
-        finally:
-            for name, value in before.items():
-                if value is None:
-                    del os.environ[name]
-                else:
-                    os.environ[name] = value
-
-
-@contextmanager
-def served(model: Path) -> Iterator[str]:
-    """The prediction URL of a model that `zoo serve` serves while inside."""
-    print(f"$ zoo serve {model} --port 0 &", flush=True)
-    server = subprocess.Popen([*ZOO, "serve", str(model), "--port", "0"], stdout=subprocess.PIPE, text=True)
-    try:
-        assert server.stdout is not None
-        line = server.stdout.readline()
-        if not line.startswith("ready:"):
-            sys.exit("zoo serve did not become ready")
-        print(line, end="", flush=True)
-        yield line.split()[-1]
-    finally:
-        server.send_signal(signal.SIGTERM)
-        server.wait(timeout=60)
 
 
 def save_test_image(path: Path) -> Path:

@@ -1,0 +1,75 @@
+"""The entries, and the commands that make each of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+CHECKPOINT = "checkpoint"
+TARGET_CLASSES = "3,4,6,7,9"
+SOURCE = "fashion-mnist#0,1,2,5,8"
+TARGET = f"fashion-mnist#{TARGET_CLASSES}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """A checkpoint and how it is made.
+
+    `commands` are words of `zoo` with paths relative to the output directory, in which they leave `checkpoint`,
+    measured, and `certification.tsv`. Each goes on where it was cut off when it is run again.
+    """
+
+    description: str
+    task: str
+    commands: tuple[tuple[str, ...], ...]
+
+
+def _train(output: str, task: str, objective: str, *words: str) -> tuple[str, ...]:
+    return ("train", "--task", task, "--objective", objective, *words, "--output", output, "--resume")
+
+
+def _measure(task: str, *, certify: tuple[str, ...], evaluate: tuple[str, ...] = ()) -> tuple[tuple[str, ...], ...]:
+    """Accuracy, with and without noise, then certificates, both recorded."""
+    sigmas = ("--noise-sigmas", "0.25,0.5")
+    return (
+        ("evaluate", CHECKPOINT, "--task", task, *sigmas, *evaluate, "--record"),
+        ("certify", CHECKPOINT, "--task", task, *certify, "--record", "--output", "certification.tsv"),
+    )
+
+
+ENTRIES = {
+    "digits": Entry(
+        description="scikit-learn's handwritten digits, by consistency regularization from random weights",
+        task="digits",
+        commands=(
+            _train(CHECKPOINT, "digits", "consistency", "--architecture", "resnet10-quarter", "--set", "epochs=20"),
+            *_measure("digits", certify=("--skip", "2", "--n", "10000")),
+        ),
+    ),
+    "fashion-mnist": Entry(
+        description="Fashion-MNIST, by consistency regularization from random weights",
+        task="fashion-mnist",
+        commands=(
+            _train(
+                CHECKPOINT, "fashion-mnist", "consistency", "--architecture", "resnet10-quarter",
+                "--set", "epochs=5", "--set", "batch_size=64", "--set", "optimizer.lr=0.04",
+            ),
+            *_measure("fashion-mnist", certify=("--skip", "50", "--n", "10000")),
+        ),
+    ),
+    "fashion-mnist-transfer": Entry(
+        description="ResNet-50, pre-trained on five classes of Fashion-MNIST, fine-tuned on the other five by "
+        "consistency regularization",
+        task=TARGET,
+        commands=(
+            _train(
+                "source", SOURCE, "standard", "--architecture", "resnet50", "--limit-per-class", "1000",
+                "--set", "epochs=4", "--set", "optimizer.lr=0.01",
+            ),
+            _train(
+                CHECKPOINT, TARGET, "consistency", "--init", "source", "--limit-per-class", "600",
+                "--set", "epochs=6", "--set", "optimizer.lr=0.01",
+            ),
+            *_measure(TARGET, certify=("--skip", "32", "--n", "1000"), evaluate=("--skip", "10")),
+        ),
+    ),
+}  # fmt: skip
