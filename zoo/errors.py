@@ -54,8 +54,6 @@ class ServerError(ZooError):
 class ServerUnavailableError(ServerError):
     """A server is out of reach, full or without a worker, and stayed so for as long as a client would wait."""
 
-    http_status = 503
-
 
 class StreamInterruptedError(ServerError):
     """A stream of certificates broke off. What it had certified holds; asking again may succeed."""
