@@ -17,13 +17,17 @@ from zoo.spec import CertifiedConfig, ModelSpec
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainingRun:
-    """What is trained, from where, and where it goes. `output` becomes the checkpoint directory."""
+    """What is trained, from where, and where it goes. `output` becomes the checkpoint directory.
+
+    `parent_id` is the Hub or catalog id by which the parent was found, if it was one.
+    """
 
     task: Task
     recipe: TrainingRecipe
     seed: int
     output: Path
     parent: Checkpoint | None = None
+    parent_id: str | None = None
 
     def identity(self, ranks: Ranks) -> RunIdentity:
         """What has to be equal for a run to be gone on with."""
@@ -52,6 +56,7 @@ class TrainingRun:
                 task=task.name,
                 class_names=task.class_names,
                 parent=None if self.parent is None else self.parent.weights_sha256,
+                parent_id=self.parent_id,
                 seed=self.seed,
                 epochs=epochs,
                 recipe_digest=recipe.digest(),

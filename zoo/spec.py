@@ -45,8 +45,23 @@ class Preprocessing(Strict):
         return f"3x{self.crop}x{self.crop} in [0, 1], after resize {self.resize} and center crop {self.crop}"
 
 
+class ReportedNumber(Strict):
+    """A number that others published of a foreign file, and who said so: nobody measured it here.
+
+    `value` and `unit` as they were printed; `conditions` are what it depends on, in words, such as sigma and n.
+    """
+
+    what: str = Field(min_length=1, max_length=200)
+    value: float
+    unit: str = Field(default="%", max_length=40)
+    task: str = Field(min_length=1, max_length=200)
+    conditions: str | None = Field(default=None, max_length=500)
+    source: str = Field(min_length=1, max_length=500)
+    url: str | None = Field(default=None, max_length=500, pattern=r"^https?://\S+$")
+
+
 class Origin(Strict):
-    """The foreign file that a checkpoint's weights were imported from."""
+    """The foreign file that a checkpoint's weights were imported from, and what its authors report of it."""
 
     file: str
     sha256: str
@@ -54,6 +69,7 @@ class Origin(Strict):
     url: str | None = None
     licence: str | None = None
     catalog_id: str | None = None
+    reported: tuple[ReportedNumber, ...] = ()
 
 
 class CertifiedConfig(Strict):
@@ -61,9 +77,10 @@ class CertifiedConfig(Strict):
 
     `recipe` is the whole resolved recipe, and `recipe_digest` its SHA-256; an imported checkpoint has neither of them,
     nor seed and epochs, but an `origin`. Without `has_trained_head` the last layer is fresh and predicts nothing before
-    it is fine-tuned. `batch_statistics` says, in words, of which images the running statistics of batch normalization
-    are. `num_train_images` counts the images that weights were fitted to; `limit_per_class` is how many labels a class
-    were used, where they were limited.
+    it is fine-tuned. `parent` is the SHA-256 of the weights it started from, `parent_id` the Hub or catalog id that they
+    were found by, if it was one; `licence` is that of weights trained here, as their maker states it. `batch_statistics`
+    says, in words, of which images the running statistics of batch normalization are. `num_train_images` counts the
+    images that weights were fitted to; `limit_per_class` is how many labels a class were used, where they were limited.
     """
 
     schema_version: int = SCHEMA_VERSION
@@ -73,6 +90,8 @@ class CertifiedConfig(Strict):
     task: str
     class_names: tuple[str, ...]
     parent: str | None = None
+    parent_id: str | None = None
+    licence: str | None = None
     seed: int | None = None
     epochs: int | None = Field(default=None, ge=0)
     recipe_digest: str | None = None

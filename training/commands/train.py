@@ -70,7 +70,14 @@ def train(
         console = Console(stderr=True, quiet=not ranks.is_first)
         for sentence in opened.deviations:
             console.print(f"note: {sentence}", markup=False, highlight=False)
-        run = TrainingRun(task=opened, recipe=resolved, seed=seed, output=output, parent=parent)
+        run = TrainingRun(
+            task=opened,
+            recipe=resolved,
+            seed=seed,
+            output=output,
+            parent=parent,
+            parent_id=None if parent is None or Path(init).is_dir() else init,
+        )
         started = time.perf_counter()
         with interruptible(go_on=f"{output} holds the last finished epoch, if there is one; add --resume to go on"):
             checkpoint = run_training(run, device=picked, resume=resume, console=console, ranks=ranks)
