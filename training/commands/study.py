@@ -114,7 +114,7 @@ def collect(
     """Write tables, figures, answers to the paper's claims, a page of all, and the result of every finished run."""
     from training.study.collect import collect as collect_documents
     from training.study.evidence import gather
-    from training.study.folder import StudyFolder
+    from training.study.folder import RESULTS, StudyFolder
     from training.study.plan import plan_runs
     from training.study.study_file import read_study
 
@@ -122,7 +122,7 @@ def collect(
     evidence = gather(plan_runs(described), StudyFolder(folder or Path("runs") / described.name))
     documents = collect_documents(described, evidence)
     documents.write(output)
-    typer.echo("\n".join(str(output / name) for name in documents.contents if not name.startswith("runs/")))
+    typer.echo("\n".join(str(output / name) for name in documents.contents if not name.startswith(f"{RESULTS}/")))
     for sentence in documents.missing:
         typer.echo(f"note: {sentence}", err=True)
 

@@ -15,6 +15,7 @@ from training.study.claim import Claim, Estimate
 from training.study.claims import CLAIMS
 from training.study.evidence import Evidence
 from training.study.figures import FIGURES, draw_improvements
+from training.study.folder import RESULTS
 from training.study.improvements import improvements, improvements_table
 from training.study.rendering import TextTable, csv_text, text_table
 from training.study.study_file import Study
@@ -61,7 +62,8 @@ class Documents:
 
 
 def collect(study: Study, evidence: Evidence) -> Documents:
-    """The documents of the study's finished runs.
+    """The documents of the study's finished runs. Their results lie as in a `StudyFolder`, so that the documents can be
+    made again of them, and the study gone on with.
 
     Raises: RequestError if none is finished.
     """
@@ -84,7 +86,8 @@ def collect(study: Study, evidence: Evidence) -> Documents:
     contents["tables.md"] = _markdown(study, conditions, figures, tables).encode()
     contents["report.html"] = _html(study, conditions, figures, tables).encode()
     contents |= {
-        f"runs/{run.id}.json": (result.model_dump_json(indent=2) + "\n").encode() for run, result in evidence.finished
+        f"{RESULTS}/{run.id}.json": (result.model_dump_json(indent=2) + "\n").encode()
+        for run, result in evidence.finished
     }
     return Documents(contents=contents, missing=tuple(conditions[-1:] if evidence.unfinished else ()))
 

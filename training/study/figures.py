@@ -42,7 +42,7 @@ def draw_improvements(table: LongTable) -> bytes | None:
             _draw(axes, table, initialization, metric, place=place, numbers=numbers)
         _dress(axes, metric)
     listed = textwrap.fill(
-        "   ".join(f"{number} {task}".replace(" ", "\u00a0") for task, number in numbers.items()), 110
+        "   ".join(f"{number} {task}".replace(" ", "\u00a0") for task, number in numbers.items()), NAMES_A_LINE
     )
     figure.supxlabel(listed, fontsize="small")
     file = io.BytesIO()

@@ -14,6 +14,8 @@ from training.study.result import Failure, RunResult, read, write_text
 from zoo.checkpoint import MANIFEST
 from zoo.errors import CheckpointError
 
+RESULTS = "results"
+
 State = Literal["done", "missing", "failed", "running", "changed"]
 """`changed`: the folder holds a result of that name which another study file asked for."""
 
@@ -25,7 +27,7 @@ class StudyFolder:
     path: Path
 
     def result_path(self, run: Run) -> Path:
-        return self.path / "results" / f"{run.id}.json"
+        return self.path / RESULTS / f"{run.id}.json"
 
     def failure_path(self, run: Run) -> Path:
         return self.path / "failures" / f"{run.id}.json"

@@ -102,7 +102,7 @@ def test_the_miniature_makes_every_table_and_intervals_over_seeds(miniature):
     first = rows[0]
     low, mean, high = (float(first[f"standard_accuracy{end}"]) for end in ("_seeds_low", "", "_seeds_high"))
     assert (mean - low, high - mean) == pytest.approx((2.4841, 2.4841), abs=1e-3)
-    assert len([name for name in documents.contents if name.startswith("runs/")]) == len(found.finished)
+    assert len([name for name in documents.contents if name.startswith("results/")]) == len(found.finished)
 
 
 def test_claims_are_answered_by_their_rules(miniature):
@@ -154,7 +154,7 @@ def test_collect_writes_what_a_folder_holds(finished, zoo_command, tmp_path, two
     folder, _ = finished
     done = zoo_command("study", "collect", TWO_RUNS, "--folder", folder.path, "--output", tmp_path / "docs")
     assert done.code == 0 and "tables.md" in done.out
-    written = sorted(path.name for path in (tmp_path / "docs" / "runs").iterdir())
+    written = sorted(path.name for path in (tmp_path / "docs" / "results").iterdir())
     assert written == sorted(f"{run.id}.json" for run in plan_runs(two_runs))
     text = (tmp_path / "docs" / "tables.md").read_text()
     certified = gather(plan_runs(two_runs), folder).finished[1][1].certification_at(0.25)
