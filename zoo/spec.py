@@ -77,10 +77,11 @@ class CertifiedConfig(Strict):
 
     `recipe` is the whole resolved recipe, and `recipe_digest` its SHA-256; an imported checkpoint has neither of them,
     nor seed and epochs, but an `origin`. Without `has_trained_head` the last layer is fresh and predicts nothing before
-    it is fine-tuned. `parent` is the SHA-256 of the weights it started from, `parent_id` the Hub or catalog id that they
-    were found by, if it was one; `licence` is that of weights trained here, as their maker states it. `batch_statistics`
-    says, in words, of which images the running statistics of batch normalization are. `num_train_images` counts the
-    images that weights were fitted to; `limit_per_class` is how many labels a class were used, where they were limited.
+    it is fine-tuned. `parent` is the SHA-256 of the weights it started from, `parent_id` the Hub or catalog id that
+    they were found by, if it was one; `licence` is that of weights trained here, as their maker states it.
+    `batch_statistics` says, in words, of which images the running statistics of batch normalization are.
+    `num_train_images` counts the images that weights were fitted to; `limit_per_class` is how many labels a class were
+    used, where they were limited.
     """
 
     schema_version: int = SCHEMA_VERSION
