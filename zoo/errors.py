@@ -7,6 +7,7 @@
     ├── ServerError               a server did not start, stopped, or answered with an error
     │   ├── ServerUnavailableError  it is out of reach, full or without a worker, and stayed so
     │   └── StreamInterruptedError  a stream of certificates broke off; asking again may succeed
+    ├── OverloadError             this server has as many open requests as it takes: HTTP 429, try again later
     ├── BackendError              what runs a network failed, or cannot run on this device
     │   └── OutOfMemoryError      a device has no memory for a batch
     ├── InterruptionError         the user stopped the work; says how to go on
