@@ -75,7 +75,7 @@ def open_checkpoint(path: Path) -> Checkpoint:
 
     Raises: CheckpointError that names the file, and both hashes where it differs.
     """
-    files = _read_manifest(path)
+    files = read_manifest(path)
     for name, expected in files.items():
         if not (path / name).is_file():
             raise CheckpointError(f"{path / name} is missing: {MANIFEST} lists it with SHA-256 {expected}")
@@ -85,7 +85,7 @@ def open_checkpoint(path: Path) -> Checkpoint:
     for required in (CONFIG, WEIGHTS):
         if required not in files:
             raise CheckpointError(f"{path / MANIFEST} does not list {required}")
-    return Checkpoint(path=path, spec=_read_spec(path), files=files)
+    return Checkpoint(path=path, spec=read_spec(path), files=files)
 
 
 def save_checkpoint(path: Path, network: Any, spec: ModelSpec, *, split: Mapping[str, Any] | None = None) -> Checkpoint:
@@ -179,7 +179,8 @@ def _write(path: Path, contents: Mapping[str, bytes], *, kept: Mapping[str, str]
     return open_checkpoint(path)
 
 
-def _read_manifest(path: Path) -> dict[str, str]:
+def read_manifest(path: Path) -> dict[str, str]:
+    """SHA-256 in hex of each file that a directory's manifest lists. Raises: CheckpointError."""
     if not path.is_dir():
         raise CheckpointError(f"{path} is no directory")
     if not (path / MANIFEST).is_file():
@@ -196,7 +197,8 @@ def _read_manifest(path: Path) -> dict[str, str]:
     return files
 
 
-def _read_spec(path: Path) -> ModelSpec:
+def read_spec(path: Path) -> ModelSpec:
+    """The spec in a directory's config.json. Raises: CheckpointError."""
     try:
         config = json.loads((path / CONFIG).read_bytes())
     except ValueError as error:
