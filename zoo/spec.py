@@ -14,8 +14,7 @@ from pydantic import Field, ValidationError, model_validator
 
 from zoo.errors import CheckpointError
 from zoo.measured import CertificationResult, EmpiricalResult, Strict
-
-SCHEMA_VERSION = 1
+from zoo.migration import SCHEMA_VERSION, STEPS, migrate
 
 JsonScalar = bool | int | float | str | None
 
@@ -163,18 +162,13 @@ class ModelSpec(Strict):
 
     @classmethod
     def from_config(cls, config: object, *, source: str) -> ModelSpec:
-        """The spec in a parsed `config.json`. `source` names the file in errors.
+        """The spec in a parsed `config.json`, of this schema version or an earlier one. `source` names it in errors.
 
         Raises: CheckpointError if the file is not ours, of a newer schema, or holds a wrong value.
         """
         if not isinstance(config, dict) or not isinstance(config.get("certified"), dict):
             raise CheckpointError(f"{source} has no 'certified' section: it is no checkpoint of this zoo")
-        ours = dict(config["certified"])
-        version = ours.get("schema_version")
-        if not isinstance(version, int) or not 1 <= version <= SCHEMA_VERSION:
-            raise CheckpointError(
-                f"{source} has schema_version {version!r}, known are 1 to {SCHEMA_VERSION}: upgrade certified-zoo"
-            )
+        ours = migrate(dict(config["certified"]), source=source, steps=STEPS)
         architecture = ours.pop("architecture", None)
         try:
             spec = cls.model_validate(

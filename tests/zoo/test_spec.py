@@ -5,6 +5,7 @@ import copy
 import pytest
 
 from zoo.errors import CheckpointError
+from zoo.migration import migrate
 from zoo.spec import CertifiedConfig, ModelSpec, Preprocessing
 
 SPEC = ModelSpec(
@@ -48,8 +49,10 @@ def test_the_input_is_described_in_words():
     ("change", "said"),
     [
         (lambda config: config.pop("certified"), "no 'certified' section"),
-        (lambda config: config["certified"].update(schema_version=99), "schema_version 99"),
-        (lambda config: config["certified"].update(schema_version=-3), "schema_version -3"),
+        (lambda config: config["certified"].update(schema_version=99), "schema_version 99.*upgrade it, pip install"),
+        (lambda config: config["certified"].update(schema_version=-3), "schema_version -3: expected a number"),
+        (lambda config: config["certified"].pop("schema_version"), "schema_version None: expected a number"),
+        (lambda config: config["certified"].update(schema_version=True), "schema_version True: expected a number"),
         (lambda config: config["certified"].update(sigma=-1), "certified.sigma"),
         (lambda config: config["certified"].update(sigma=float("nan")), "certified.sigma"),
         (lambda config: config["certified"].update(surprise=1), "certified.surprise"),
@@ -69,3 +72,36 @@ def test_a_config_that_is_not_ours_or_holds_nonsense_is_refused(change, said):
 def test_what_is_no_config_at_all_is_refused(config):
     with pytest.raises(CheckpointError):
         ModelSpec.from_config(config, source="config.json")
+
+
+def test_a_config_of_an_older_version_is_read_as_the_newest_writes_it(monkeypatch):
+    def rename_level(section):  # an imagined version 1 called sigma so, and in units of 1/255
+        section["noise_level"] = section.pop("level") / 255
+        return section
+
+    def name_sigma(section):
+        section["sigma"] = section.pop("noise_level")
+        return section
+
+    config = copy.deepcopy(SPEC.to_config())
+    config["certified"]["level"] = 255 * config["certified"].pop("sigma")
+    before = copy.deepcopy(config)
+    monkeypatch.setattr("zoo.spec.STEPS", (rename_level, name_sigma))
+    spec = ModelSpec.from_config(config, source="config.json")
+    assert spec.certified.model_copy(update={"schema_version": 1}) == SPEC.certified and config == before
+    assert spec.certified.schema_version == 3
+
+
+def test_only_the_steps_from_its_version_on_are_taken():
+    def step(name):
+        return lambda section: {**section, "steps": [*section["steps"], name]}
+
+    steps = (step("1 to 2"), step("2 to 3"), step("3 to 4"))
+    for version, taken in ((1, ["1 to 2", "2 to 3", "3 to 4"]), (3, ["3 to 4"]), (4, [])):
+        migrated = migrate({"schema_version": version, "steps": []}, source="config.json", steps=steps)
+        assert migrated == {"schema_version": 4, "steps": taken}
+
+
+def test_an_older_config_that_its_own_version_would_not_write_is_refused():
+    with pytest.raises(CheckpointError, match=r"not what schema_version 1 writes: KeyError\('level'\)"):
+        migrate({"schema_version": 1}, source="config.json", steps=[lambda section: section.pop("level")])
