@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from zoo.cli._options import Backend, Device, Json
+from zoo.errors import RequestError, ZooError
+
+if TYPE_CHECKING:
+    from serving.outcomes import Outcome
 
 
 def predict(
@@ -29,55 +33,54 @@ def predict(
         float | None, typer.Option("--tolerance", help="anytime: end when no more than this could be gained.")
     ] = None,
     noise: Annotated[str | None, typer.Option("--noise", help="gaussian or discrete.")] = None,
+    deadline_ms: Annotated[
+        int | None, typer.Option("--deadline-ms", help="anytime, at-radius: answer by then, with what is certified.")
+    ] = None,
+    token: Annotated[
+        str | None, typer.Option("--token", envvar="ZOO_TOKEN", help="The server's inference token.", metavar="TOKEN")
+    ] = None,
     device: Device = "auto",
     backend: Backend = "auto",
     as_json: Json = False,
 ) -> None:
     """Predict images with certified radii, by a server or on the spot."""
+    import asyncio
+
+    from serving.outcomes import by_server, on_the_spot
     from serving.protocol import Limits, parse_parameters
-    from zoo.errors import RequestError, ZooError
 
     if (url is None) == (model is None):
         raise RequestError("say who answers: either --url of a served model or --model")
-    given = {"mode": mode, "n": n, "n0": n0, "alpha": alpha}
-    given |= {"stopping": stopping, "radius": radius, "tolerance": tolerance, "noise": noise}
+    given = {"mode": mode, "n": n, "n0": n0, "alpha": alpha, "noise": noise}
+    given |= {"stopping": stopping, "radius": radius, "tolerance": tolerance, "deadline_ms": deadline_ms}
     parameters = {name: value for name, value in given.items() if value is not None}
-    parse_parameters(parameters, Limits(max_n=sys.maxsize))  # the server's own cap is the server's to say
+    # The server's own caps are the server's to say.
+    parse_parameters(parameters, Limits(max_n=sys.maxsize, longest_deadline_ms=sys.maxsize))
     paths = _expand(images)
+    if url is not None:
+        outcomes = by_server(url, paths, parameters, token=token)
+    else:
+        outcomes = on_the_spot(str(model), paths, parameters, device=device, backend=backend)
     single = len(images) == 1 and images[0].is_file()
-    asking = _asker(url, model, device, backend, parameters)
-    if not as_json:
-        typer.echo("image\tlabel\tclass_name\tabstained\tradius")
-    first_failure: ZooError | None = None
-    for path in paths:
-        try:
-            answer = asking(_read(path))
-        except ZooError as error:
-            first_failure = first_failure or error
-            answer = {"error": {"type": type(error).__name__, "message": str(error)}}
-            typer.echo(f"zoo: {path}: {error}", err=True)
-        _print_answer(path, answer, as_json=as_json, single=single)
+    first_failure = asyncio.run(_print_outcomes(outcomes, as_json=as_json, single=single))
     if first_failure is not None:
         raise typer.Exit(first_failure.exit_code)
 
 
-def _asker(
-    url: str | None, model: str | None, device: str, backend: str, parameters: dict[str, Any]
-) -> Callable[[bytes], dict[str, Any]]:
-    if url is not None:
-        from serving.client import ask
-
-        return lambda image: ask(url, image, parameters)
-    assert model is not None
-    from serving.loading import load_service
-    from serving.local import ask_service
-    from serving.protocol import Limits
-    from zoo.device import pick_device
-    from zoo.locate import locate
-
-    picked = str(pick_device(device))
-    service = load_service(locate(model), device=picked, limits=Limits(), backend=backend, spins=True)
-    return lambda image: ask_service(service, image, parameters)
+async def _print_outcomes(outcomes: AsyncIterator[Outcome], *, as_json: bool, single: bool) -> ZooError | None:
+    """Prints every outcome as it comes; returns the first failure."""
+    if not as_json:
+        typer.echo("image\tlabel\tclass_name\tabstained\tradius")
+    first_failure: ZooError | None = None
+    async for path, found in outcomes:
+        if isinstance(found, ZooError):
+            first_failure = first_failure or found
+            typer.echo(f"zoo: {path}: {found}", err=True)
+            answer: dict[str, Any] = {"error": {"type": type(found).__name__, "message": str(found)}}
+        else:
+            answer = found
+        _print_answer(path, answer, as_json=as_json, single=single)
+    return first_failure
 
 
 def _print_answer(path: Path, answer: dict[str, Any], *, as_json: bool, single: bool) -> None:
@@ -95,8 +98,6 @@ def _print_answer(path: Path, answer: dict[str, Any], *, as_json: bool, single: 
 
 
 def _expand(images: list[Path]) -> list[Path]:
-    from zoo.errors import RequestError
-
     paths: list[Path] = []
     for image in images:
         if not image.exists():
@@ -105,12 +106,3 @@ def _expand(images: list[Path]) -> list[Path]:
     if not paths:
         raise RequestError("there is no file in the given folders")
     return paths
-
-
-def _read(path: Path) -> bytes:
-    from zoo.errors import RequestError
-
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise RequestError(f"cannot read it: {error.strerror or error}") from error

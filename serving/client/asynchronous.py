@@ -1,0 +1,103 @@
+"""The client for asyncio."""
+
+from __future__ import annotations
+
+import asyncio
+import random as random_module
+import time
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
+from typing import Any, Self, Unpack
+
+import httpx
+
+from serving.client.answers import Prediction
+from serving.client.asking import CertifyParameters, Picture, PredictParameters
+from serving.client.core import ANSWER_SECONDS, PATIENT, Asking
+from serving.client.retrying import Outcome, Pause, Retry
+from serving.client.streaming import StreamReader, StreamUpdate
+
+
+class AsyncClient(Asking):
+    """As `Client`, for asyncio: the same methods, awaited."""
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        token: str | None = None,
+        timeout: float = ANSWER_SECONDS,
+        retry: Retry = PATIENT,
+        now: Callable[[], float] = time.monotonic,
+        random: Callable[[], float] = random_module.random,
+        sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
+    ) -> None:
+        """As `Client`."""
+        super().__init__(url, token=token, timeout=timeout, retry=retry, now=now, random=random)
+        self._sleep = sleep
+        self._http = httpx.AsyncClient(**self._connection)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Closes the connections."""
+        await self._http.aclose()
+
+    async def predict(self, image: Picture, **parameters: Unpack[PredictParameters]) -> Prediction:
+        """The label alone, by few draws."""
+        return (await self.predict_all([image], **parameters))[0]
+
+    async def certify(self, image: Picture, **parameters: Unpack[CertifyParameters]) -> Prediction:
+        """The label and the radius within which it is certified."""
+        return (await self.certify_all([image], **parameters))[0]
+
+    async def predict_all(self, images: Sequence[Picture], **parameters: Unpack[PredictParameters]) -> list[Prediction]:
+        """As `predict`, for several images in one request; one that cannot be read refuses them all."""
+        return self._read(await self._answer(self._body(images, "predict", parameters)), len(images))
+
+    async def certify_all(self, images: Sequence[Picture], **parameters: Unpack[CertifyParameters]) -> list[Prediction]:
+        """As `certify`, for several images in one request; one that cannot be read refuses them all."""
+        return self._read(await self._answer(self._body(images, "certify", parameters)), len(images))
+
+    async def certify_stream(
+        self, image: Picture, **parameters: Unpack[CertifyParameters]
+    ) -> AsyncGenerator[StreamUpdate]:
+        """As `Client.certify_stream`. Wrap it in `contextlib.aclosing` if you may leave the loop early."""
+        response = await self._answer(self._stream_body(image, parameters), stream=True)
+        try:
+            reader = StreamReader(response, self.url)
+            try:
+                async for line in response.aiter_lines():
+                    for update in reader.read(line):
+                        yield update
+            except httpx.RequestError as error:
+                raise reader.interrupted(error) from error
+            reader.finish()
+        finally:
+            await response.aclose()
+
+    async def _answer(self, body: Mapping[str, Any], *, stream: bool = False) -> httpx.Response:
+        steps = self._exchange()
+        outcome: Outcome | None = None
+        while True:
+            try:
+                step = steps.send(outcome)
+            except StopIteration as end:
+                return end.value  # type: ignore[no-any-return]
+            if isinstance(step, Pause):
+                await self._sleep(step.seconds)
+                outcome = None
+            else:
+                outcome = await self._send(body, stream=stream)
+
+    async def _send(self, body: Mapping[str, Any], *, stream: bool) -> Outcome:
+        try:
+            response = await self._http.send(self._http.build_request("POST", self.url, **body), stream=stream)
+            if not response.is_success:
+                await response.aread()
+        except (httpx.RequestError, httpx.InvalidURL) as error:
+            return error
+        return response

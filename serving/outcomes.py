@@ -1,0 +1,82 @@
+"""What is answered about many image files, in their order, by a server or on the spot."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncGenerator, Callable, Coroutine, Mapping, Sequence
+from contextlib import aclosing
+from pathlib import Path
+from typing import Any, TypeAlias
+
+from serving.client import AsyncClient
+from zoo.errors import RequestError, ServerUnavailableError, ZooError
+
+MOST_IN_FLIGHT = 4
+Outcome: TypeAlias = tuple[Path, dict[str, Any] | ZooError]
+
+
+async def by_server(
+    url: str, paths: Sequence[Path], parameters: Mapping[str, Any], *, token: str | None
+) -> AsyncGenerator[Outcome]:
+    """The answers of a served model, a few requests being in flight. One that fails costs the others nothing.
+
+    Raises: ServerUnavailableError when the server is out of reach and stays so, since it would be for the rest as well.
+    """
+    of_the_mode = {name: value for name, value in parameters.items() if name != "mode"}
+    async with AsyncClient(url, token=token) as client:
+        ask = client.predict if parameters.get("mode") == "predict" else client.certify
+
+        async def outcome(path: Path) -> Outcome:
+            try:
+                return path, (await ask(_read(path), **of_the_mode)).to_json()
+            except ServerUnavailableError:
+                raise
+            except ZooError as error:
+                return path, error
+
+        async with aclosing(_in_order(outcome, paths)) as outcomes:
+            async for each in outcomes:
+                yield each
+
+
+async def on_the_spot(
+    model: str, paths: Sequence[Path], parameters: Mapping[str, Any], *, device: str, backend: str
+) -> AsyncGenerator[Outcome]:
+    """The answers that a server would give, computed in this process one by one."""
+    from serving.loading import load_service
+    from serving.local import ask_service
+    from serving.protocol import Limits
+    from zoo.device import pick_device
+    from zoo.locate import locate
+
+    picked = str(pick_device(device))
+    service = load_service(locate(model), device=picked, limits=Limits(), backend=backend, spins=True)
+    for path in paths:
+        try:
+            yield path, ask_service(service, _read(path), parameters)
+        except ZooError as error:
+            yield path, error
+
+
+async def _in_order(
+    ask: Callable[[Path], Coroutine[Any, Any, Outcome]], paths: Sequence[Path]
+) -> AsyncGenerator[Outcome]:
+    in_flight: deque[asyncio.Task[Outcome]] = deque()
+    try:
+        for path in paths:
+            in_flight.append(asyncio.create_task(ask(path)))
+            if len(in_flight) == MOST_IN_FLIGHT:
+                yield await in_flight.popleft()
+        while in_flight:
+            yield await in_flight.popleft()
+    finally:
+        for task in in_flight:
+            task.cancel()
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise RequestError(f"cannot read it: {error.strerror or error}") from error
