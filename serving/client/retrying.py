@@ -104,7 +104,9 @@ def _temporary_failure(outcome: Outcome, url: str) -> str | None:
     if isinstance(outcome, httpx.UnsupportedProtocol | httpx.InvalidURL | httpx.LocalProtocolError):
         raise RequestError(f"{url!r} is no URL of the form http://HOST:PORT/predictions/MODEL: {outcome}") from outcome
     if isinstance(outcome, httpx.ReadTimeout):
-        raise ServerUnavailableError(f"no answer from {url} within the time to wait for one") from outcome
+        raise ServerUnavailableError(
+            f"no answer from {url}: it was silent for longer than this client waits"
+        ) from outcome
     if isinstance(outcome, httpx.TransportError):
         return f"no answer from {url}: {outcome or type(outcome).__name__}"
     if isinstance(outcome, Exception):

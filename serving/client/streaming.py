@@ -29,6 +29,7 @@ class StreamReader:
         """Raises: RefusedError or ServerError if the response is an error and no stream."""
         if not response.is_success:
             raise_for_problem(response)
+            raise something_else(url, response.status_code)
         self.url = url
         self.status = response.status_code
         self.last: StreamUpdate | None = None
