@@ -32,26 +32,26 @@ class SmoothedClassifierHandler:
         device = f"cuda:{gpu}" if gpu is not None and torch.cuda.is_available() else "cpu"
         self.service = load_from_archive(Path(properties["model_dir"]), context.model_yaml_config, device=device)
 
-    def handle(self, data: Sequence[Mapping[str, object]], context: Any) -> list[Any]:
-        """One reply a row; "" for a row that is not finished."""
+    def handle(self, data: Sequence[Mapping[str, object]], context: Any) -> list[str]:
+        """What each row's client is sent now; "" for nothing yet."""
         assert self.service is not None
         ids = [context.request_ids[index] for index in range(len(data))]
         replies = self.service.step(dict(zip(ids, data, strict=True)))
         self.streaming &= set(ids)
         criteria: list[bool | None] = []
-        outputs: list[Any] = []
         for index, id in enumerate(ids):
             reply = replies[id]
-            context.set_response_content_type(index, "application/json")
-            if reply is None:
+            context.set_response_content_type(index, reply.content_type)
+            if not reply.is_last:
                 criteria.append(False)
                 self.streaming.add(id)
-            elif id in self.streaming:  # its head, with status 200, has been sent: the body tells of an error
+            elif id in self.streaming:  # its head, with status 200, has been sent: the text tells of an error
                 criteria.append(True)
                 self.streaming.discard(id)
             else:
                 criteria.append(None)
                 context.set_response_status(reply.status, HTTPStatus(reply.status).phrase, index)
-            outputs.append("" if reply is None else reply.body)
+                for name, value in reply.headers.items():
+                    context.set_response_header(index, name, value)
         context.stopping_criteria = [lambda _, criterion=criterion: criterion for criterion in criteria]
-        return outputs
+        return [replies[id].text for id in ids]

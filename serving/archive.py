@@ -14,13 +14,14 @@ from model_archiver.model_packaging_utils import ModelExportUtils
 
 from serving.loading import BACKEND, SECTION, require_servable
 from serving.protocol import Limits
+from serving.protocol.inference_v2 import VERSION
 from zoo.checkpoint import Checkpoint
 from zoo.device import require_device_name
 from zoo.errors import ServerError
 from zoo.runtime import require_backend_name
 
-VERSION = "1.0"
-OPEN_REQUESTS = 64
+# TorchServe hands on more requests than we keep open, so that it is we who refuse the others, with 429 and Retry-After.
+ROWS_AN_OPEN_REQUEST = 2
 RESPONSE_TIMEOUT_SECONDS = 300
 
 
@@ -68,7 +69,7 @@ def model_settings(limits: Limits, *, device: str, backend: str) -> dict[str, ob
         "minWorkers": 1,
         "maxWorkers": 1,
         "continuousBatching": True,
-        "batchSize": OPEN_REQUESTS,
+        "batchSize": ROWS_AN_OPEN_REQUEST * limits.max_open_requests,
         "maxBatchDelay": 1,
         "responseTimeout": RESPONSE_TIMEOUT_SECONDS,
         "startupTimeout": RESPONSE_TIMEOUT_SECONDS,

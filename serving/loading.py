@@ -6,23 +6,30 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import torch
 from pydantic import ValidationError
 
+from serving.observing import ServiceObserver
 from serving.protocol import Limits
-from serving.service import InferenceService, fit_batch_size
+from serving.service import SECONDS_A_STEP, InferenceService, fit_batch_size
 from zoo.checkpoint import Checkpoint, open_checkpoint, require_trained_head
 from zoo.errors import ServerError
-from zoo.runtime import open_backend
+from zoo.runtime import default_batch_size, open_backend
 from zoo.smoothing import SmoothingSpec
 
-SECONDS_A_STEP = 0.2
-LARGEST_BATCH = 256
+LARGEST_BATCH_ON_CPU = 256
 SECTION = "smoothing"
 BACKEND = "backend"
 
 
 def load_service(
-    checkpoint: Checkpoint, *, device: str, limits: Limits, backend: str = "auto", spins: bool = False
+    checkpoint: Checkpoint,
+    *,
+    device: str,
+    limits: Limits,
+    backend: str = "auto",
+    spins: bool = False,
+    observer: ServiceObserver | None = None,
 ) -> InferenceService:
     """The service of a checkpoint on a device, its step fitted to that device.
 
@@ -31,17 +38,24 @@ def load_service(
     """
     sigma = require_servable(checkpoint, limits)
     base = open_backend(checkpoint, backend=backend, device=device, spins=spins)
+    is_cpu = torch.device(device).type == "cpu"
+    largest = LARGEST_BATCH_ON_CPU if is_cpu else default_batch_size(checkpoint, device)
+    fitted = fit_batch_size(base, checkpoint.spec, seconds=SECONDS_A_STEP, largest=largest)
     return InferenceService(
         base,
         checkpoint.spec,
         sigma=sigma,
         model_sha256=checkpoint.weights_sha256,
         limits=limits,
-        batch_size=fit_batch_size(base, checkpoint.spec, seconds=SECONDS_A_STEP, largest=LARGEST_BATCH),
+        batch_size=fitted if base.depends_on_batch_shape else largest,
+        first_step=fitted,
+        observer=observer,
     )
 
 
-def load_from_archive(model_dir: Path, config: Mapping[str, Any] | None, *, device: str) -> InferenceService:
+def load_from_archive(
+    model_dir: Path, config: Mapping[str, Any] | None, *, device: str, observer: ServiceObserver | None = None
+) -> InferenceService:
     """As `load_service`, for an unpacked archive and its YAML configuration."""
     try:
         limits = Limits.model_validate((config or {}).get(SECTION, {}))
@@ -52,7 +66,7 @@ def load_from_archive(model_dir: Path, config: Mapping[str, Any] | None, *, devi
     if (config or {}).get("deviceType") == "gpu" and device == "cpu":
         raise ServerError("the archive asks for a GPU, and this machine shows none")
     backend = str((config or {}).get(BACKEND, "auto"))
-    return load_service(open_checkpoint(model_dir), device=device, limits=limits, backend=backend)
+    return load_service(open_checkpoint(model_dir), device=device, limits=limits, backend=backend, observer=observer)
 
 
 def require_servable(checkpoint: Checkpoint, limits: Limits) -> float:

@@ -18,10 +18,11 @@ def ask_service(service: InferenceService, image: bytes, parameters: Mapping[str
         **{name: str(value).encode() for name, value in parameters.items()},
     }
     reply = service.step({ONLY_REQUEST: row})[ONLY_REQUEST]
-    while reply is None:
+    while not reply.is_last:
         reply = service.step({ONLY_REQUEST: row})[ONLY_REQUEST]
+    body: dict[str, Any] = reply.body
     if reply.status >= 500:
-        raise ServerError(str(reply.body["message"]))
+        raise ServerError(str(body["message"]))
     if reply.status >= 400:
-        raise RequestError(str(reply.body["message"]))
-    return reply.body
+        raise RequestError(str(body["message"]))
+    return body

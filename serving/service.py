@@ -6,66 +6,29 @@ It knows neither sockets nor TorchServe. Whoever drives it calls `step` again an
 from __future__ import annotations
 
 import logging
-import secrets
+import math
 import time
-from collections.abc import Hashable, Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Hashable, Iterable, Mapping, Set
 from typing import Any
 
 import torch
 
-from serving.images import decode_image
-from serving.protocol import (
-    DRAWS_OF_A_PREDICTION,
-    Limits,
-    Request,
-    answer,
-    error_body,
-    parse_request,
-    smoothing_of,
-)
-from zoo.errors import ZooError
-from zoo.preprocessing import prepare
-from zoo.smoothing import (
-    BaseClassifier,
-    Certification,
-    CertificationEngine,
-    NoiseKey,
-    NoisySampler,
-    Prediction,
-    SamplingOptions,
-)
-from zoo.smoothing.jobs import Job
+from serving.admission import Admission
+from serving.images import encode_copies
+from serving.observing import NullObserver, ServiceObserver
+from serving.open_request import OpenRequest
+from serving.protocol import Limits, answer, parse_request, respond, wire_of
+from serving.replies import Reply
+from serving.step_size import StepSize
+from zoo.errors import OverloadError, ZooError
+from zoo.smoothing import BaseClassifier, Certificate, CertificationEngine, NoisySampler, SamplingOptions
 from zoo.spec import ModelSpec
 
 logger = logging.getLogger(__name__)
 
 RequestId = Hashable
-
-
-@dataclass(frozen=True, slots=True)
-class Reply:
-    """A complete answer to one request."""
-
-    status: int
-    body: dict[str, Any]
-
-
-SERVER_FAILED = Reply(500, error_body(500, "the server failed; its log says why", type="InternalServerError"))
-
-
-@dataclass(slots=True)
-class _OpenRequest:
-    """A request whose images are being drawn for: a job an image, answers by the image's place."""
-
-    request: Request
-    answers: dict[int, dict[str, Any]] = field(default_factory=dict)
-
-    def reply(self) -> Reply | None:
-        if len(self.answers) < len(self.request.images):
-            return None
-        in_order = [self.answers[place] for place in range(len(self.request.images))]
-        return Reply(200, {"predictions": in_order} if self.request.batched else in_order[0])
+SECONDS_A_STEP = 0.2
+LONGEST_RETRY_AFTER = 60
 
 
 class InferenceService:
@@ -80,77 +43,167 @@ class InferenceService:
         model_sha256: str,
         limits: Limits,
         batch_size: int,
+        first_step: int | None = None,
+        observer: ServiceObserver | None = None,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`sigma` on the [0, 1] pixel scale; `batch_size` draws are made a step, for all open requests together."""
+        """`sigma` on the [0, 1] pixel scale. A step makes at most `batch_size` draws for all open requests together,
+        and `first_step` at first; where batches have one fixed shape, fewer would be no quicker."""
         self.spec = spec
-        self.sigma = sigma
         self.model_sha256 = model_sha256
         self.limits = limits
+        self.observer = observer or NullObserver()
+        self.clock = clock
         self.engine = CertificationEngine(NoisySampler(base, SamplingOptions(batch_size=batch_size)))
-        self._open: dict[RequestId, _OpenRequest] = {}
+        seconds = math.inf if base.depends_on_batch_shape else SECONDS_A_STEP
+        self.step_size = StepSize(first_step or batch_size, largest=batch_size, seconds=seconds)
+        self._admission = Admission(spec, sigma=sigma, limits=limits)
+        self._open: dict[RequestId, OpenRequest] = {}
 
-    def step(self, rows: Mapping[RequestId, Mapping[str, object]]) -> dict[RequestId, Reply | None]:
-        """One engine step for the requests in `rows`, which are all that are open; None means: not finished yet.
+    @property
+    def num_open(self) -> int:
+        """Requests that are being drawn for."""
+        return len(self._open)
 
-        A row is read when its id is seen for the first time. A request that is no longer in `rows` is forgotten.
+    def step(self, rows: Mapping[RequestId, Mapping[str, object]]) -> dict[RequestId, Reply]:
+        """One engine step for the requests in `rows`, which are all that are open; a reply to each of them.
+
+        A row is read when its id is seen for the first time. A request that is no longer in `rows` is forgotten; so is
+        one after its last reply.
         """
-        self._forget(self._open.keys() - rows.keys())
-        replies: dict[RequestId, Reply | None] = {}
+        self._forget_all_but(rows.keys())
+        replies: dict[RequestId, Reply] = {}
         for id, row in rows.items():
             if id not in self._open:
-                replies[id] = self._admit(id, row)
-        try:
-            for finished in self.engine.step():
-                assert isinstance(finished.id, tuple)  # as _jobs made it
-                id, place = finished.id
-                self._open[id].answers[place] = answer(finished.result, self.spec, model_sha256=self.model_sha256)
-        except Exception:
-            logger.exception("an engine step failed; every open request is answered with an error")
-            replies |= dict.fromkeys(self._open, SERVER_FAILED)
-            self._forget(self._open.keys())
-        for id in rows:
-            if id in self._open:
-                replies[id] = self._open[id].reply()
-        self._forget([id for id, reply in replies.items() if reply is not None])
+                refusal = self._admit(id, row)
+                if refusal is not None:
+                    replies[id] = refusal
+        failures = self._draw()
+        for id, open_request in list(self._open.items()):
+            replies[id] = self._reply(open_request, failures.get(id))
+            if replies[id].is_last:
+                self._close([id])
         return replies
 
     def _admit(self, id: RequestId, row: Mapping[str, object]) -> Reply | None:
-        """Opens a request; the reply if it ends here because it is wrong."""
+        """Opens a request; the reply if it ends here because it is wrong or there is no room for it."""
         try:
+            self._require_room()
             request = parse_request(row, self.limits)
-            jobs = self._jobs(id, request)
+            questions = self._admission.questions(id, request)
         except Exception as error:
             if not isinstance(error, ZooError):
                 logger.exception("a request could not be read")
-            return _reply_to(error)
-        self._open[id] = _OpenRequest(request)
-        for job in jobs:
-            self.engine.admit(job)
+            return self._refusal(error, is_v2=wire_of(row) == "v2")
+        now, deadline_ms = self.clock(), request.parameters.deadline_ms
+        cut_at = None if deadline_ms is None else now + deadline_ms / 1000
+        opened = OpenRequest(request, questions, admitted_at=now, cut_at=cut_at)
+        self._open[id] = opened
+        for place, question in enumerate(questions):
+            if question.entry.result is None:
+                self.engine.admit(question.job)
+            else:
+                opened.results[place] = question.entry.result
+        mode = request.parameters.mode
+        self.observer.admitted(mode=mode, stopping=opened.stopping, num_images=len(questions))
         return None
 
-    def _jobs(self, id: RequestId, request: Request) -> list[Job]:
-        parameters = request.parameters
-        jobs: list[Job] = []
-        for place, data in enumerate(request.images):
-            x_CHW = prepare(decode_image(data, max_pixels=self.limits.max_pixels), self.spec.preprocessing)
-            # Noise that a client could predict would void the guarantee: every image gets a key of its own from the OS.
-            key = NoiseKey(root=secrets.randbits(64), job=secrets.randbits(64))
-            if parameters.mode == "certify":
-                smoothing = smoothing_of(parameters, self.limits, sigma=self.sigma)
-                covered = self.spec.preprocessing.describe()
-                jobs.append(Certification((id, place), x_CHW, smoothing=smoothing, key=key, input=covered))
-            else:
-                n = parameters.n or min(DRAWS_OF_A_PREDICTION, self.limits.max_n)
-                alpha = parameters.alpha or self.limits.alpha
-                noise = parameters.noise
-                jobs.append(Prediction((id, place), x_CHW, sigma=self.sigma, n=n, alpha=alpha, key=key, noise=noise))
-        return jobs
+    def _require_room(self) -> None:
+        if len(self._open) < self.limits.max_open_requests:
+            return
+        seconds = self.engine.num_remaining * (self.step_size.seconds_a_draw or 0)
+        retry_after = min(LONGEST_RETRY_AFTER, max(1, math.ceil(seconds)))
+        raise OverloadError(
+            f"the server has {len(self._open)} open requests and takes no more: try again in {retry_after} s",
+            retry_after=retry_after,
+        )
 
-    def _forget(self, ids: Iterable[RequestId]) -> None:
+    def _draw(self) -> dict[RequestId, Exception]:
+        """One engine step; the requests that failed in it."""
+        if self.engine.num_open == 0:
+            return {}
+        capacity, drawn_before, started = self.step_size.value, self._num_drawn(), self.clock()
+        finished, failed = self.engine.step_apart(capacity)
+        seconds, num_draws = self.clock() - started, self._num_drawn() - drawn_before
+        self.step_size.observe(num_draws, seconds)
+        self.observer.stepped(num_draws=num_draws, capacity=capacity, num_open=len(self._open), seconds=seconds)
+        for each in finished:
+            id, place = _split(each.id)
+            self._open[id].results[place] = self._open[id].questions[place].entry.result = each.result
+        for each_failed in failed:
+            logger.error("an engine step failed for one image", exc_info=each_failed.error)
+        return {_split(each.id)[0]: each.error for each in failed}
+
+    def _num_drawn(self) -> int:
+        return sum(each.num_draws for each in self._open.values())
+
+    def _reply(self, opened: OpenRequest, failure: Exception | None) -> Reply:
+        """What the client of an open request is sent now."""
+        if failure is None:
+            try:
+                return self._answer(opened)
+            except Exception:
+                logger.exception("an answer could not be made")
+        # Whatever it was, it is not the client's fault: the request was found right when it was admitted.
+        return self._refusal(None, is_v2=opened.request.wire == "v2", is_stream=opened.is_stream)
+
+    def _answer(self, opened: OpenRequest) -> Reply:
+        backend = self.engine.sampler.backend
+        if not opened.is_answered and opened.cut_at is not None and self.clock() >= opened.cut_at:
+            opened.cut_off(backend=backend)
+        if opened.is_answered:
+            answers = [self._answer_of(opened, place) for place in range(len(opened.questions))]
+            self._tell_answered(opened)
+            if opened.is_stream:
+                return Reply.line(answers[0], is_last=True)
+            return Reply.answering(respond(opened.request, answers, model=self.spec.name))
+        news = opened.news(backend=backend) if opened.is_stream else None
+        if news is None:
+            return Reply.nothing_yet(is_stream=opened.is_stream)
+        return Reply.line(answer(news, self.spec, model_sha256=self.model_sha256, final=False), is_last=False)
+
+    def _answer_of(self, opened: OpenRequest, place: int) -> dict[str, Any]:
+        result, parameters = opened.results[place], opened.request.parameters
+        copies = None
+        if parameters.copies:  # none of an image that was cut off before its class was chosen
+            draws = opened.questions[place].job.first_draws(parameters.copies)
+            copies = encode_copies(self.engine.sampler.copies(draws)) if result.n else []
+        return answer(
+            result,
+            self.spec,
+            model_sha256=self.model_sha256,
+            deadline_reached=None if opened.cut_at is None else place in opened.cut,
+            copies=copies,
+            final=True if opened.is_stream else None,
+        )
+
+    def _tell_answered(self, opened: OpenRequest) -> None:
+        results = list(opened.results.values())
+        self.observer.answered(
+            mode=opened.request.parameters.mode,
+            stopping=opened.stopping,
+            num_images=len(results),
+            num_draws=opened.num_draws,
+            radii=[each.radius for each in results if isinstance(each, Certificate)],
+            num_abstained=sum(each.label is None for each in results),
+            deadline_reached=bool(opened.cut),
+            seconds=self.clock() - opened.admitted_at,
+        )
+
+    def _refusal(self, error: Exception | None, *, is_v2: bool, is_stream: bool = False) -> Reply:
+        reply = Reply.failing(error, is_v2=is_v2, is_stream=is_stream)
+        self.observer.refused(error=reply.body["type"], status=reply.status)
+        return reply
+
+    def _forget_all_but(self, ids: Set[RequestId]) -> None:
+        gone = self._open.keys() - ids
+        for id in gone:
+            self.observer.forgotten(num_draws=self._open[id].num_draws)
+        self._close(gone)
+
+    def _close(self, ids: Iterable[RequestId]) -> None:
         for id in list(ids):
-            request = self._open.pop(id, None)
-            if request is not None:
-                self.engine.forget((id, place) for place in range(len(request.request.images)))
+            self.engine.forget(self._open.pop(id).job_ids())
 
 
 def fit_batch_size(base: BaseClassifier, spec: ModelSpec, *, seconds: float, largest: int) -> int:
@@ -170,7 +223,7 @@ def fit_batch_size(base: BaseClassifier, spec: ModelSpec, *, seconds: float, lar
         size *= 2
 
 
-def _reply_to(error: Exception) -> Reply:
-    if isinstance(error, ZooError):
-        return Reply(error.http_status, error_body(error.http_status, str(error), type=type(error).__name__))
-    return SERVER_FAILED
+def _split(job_id: Hashable) -> tuple[RequestId, int]:
+    assert isinstance(job_id, tuple)  # as Admission made it
+    id, place = job_id
+    return id, place

@@ -2,6 +2,7 @@
 
 import ast
 import io
+import json
 
 import pytest
 from PIL import Image
@@ -42,7 +43,7 @@ def step(handler, rows):
     assert len(outputs) == len(rows) == len(context.stopping_criteria)
     return {
         id: (
-            outputs[index],
+            json.loads(outputs[index]) if outputs[index] else "",
             context.stopping_criteria[index](outputs[index]),
             context.get_response_status(index)[0],
             context.get_response_content_type(index),

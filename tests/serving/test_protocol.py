@@ -20,7 +20,7 @@ B64 = base64.b64encode(b"image").decode()
 
 def test_raw_bytes_are_one_image_with_the_operators_defaults():
     request = parse_request({"body": bytearray(b"image")}, LIMITS)
-    assert (request.images, request.parameters, request.batched) == ((b"image",), Parameters(), False)
+    assert (request.images, request.parameters, request.wire) == ((b"image",), Parameters(), "single")
 
 
 def test_a_form_holds_an_image_and_parameters():
@@ -34,7 +34,7 @@ def test_json_holds_images_in_order_and_is_answered_by_a_list():
     other = base64.b64encode(b"other").decode()
     body = {"instances": [{"b64": B64}, {"b64": other}], "parameters": {"n0": 50}}
     request = parse_request({"body": body}, LIMITS)
-    assert request.images == (b"image", b"other") and request.parameters.n0 == 50 and request.batched
+    assert request.images == (b"image", b"other") and request.parameters.n0 == 50 and request.wire == "v1"
 
 
 @pytest.mark.parametrize(

@@ -50,7 +50,7 @@ def drive(service, rows, *, steps=10_000):
     replies, waiting = {}, dict(rows)
     while waiting and steps:
         for id, reply in service.step(waiting).items():
-            if reply is not None:
+            if reply.is_last:
                 replies[id] = reply
                 del waiting[id]
         steps -= 1
@@ -98,7 +98,7 @@ def test_several_images_keep_their_order(service):
 
 def test_a_prediction_does_not_wait_for_a_long_certification(service):
     long, short = {"data": png(255), "n": b"50000"}, {"data": png(0), "mode": b"predict"}
-    assert service.step({"long": long})["long"] is None
+    assert not service.step({"long": long})["long"].is_last
     replies = drive(service, {"long": long, "short": short}, steps=3)
     assert set(replies) == {"short"}
 

@@ -33,6 +33,20 @@ class Job(Protocol):
         """Draws to make before the job can say more; 0 means finished."""
         ...
 
+    @property
+    def num_expected(self) -> int:
+        """Draws that it may well still take, by which the engine tells short jobs from long ones."""
+        ...
+
+    @property
+    def num_taken(self) -> int:
+        """Draws made so far."""
+        ...
+
+    def first_draws(self, num: int) -> Draws:
+        """The first draws of all, which choose the class; at most `num`."""
+        ...
+
     def take(self, num: int) -> list[Draws]:
         """The next draws, at most `num` in all; they count as made from here on."""
         ...
@@ -79,6 +93,21 @@ class Certification:
     def num_remaining(self) -> int:
         return sum(self._wanted(phase) for phase in Phase)
 
+    @property
+    def num_expected(self) -> int:
+        """All that remain where their number is known; else as many again as it has had."""
+        remaining, most = self.num_remaining, self.smoothing.n0 + self.smoothing.n
+        return remaining if remaining + self.num_taken == most else max(remaining, self.num_taken)
+
+    @property
+    def num_taken(self) -> int:
+        return sum(self._num_taken.values())
+
+    def first_draws(self, num: int) -> Draws:
+        spec = self.smoothing
+        phase, most = (Phase.SELECTION, spec.n0) if spec.n0 else (Phase.ESTIMATION, spec.n)
+        return Draws(self.x_CHW, spec.sigma, spec.noise, self.key, phase, 0, min(num, most))
+
     def take(self, num: int) -> list[Draws]:
         taken = []
         for phase in Phase:
@@ -106,6 +135,17 @@ class Certification:
             input=self.input,
             backend=backend,
         )
+
+    def so_far(self, *, backend: str) -> Certificate:
+        """What the votes prove that were taken in until now; an abstention as long as the class is not chosen.
+
+        It holds at the level alpha wherever the drawing is stopped, for whatever reason.
+        Raises: CertificationError under a rule that may be looked at in its end only.
+        """
+        if self._votes[Phase.SELECTION].total() == self.smoothing.n0 and self._votes[Phase.ESTIMATION]:
+            return self.result(backend=backend)
+        nothing: Counter[int] = Counter()
+        return conclude(0, nothing, self.smoothing, alpha=self.alpha, input=self.input, backend=backend)
 
     def _until_end(self, start: int, classes_M: Classes) -> Classes:
         """The votes up to where the rule ends, none after it has."""
@@ -170,11 +210,24 @@ class Prediction:
     def num_remaining(self) -> int:
         return self.n - self._num_taken
 
+    @property
+    def num_expected(self) -> int:
+        return self.num_remaining
+
+    @property
+    def num_taken(self) -> int:
+        return self._num_taken
+
+    def first_draws(self, num: int) -> Draws:
+        return self._draws(0, min(num, self.n))
+
     def take(self, num: int) -> list[Draws]:
-        share = min(self.num_remaining, num)
-        draws = Draws(self.x_CHW, self.sigma, self.noise, self.key, Phase.SELECTION, self._num_taken, share)
-        self._num_taken += share
+        draws = self._draws(self._num_taken, min(self.num_remaining, num))
+        self._num_taken += draws.num
         return [draws]
+
+    def _draws(self, start: int, num: int) -> Draws:
+        return Draws(self.x_CHW, self.sigma, self.noise, self.key, Phase.SELECTION, start, num)
 
     def record(self, draws: Draws, classes_M: Classes) -> None:
         self._votes.update(classes_M.tolist())

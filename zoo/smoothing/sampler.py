@@ -64,6 +64,15 @@ class NoisySampler:
         with self._one_at_a_time:
             return self._votes(draws)
 
+    def copies(self, draws: Draws) -> Tensor:
+        """The noisy copies `noisy_MCHW` themselves, on the CPU: what the base classifier is shown for these draws."""
+        rows = [(draws, index) for index in range(draws.start, draws.start + draws.num)]
+        with self._one_at_a_time:
+            return torch.cat([self._draw(rows[at : at + 1]).to("cpu", copy=True) for at in range(len(rows))])
+
+    def _draw(self, rows: Sequence[tuple[Draws, int]]) -> Tensor:
+        return self._drawn_on_host(rows) if self.base.draws_on.type == "cpu" else self._drawn_on_device(rows)
+
     def _votes(self, draws: Sequence[Draws]) -> list[Classes]:
         rows = [(each, index) for each in draws for index in range(each.start, each.start + each.num)]
         classes = np.empty(len(rows), dtype=np.int64)
@@ -82,9 +91,8 @@ class NoisySampler:
         return np.split(classes, np.cumsum([each.num for each in draws])[:-1]) if len(draws) else []
 
     def _classify(self, rows: Sequence[tuple[Draws, int]]) -> Classes:
-        draw = self._drawn_on_host if self.base.draws_on.type == "cpu" else self._drawn_on_device
         try:
-            noisy_MCHW = self._padded(draw(rows))
+            noisy_MCHW = self._padded(self._draw(rows))
         except (torch.OutOfMemoryError, MemoryError) as error:
             raise OutOfMemoryError(f"there is no memory for the noise of {len(rows)} draws") from error
         classes_M = self.base.classify(noisy_MCHW)

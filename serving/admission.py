@@ -1,0 +1,91 @@
+"""From a request to the jobs of the engine, or to the sentence that says why there will be none."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Hashable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from serving.answer_cache import AnswerCache, Entry, fresh_key
+from serving.images import decode_image
+from serving.protocol import DRAWS_OF_A_PREDICTION, Limits, Request, smoothing_of
+from zoo.errors import RequestError
+from zoo.preprocessing import prepare
+from zoo.smoothing import Certification, Prediction
+from zoo.smoothing.classifier import root_key
+from zoo.smoothing.jobs import Job
+from zoo.spec import ModelSpec
+
+MOST_BYTES_OF_COPIES = 4_000_000  # TorchServe kills a worker whose response is larger than 6.5 MB
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """One image's job, and the entry of the cache that belongs to it."""
+
+    job: Job
+    entry: Entry
+
+
+class Admission:
+    """Reads the images of a request and makes a job of each, under the operator's limits."""
+
+    def __init__(self, spec: ModelSpec, *, sigma: float, limits: Limits) -> None:
+        self.spec = spec
+        self.sigma = sigma
+        self.limits = limits
+        self.cache = AnswerCache(limits.cached_answers)
+
+    def questions(self, id: Hashable, request: Request) -> list[Question]:
+        """One an image, with the job's id `(id, place)`.
+
+        Raises: RequestError, ImageError, CertificationError with a sentence for the client.
+        """
+        self._require_affordable(request)
+        seed = request.parameters.seed
+        generator = None if seed is None else torch.Generator().manual_seed(seed)
+        questions = []
+        for place, data in enumerate(request.images):
+            image = decode_image(data, max_pixels=self.limits.max_pixels)
+            x_CHW = prepare(image, self.spec.preprocessing)
+            # The offline path draws a root for each image in turn from one generator.
+            entry = self._entry(x_CHW, request) if generator is None else Entry(root_key(generator))
+            questions.append(Question(self._job((id, place), x_CHW, request, entry), entry))
+        return questions
+
+    def _job(self, id: Hashable, x_CHW: Tensor, request: Request, entry: Entry) -> Job:
+        parameters = request.parameters
+        if parameters.mode == "certify":
+            smoothing = smoothing_of(parameters, self.limits, sigma=self.sigma)
+            covered = self.spec.preprocessing.describe()
+            return Certification(id, x_CHW, smoothing=smoothing, key=entry.key, input=covered)
+        n, alpha = self._draws_of_a_prediction(request), parameters.alpha or self.limits.alpha
+        return Prediction(id, x_CHW, sigma=self.sigma, n=n, alpha=alpha, key=entry.key, noise=parameters.noise)
+
+    def _entry(self, x_CHW: Tensor, request: Request) -> Entry:
+        if self.limits.cached_answers == 0:
+            return Entry(fresh_key())
+        asked = request.parameters.model_dump(exclude={"deadline_ms", "stream", "copies"})
+        return self.cache.entry((hashlib.sha256(x_CHW.numpy().tobytes()).digest(), tuple(asked.items())))
+
+    def _draws_of_a_prediction(self, request: Request) -> int:
+        return request.parameters.n or min(DRAWS_OF_A_PREDICTION, self.limits.max_n)
+
+    def _require_affordable(self, request: Request) -> None:
+        parameters, limits = request.parameters, self.limits
+        if parameters.mode == "predict":
+            num_draws = self._draws_of_a_prediction(request)
+        else:
+            smoothing = smoothing_of(parameters, limits, sigma=self.sigma)
+            num_draws = smoothing.n0 + smoothing.n
+        if num_draws * len(request.images) > limits.max_draws_a_request:
+            raise RequestError(
+                f"the request could take {num_draws * len(request.images):,} draws ({num_draws:,} an image), the cap "
+                f"of this server is {limits.max_draws_a_request:,}"
+            )
+        most_copies = MOST_BYTES_OF_COPIES // (4 * self.spec.preprocessing.crop**2)  # base64 of 3 bytes a pixel
+        if parameters.copies > most_copies:
+            raise RequestError(f"copies={parameters.copies} is too many for images of this size: at most {most_copies}")

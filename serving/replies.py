@@ -1,0 +1,59 @@
+"""What a client is sent after a step."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from serving.protocol import error_body, to_json, to_line
+from zoo.errors import OverloadError, ZooError
+
+JSON = "application/json"
+JSON_LINES = "application/x-ndjson"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reply:
+    """A part of a response, all of it if the first one is the last; `text` may be empty: nothing new.
+
+    `status` and `headers` count where the first reply is the last: the head of a longer response, with status 200, has
+    been sent before. `content_type` is the same in all replies to a request but in a refusal, which is the only one.
+    """
+
+    text: str
+    is_last: bool
+    content_type: str
+    status: int = 200
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def nothing_yet(cls, *, is_stream: bool) -> Reply:
+        return cls(text="", is_last=False, content_type=JSON_LINES if is_stream else JSON)
+
+    @classmethod
+    def answering(cls, body: dict[str, Any]) -> Reply:
+        """The whole answer. Raises: ValueError if a number is not finite."""
+        return cls(text=to_json(body), is_last=True, content_type=JSON)
+
+    @classmethod
+    def line(cls, body: dict[str, Any], *, is_last: bool) -> Reply:
+        """One line of a stream. Raises: ValueError if a number is not finite."""
+        return cls(text=to_line(body), is_last=is_last, content_type=JSON_LINES)
+
+    @classmethod
+    def failing(cls, error: Exception | None, *, is_v2: bool = False, is_stream: bool = False) -> Reply:
+        """What a client is told of an error; of None, or one of the server, no more than that there was one."""
+        status, type, message = 500, "InternalServerError", "the server failed; its log says why"
+        if isinstance(error, ZooError) and error.http_status < 500:
+            status, type, message = error.http_status, error.__class__.__name__, str(error)
+        body = error_body(status, message, type=type, is_v2=is_v2)
+        headers = {"Retry-After": str(error.retry_after)} if isinstance(error, OverloadError) else {}
+        encode, content_type = (to_line, JSON_LINES) if is_stream else (to_json, JSON)
+        return cls(text=encode(body), is_last=True, content_type=content_type, status=status, headers=headers)
+
+    @property
+    def body(self) -> Any:
+        """The text as an object."""
+        return json.loads(self.text)

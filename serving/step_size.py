@@ -1,0 +1,31 @@
+"""How many draws a step makes: a batch that is full where steps are quick, fewer where they would take long."""
+
+from __future__ import annotations
+
+WEIGHT_OF_THE_LAST = 0.3
+ROOM_TO_GROW = 0.8
+
+
+class StepSize:
+    """Draws a step, halved and doubled as the steps' times ask for, at most `largest`.
+
+    A step should take `seconds` at most: what arrives during one waits for its end.
+    """
+
+    def __init__(self, first: int, *, largest: int, seconds: float) -> None:
+        self.value = min(first, largest)
+        self.largest = largest
+        self.seconds = seconds
+        self.seconds_a_draw: float | None = None
+
+    def observe(self, num_draws: int, seconds: float) -> None:
+        """Takes in how long a step took; one that was less than half full tells more of its overhead."""
+        if 2 * num_draws < self.value or num_draws == 0:
+            return
+        last = seconds / num_draws
+        before = last if self.seconds_a_draw is None else self.seconds_a_draw
+        self.seconds_a_draw = WEIGHT_OF_THE_LAST * last + (1 - WEIGHT_OF_THE_LAST) * before
+        if self.seconds_a_draw * self.value > self.seconds and self.value > 1:
+            self.value //= 2
+        elif self.seconds_a_draw * self.value * 2 <= ROOM_TO_GROW * self.seconds:
+            self.value = min(2 * self.value, self.largest)
