@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torchvision.models import resnet
 
 from zoo.errors import UnknownNameError
-from zoo.spec import ModelSpec, Preprocessing
+from zoo.spec import Preprocessing
 
 
 class Normalization(nn.Module):
@@ -124,12 +124,13 @@ def find_architecture(name: str) -> Architecture:
         raise UnknownNameError("architecture", name, ARCHITECTURES) from None
 
 
+def empty_backbone(name: str, *, num_classes: int) -> nn.Module:
+    """A bare network without values, for weights to be assigned to: quick to build, and unusable before."""
+    with torch.device("meta"):
+        return find_architecture(name).build(num_classes)
+
+
 def build_network(name: str, *, num_classes: int, preprocessing: Preprocessing) -> NormalizedNetwork:
     """A freshly initialized network (from torch's global generator) behind its normalization."""
     backbone = find_architecture(name).build(num_classes)
     return NormalizedNetwork(backbone, mean=preprocessing.mean, std=preprocessing.std)
-
-
-def build_for(spec: ModelSpec) -> NormalizedNetwork:
-    """A freshly initialized network as `spec` describes it."""
-    return build_network(spec.architecture, num_classes=spec.num_classes, preprocessing=spec.preprocessing)

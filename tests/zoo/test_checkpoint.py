@@ -1,5 +1,6 @@
 """A checkpoint directory: loads elsewhere, and is refused at the first wrong byte."""
 
+import dataclasses
 import json
 import shutil
 
@@ -106,11 +107,13 @@ def test_a_directory_without_a_manifest_is_no_checkpoint(tmp_path):
 
 
 def test_weights_of_another_shape_are_refused(tmp_path):
-    saved(tmp_path / "small", "resnet10-quarter")
+    small, _ = saved(tmp_path / "small", "resnet10-quarter")
     checkpoint, _ = saved(tmp_path / "large", "resnet18")
     shutil.copy(tmp_path / "small" / "model.safetensors", tmp_path / "large")
-    with pytest.raises(CheckpointError, match="does not fit resnet18"):
+    with pytest.raises(CheckpointError, match="has changed since it was opened"):
         checkpoint.load_network()
+    with pytest.raises(CheckpointError, match="does not fit resnet18"):
+        dataclasses.replace(checkpoint, files=small.files).load_network()
 
 
 def test_weights_that_are_not_finite_are_neither_written_nor_loaded(tmp_path):

@@ -1,0 +1,148 @@
+"""CertifiedNetwork: what `zoo.load` returns, a checkpoint's network that still knows its checkpoint."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Self
+
+import safetensors.torch
+import torch
+from safetensors import SafetensorError
+from torch import Tensor, nn
+
+from zoo.architecture import NormalizedNetwork, empty_backbone
+from zoo.checkpoint import WEIGHTS, Checkpoint, open_checkpoint, require_finite, save_checkpoint
+from zoo.errors import CheckpointError, RequestError
+from zoo.preprocessing import Transforms
+from zoo.spec import CertifiedConfig, ModelSpec
+
+if TYPE_CHECKING:
+    from zoo.hub import Commit
+
+
+class CertifiedNetwork(NormalizedNetwork):
+    """Pixels in [0, 1] (plus any noise) -> `logits_BK`: the network of a checkpoint.
+
+    `transforms` turns a picture into such pixels, as torchvision's weights do but without the normalization, which is
+    the network's first layer. `from_pretrained`, `save_pretrained` and `push_to_hub` have the shape of the Hub client's
+    mixin and are strict: every weight is loaded or none, from safetensors only, each file checked against the manifest;
+    and a network whose weights were changed is never published with the results of the old ones.
+    """
+
+    def __init__(self, backbone: nn.Module, checkpoint: Checkpoint) -> None:
+        """`backbone` is the bare network of `checkpoint.spec`."""
+        preprocessing = checkpoint.spec.preprocessing
+        super().__init__(backbone, mean=preprocessing.mean, std=preprocessing.std)
+        self.checkpoint = checkpoint
+
+    @property
+    def spec(self) -> ModelSpec:
+        """What the network is, how it was made and what was measured of it."""
+        return self.checkpoint.spec
+
+    @property
+    def transforms(self) -> Transforms:
+        """From a PIL picture to `x_CHW` in [0, 1], which the network takes and a certificate covers."""
+        return Transforms(self.spec.preprocessing)
+
+    @classmethod
+    def from_pretrained(cls, model: str, *, revision: str | None = None) -> Self:
+        """The network of a checkpoint directory, a Hub id or a catalog id, in eval mode.
+
+        Raises: RequestError if `model` is none of these; CheckpointError, HubError.
+        """
+        from zoo.locate import locate
+
+        return cls.from_checkpoint(locate(model, revision=revision))
+
+    @classmethod
+    def from_checkpoint(cls, checkpoint: Checkpoint) -> Self:
+        """The network of an opened checkpoint, in eval mode; its weights are hashed again as they are read.
+
+        Raises: CheckpointError if the file has changed since, does not fit the architecture, or holds a value that is
+        not finite.
+        """
+        spec = checkpoint.spec
+        backbone = empty_backbone(spec.architecture, num_classes=spec.num_classes)
+        path, expected = checkpoint.path / WEIGHTS, backbone.state_dict()
+        weights = {
+            name: tensor.to(expected[name].dtype) if name in expected else tensor
+            for name, tensor in _read(path, sha256=checkpoint.weights_sha256).items()
+        }
+        try:
+            backbone.load_state_dict(weights, strict=True, assign=True)
+        except RuntimeError as error:
+            raise CheckpointError(f"{path} does not fit {spec.architecture}: {error}") from error
+        require_finite(backbone, path)
+        return cls(backbone, checkpoint).eval()
+
+    def save_pretrained(self, directory: str | Path) -> Checkpoint:
+        """Writes a checkpoint: all of its own files while its weights are those that were loaded; else only what is
+        still true of the changed ones, which are nobody's results.
+
+        Raises: RequestError if the directory is not empty; CheckpointError if it cannot be written, a weight is not
+        finite, or the checkpoint that was loaded is gone.
+        """
+        directory = Path(directory)
+        if directory.exists() and (not directory.is_dir() or any(directory.iterdir())):
+            raise RequestError(f"{directory} exists and is not an empty directory: choose a new one")
+        now = open_checkpoint(self.checkpoint.path)
+        if not self._is_unchanged(now):
+            return save_checkpoint(directory, self, _changed(self.spec, parent=self.checkpoint.weights_sha256))
+        try:
+            directory.mkdir(parents=True, exist_ok=True)
+            for name in now.published_files:
+                shutil.copyfile(now.path / name, directory / name)
+        except OSError as error:
+            raise CheckpointError(f"cannot write the checkpoint {directory}: {error.strerror or error}") from error
+        return open_checkpoint(directory)
+
+    def push_to_hub(self, repository: str, *, private: bool = False, commit_message: str | None = None) -> Commit:
+        """Publishes what `save_pretrained` writes as one commit, which fails if somebody pushes in between.
+
+        Raises: HubError, and what `save_pretrained` raises.
+        """
+        from zoo import hub
+
+        with tempfile.TemporaryDirectory() as folder:
+            checkpoint = self.save_pretrained(folder)
+            return hub.push(checkpoint, repository, private=private, message=commit_message)
+
+    def _is_unchanged(self, now: Checkpoint) -> bool:
+        loaded = _read(now.path / WEIGHTS, sha256=self.checkpoint.weights_sha256)
+        held = self.backbone.state_dict()
+        return held.keys() == loaded.keys() and all(torch.equal(held[name].cpu(), loaded[name]) for name in held)
+
+
+def _read(path: Path, *, sha256: str) -> dict[str, Tensor]:
+    """The tensors in the very bytes that have the hash: none of a file that is replaced while it is read."""
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise CheckpointError(f"cannot read {path}: {error.strerror or error}") from error
+    found = hashlib.sha256(content).hexdigest()
+    if found != sha256:
+        raise CheckpointError(f"{path} has changed since it was opened: SHA-256 is {found}, was {sha256}")
+    try:
+        tensors: dict[str, Tensor] = safetensors.torch.load(content)
+    except SafetensorError as error:
+        raise CheckpointError(f"{path} is no safetensors file: {error}") from error
+    return tensors
+
+
+def _changed(spec: ModelSpec, *, parent: str) -> ModelSpec:
+    """What may still be said of a network whose weights were changed, nobody knows how."""
+    known = spec.certified
+    certified = CertifiedConfig(
+        objective="unknown",
+        sigma=known.sigma,
+        task=known.task,
+        class_names=known.class_names,
+        parent=parent,
+        has_trained_head=known.has_trained_head,
+        preprocessing=known.preprocessing,
+    )
+    return spec.model_copy(update={"certified": certified})
