@@ -90,10 +90,8 @@ def save_checkpoint(path: Path, network: Any, spec: ModelSpec, *, split: Mapping
     require_finite(network.backbone, path / WEIGHTS)
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in network.backbone.state_dict().items()}
     weights = save(tensors, metadata={"format": "pt"})
-    contents = {WEIGHTS: weights, **_description(spec, hashlib.sha256(weights).hexdigest())}
-    if split is not None:
-        contents[SPLIT] = _json_bytes(split)
-    return _write(path, contents, kept={})
+    contents = {WEIGHTS: weights} if split is None else {WEIGHTS: weights, SPLIT: _json_bytes(split)}
+    return _write(path, _described(spec, contents, kept={}), kept={})
 
 
 def record_results(
@@ -102,20 +100,24 @@ def record_results(
     empirical: EmpiricalResult | None = None,
     certification: tuple[CertificationResult, bytes] | None = None,
 ) -> Checkpoint:
-    """Writes new results (a certification with its rows) and the card that follows beside unchanged weights.
+    """Writes new results (a certification with its rows, of which the curve is drawn) and the card that follows beside
+    unchanged weights.
 
-    Raises: CheckpointError if the weights are no longer those that were measured.
+    Raises: CheckpointError if the weights are no longer those that were measured; LogError if the rows are no log.
     """
     now = open_checkpoint(checkpoint.path)
     if now.weights_sha256 != checkpoint.weights_sha256:
         raise CheckpointError(f"{checkpoint.path} has other weights than those that were measured: measure it again")
     results: dict[str, object] = {} if empirical is None else {"empirical": empirical}
-    rows = {}
+    rows: dict[str, bytes] = {}
     if certification is not None:
+        from zoo.results.curve import curve_of
+
         results["certification"], rows[ROWS] = certification
+        rows[CURVE] = curve_of(rows[ROWS], name=now.spec.name)
     certified = now.spec.certified.model_copy(update=results)
-    description = _description(now.spec.model_copy(update={"certified": certified}), now.weights_sha256)
-    return _write(now.path, {**description, **rows}, kept=now.files)
+    described = _described(now.spec.model_copy(update={"certified": certified}), rows, kept=now.files)
+    return _write(now.path, described, kept=now.files)
 
 
 def record_onnx(checkpoint: Checkpoint, exported: bytes, *, spec: ModelSpec | None = None) -> Checkpoint:
@@ -126,8 +128,13 @@ def record_onnx(checkpoint: Checkpoint, exported: bytes, *, spec: ModelSpec | No
     now = open_checkpoint(checkpoint.path)
     if now.weights_sha256 != checkpoint.weights_sha256:
         raise CheckpointError(f"{checkpoint.path} has other weights than those that were exported: export it again")
-    description = _description(spec or now.spec, now.weights_sha256)
-    return _write(now.path, {ONNX: exported, **description}, kept=now.files)
+    return _write(now.path, _described(spec or now.spec, {ONNX: exported}, kept=now.files), kept=now.files)
+
+
+def restate(checkpoint: Checkpoint, spec: ModelSpec) -> Checkpoint:
+    """Writes another spec of the same weights, and the card that follows, as this version renders it."""
+    now = open_checkpoint(checkpoint.path)
+    return _write(now.path, _described(spec, {}, kept=now.files), kept=now.files)
 
 
 def require_trained_head(checkpoint: Checkpoint) -> None:
@@ -197,14 +204,21 @@ def read_spec(path: Path) -> ModelSpec:
     return ModelSpec.from_config(config, source=str(path / CONFIG))
 
 
-def _description(spec: ModelSpec, weights_sha256: str) -> dict[str, bytes]:
-    """The files that follow from the spec and the weights' hash."""
-    from zoo.architecture import find_architecture
+def _described(spec: ModelSpec, contents: Mapping[str, bytes], *, kept: Mapping[str, str]) -> dict[str, bytes]:
+    """The files to be written with the two that follow from them, from those that are kept and from the spec."""
     from zoo.cards import render_card
 
+    contents = {**contents, CONFIG: config_bytes(spec)}
+    files = {**kept, **{name: hashlib.sha256(data).hexdigest() for name, data in contents.items()}}
+    return {**contents, CARD: render_card(spec, files=files).encode()}
+
+
+def config_bytes(spec: ModelSpec) -> bytes:
+    """The contents of config.json."""
+    from zoo.architecture import find_architecture
+
     architecture = find_architecture(spec.architecture)
-    config = spec.to_config(timm_name=architecture.timm_name, model_args=architecture.timm_args)
-    return {CONFIG: _json_bytes(config), CARD: render_card(spec, weights_sha256=weights_sha256).encode()}
+    return _json_bytes(spec.to_config(timm_name=architecture.timm_name, model_args=architecture.timm_args))
 
 
 def _json_bytes(value: object) -> bytes:

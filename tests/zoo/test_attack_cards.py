@@ -62,7 +62,7 @@ def test_an_upper_bound_of_the_smoothed_classifier_stands_beside_the_base_classi
     assert "gradient over 32 draws of noise of sigma 0.25, predictions from n = 1,000 draws at alpha = 0.001" in body
     _, _, smoothed = metadata["model-index"][0]["results"][0]["metrics"]
     assert (smoothed["value"], smoothed["args"]["sigma"], smoothed["args"]["n"]) == (70.0, 0.25, 1000)
-    assert smoothed["name"] == "robust accuracy of the smoothed classifier under smoothed-pgd (an upper bound)"
+    assert smoothed["name"] == "robust accuracy of the smoothed classifier under smoothed-pgd (%, an upper bound)"
 
 
 def test_without_an_attack_none_is_claimed():

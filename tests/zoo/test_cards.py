@@ -20,9 +20,12 @@ EMPIRICAL = EmpiricalResult(
 )  # fmt: skip
 
 
-def card_of(**results):
+FILES = {"model.safetensors": "ab" * 32, "config.json": "ef" * 32}
+
+
+def card_of(*, files=FILES, **results):
     certified = SPEC.certified.model_copy(update=results)
-    card = render_card(SPEC.model_copy(update={"certified": certified}), weights_sha256="ab" * 32)
+    card = render_card(SPEC.model_copy(update={"certified": certified}), files=files)
     _, header, body = card.split("---\n", 2)
     return yaml.safe_load(header), body
 
@@ -36,11 +39,12 @@ def test_an_unmeasured_model_has_no_numbers():
 def test_certified_numbers_stand_with_all_that_they_depend_on():
     metadata, body = card_of(certification=CERTIFICATION)
     (result,) = metadata["model-index"][0]["results"]
-    certified, radius = result["metrics"]
-    assert (certified["value"], radius["value"]) == (80.0, 1.25)
+    certified, radius, abstained = result["metrics"]
+    assert (certified["value"], radius["value"], abstained["value"]) == (80.0, 1.25, 5.0)
     assert certified["args"] == {
-        "radius": 0.5, "norm": "l2", "sigma": 0.5, "noise": "gaussian", "n0": 100, "n": 1000, "alpha": 0.001,
-        "stopping": "fixed", "num_images": 120, "images": "images 0, 3, 6 and so on", "seed": 7,
+        "radius": 0.5, "interval_95": [70.0, 90.0], "norm": "l2", "sigma": 0.5, "noise": "gaussian", "n0": 100, "n": 1000, "alpha": 0.001,
+        "stopping": "fixed", "num_images": 120, "images": "images 0, 3, 6 and so on",
+        "backend": "torch-cpu-float32", "seed": 7,
     }  # fmt: skip
     assert "| 0.5 | 80.0 | 70.0 to 90.0 |" in body and "| average certified radius | 1.250 | 1.100 to 1.400 |" in body
     assert body.count("Not measured.") == 1
@@ -51,7 +55,7 @@ def test_certified_numbers_stand_with_all_that_they_depend_on():
 def test_a_rule_with_a_tolerance_stands_with_it_its_bound_and_the_mean_draws():
     changed = {"stopping": "anytime", "tolerance": 0.05, "mean_n": 416.67, "noise": "discrete"}
     metadata, body = card_of(certification=CERTIFICATION.model_copy(update=changed))
-    certified, _ = metadata["model-index"][0]["results"][0]["metrics"]
+    certified = metadata["model-index"][0]["results"][0]["metrics"][0]
     said = {name: certified["args"].get(name) for name in (*changed, "radius_asked")}
     assert said == {**changed, "radius_asked": None} and "radius_asked" not in certified["args"]
     assert "with discrete noise" in body and "bound from at most n = 1,000 further draws, 416.7 on average" in body
@@ -66,7 +70,8 @@ def test_a_rule_that_decides_one_radius_has_accuracy_there_only():
         "standard_accuracy_interval": None, "average_certified_radius": None, "average_certified_radius_interval": None,
     }  # fmt: skip
     metadata, body = card_of(certification=CERTIFICATION.model_copy(update=changed))
-    (certified,) = metadata["model-index"][0]["results"][0]["metrics"]
+    certified, abstained = metadata["model-index"][0]["results"][0]["metrics"]
+    assert abstained["type"] == "abstention_rate"
     assert (certified["value"], certified["args"]["radius_asked"]) == (80.0, 0.5)
     assert "| 0.5 | 80.0 | 70.0 to 90.0 |" in body and "| abstentions (%) | 5.0 | |" in body
     assert "stopping rule `at-radius` at radius 0.5)" in body
@@ -89,13 +94,14 @@ def test_a_result_recorded_before_there_were_rules_is_still_read():
 
 def test_empirical_numbers_stand_beside_them():
     metadata, body = card_of(certification=CERTIFICATION, empirical=EMPIRICAL)
-    assert len(metadata["model-index"][0]["results"]) == 2
+    (result,) = metadata["model-index"][0]["results"]
+    assert [metric["type"] for metric in result["metrics"]][-1] == "accuracy"
     assert "95.0 % (90.0 to 98.0 %) on 100 clean images" in body and "| 0.5 | 91.0 |" in body
 
 
 def test_the_threat_model_the_hash_and_the_citation_are_always_there():
     _, body = card_of()
-    for said in ("l2 norm", "pixels in [0, 1]", "ab" * 32, "Cohen", "Jeong", "zoo certify MODEL --task pets"):
+    for said in ("l2 norm", "pixels in [0, 1]", "ab" * 32, "Cohen", "Jeong", "zoo certify MODEL --task pets --output"):
         assert said in body
 
 
@@ -112,17 +118,17 @@ UNSTATED = {
 def test_an_imported_model_says_where_it_came_from_and_that_reported_numbers_were_not_measured_here():
     metadata, body = card_of(**UNSTATED)
     assert "| imported from | `a\\|b'c.pth`, SHA-256 " + "cd" * 32 + ", format cohen |" in body
-    assert "| published at | `https://example.org/a.pth` |" in body and "| licence | `MIT` |" in body
-    assert "| catalog id | `resnet50.x` |" in body
-    assert "What its authors report of them was not measured here." in body and "Not measured." in body
+    assert "| published at | `https://example.org/a.pth` |" in body and "Licence of the weights: `MIT`." in body
+    assert "| catalog id | `resnet50.x` |" in body and "No number was given when the file was imported." in body
+    assert "What its authors report of them was not measured here" in body and "Not measured." in body
     assert "trained by a method that was not stated" in body and "unknown" not in metadata["tags"]
     assert "None" not in body and "started from" not in body and "untrained" not in body
 
 
 def test_a_licence_that_was_not_stated_is_said_to_be_so():
     _, body = card_of(**UNSTATED | {"origin": Origin(file="a.pth", sha256="cd" * 32, format="timm")})
-    assert "| licence | not stated: ask its authors |" in body
-    assert "published at" not in body and "catalog id" not in body
+    assert "Licence of the weights: not stated: ask its authors." in body
+    assert "| published at | not stated |" in body and "catalog id" not in body
 
 
 def test_a_task_that_was_not_stated_is_not_one_to_certify_on():
@@ -150,7 +156,7 @@ def test_batch_statistics_stand_where_they_were_stated():
 def test_how_our_own_model_was_made_stands_without_an_origin():
     _, body = card_of()
     assert "| started from | random weights |" in body and "| epochs | 3 |" in body and "| seed | 1 |" in body
-    assert "imported" not in body and "licence" not in body
+    assert "imported" not in body and "Licence of the weights: not stated by their maker." in body
 
 
 def test_frozen_layers_stand_where_the_recipe_names_them():

@@ -16,6 +16,9 @@ from zoo.checkpoint import open_checkpoint, record_results, save_checkpoint
 from zoo.errors import CertificationError, CheckpointError, RequestError
 from zoo.spec import CertifiedConfig, ModelSpec, Preprocessing
 
+ROWS = (
+    "idx\tlabel\tpredict\tradius\tcorrect\ttime\n0\t1\t1\t0.7\t1\t0:00:01\n3\t1\t-1\t0.0\t0\t0:00:01\n"
+).encode()
 MEAN, STD = (0.5, 0.4, 0.3), (0.2, 0.25, 0.3)
 
 
@@ -127,9 +130,11 @@ def test_weights_that_are_not_finite_are_neither_written_nor_loaded(tmp_path):
 
 def test_new_weights_drop_the_results_of_the_old_ones(tmp_path):
     checkpoint, network = saved(tmp_path, "resnet10-quarter")
-    checkpoint = record_results(checkpoint, certification=(CERTIFICATION, b"idx\n"))
+    checkpoint = record_results(checkpoint, certification=(CERTIFICATION, ROWS))
     assert checkpoint.spec.certified.certification == CERTIFICATION
-    assert set(checkpoint.files) == {"config.json", "model.safetensors", "README.md", "split.json", "certification.tsv"}
+    assert set(checkpoint.files) == {
+        "config.json", "model.safetensors", "README.md", "split.json", "certification.tsv", "certified_accuracy.png",
+    }  # fmt: skip
     again = save_checkpoint(tmp_path, network, checkpoint.spec)
     assert set(again.files) == {"config.json", "model.safetensors", "README.md"}
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted([*again.files, "manifest.json"])
@@ -141,13 +146,13 @@ def test_results_are_not_attached_to_weights_that_were_not_measured(tmp_path):
         network.backbone.fc.bias += 1
     save_checkpoint(tmp_path, network, checkpoint.spec)
     with pytest.raises(CheckpointError, match="other weights than those that were measured"):
-        record_results(checkpoint, certification=(CERTIFICATION, b"idx\n"))
+        record_results(checkpoint, certification=(CERTIFICATION, ROWS))
 
 
 def test_one_result_does_not_drop_the_other(tmp_path):
     checkpoint, _ = saved(tmp_path, "resnet10-quarter")
     record_results(checkpoint, empirical=EMPIRICAL)
-    certified = record_results(checkpoint, certification=(CERTIFICATION, b"idx\n")).spec.certified
+    certified = record_results(checkpoint, certification=(CERTIFICATION, ROWS)).spec.certified
     assert (certified.empirical, certified.certification) == (EMPIRICAL, CERTIFICATION)
 
 

@@ -19,11 +19,23 @@ NUM_POINTS = 200
 
 
 def draw_curves(logs: Mapping[str, Sequence[CertificationRow]], path: Path) -> None:
-    """Draws certified accuracy over the radius, with its 95 % interval, into a .png, .svg or .pdf file.
+    """Draws `curves_of` into a .png, .svg or .pdf file.
+
+    Raises: LogError if the file cannot be written, or a log has no row or mixes rules.
+    """
+    figure = curves_of(logs)
+    try:
+        figure.savefig(path, dpi=150)
+    except (OSError, ValueError) as error:
+        raise LogError(f"the figure {path} cannot be written: {error}") from error
+
+
+def curves_of(logs: Mapping[str, Sequence[CertificationRow]]) -> Figure:
+    """Certified accuracy over the radius, with its 95 % interval.
 
     A curve and its band a log; where the rows were asked for one radius only, a point at that radius. Logs that tell
     the lower bounds of p_A have them drawn in a second panel.
-    Raises: LogError if the file cannot be written, or a log has no row or mixes rules.
+    Raises: LogError if a log has no row or mixes rules.
     """
     p_a_of = {name: lower_bounds(rows) for name, rows in logs.items()}
     has_p_a = any(p_a_N is not None for p_a_N in p_a_of.values())
@@ -41,10 +53,7 @@ def draw_curves(logs: Mapping[str, Sequence[CertificationRow]], path: Path) -> N
     axes.set_ylim(0, 100)
     axes.grid(alpha=0.3)
     axes.legend(loc="lower left", fontsize="small")
-    try:
-        figure.savefig(path, dpi=150)
-    except (OSError, ValueError) as error:
-        raise LogError(f"the figure {path} cannot be written: {error}") from error
+    return figure
 
 
 def draw_log(axes: Axes, name: str, rows: Sequence[CertificationRow], *, radii: Sequence[float]) -> None:

@@ -1,0 +1,76 @@
+"""The text of a card, from its template."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from importlib.resources import files as files_of
+from typing import Any
+
+import jinja2
+import yaml
+
+from zoo.cards.citations import CITATIONS
+from zoo.cards.data_sets import data_set_of
+from zoo.cards.metadata import UNKNOWN, card_metadata
+from zoo.cards.reproduction import certify_command, evaluate_commands, train_command
+from zoo.checkpoint import CARD, CURVE, ONNX, ROWS, WEIGHTS
+from zoo.spec import ModelSpec
+
+TEMPLATE = "template.md.j2"
+PURPOSES = {
+    WEIGHTS: "the network without its normalization, torchvision's key names",
+    ONNX: "the network with its normalization, for ONNX Runtime",
+    ROWS: "one row an image: what the certified numbers are computed from",
+    CURVE: "the picture above",
+    "config.json": "architecture, input, how it was made, what was measured; timm reads it",
+    "split.json": "which images were trained on, and which were held out for validation",
+}
+
+
+def render_card(spec: ModelSpec, *, files: Mapping[str, str]) -> str:
+    """The README.md of a checkpoint: YAML metadata with a `model-index`, then the card.
+
+    `files` are the SHA-256 of the checkpoint's files by name; the card's own, if it is there, plays no part. So a card
+    follows from the other files of its checkpoint, and `zoo verify` can tell whether it does.
+    """
+    files = {name: files[name] for name in sorted(files) if name != CARD}
+    environment = jinja2.Environment(
+        undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True
+    )
+    environment.filters["percent"] = lambda share: f"{100 * share:.1f}"
+    environment.filters["cell"] = _cell
+    template = environment.from_string((files_of("model_cards") / TEMPLATE).read_text())
+    certified = spec.certified
+    return template.render(
+        metadata=_yaml(card_metadata(spec, files=files)),
+        spec=spec,
+        certified=certified,
+        origin=certified.origin,
+        unknown=UNKNOWN,
+        data=data_set_of(certified.task),
+        result=certified.certification,
+        empirical=certified.empirical,
+        files={name: (PURPOSES.get(name, ""), sha256) for name, sha256 in files.items()},
+        curve=CURVE if CURVE in files else None,
+        onnx=ONNX if ONNX in files else None,
+        citation=CITATIONS.get(certified.objective),
+        train_command=train_command(spec),
+        certify_command=certify_command(spec),
+        evaluate_commands=evaluate_commands(spec),
+    )
+
+
+def _yaml(metadata: dict[str, Any]) -> str:
+    return yaml.dump(metadata, Dumper=_WithoutAnchors, sort_keys=False, allow_unicode=True)
+
+
+class _WithoutAnchors(yaml.SafeDumper):
+    """Writes what occurs twice twice, so that every metric can be read by itself."""
+
+    def ignore_aliases(self, data: Any) -> bool:
+        return True
+
+
+def _cell(text: str) -> str:
+    """A stranger's text, such as a file's name, as code in one cell of a table."""
+    return "`" + " ".join(text.replace("`", "'").split()).replace("|", "\\|") + "`"

@@ -1,0 +1,163 @@
+"""The YAML header of a card: what the Hub filters, shows and compares models by."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from zoo.cards.data_sets import data_set_of
+from zoo.cards.licences import license_metadata
+from zoo.catalog import CATALOG, HubFile
+from zoo.checkpoint import ONNX
+from zoo.measured import CertificationResult, EmpiricalResult
+from zoo.spec import CertifiedConfig, ModelSpec
+
+UNKNOWN = "unknown"  # task or objective of an imported network, where it was not stated
+LIBRARY = "certified-zoo"
+
+Metric = dict[str, Any]
+
+
+def card_metadata(spec: ModelSpec, *, files: Mapping[str, str]) -> dict[str, Any]:
+    """The card's YAML header as plain values; `files` are the checkpoint's.
+
+    The `model-index` holds what was measured here and nothing else: one result a data set and split, each metric with
+    all that it depends on in its `args`. What others report of a foreign file stands in the card's text only.
+    """
+    certified = spec.certified
+    origin = certified.origin
+    results = _results(certified)
+    metadata: dict[str, Any] = {
+        **license_metadata(
+            certified.licence if origin is None else origin.licence, link=None if origin is None else origin.url
+        ),
+        "library_name": LIBRARY,
+        "pipeline_tag": "image-classification",
+        "tags": _tags(spec, files),
+    }
+    parent = base_model(certified)
+    if parent is not None:
+        metadata |= {"base_model": parent, "base_model_relation": "finetune"}
+    hub_id = data_set_of(certified.task).hub_id
+    if hub_id is not None:
+        metadata["datasets"] = [hub_id]
+    if results:
+        metadata["metrics"] = list(dict.fromkeys(one["type"] for result in results for one in result["metrics"]))
+        metadata["model-index"] = [{"name": spec.name, "results": results}]
+    return metadata
+
+
+def base_model(certified: CertifiedConfig) -> str | None:
+    """The Hub repository of the starting point, None if it is none: what the Hub's `base_model` takes."""
+    parent = certified.parent_id or ""
+    entry = CATALOG.get(parent)
+    if entry is not None:
+        return entry.file.repository if isinstance(entry.file, HubFile) else None
+    found = re.fullmatch(r"([\w.-]+/[\w.-]+)(@.*)?", parent)
+    return None if found is None else found[1]
+
+
+def _tags(spec: ModelSpec, files: Mapping[str, str]) -> list[str]:
+    certified = spec.certified
+    smoothed = ["certified-robustness", "randomized-smoothing"] if certified.sigma else []
+    method = [] if certified.objective == UNKNOWN else [certified.objective]
+    onnx = ["onnx"] if ONNX in files else []
+    tags = [
+        *("image-classification", "adversarial-robustness", *smoothed, *method, spec.architecture),
+        *("safetensors", *onnx, "timm"),
+    ]
+    return list(dict.fromkeys(tags))
+
+
+def _results(certified: CertifiedConfig) -> list[dict[str, Any]]:
+    """One entry a data set and split, since the Hub's client tells results apart by these only."""
+    metrics: dict[tuple[str, str], list[Metric]] = {}
+    if certified.certification is not None:
+        found = certified.certification
+        metrics.setdefault((found.task, found.split), []).extend(_certified_metrics(found))
+    if certified.empirical is not None:
+        tried = certified.empirical
+        metrics.setdefault((tried.task, tried.split), []).extend(_empirical_metrics(tried))
+    return [_result(task, split, of_task) for (task, split), of_task in metrics.items()]
+
+
+def _result(task: str, split: str, metrics: list[Metric]) -> dict[str, Any]:
+    data = data_set_of(task)
+    return {
+        "task": {"type": "image-classification", "name": "Image classification"},
+        "dataset": {"type": data.hub_id or task, "name": data.title, "split": split, "args": {"task": task}},
+        "metrics": metrics,
+    }
+
+
+def _certified_metrics(result: CertificationResult) -> Iterator[Metric]:
+    how: dict[str, Any] = {
+        "norm": "l2",
+        "sigma": result.sigma,
+        "noise": result.noise,
+        "n0": result.n0,
+        "n": result.n,
+        "alpha": result.alpha,
+        "stopping": result.stopping,
+        "num_images": result.num_images,
+        "images": result.images,
+        "backend": result.backend,
+        "seed": result.seed,
+    }
+    only_some_rules_have = {
+        "mean_n": result.mean_n,
+        "radius_asked": result.radius_asked,
+        "tolerance": result.tolerance,
+    }
+    how |= {name: value for name, value in only_some_rules_have.items() if value is not None}
+    for point in result.certified_accuracy:
+        yield {
+            "type": "certified_accuracy",
+            "name": f"certified accuracy at l2 radius {point.at} (%)",
+            "value": _percent(point.accuracy),
+            "args": {"radius": point.radius, "interval_95": [_percent(point.low), _percent(point.high)], **how},
+        }
+    if result.average_certified_radius is not None:
+        yield {
+            "type": "average_certified_radius",
+            "name": "average certified radius (l2, pixels in [0, 1])",
+            "value": round(result.average_certified_radius, 4),
+            "args": how,
+        }
+    yield {
+        "type": "abstention_rate",
+        "name": "share of images without an answer (%)",
+        "value": _percent(result.abstention_rate),
+        "args": how,
+    }
+
+
+def _empirical_metrics(result: EmpiricalResult) -> Iterator[Metric]:
+    yield {
+        "type": "accuracy",
+        "name": "accuracy of the base classifier on clean images (%)",
+        "value": _percent(result.standard_accuracy),
+        "args": {"num_images": result.num_images, "images": result.images},
+    }
+    for each in (result, result.smoothed):
+        if each is not None and each.attack is not None:
+            yield _attacked_metric(each)
+
+
+def _attacked_metric(result: EmpiricalResult) -> Metric:
+    assert result.attack is not None and result.robust_accuracy is not None
+    how = result.attack.model_dump(mode="json", exclude_none=True, exclude={"name", "notes", "smoothed"})
+    if result.attack.smoothed is not None:
+        how |= result.attack.smoothed.model_dump()
+    named = f"robust accuracy of the {result.classifier} classifier under {result.attack.name} (%, an upper bound)"
+    return {
+        "type": "robust_accuracy",
+        "name": named,
+        "value": _percent(result.robust_accuracy),
+        "args": {**how, "num_images": result.num_images, "images": result.images},
+    }
+
+
+def _percent(share: float) -> float:
+    return round(100 * share, 2)

@@ -1,0 +1,94 @@
+"""The commands that make a checkpoint, or a number on its card, again."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from zoo.measured import Attack, EmpiricalResult
+from zoo.spec import ModelSpec
+
+MODEL, AUTOATTACK = "MODEL", "autoattack"
+OF_ITS_OWN_OPTION = ("objective.name", "architecture", "freeze", "limit_per_class")
+
+
+def train_command(spec: ModelSpec) -> str | None:
+    """`zoo train` with every field of the recipe; None for what was not trained here, or has no recipe."""
+    certified = spec.certified
+    if not certified.recipe or certified.seed is None:
+        return None
+    words = ["zoo", "train", "--task", certified.task, "--objective", certified.objective]
+    words += ["--architecture", spec.architecture, "--seed", str(certified.seed)]
+    if certified.parent is not None:
+        words += ["--init", certified.parent_id or "PARENT"]
+    fields = dict(_flat(certified.recipe))
+    if fields.get("freeze") not in (None, "none"):
+        words += ["--freeze", str(fields["freeze"])]
+    if fields.get("limit_per_class") is not None:
+        words += ["--limit-per-class", str(fields["limit_per_class"])]
+    for path, value in fields.items():
+        if path not in OF_ITS_OWN_OPTION:
+            words += ["--set", f"{path}={_as_typed(value)}"]
+    return shlex.join([*words, "--output", "DIR"])
+
+
+def certify_command(spec: ModelSpec) -> str | None:
+    """`zoo certify` as it was run for the numbers on the card; None if there are none."""
+    result = spec.certified.certification
+    if result is None:
+        return None
+    words: list[object] = ["zoo", "certify", MODEL, "--task", result.task, "--skip", result.skip]
+    words += [] if result.maximum is None else ["--max", result.maximum]
+    words += ["--sigma", result.sigma, "--n0", result.n0, "--n", result.n, "--alpha", result.alpha]
+    words += ["--noise", result.noise, "--stopping", result.stopping]
+    words += [] if result.radius_asked is None else ["--radius", result.radius_asked]
+    words += [] if result.tolerance is None else ["--tolerance", result.tolerance]
+    words += ["--seed", result.seed, "--output", "rows.tsv"]
+    return shlex.join(map(str, words))
+
+
+def evaluate_commands(spec: ModelSpec) -> list[str]:
+    """`zoo evaluate` as it was run, once for the network and once for its smoothing, as far as either was attacked."""
+    result = spec.certified.empirical
+    if result is None:
+        return []
+    return [_evaluate(each) for each in (result, result.smoothed) if each is not None]
+
+
+def _evaluate(result: EmpiricalResult) -> str:
+    words: list[object] = ["zoo", "evaluate", MODEL, "--task", result.task, "--skip", result.skip]
+    words += [] if result.maximum is None else ["--max", result.maximum]
+    if result.noise:
+        words += ["--noise-sigmas", ",".join(f"{point.sigma:g}" for point in result.noise)]
+    words += [] if result.attack is None else _attack_options(result.attack)
+    return shlex.join(map(str, [*words, "--seed", result.seed]))
+
+
+def _attack_options(attack: Attack) -> list[object]:
+    options: list[object] = ["--attack", attack.name, "--epsilon", attack.epsilon, "--norm", attack.norm]
+    if attack.name == AUTOATTACK:  # its settings are its own
+        return options
+    options += ["--attack-steps", attack.num_steps]
+    if attack.smoothed is not None:
+        target = attack.smoothed
+        return [*options, "--sigma", target.sigma, "--noise-samples", target.num_noise_samples, "--n", target.n]
+    options += [] if attack.loss is None else ["--loss", attack.loss]
+    return [*options, "--restarts", attack.num_restarts]
+
+
+def _flat(fields: Mapping[str, Any], below: str = "") -> Iterator[tuple[str, Any]]:
+    for name, value in fields.items():
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{below}{name}.")
+        else:
+            yield f"{below}{name}", value
+
+
+def _as_typed(value: Any) -> str:
+    """A recipe's value as `--set` takes it."""
+    if value is None:
+        return "none"
+    if isinstance(value, list | tuple):
+        return ",".join(map(str, value))
+    return str(value).lower() if isinstance(value, bool) else str(value)
