@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from zoo.errors import HubError, UnknownNameError
+from zoo.patience import USUAL, Patience
 
 if TYPE_CHECKING:
     from zoo.checkpoint import Checkpoint
@@ -165,33 +166,36 @@ def weights_directory() -> Path:
     return Path(os.environ.get("ZOO_CACHE_DIR") or "~/.cache/certified-zoo").expanduser() / "weights"
 
 
-def fetch(entry: CatalogEntry, *, cache: Path) -> Checkpoint:
-    """The entry as a checkpoint in `cache`, downloaded and imported the first time.
+def fetch(entry: CatalogEntry, *, cache: Path, offline: bool = False, patience: Patience = USUAL) -> Checkpoint:
+    """The entry as a checkpoint in `cache`, downloaded and imported the first time; a download that broke off goes on.
 
-    Raises: HubError if the file cannot be had or is not the published one; ForeignCheckpointError if it cannot be
-    imported, the file being kept then; CheckpointError if the cached checkpoint is damaged.
+    Raises: HubError if the file cannot be had, is not the published one, or `offline` is not there;
+    ForeignCheckpointError if it cannot be imported, the file being kept then; CheckpointError if the cached checkpoint
+    is damaged.
     """
     from zoo.checkpoint import open_checkpoint
 
     directory = cache / entry.id
+    if offline and not directory.exists():
+        raise HubError(f"{entry.id} was not downloaded yet, and the network may not be used: leave --offline out")
     if not directory.exists():
-        file = _obtain(entry, cache)
+        file = _obtain(entry, cache, patience)
         _import(entry, file, directory)
         if isinstance(entry.file, WebFile):
             shutil.rmtree(file.parent, ignore_errors=True)
     return open_checkpoint(directory)
 
 
-def _obtain(entry: CatalogEntry, cache: Path) -> Path:
+def _obtain(entry: CatalogEntry, cache: Path, patience: Patience) -> Path:
     if isinstance(entry.file, HubFile):
         from zoo.hub import download_file
 
-        return download_file(entry.file.repository, entry.file.name, revision=entry.file.revision)
+        return download_file(entry.file.repository, entry.file.name, revision=entry.file.revision, patience=patience)
     from zoo.download import download
 
     target = cache / ".downloads" / entry.id / entry.file.url.rpartition("/")[2]
     if not target.exists():
-        download(entry.file.url, target, sha256_prefix=entry.file.sha256_prefix)
+        download(entry.file.url, target, sha256_prefix=entry.file.sha256_prefix, patience=patience)
     return target
 
 

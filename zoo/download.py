@@ -2,51 +2,127 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import hashlib
-import tempfile
+import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from io import BufferedRandom
 from pathlib import Path
 
 import httpx
 
 from zoo.errors import HubError
+from zoo.patience import USUAL, Passing, Patience
 
 TIMEOUT = httpx.Timeout(10.0, read=60.0)
+PASSING_STATUSES = frozenset({408, 429, 500, 502, 503, 504})
 
 
-def download(url: str, target: Path, *, sha256_prefix: str | None = None) -> None:
+def download(url: str, target: Path, *, sha256_prefix: str | None = None, patience: Patience = USUAL) -> None:
     """Writes what the address serves to `target`, whose folder is made.
 
-    Raises: HubError if the server refuses, is not reached or hangs up, if the SHA-256 does not begin with
-    `sha256_prefix`, or if the disk does not take it; then nothing new lies in the folder.
+    What arrived before a connection dropped is kept beside it, for this call and later ones to go on from, as long as
+    the server says that the file is still the same.
+    Raises: HubError if the server refuses, is not reached or goes on hanging up; if the SHA-256 does not begin with
+    `sha256_prefix`, or the disk does not take it, nothing is kept then.
     """
-    partial: Path | None = None
+    part, validator = (target.parent / f".{target.name}.{suffix}" for suffix in ("part", "validator"))
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=target.parent, prefix=f".{target.name}.", delete=False) as file:
-            partial = Path(file.name)
-            digest = hashlib.sha256()
-            headers = {"Accept-Encoding": "identity"}
-            with httpx.stream("GET", url, headers=headers, timeout=TIMEOUT, follow_redirects=True) as response:
-                response.raise_for_status()
-                for chunk in response.iter_bytes():
-                    digest.update(chunk)
-                    file.write(chunk)
-        _require_prefix(digest.hexdigest(), sha256_prefix, url)
-        partial.replace(target)
+        with _exclusive(part) as file:
+            patience.tell(f"downloading {url}")
+            patience.keep_trying(lambda: _receive(url, file, validator), reason=_passing)
+            file.seek(0)
+            _require_prefix(hashlib.file_digest(file, "sha256").hexdigest(), sha256_prefix, url)
+            part.replace(target)
+            validator.unlink(missing_ok=True)
     except httpx.HTTPStatusError as error:
+        _discard(part, validator)
         raise HubError(f"{url} answered {error.response.status_code}: nothing was downloaded") from error
     except (httpx.HTTPError, httpx.InvalidURL) as error:
         raise HubError(f"cannot download {url}: {error or type(error).__name__}; try again") from error
     except OSError as error:
-        raise HubError(f"cannot write {target}: {error.strerror or error}") from error
-    finally:
-        if partial is not None:
-            partial.unlink(missing_ok=True)
+        _discard(part, validator)
+        raise HubError(f"cannot write {target}: {error.strerror or error}; nothing was kept") from error
+    except _OtherBytesError as error:
+        _discard(part, validator)
+        raise HubError(str(error)) from error
+
+
+class _OtherBytesError(Exception):
+    """The server served something else than was published."""
+
+
+@contextmanager
+def _exclusive(part: Path) -> Iterator[BufferedRandom]:
+    """The file that is being filled, for one process at a time."""
+    with part.open("a+b") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            is_mine = part.exists() and os.path.samestat(
+                part.stat(), os.fstat(file.fileno())
+            )  # not renamed in between by who was done
+        except OSError as error:
+            if error.errno not in (errno.EAGAIN, errno.EACCES):
+                raise
+            is_mine = False
+        if not is_mine:
+            raise HubError(f"another process is downloading to {part}: wait until it is done, then try again")
+        yield file
+
+
+def _receive(url: str, file: BufferedRandom, validator: Path) -> None:
+    """Appends what is missing; begins anew where the server has no such part or the file is another one by now."""
+    received = file.seek(0, 2)
+    headers = {"Accept-Encoding": "identity"}
+    if received and validator.is_file():
+        headers |= {"Range": f"bytes={received}-", "If-Range": validator.read_text()}
+    with httpx.stream("GET", url, headers=headers, timeout=TIMEOUT, follow_redirects=True) as response:
+        if response.status_code == httpx.codes.REQUESTED_RANGE_NOT_SATISFIABLE:
+            file.truncate(0)
+            validator.unlink(missing_ok=True)
+            raise httpx.RemoteProtocolError("the server has no more of the file than was received")
+        response.raise_for_status()
+        begins = re.match(r"bytes (\d+)-", response.headers.get("Content-Range", ""))
+        if response.status_code != httpx.codes.PARTIAL_CONTENT or begins is None or int(begins[1]) != received:
+            file.truncate(0)
+        _note_validator(response, validator)
+        for chunk in response.iter_bytes():
+            file.write(chunk)
+        file.flush()
+
+
+def _note_validator(response: httpx.Response, validator: Path) -> None:
+    """Keeps what the server identifies the file by; a weak tag is no promise of equal bytes."""
+    tag = response.headers.get("ETag", "")
+    known = tag if tag and not tag.startswith("W/") else response.headers.get("Last-Modified", "")
+    if known:
+        validator.write_text(known)
+    else:
+        validator.unlink(missing_ok=True)
+
+
+def _passing(error: Exception) -> Passing | None:
+    if isinstance(error, httpx.HTTPStatusError):
+        status, asked = error.response.status_code, error.response.headers.get("Retry-After", "").strip()
+        wait = float(asked) if asked.isdigit() else None
+        return Passing(what=f"the server answered {status}", wait=wait) if status in PASSING_STATUSES else None
+    if isinstance(error, httpx.ReadTimeout | httpx.ReadError | httpx.RemoteProtocolError):
+        return Passing(what=f"the connection dropped ({error or type(error).__name__})")
+    return None
+
+
+def _discard(*paths: Path) -> None:
+    for path in paths:
+        path.unlink(missing_ok=True)
 
 
 def _require_prefix(found: str, expected: str | None, url: str) -> None:
     if expected is not None and not found.startswith(expected):
-        raise HubError(
+        raise _OtherBytesError(
             f"{url} served other bytes than were published: their SHA-256 is {found}, expected {expected}...; "
             "nothing was kept"
         )

@@ -2,14 +2,26 @@
 
 from __future__ import annotations
 
+import json
 import re
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from zoo.catalog import CATALOG, fetch, find_entry, near_ids, weights_directory
-from zoo.checkpoint import Checkpoint, open_checkpoint
+from zoo.catalog import CATALOG, CatalogEntry, fetch, find_entry, near_ids, weights_directory
+from zoo.checkpoint import CARD, CONFIG, Checkpoint, open_checkpoint
 from zoo.errors import RequestError
+from zoo.patience import USUAL, Patience
 
 HUB_ID = re.compile(r"(?P<repository>[\w.-]+/[\w.-]+)(@(?P<revision>[\w./-]+))?")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Description:
+    """What a checkpoint says of itself, its card and its config as texts, and in words what was checked of it."""
+
+    card: str
+    config: str
+    checked: str
 
 
 def locate(model: str, *, revision: str | None = None) -> Checkpoint:
@@ -23,9 +35,48 @@ def locate(model: str, *, revision: str | None = None) -> Checkpoint:
     if model in CATALOG:
         return fetch(find_entry(model), cache=weights_directory())
     repository, inner_revision = parse_hub_id(model)
-    from zoo.hub import snapshot
+    from zoo import hub
 
-    return open_checkpoint(snapshot(repository, revision=revision or inner_revision))
+    checkpoint, _ = hub.fetch(repository, revision=revision or inner_revision)
+    return checkpoint
+
+
+def describe(model: str, *, offline: bool = False, patience: Patience = USUAL) -> Description:
+    """What the checkpoint that MODEL names says of itself. Of a Hub repository the weights are not even fetched.
+
+    Of a catalog entry that was not downloaded yet it is what the catalog says.
+    Raises: RequestError if it is none of the three; CheckpointError, HubError.
+    """
+    where = Path(model)
+    if not where.is_dir() and model in CATALOG:
+        where = weights_directory() / model
+        if not where.is_dir():
+            return _describe_entry(find_entry(model))
+    if where.is_dir():
+        checked = open_checkpoint(where).files
+        return _read(where, has_card=CARD in checked, checked=f"{where}: every file is its manifest's")
+    repository, revision = parse_hub_id(model)
+    from zoo import hub
+
+    found = hub.fetch_description(repository, revision=revision, offline=offline, patience=patience)
+    checked_there = f"{CONFIG} and {CARD} are its manifest's; the weights were not fetched"
+    at = f"{repository}@{found.commit.sha}"
+    return _read(found.directory, has_card=found.has_card, checked=f"{at}: {checked_there}")
+
+
+def _read(directory: Path, *, has_card: bool, checked: str) -> Description:
+    card = (directory / CARD).read_text() if has_card else f"(no {CARD})\n"
+    return Description(card=card, config=(directory / CONFIG).read_text(), checked=checked)
+
+
+def _describe_entry(entry: CatalogEntry) -> Description:
+    facts = {**asdict(entry), "file": entry.file.url}
+    lines = "".join(f"{name.replace('_', ' ')}: {value}\n" for name, value in facts.items())
+    return Description(
+        card=lines,
+        config=json.dumps(facts, indent=2),
+        checked=f"{entry.id}: as its authors published it; not downloaded yet: zoo pull {entry.id} DIR",
+    )
 
 
 def parse_hub_id(model: str) -> tuple[str, str | None]:

@@ -66,6 +66,7 @@ CertificationBatchSize = Annotated[
 ]
 Seed = Annotated[int, typer.Option("--seed", min=0, help="Root of every random stream of the run.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for a machine.")]
+Offline = Annotated[bool, typer.Option("--offline", help="Use only what was fetched before.")]
 Record = Annotated[bool, typer.Option("--record", help="Write the result and a new card into the checkpoint.")]
 Noise = Annotated[str, typer.Option("--noise", help="gaussian, or discrete: multiples of 1/255 drawn exactly.")]
 Stopping = Annotated[

@@ -2,24 +2,40 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from zoo.cli._commit import print_commit
-from zoo.cli._options import Json
+from zoo.cli._options import Json, Offline
 
 
 def pull(
-    model: Annotated[str, typer.Argument(metavar="OWNER/NAME[@REVISION]", help="A Hub id.")],
+    model: Annotated[
+        str, typer.Argument(metavar="MODEL", help="A Hub id (owner/name or owner/name@REVISION) or a catalog id.")
+    ],
     directory: Annotated[Path, typer.Argument(metavar="DIR", help="A new directory for the checkpoint.")],
+    offline: Offline = False,
     as_json: Json = False,
 ) -> None:
     """Download a checkpoint, pinned to one commit and checked against its manifest."""
-    from zoo import hub
+    from zoo.catalog import CATALOG, fetch, find_entry, weights_directory
+    from zoo.cli._waiting import patience
+    from zoo.installation import install, require_new
     from zoo.locate import parse_hub_id
 
-    repository, revision = parse_hub_id(model)
-    _, commit = hub.pull(repository, directory, revision=revision)
-    print_commit(f"{directory}:", commit.repository, commit.sha, commit.url, as_json=as_json)
+    require_new(directory)
+    if model in CATALOG:
+        entry = find_entry(model)
+        install(fetch(entry, cache=weights_directory(), offline=offline, patience=patience()), directory)
+        facts, source = {"catalog_id": entry.id, "url": entry.file.url}, entry.id
+    else:
+        from zoo import hub
+
+        repository, revision = parse_hub_id(model)
+        checkpoint, commit = hub.fetch(repository, revision=revision, offline=offline, patience=patience())
+        install(checkpoint, directory)
+        facts = {"repository": commit.repository, "commit": commit.sha, "url": commit.url}
+        source = f"{commit.repository}@{commit.sha}"
+    typer.echo(json.dumps(facts, indent=2) if as_json else f"{directory}: {source}")

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from typing import Annotated
 
 import typer
 
-from zoo.cli._commit import print_commit
 from zoo.cli._options import Json, Model
 
 
@@ -15,13 +15,40 @@ def push(
     repository: Annotated[
         str, typer.Argument(metavar="OWNER/NAME", help="The Hub repository; made if it does not exist.")
     ],
-    private: Annotated[bool, typer.Option("--private", help="Make a new repository private.")] = False,
+    private: Annotated[
+        bool | None,
+        typer.Option("--private/--public", help="How a new repository is made; an existing one has to be so already."),
+    ] = None,
+    create_pr: Annotated[
+        bool, typer.Option("--create-pr", help="Propose the commit as a pull request, to others' repositories too.")
+    ] = False,
+    tag: Annotated[
+        list[str] | None,
+        typer.Option("--tag", metavar="NAME", help="A new tag for the commit, such as v1.0; may be repeated."),
+    ] = None,
     message: Annotated[str | None, typer.Option("--message", help="The commit's title.")] = None,
     as_json: Json = False,
 ) -> None:
     """Publish a checkpoint on the Hugging Face Hub, as one commit."""
     from zoo import hub
+    from zoo.cli._waiting import patience
     from zoo.locate import locate
 
-    commit = hub.push(locate(model), repository, private=private, message=message)
-    print_commit("pushed", commit.repository, commit.sha, commit.url, as_json=as_json)
+    pushed = hub.push(
+        locate(model),
+        repository,
+        private=private,
+        create_pr=create_pr,
+        tags=tag or (),
+        message=message,
+        patience=patience(),
+    )
+    if as_json:
+        facts = {"repository": pushed.repository, "commit": pushed.sha, "url": pushed.url, "changed": pushed.changed}
+        typer.echo(json.dumps({**facts, "tags": list(pushed.tags), "pull_request": pushed.pull_request}, indent=2))
+        return
+    done = "proposed" if pushed.pull_request else "pushed" if pushed.changed else "unchanged, nothing to push:"
+    tagged = f", tagged {', '.join(pushed.tags)}" if pushed.tags else ""
+    typer.echo(f"{done} {pushed.repository}@{pushed.sha}{tagged}")
+    if pushed.pull_request:
+        typer.echo(pushed.pull_request)

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from zoo.cli._options import Json, Model
+from zoo.cli._options import Json, Model, Offline
 
 
 def show(
@@ -14,17 +14,19 @@ def show(
     leaderboard: Annotated[
         bool, typer.Option("--leaderboard", help="Print the model's entry for leaderboards, as JSON.")
     ] = False,
+    offline: Offline = False,
     as_json: Json = False,
 ) -> None:
-    """Print a checkpoint's card, or with --json its config."""
-    from zoo.checkpoint import CARD, CONFIG
-    from zoo.locate import locate
+    """Print a checkpoint's card, or with --json its config; of one on the Hub no weights are fetched."""
+    from zoo.cli._waiting import patience
+    from zoo.locate import describe, locate
 
-    checkpoint = locate(model)
-    if leaderboard:
+    if leaderboard:  # an entry names the weights by their hash, so they are looked at too
         from zoo.leaderboard import write_entry
         from zoo.leaderboard_entry import entry_of
 
-        typer.echo(write_entry(entry_of(checkpoint)))
+        typer.echo(write_entry(entry_of(locate(model))))
         return
-    typer.echo((checkpoint.path / (CONFIG if as_json else CARD)).read_text().rstrip())
+    found = describe(model, offline=offline, patience=patience())
+    typer.echo(found.checked, err=True)
+    typer.echo((found.config if as_json else found.card).rstrip())

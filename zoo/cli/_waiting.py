@@ -1,0 +1,10 @@
+"""What the user is told while a command waits for the network."""
+
+import typer
+
+from zoo.patience import Patience
+
+
+def patience() -> Patience:
+    """The usual patience, which says on stderr what it waits for."""
+    return Patience(tell=lambda said: typer.echo(said, err=True))

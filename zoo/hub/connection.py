@@ -1,0 +1,63 @@
+"""The way to the Hub: which address, whether it is allowed, and within seconds whether anybody answers there."""
+
+from __future__ import annotations
+
+import os
+import threading
+
+import httpx2
+from huggingface_hub import HfApi, constants, get_session, get_token
+
+from zoo.errors import HubError
+
+ANSWER_WITHIN = 8.0
+# Of one request, seconds: until connected, and without a byte. A commit of large files is slow to be answered. The
+# client's own default is to wait for ever.
+TIMEOUT = httpx2.Timeout(120.0, connect=10.0)
+
+
+def endpoint() -> str:
+    """HF_ENDPOINT as it is now; huggingface_hub reads it once, at import."""
+    return (os.environ.get("HF_ENDPOINT") or constants.ENDPOINT).rstrip("/")
+
+
+def api() -> HfApi:
+    """The client at that address, with the user's login."""
+    return HfApi(endpoint=endpoint())
+
+
+def is_offline() -> bool:
+    """Whether HF_HUB_OFFLINE forbids to use the network."""
+    return constants.is_offline_mode()
+
+
+def require_token() -> None:
+    """Raises HubError if nobody is logged in."""
+    if get_token() is None:
+        raise HubError("no Hub token: run `hf auth login`, or set HF_TOKEN to one that may write")
+
+
+def require_reachable(*, within: float = ANSWER_WITHIN) -> None:
+    """Raises HubError if nothing answers at the address within so many seconds; from then on no request waits for ever.
+
+    The client itself goes on for 23 seconds in silence, and for a timeout per address where a name has many dead ones
+    or is not resolved at all. Any answer will do, an error too.
+    """
+    if is_offline():
+        raise HubError("HF_HUB_OFFLINE is set, and this needs the Hub: unset it")
+    failures: list[str] = []
+
+    def ask() -> None:
+        try:
+            get_session().head(endpoint(), timeout=within, follow_redirects=False)
+        except Exception as error:
+            failures.append(str(error) or type(error).__name__)
+
+    # A daemon: what still waits for a dead address must not keep the process alive.
+    asking = threading.Thread(target=ask, daemon=True)
+    asking.start()
+    asking.join(within)
+    if asking.is_alive() or failures:
+        why = failures[0] if failures else f"no answer within {within:g} s"
+        raise HubError(f"cannot reach the Hub at {endpoint()}: {why}; check the network and HF_ENDPOINT")
+    get_session().timeout = TIMEOUT

@@ -1,0 +1,198 @@
+"""Fetching: one commit of a repository into the cache of the Hub's files, checked before anybody reads it.
+
+The client itself compares no more than sizes. What is fetched here is the files of a checkpoint, from a repository that
+holds nothing else, and every byte is held against the checkpoint's manifest.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from huggingface_hub import hf_hub_download
+
+from zoo.checkpoint import (
+    CARD,
+    CONFIG,
+    KNOWN_FILES,
+    MANIFEST,
+    SIGNATURE,
+    WEIGHTS,
+    Checkpoint,
+    open_checkpoint,
+    read_manifest,
+    read_spec,
+    sha256_of,
+)
+from zoo.errors import CheckpointError, HubError, RequestError
+from zoo.hub.cache import cached_file, cached_names, drop_damaged, remember, remembered
+from zoo.hub.commit import ATTRIBUTES, Commit
+from zoo.hub.connection import api, endpoint, is_offline, require_reachable
+from zoo.hub.refusals import passing, translated
+from zoo.patience import USUAL, Patience
+from zoo.spec import ModelSpec
+
+ALL = (*sorted(KNOWN_FILES), MANIFEST, SIGNATURE)
+DESCRIPTION = (MANIFEST, CONFIG, CARD)
+PICKLES = (".bin", ".ckpt", ".joblib", ".pickle", ".pkl", ".pt", ".pth", ".torch")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Source:
+    """A commit and the names of the wanted files in it; offline, all of them are in the cache."""
+
+    commit: Commit
+    names: tuple[str, ...]
+    offline: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Description:
+    """What a checkpoint on the Hub says of itself: config and card are its manifest's, and nothing else was fetched."""
+
+    commit: Commit
+    spec: ModelSpec
+    directory: Path
+    has_card: bool
+
+
+def fetch(
+    repository: str, *, revision: str | None = None, offline: bool = False, patience: Patience = USUAL
+) -> tuple[Checkpoint, Commit]:
+    """The checkpoint of one commit, in the cache; a commit that is wholly there needs no network.
+
+    Offline, a branch or tag is the commit that it was when it was last fetched.
+    Raises: HubError; CheckpointError if the repository holds anything but a checkpoint, or a byte is another one.
+    """
+    source = _resolve(repository, revision, wanted=ALL, offline=offline, patience=patience)
+    directory = _obtain(source, patience)
+    with _damage_dropped(source, directory):
+        return open_checkpoint(directory), source.commit
+
+
+def fetch_description(
+    repository: str, *, revision: str | None = None, offline: bool = False, patience: Patience = USUAL
+) -> Description:
+    """What describes the checkpoint of one commit; its weights are neither fetched nor checked.
+
+    Raises: HubError; CheckpointError if the repository holds anything but a checkpoint, or config or card is damaged.
+    """
+    return describe(_resolve(repository, revision, wanted=DESCRIPTION, offline=offline, patience=patience), patience)
+
+
+def describe(source: Source, patience: Patience) -> Description:
+    """As `fetch_description`, of a commit that is known and whose description is wanted."""
+    directory = _obtain(source, patience)
+    with _damage_dropped(source, directory):
+        files = read_manifest(directory)
+        for name in {CONFIG, CARD} & set(files):
+            _require_same(directory / name, files[name])
+        return Description(commit=source.commit, spec=read_spec(directory), directory=directory, has_card=CARD in files)
+
+
+def download_file(repository: str, name: str, *, revision: str, patience: Patience = USUAL) -> Path:
+    """The cached copy of one file of a repository at a commit, whatever it holds. Raises: HubError."""
+    commit = Commit(repository=repository, sha=revision, url="")
+    with translated(repository, access="read"):
+        if cached_file(commit, name) is None:
+            require_reachable()
+        return _download(commit, name, patience)
+
+
+def _resolve(
+    repository: str, revision: str | None, *, wanted: Collection[str], offline: bool, patience: Patience
+) -> Source:
+    """The commit that a branch, tag or hash names now: by the Hub, or by the cache where the network is not needed."""
+    offline = offline or is_offline()
+    with translated(repository, access="read"):
+        _require_revision(revision)
+        known = remembered(repository, revision)
+        names = None if known is None else cached_names(known, wanted=wanted)
+        if known is not None and names is not None and (offline or known.sha == revision):
+            return Source(commit=known, names=names, offline=offline)
+        if offline:
+            raise HubError(
+                f"{repository}{_at(revision)} is not wholly in the cache of the Hub's files, and the network may not "
+                "be used: pull it once without --offline and HF_HUB_OFFLINE"
+            )
+        try:
+            require_reachable()
+        except HubError as error:
+            if known is None or names is None:
+                raise
+            raise HubError(
+                f"{error}. When it was last fetched, {repository}{_at(revision)} was {known.sha}, which is in the "
+                f"cache: to use that, ask for {repository}@{known.sha}, or set HF_HUB_OFFLINE=1"
+            ) from error
+        info = patience.keep_trying(lambda: api().model_info(repository, revision=revision), reason=passing)
+        if info.sha is None:
+            raise HubError(f"the Hub named no commit for {repository}")
+        commit = Commit(repository=repository, sha=info.sha, url=f"{endpoint()}/{repository}/tree/{info.sha}")
+        source = source_of(commit, [sibling.rfilename for sibling in info.siblings or ()], wanted=wanted)
+        remember(repository, revision, info.sha)
+    return source
+
+
+def source_of(commit: Commit, present: Collection[str], *, wanted: Collection[str]) -> Source:
+    """The wanted ones of the files that the Hub says are present in a commit.
+
+    Raises: CheckpointError if one is no file of a checkpoint, so that nothing of such a repository is ever fetched.
+    """
+    where = f"{commit.repository}@{commit.sha[:12]}"
+    for name in sorted(set(present) - {*ALL, ATTRIBUTES}):
+        kind = ": it may be a pickle, which can run code when it is read" if name.endswith(PICKLES) else ""
+        raise CheckpointError(f"{where} holds {name!r}, which is no file of a checkpoint{kind}; nothing was downloaded")
+    if MANIFEST not in present:
+        raise CheckpointError(f"{where} holds no {MANIFEST}: it is no checkpoint of this zoo; nothing was downloaded")
+    names = {name for name in present if name in wanted}
+    in_order = sorted(names, key=lambda name: (name not in (MANIFEST, SIGNATURE), name == WEIGHTS, name))
+    return Source(commit=commit, names=tuple(in_order), offline=False)
+
+
+def _obtain(source: Source, patience: Patience) -> Path:
+    """The cached directory of the commit, with all its files."""
+    commit = source.commit
+    with translated(commit.repository, access="read"):
+        missing = [name for name in source.names if cached_file(commit, name) is None]
+        if missing:
+            patience.tell(f"fetching {', '.join(missing)} of {commit.repository}@{commit.sha[:12]}")
+        paths = [_download(commit, name, patience) for name in source.names]
+    return paths[0].parent
+
+
+def _download(commit: Commit, name: str, patience: Patience) -> Path:
+    """The cached copy, for which nothing is asked if it is there; a download that drops the client takes up again."""
+    return Path(
+        patience.keep_trying(
+            lambda: hf_hub_download(commit.repository, name, revision=commit.sha, endpoint=endpoint()), reason=passing
+        )
+    )
+
+
+@contextmanager
+def _damage_dropped(source: Source, directory: Path) -> Iterator[None]:
+    """Names the commit in an error about its files; unless offline, no damaged file stays in the cache."""
+    try:
+        yield
+    except CheckpointError as error:
+        dropped = not source.offline and drop_damaged(directory)
+        anew = "; it was taken out of the cache, so the next try fetches it anew" if dropped else ""
+        raise CheckpointError(f"{source.commit.repository}@{source.commit.sha[:12]}: {error}{anew}") from error
+
+
+def _require_same(path: Path, expected: str) -> None:
+    found = sha256_of(path)
+    if found != expected:
+        raise CheckpointError(f"{path} is damaged: SHA-256 is {found}, {MANIFEST} says {expected}")
+
+
+def _require_revision(revision: str | None) -> None:
+    """Raises RequestError for what is no name of a revision: the cache has a file of that name."""
+    if revision is not None and (revision.startswith("/") or ".." in revision or not revision.strip("/")):
+        raise RequestError(f"{revision!r} is no revision: expected a branch, a tag or a commit's hash")
+
+
+def _at(revision: str | None) -> str:
+    return "" if revision is None else f"@{revision}"

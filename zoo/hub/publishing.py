@@ -1,0 +1,252 @@
+"""Pushing: a repository comes to hold exactly a checkpoint's files, in one commit on top of the head that was seen."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx2
+from huggingface_hub import CommitInfo, CommitOperationAdd, CommitOperationDelete, HfApi, ModelInfo
+from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, RepositoryNotFoundError
+
+from zoo.checkpoint import Checkpoint
+from zoo.errors import HubError, RequestError
+from zoo.hub.commit import ATTRIBUTES, Commit
+from zoo.hub.connection import api, require_reachable, require_token
+from zoo.hub.refusals import CONFLICT, TOO_MANY_REQUESTS, passing, refusal, translated
+from zoo.patience import USUAL, Passing, Patience, Result
+
+TAG = re.compile(r"[A-Za-z0-9][\w.+-]*")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pushed(Commit):
+    """What a push came to. `changed` is False where the repository held exactly these files already."""
+
+    changed: bool
+    tags: tuple[str, ...] = ()
+    pull_request: str | None = None
+
+
+def push(
+    checkpoint: Checkpoint,
+    repository: str,
+    *,
+    private: bool | None = None,
+    create_pr: bool = False,
+    tags: Sequence[str] = (),
+    message: str | None = None,
+    patience: Patience = USUAL,
+) -> Pushed:
+    """Makes the repository, which is made if it does not exist, hold exactly the checkpoint's files, in one commit.
+
+    `private` says how a new repository is made, None being the owner's default; an existing one must be so already.
+    `create_pr` proposes the commit instead. `tags`, which must be new, come to name the commit after it was made.
+    Raises: HubError; where somebody pushed in between, nothing has changed on the Hub. RequestError.
+    """
+    _require_possible(tags, create_pr=create_pr)
+    with translated(repository, access="write"):
+        require_token()
+        require_reachable()
+        target = _Target(api(), repository, patience)
+        head = target.head_or_new(private=private, may_create=not create_pr)
+        present_tags = target.tags() if tags else {}
+        unchanged = _holds(head, checkpoint)
+        if taken := [tag for tag in tags if tag in present_tags and not (unchanged and present_tags[tag] == head.sha)]:
+            raise HubError(
+                f"{repository} has the tag {taken[0]} already, at {present_tags[taken[0]][:12]}: nothing was pushed; "
+                "choose another name"
+            )
+        pull_request = None
+        sha = _sha(head)
+        if not unchanged and create_pr:
+            sha, pull_request = target.propose(head, checkpoint, message)
+        elif not unchanged:
+            sha = target.commit(head, checkpoint, message)
+        for tag in tags:
+            if tag not in present_tags:
+                target.tag(tag, sha)
+    return Pushed(
+        repository=repository,
+        sha=sha,
+        url=f"{target.api.endpoint}/{repository}/commit/{sha}",
+        changed=not unchanged,
+        tags=tuple(tags),
+        pull_request=pull_request,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Target:
+    """One repository, and the calls that are made again where the client does not do so by itself."""
+
+    api: HfApi
+    repository: str
+    patience: Patience
+
+    def head(self) -> ModelInfo:
+        return self._again(lambda: self.api.model_info(self.repository, files_metadata=True))
+
+    def head_or_new(self, *, private: bool | None, may_create: bool) -> ModelInfo:
+        """The head of the repository, which is made if it does not exist."""
+        try:
+            head = self.head()
+        except GatedRepoError:
+            raise
+        except RepositoryNotFoundError:
+            if not may_create:
+                raise
+            self._again(lambda: self.api.create_repo(self.repository, private=private, exist_ok=True))
+            head = self.head()
+        if private is not None and bool(head.private) != private:
+            is_so, asked = ("private", "--public") if head.private else ("public", "--private")
+            raise RequestError(
+                f"{self.repository} exists and is {is_so}: {asked} is about a new repository; nothing was pushed. "
+                "Leave it out, or change the repository's settings on its page"
+            )
+        return head
+
+    def tags(self) -> dict[str, str]:
+        """The commit that each tag names."""
+        refs = self._again(lambda: self.api.list_repo_refs(self.repository))
+        return {tag.name: tag.target_commit for tag in refs.tags}
+
+    def commit(self, head: ModelInfo, checkpoint: Checkpoint, message: str | None) -> str:
+        """The commit on top of `head`. It is made once, even if the answer to it is lost and it is tried again."""
+
+        def attempt() -> str:
+            try:
+                return str(self._create(head, checkpoint, message).oid)
+            except (httpx2.HTTPError, json.JSONDecodeError) as error:
+                if not (passing(error) or _status(error) == CONFLICT):
+                    raise
+                # It may have been made all the same: then the head is ours, and is no conflict with anybody.
+                now = self.head()
+                if _holds(now, checkpoint):
+                    return _sha(now)
+                if now.sha != head.sha:
+                    raise HubError(
+                        f"someone pushed first: nothing of {self.repository} was changed; its head is now "
+                        f"{_sha(now)[:12]}, look at what is new, then push again"
+                    ) from error
+                raise
+
+        self.patience.tell(_announce(checkpoint, self.repository))
+        return self._again(attempt)
+
+    def propose(self, head: ModelInfo, checkpoint: Checkpoint, message: str | None) -> tuple[str, str | None]:
+        """The commit of a new pull request, and its address."""
+
+        def only_refused(error: Exception) -> Passing | None:
+            """Nothing guards against opening the request twice, so only what was surely not done is done again."""
+            return passing(error) if _status(error) == TOO_MANY_REQUESTS else None
+
+        self.patience.tell(_announce(checkpoint, self.repository))
+        try:
+            made = self.patience.keep_trying(
+                lambda: self._create(head, checkpoint, message, create_pr=True), reason=only_refused
+            )
+        except (httpx2.HTTPError, json.JSONDecodeError) as error:
+            if passing(error) is None or _status(error) == TOO_MANY_REQUESTS:
+                raise
+            said = refusal(self.repository, error, access="write")
+            raise HubError(
+                f"{said}. Whether the pull request was opened is not known: look at "
+                f"{self.api.endpoint}/{self.repository}/discussions before you push again"
+            ) from error
+        return str(made.oid), made.pr_url
+
+    def tag(self, name: str, sha: str) -> None:
+        """Makes the tag name that commit."""
+
+        def attempt() -> None:
+            try:
+                self.api.create_tag(self.repository, tag=name, revision=sha)
+            except (httpx2.HTTPError, json.JSONDecodeError):
+                if self.tags().get(name) != sha:  # it is there if only the answer was lost
+                    raise
+
+        try:
+            self._again(attempt)
+        except (httpx2.HTTPError, json.JSONDecodeError) as error:
+            said = refusal(self.repository, error, access="write")
+            raise HubError(
+                f"pushed {self.repository}@{sha}, but it could not be tagged {name}: {said}. "
+                "Push again with the same --tag: what is pushed stays as it is"
+            ) from error
+
+    def _create(
+        self, head: ModelInfo, checkpoint: Checkpoint, message: str | None, *, create_pr: bool = False
+    ) -> CommitInfo:
+        return self.api.create_commit(
+            self.repository,
+            operations=_operations(head, checkpoint),
+            commit_message=message or f"Publish {checkpoint.spec.name}",
+            parent_commit=head.sha,
+            create_pr=create_pr,
+        )
+
+    def _again(self, call: Callable[[], Result]) -> Result:
+        return self.patience.keep_trying(call, reason=passing)
+
+
+def _require_possible(tags: Sequence[str], *, create_pr: bool) -> None:
+    for tag in tags:
+        if not TAG.fullmatch(tag) or ".." in tag or tag.endswith((".", ".lock")):
+            raise RequestError(
+                f"--tag {tag!r} is no name of a tag: letters, digits, '.', '_', '+' and '-', such as v1.0"
+            )
+    if tags and create_pr:
+        raise RequestError("--tag names a commit of the main branch, and --create-pr makes none: tag it when merged")
+
+
+def _operations(head: ModelInfo, checkpoint: Checkpoint) -> list[CommitOperationAdd | CommitOperationDelete]:
+    """Adds every published file and deletes every other one."""
+    names = checkpoint.published_files
+    stale = {sibling.rfilename for sibling in head.siblings or ()} - {*names, ATTRIBUTES}
+    return [
+        *(CommitOperationAdd(path_in_repo=name, path_or_fileobj=checkpoint.path / name) for name in names),
+        *(CommitOperationDelete(path_in_repo=name) for name in sorted(stale)),
+    ]
+
+
+def _holds(head: ModelInfo, checkpoint: Checkpoint) -> bool:
+    """Whether the head consists of exactly the checkpoint's files, by the hashes that the Hub tells."""
+    there = {each.rfilename: each for each in head.siblings or () if each.rfilename != ATTRIBUTES}
+    if set(there) != set(checkpoint.published_files):
+        return False
+    for name, file in there.items():
+        path = checkpoint.path / name
+        if file.lfs is None:
+            same = file.blob_id == _git_blob_id(path)
+        elif name in checkpoint.files:
+            same = file.lfs.sha256 == checkpoint.files[name]
+        else:
+            same = file.lfs.sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
+        if not same:
+            return False
+    return True
+
+
+def _git_blob_id(path: Path) -> str:
+    content = path.read_bytes()
+    return hashlib.sha1(b"blob %d\0" % len(content) + content, usedforsecurity=False).hexdigest()
+
+
+def _sha(head: ModelInfo) -> str:
+    if head.sha is None:
+        raise HubError(f"the Hub named no commit of {head.id}")
+    return head.sha
+
+
+def _status(error: Exception) -> int | None:
+    return error.response.status_code if isinstance(error, HfHubHTTPError) else None
+
+
+def _announce(checkpoint: Checkpoint, repository: str) -> str:
+    size = sum((checkpoint.path / name).stat().st_size for name in checkpoint.published_files)
+    return f"pushing {len(checkpoint.published_files)} files, {size / 1e6:.1f} MB, to {repository}"

@@ -1,0 +1,135 @@
+"""What the client raises, as one sentence that says what to do; and which of it may be gone in a while."""
+
+from __future__ import annotations
+
+import errno
+import json
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Literal
+
+import httpx2
+from huggingface_hub.errors import (
+    EntryNotFoundError,
+    GatedRepoError,
+    HfHubHTTPError,
+    HFValidationError,
+    LocalEntryNotFoundError,
+    LocalTokenNotFoundError,
+    OfflineModeIsEnabled,
+    RepositoryNotFoundError,
+    RevisionNotFoundError,
+)
+
+from zoo.errors import HubError, RequestError, ZooError
+from zoo.hub.connection import endpoint
+from zoo.patience import Passing
+
+Access = Literal["read", "write"]
+
+CONFLICT, TOO_MANY_REQUESTS = 412, 429
+PASSING_STATUSES = frozenset({408, TOO_MANY_REQUESTS, 500, 502, 503, 504})
+
+
+def passing(error: Exception) -> Passing | None:
+    """The reason of a failure that may be gone in a while, None of any other."""
+    if isinstance(error, HfHubHTTPError):
+        status = error.response.status_code
+        return Passing(what=f"the Hub answered {status}", wait=_asked(error)) if status in PASSING_STATUSES else None
+    if isinstance(error, httpx2.TimeoutException | httpx2.NetworkError | httpx2.RemoteProtocolError):
+        return Passing(what=f"the connection to the Hub failed ({_short(error)})")
+    if isinstance(error, json.JSONDecodeError):  # the client reads the body of an error before it looks at its status
+        return Passing(what="the Hub answered with something that is no JSON")
+    return None
+
+
+def _asked(error: HfHubHTTPError) -> float | None:
+    """How many seconds the answer asks to wait."""
+    headers = error.response.headers
+    used_up = re.search(r"\br=0;t=(\d+)", headers.get("RateLimit", ""))
+    asked = used_up[1] if used_up else headers.get("Retry-After", "").strip()
+    return float(asked) if asked.isdigit() else None
+
+
+@contextmanager
+def translated(repository: str, *, access: Access) -> Iterator[None]:
+    """Raises, in place of each of the client's errors inside, a ZooError about that access to the repository."""
+    try:
+        yield
+    except ZooError:
+        raise
+    except (httpx2.HTTPError, LocalTokenNotFoundError, OSError, ValueError, RuntimeError) as error:
+        raise refusal(repository, error, access=access) from error
+
+
+def refusal(repository: str, error: Exception, *, access: Access) -> ZooError:
+    """The sentence. The order matters: most of the client's classes are of several kinds at once."""
+    match error:
+        case GatedRepoError():
+            return HubError(
+                f"{repository} is gated: ask for access on its page, then log in with an account that has it"
+            )
+        case RepositoryNotFoundError():
+            return HubError(f"{repository} does not exist on the Hub, or is private and this login may not see it")
+        case RevisionNotFoundError():
+            return HubError(f"{repository} has no such revision: {_short(error)}")
+        case LocalEntryNotFoundError():
+            return _not_cached(repository, error, access)
+        case EntryNotFoundError():
+            return HubError(f"{repository} lacks a file: {_short(error)}")
+        case HfHubHTTPError():
+            return HubError(_explain_status(repository, error, access))
+        case OfflineModeIsEnabled():
+            return HubError("HF_HUB_OFFLINE is set, and this needs the Hub: unset it")
+        case LocalTokenNotFoundError():
+            return HubError("no Hub token: run `hf auth login`, or set HF_TOKEN to one that may write")
+        case HFValidationError():
+            return RequestError(f"{repository!r} is no repository id of the form owner/name: {_short(error)}")
+        case json.JSONDecodeError():
+            return HubError(f"{endpoint()} answered with something that is no JSON: check HF_ENDPOINT, or try later")
+        case httpx2.HTTPError():
+            return HubError(f"the connection to the Hub at {endpoint()} failed: {_short(error)}; try again")
+        case OSError() if error.errno is not None:
+            return HubError(
+                f"cannot read or write {error.filename or 'a file'}: {_disk(error)}; nothing was left behind"
+            )
+        case RuntimeError():  # how the client wraps the failed upload of a large file
+            return HubError(f"the upload failed, nothing was committed to {repository}: {_with_cause(error)}")
+        case _:  # a ValueError: the card's metadata, or a file that the storage does not take
+            return HubError(f"the Hub refused a file, nothing was committed to {repository}: {_lines(error)}")
+
+
+def _not_cached(repository: str, error: LocalEntryNotFoundError, access: Access) -> ZooError:
+    cause = error.__cause__
+    if isinstance(cause, httpx2.HTTPError):
+        return refusal(repository, cause, access=access)
+    return HubError(f"{repository} is not wholly in the cache of the Hub's files: {_short(error)}")
+
+
+def _explain_status(repository: str, error: HfHubHTTPError, access: Access) -> str:
+    status = error.response.status_code
+    known = {
+        401: "the Hub does not accept this token: run `hf auth login`, or set HF_TOKEN to a valid one",
+        403: f"this login may not {access} {repository}: use a token with {access} access to it",
+        409: f"{repository}: what was to be made is there already; look at its page, then try again",
+        CONFLICT: f"someone pushed first: nothing of {repository} was changed; look at what is new, then push again",
+        TOO_MANY_REQUESTS: "the Hub asks to slow down: wait some minutes and try again",
+    }
+    return known.get(status, f"the Hub answered {status} for {repository}: {_short(error)}")
+
+
+def _disk(error: OSError) -> str:
+    return "the disk is full" if error.errno in (errno.ENOSPC, errno.EDQUOT) else error.strerror or str(error)
+
+
+def _with_cause(error: Exception) -> str:
+    return _short(error) + (f" {_short(error.__cause__)}" if isinstance(error.__cause__, Exception) else "")
+
+
+def _lines(error: Exception) -> str:
+    return " ".join(str(error).split())
+
+
+def _short(error: Exception) -> str:
+    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__

@@ -1,0 +1,44 @@
+"""A checkpoint's files in a directory of the user's own, which is there wholly or not at all."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+
+from zoo.checkpoint import Checkpoint, open_checkpoint
+from zoo.errors import HubError, RequestError
+
+
+def require_new(directory: Path) -> None:
+    """Raises RequestError unless nothing, or an empty directory elsewhere than here, is in the way."""
+    directory = directory.absolute()
+    if directory.exists() and (not directory.is_dir() or any(directory.iterdir()) or directory == Path.cwd()):
+        raise RequestError(f"{directory} exists and is not an empty directory elsewhere: choose a new one")
+
+
+def install(checkpoint: Checkpoint, directory: Path) -> Checkpoint:
+    """The checkpoint copied into a new directory, which appears when every byte was found to be the manifest's.
+
+    Raises: RequestError if something is in the way; HubError if the disk does not take it, and nothing is left then;
+    CheckpointError.
+    """
+    require_new(directory)
+    directory = directory.absolute()
+    try:
+        directory.parent.mkdir(parents=True, exist_ok=True)
+        temporary = Path(tempfile.mkdtemp(prefix=f".{directory.name}.", dir=directory.parent))
+    except OSError as error:
+        raise RequestError(f"cannot make {directory}: {error.strerror or error}") from error
+    try:
+        for name in checkpoint.published_files:
+            shutil.copyfile(checkpoint.path / name, temporary / name)
+        copied = open_checkpoint(temporary)
+        temporary.chmod(0o755)
+        temporary.replace(directory)
+    except OSError as error:
+        raise HubError(f"cannot write {directory}: {error.strerror or error}; nothing was left behind") from error
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+    return replace(copied, path=directory)
