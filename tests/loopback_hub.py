@@ -1,7 +1,7 @@
 """A Hugging Face Hub on the loopback interface, in memory, for tests.
 
 Speaks the part of the protocol that a push and a pull of a model repository need, as huggingface_hub 2.4
-uses it, and misbehaves on demand: refuses, drops a download half-way, serves other bytes than committed.
+uses it, and misbehaves on demand: refuses, keeps silent, drops an answer half-way, serves other bytes than committed.
 The client must have Xet off (HF_HUB_DISABLE_XET=1), since uploads are answered with plain LFS.
 """
 
@@ -42,6 +42,10 @@ class HubError(Exception):
         self.answer = Answer(status, json.dumps({"error": message}).encode(), headers)
 
 
+class Silence:
+    """No answer at all."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Commit:
     """One commit, with the complete set of files as it leaves them."""
@@ -56,14 +60,15 @@ class Commit:
 class Repository:
     """A model repository with one branch, `main`; begins with a commit of .gitattributes, as on the Hub.
 
-    `private` hides everything from all but the owner, `gated` only the content of files; `tampered` holds
-    the bytes that are served in place of the committed ones.
+    `private` hides everything from all but the owner, `gated` only the content of files; `pull_requests` are
+    commits that were proposed; `tampered` holds the bytes that are served in place of the committed ones.
     """
 
     id: str
     private: bool = False
     gated: bool = False
     commits: list[Commit] = field(default_factory=list)
+    pull_requests: list[Commit] = field(default_factory=list)
     tags: dict[str, str] = field(default_factory=dict)
     tampered: dict[str, bytes] = field(default_factory=dict)
 
@@ -83,17 +88,28 @@ class Repository:
 
     def commit(self, title: str, changes: Mapping[str, bytes | None]) -> Commit:
         """The new head: the old one with `changes` applied, where None deletes a file."""
+        self.commits.append(self.changed(title, changes))
+        return self.head
+
+    def propose(self, title: str, changes: Mapping[str, bytes | None]) -> Commit:
+        """The commit of a new pull request on top of the head, which stays."""
+        self.pull_requests.append(self.changed(title, changes))
+        return self.pull_requests[-1]
+
+    def changed(self, title: str, changes: Mapping[str, bytes | None]) -> Commit:
+        """A commit on top of the head that is not part of the repository yet."""
         parent, before = (self.head.oid, self.head.files) if self.commits else (None, {})
         files = {path: content for path, content in {**before, **changes}.items() if content is not None}
         blobs = sorted((path, git_oid(content)) for path, content in files.items())
         oid = hashlib.sha1(repr((self.id, parent, title, blobs)).encode()).hexdigest()
-        self.commits.append(Commit(oid=oid, parent=parent, title=title, files=files))
-        return self.head
+        return Commit(oid=oid, parent=parent, title=title, files=files)
 
     def resolve(self, revision: str) -> Commit:
-        """The commit that `main`, a tag or a full commit id names."""
+        """The commit that `main`, a tag, `refs/pr/N` or a full commit id names."""
+        if revision.startswith("refs/pr/") and int(revision.removeprefix("refs/pr/")) <= len(self.pull_requests):
+            return self.pull_requests[int(revision.removeprefix("refs/pr/")) - 1]
         wanted = self.head.oid if revision == "main" else self.tags.get(revision, revision)
-        for commit in self.commits:
+        for commit in (*self.commits, *self.pull_requests):
             if commit.oid == wanted:
                 return commit
         raise HubError(404, "Invalid rev id", "RevisionNotFound")
@@ -102,7 +118,8 @@ class Repository:
 class LoopbackHub:
     """A Hub on a port of its own, serving until the end of its `with` block.
 
-    `tokens` maps a token to its user; `requests` lists (method, path without query) in order of arrival.
+    `tokens` maps a token to its user; `requests` lists (method, path without query) in order of arrival;
+    `refused_metadata` is what is said against the metadata of every card, None where all are taken.
     """
 
     def __init__(self, *, tokens: Mapping[str, str]) -> None:
@@ -110,8 +127,10 @@ class LoopbackHub:
         self.repositories: dict[str, Repository] = {}
         self.lfs_objects: dict[str, bytes] = {}
         self.requests: list[tuple[str, str]] = []
+        self.refused_metadata: str | None = None
         self.lock = threading.Lock()
-        self._faults: list[tuple[str, str, HubError | int]] = []
+        self.closing = threading.Event()
+        self._faults: list[tuple[str, str, HubError | int | Silence]] = []
         self._server = _Server(("127.0.0.1", 0), partial(_Connection, self))
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.01,))
         self.endpoint = f"http://127.0.0.1:{self._server.server_port}"
@@ -125,6 +144,7 @@ class LoopbackHub:
 
     def close(self) -> None:
         """Stops the server; harmless a second time."""
+        self.closing.set()
         self._server.shutdown()
         self._server.server_close()
         self._thread.join()
@@ -156,8 +176,12 @@ class LoopbackHub:
         fault = after if status is None else HubError(status, "Injected fault", error_code, **(headers or {}))
         self._faults += [(method, path, fault)] * times
 
-    def take_fault(self, method: str, path: str) -> HubError | int | None:
-        """The error, or the byte count to drop after, that this one request meets; None if it meets none."""
+    def silence_next(self, method: str, path: str) -> None:
+        """Never answers the next request of that method whose path contains `path`."""
+        self._faults.append((method, path, Silence()))
+
+    def take_fault(self, method: str, path: str) -> "HubError | int | Silence | None":
+        """The error, the byte count to drop after, or the silence that this request meets; None if it meets none."""
         for index, (fault_method, fragment, fault) in enumerate(self._faults):
             if fault_method == method and fragment in path:
                 del self._faults[index]
@@ -219,6 +243,11 @@ class _Connection(BaseHTTPRequestHandler):
         with self.hub.lock:
             self.hub.requests.append((self.command, url.path))
             fault = self.hub.take_fault(self.command, url.path)
+        if isinstance(fault, Silence):
+            self.hub.closing.wait()
+            self.close_connection = True
+            return
+        with self.hub.lock:
             try:
                 answer = fault.answer if isinstance(fault, HubError) else self.route(url.path)
             except HubError as error:
@@ -234,7 +263,8 @@ class _Connection(BaseHTTPRequestHandler):
             if match and method == self.command.replace("HEAD", "GET"):
                 values: dict[str, Any] = {name: unquote(text) for name, text in match.groupdict("main").items()}
                 if "repository" in values:
-                    values["repository"] = self.authorized(values["repository"], writes=writes)
+                    proposes = self.query.get("create_pr") == ["1"]
+                    values["repository"] = self.authorized(values["repository"], writes=writes, proposes=proposes)
                 if "commit" in values:
                     values["commit"] = values["repository"].resolve(values["commit"])
                 value = function(self, **values)
@@ -271,10 +301,12 @@ class _Connection(BaseHTTPRequestHandler):
             raise HubError(403, f"Only {owner} may write here")
         return user
 
-    def authorized(self, repo_id: str, *, writes: bool) -> Repository:
-        """The repository, if it exists and the user may read or write it."""
+    def authorized(self, repo_id: str, *, writes: bool, proposes: bool) -> Repository:
+        """The repository, if it exists and the user may read or write it; any user may propose something."""
         if writes:
-            self.require_user(repo_id.split("/")[0])
+            # Large files come without saying what for: the objects of a proposal may be anybody's.
+            is_shared = proposes or ".git/info/lfs/" in self.path
+            self.require_user(None if is_shared else repo_id.split("/")[0])
         user = self.user()
         repository = self.hub.repositories.get(repo_id)
         # One answer for both cases: the Hub does not let strangers probe for private repositories.
@@ -299,7 +331,22 @@ class _Connection(BaseHTTPRequestHandler):
         return {"url": url}
 
     def validate_yaml(self) -> object:
-        return {"errors": [], "warnings": []}
+        if self.hub.refused_metadata is None:
+            return {"errors": [], "warnings": []}
+        found = {"errors": [{"message": self.hub.refused_metadata}], "warnings": []}
+        return Answer(400, json.dumps(found).encode(), {})
+
+    def models(self) -> object:
+        """The repositories that the user may see, of one owner where one is asked for."""
+        (owner,) = self.query.get("author", [None])
+        user = self.user()
+        seen = [
+            repository
+            for repository in self.hub.repositories.values()
+            if owner in (None, repository.owner) and (not repository.private or user == repository.owner)
+        ]
+        limit = int(self.query["limit"][0]) if "limit" in self.query else None
+        return [self.info(repository, repository.head) for repository in seen[:limit]]
 
     def preupload(self, repository: Repository, commit: Commit) -> object:
         files = []
@@ -340,9 +387,13 @@ class _Connection(BaseHTTPRequestHandler):
         if header["value"].get("parentCommit") not in (None, repository.head.oid):
             raise HubError(412, "The branch has moved on from the parent commit")
         changes = self.changes(operations, repository.head.files)
-        oid = repository.commit(header["value"]["summary"], changes).oid
-        url = f"{self.hub.endpoint}/{repository.id}/commit/{oid}"
-        return {"success": True, "commitOid": oid, "commitUrl": url}
+        proposes = self.query.get("create_pr") == ["1"]
+        oid = (repository.propose if proposes else repository.commit)(header["value"]["summary"], changes).oid
+        page = f"{self.hub.endpoint}/{repository.id}"
+        answer: dict[str, object] = {"success": True, "commitOid": oid, "commitUrl": f"{page}/commit/{oid}"}
+        if proposes:
+            answer["pullRequestUrl"] = f"{page}/discussions/{len(repository.pull_requests)}"
+        return answer
 
     def changes(self, operations: Iterable[dict[str, Any]], files: Iterable[str]) -> dict[str, bytes | None]:
         """New content by path, None where a file or folder is deleted."""
@@ -430,6 +481,7 @@ ROUTES: tuple[tuple[str, str, bool, Callable[..., object]], ...] = (
     ("GET", "/api/whoami-v2", False, _Connection.whoami),
     ("POST", "/api/repos/create", False, _Connection.create),
     ("POST", "/api/validate-yaml", False, _Connection.validate_yaml),
+    ("GET", "/api/models", False, _Connection.models),
     ("POST", f"{MODEL}/preupload/{COMMIT}", True, _Connection.preupload),
     ("POST", f"{LFS}/batch", True, _Connection.lfs_batch),
     ("PUT", r"/.+\.git/info/lfs/objects/(?P<oid>[^/]+)", False, _Connection.lfs_upload),

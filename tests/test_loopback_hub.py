@@ -5,6 +5,7 @@ import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx2
 import huggingface_hub.constants
 import pytest
 from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi
@@ -233,3 +234,39 @@ def test_a_closed_hub_no_longer_answers():
         endpoint = hub.endpoint
     with pytest.raises(urllib.error.URLError, match="refused"):
         urllib.request.urlopen(endpoint)
+
+
+def test_a_pull_request_is_open_to_everybody_and_leaves_the_branch_alone(hub, alice):
+    head = push(alice)
+    bob = HfApi(endpoint=hub.endpoint, token="hf_other")
+    operations = [CommitOperationAdd("model.safetensors", WEIGHTS[::-1]), CommitOperationDelete("config.json")]
+    proposed = bob.create_commit(REPO, operations, commit_message="Another", parent_commit=head, create_pr=True)
+    assert proposed.pr_num == 1 and proposed.pr_url == f"{hub.endpoint}/{REPO}/discussions/1"
+    assert hub.repository(REPO).head.oid == head and bob.model_info(REPO, revision="refs/pr/1").sha == proposed.oid
+    assert "config.json" not in {file.rfilename for file in bob.model_info(REPO, revision="refs/pr/1").siblings}
+
+
+def test_an_owners_models_are_listed_with_their_files_and_private_ones_to_the_owner_only(hub, alice, stranger):
+    push(alice)
+    alice.create_repo("alice/secret", private=True)
+    listed = {model.id: model for model in alice.list_models(author="alice", full=True)}
+    assert set(listed) == {REPO, "alice/secret"} and listed[REPO].sha == hub.repository(REPO).head.oid
+    assert "config.json" in {file.rfilename for file in listed[REPO].siblings}
+    assert [model.id for model in stranger.list_models(author="alice")] == [REPO]
+    assert list(stranger.list_models(author="bob")) == []
+
+
+def test_metadata_of_a_card_can_be_refused(hub, alice):
+    alice.create_repo(REPO)
+    hub.refused_metadata = '"license" must be one of those that exist'
+    with pytest.raises(ValueError, match=r"Invalid metadata in README\.md(.|\n)*must be one of those"):
+        alice.create_commit(REPO, [CommitOperationAdd("README.md", b"---\n---\n")], commit_message="a")
+    assert len(hub.repository(REPO).commits) == 1
+
+
+def test_a_silent_hub_answers_others_meanwhile(hub, alice):
+    push(alice)
+    hub.silence_next("GET", "/api/models/")
+    with pytest.raises(httpx2.ReadTimeout):
+        alice.model_info(REPO, timeout=0.2)
+    assert alice.model_info(REPO).id == REPO
