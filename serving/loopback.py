@@ -1,0 +1,64 @@
+"""Running an ASGI application on the loopback address, beside what the program does otherwise."""
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import uvicorn
+from starlette.types import ASGIApp
+
+from zoo.errors import ServerError
+
+HOST = "127.0.0.1"
+START_SECONDS = 30.0
+STOP_SECONDS = 2
+POLL_SECONDS = 0.02
+
+
+@contextmanager
+def running(app: ASGIApp, *, port: int = 0) -> Iterator[str]:
+    """The application's URL, as long as it runs: from when it accepts connections until the block is left.
+
+    `port` 0 finds a free one. Responses that are under way at the end have two seconds left.
+    Raises: ServerError if the port is taken.
+    """
+    listening = _listen(port)
+    config = uvicorn.Config(
+        app,
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=STOP_SECONDS,
+    )
+    server = uvicorn.Server(config)
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, name="asgi", daemon=True)
+    thread.start()
+    try:
+        _wait_until_started(server, thread)
+        yield f"http://{HOST}:{listening.getsockname()[1]}"
+    finally:
+        server.should_exit = True
+        thread.join()
+        listening.close()
+
+
+def _listen(port: int) -> socket.socket:
+    try:
+        return socket.create_server((HOST, port))
+    except OSError as error:
+        raise ServerError(
+            f"port {port} cannot be listened on ({error.strerror or error}): choose another one"
+        ) from error
+
+
+def _wait_until_started(server: uvicorn.Server, thread: threading.Thread) -> None:
+    deadline = time.monotonic() + START_SECONDS
+    while not server.started:
+        if not thread.is_alive() or time.monotonic() > deadline:
+            raise ServerError(f"the server on the loopback address did not start within {START_SECONDS:.0f} s")
+        time.sleep(POLL_SECONDS)
