@@ -1,0 +1,354 @@
+"""The server under load, beside the engine alone, with the real TorchServe on the loopback address.
+
+    python -m benchmarks.serving                          # about ten minutes on two idle cores, training not counted
+    python -m benchmarks.serving --seconds 10 --rounds 1 --round-seconds 5 --requests 100 --only load,rounds
+
+Parts, in this order, each left out unless `--only` names it:
+
+load      64 clients for two minutes: predictions of 100 draws, certificates of 1,000 draws and at a radius, one request
+          in ten broken. Every answer is checked against the offline label of its image and against its own counts.
+rounds    draws per second of the engine alone and behind the server, in turn, at the same step and inner batch.
+single    one client, predictions of 100 draws.
+memory    resident memory of worker and JVM over 1,000 requests.
+startup   `zoo serve` with a ResNet-50 through ONNX Runtime, until it says that it is ready.
+
+The digits model is trained once and kept in runs/serving-benchmark. Prints tables to stderr and JSON to stdout.
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import json
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+from PIL import Image
+from prometheus_client.parser import text_string_to_metric_families
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks.serving_load import CERTIFICATION_DRAWS, KINDS, SurePicture, load, sure_pictures
+from serving.archive import make_archive
+from serving.protocol import Limits
+from serving.server import TorchServe
+from training.objectives.consistency import Consistency
+from training.recipe import override
+from training.recipes import quick
+from training.run import TrainingRun
+from training.tasks import Task, open_task
+from training.trainer import train
+from zoo.architecture import build_network
+from zoo.checkpoint import Checkpoint, open_checkpoint, save_checkpoint
+from zoo.preprocessing import prepare
+from zoo.runtime import open_backend
+from zoo.smoothing import (
+    BaseClassifier,
+    Certification,
+    CertificationEngine,
+    NoiseKey,
+    NoisySampler,
+    SamplingOptions,
+    SmoothingSpec,
+)
+from zoo.spec import CertifiedConfig, ModelSpec, Preprocessing
+
+FOLDER = Path("runs/serving-benchmark")
+PARTS = ("load", "rounds", "single", "memory", "startup")
+NUM_PICTURES = 24
+MEMORY_WARM_UP = 200
+SINGLE_REQUESTS = 60
+STARTS = 3
+MiB = 2**20
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--architecture", default="resnet18", help="of the digits model, at 32x32")
+    parser.add_argument("--clients", type=int, default=64)
+    parser.add_argument("--seconds", type=float, default=120.0, help="of the load test")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--round-seconds", type=float, default=20.0)
+    parser.add_argument("--requests", type=int, default=1_000, help="of the measurement of memory")
+    parser.add_argument("--only", default=",".join(PARTS), help="parts, with commas between them")
+    options = parser.parse_args()
+    parts = options.only.split(",")
+    if unknown := set(parts) - set(PARTS):
+        parser.error(f"unknown part {sorted(unknown)[0]!r}; known: {', '.join(PARTS)}")
+    found: dict[str, Any] = {"options": vars(options), "machine": machine()}
+    if parts != ["startup"]:
+        found |= measure_digits(options, parts)
+    if "startup" in parts:
+        found["startup"] = startup()
+    found["machine"]["load_at_the_end"] = os.getloadavg()
+    show(found)
+    print(json.dumps(found, indent=2))
+    if found.get("load", {}).get("failed"):
+        sys.exit("the load test found wrong or lost answers, or a dead worker")
+
+
+def machine() -> dict[str, Any]:
+    """What the figures depend on beside the code."""
+    packages = ("torch", "onnxruntime-gpu", "torchserve", "httpx")
+    return {
+        "processor": processor(),
+        "cores": len(os.sched_getaffinity(0)),
+        "threads": torch.get_num_threads(),
+        "load_at_the_start": os.getloadavg(),
+        "python": platform.python_version(),
+        **{name: version(name) for name in packages},
+    }
+
+
+def processor() -> str:
+    for line in Path("/proc/cpuinfo").read_text().splitlines():
+        if line.startswith("model name"):
+            return line.split(":", 1)[1].strip()
+    return platform.machine()
+
+
+def measure_digits(options: argparse.Namespace, parts: list[str]) -> dict[str, Any]:
+    """All parts that ask the digits model."""
+    task = open_task("digits", data_dir=FOLDER)
+    checkpoint = digits_checkpoint(options.architecture, task)
+    base = open_backend(checkpoint)  # it spins, as in offline certification
+    pictures = sure_pictures(checkpoint, base, task, count=NUM_PICTURES)
+    found: dict[str, Any] = {"model": checkpoint.spec.name}
+    with tempfile.TemporaryDirectory() as store:
+        archive = make_archive(
+            checkpoint, Path(store), limits=Limits(max_open_requests=2 * options.clients), device="cpu"
+        )
+        with TorchServe([archive]) as server:
+            url = server.prediction_url(archive)
+            load(url, pictures, clients=options.clients, requests=2 * options.clients)  # warmed up, not counted
+            before = workers(server)
+            if "load" in parts:
+                found["load"] = load_test(url, pictures, options)
+            if "rounds" in parts:
+                found["rounds"] = rounds(server, url, checkpoint, base, pictures, options)
+            if "single" in parts:
+                found["single"] = single_client(url, pictures)
+            if "memory" in parts:
+                found["memory"] = memory(server, url, pictures, options)
+            found["worker_deaths"] = len(before - workers(server))
+    if "load" in parts:
+        load_found = found["load"]
+        load_found["failed"] = bool(load_found["wrong"] or load_found["lost"] or found["worker_deaths"])
+    return found
+
+
+def digits_checkpoint(architecture: str, task: Task) -> Checkpoint:
+    """The small digits model, trained by the quick recipe unless an earlier call has."""
+    folder = FOLDER / architecture
+    if not (folder / "manifest.json").exists():
+        recipe = override(quick(Consistency()), [f"architecture={architecture}"])
+        run = TrainingRun(task=task, recipe=recipe, seed=0, output=folder)
+        train(run, device=torch.device("cpu"), resume=folder.exists(), console=Console(stderr=True))
+    return open_checkpoint(folder)
+
+
+def load_test(url: str, pictures: list[SurePicture], options: argparse.Namespace) -> dict[str, Any]:
+    started = time.monotonic()
+    seen = load(url, pictures, clients=options.clients, seconds=options.seconds)
+    seconds = time.monotonic() - started
+    return {"seconds": round(seconds, 1), **seen.summary(), "draws_per_second": round(seen.draws / seconds, 1)}
+
+
+def rounds(
+    server: TorchServe,
+    url: str,
+    checkpoint: Checkpoint,
+    base: BaseClassifier,
+    pictures: list[SurePicture],
+    options: argparse.Namespace,
+) -> dict[str, Any]:
+    """Draws per second behind the server and of the engine alone, in turn, at the step that the server has chosen."""
+    served, alone, steps, fills = [], [], [], []
+    for _ in range(options.rounds):
+        before, started = Steps.of(server), time.monotonic()
+        seen = load(url, pictures, clients=options.clients, seconds=options.round_seconds)
+        made = Steps.of(server) - before
+        served.append(made.draws / (time.monotonic() - started))
+        if seen.wrong or seen.lost:
+            raise SystemExit(f"a round had wrong or lost answers: {(seen.wrong + seen.lost)[:3]}")
+        steps.append(made.capacity)
+        fills.append(made.fill / made.number)
+        alone.append(engine_alone(base, checkpoint, pictures, step=steps[-1], options=options))
+    ratios = [online / offline for online, offline in zip(served, alone, strict=True)]
+    return {
+        "draws_a_step": steps,
+        "fill": [round(each, 3) for each in fills],
+        "served_draws_per_second": [round(each, 1) for each in served],
+        "engine_alone_draws_per_second": [round(each, 1) for each in alone],
+        "ratios": [round(each, 3) for each in ratios],
+        "median_ratio": round(statistics.median(ratios), 3),
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class Steps:
+    """What the worker's metrics say of its steps until a moment: their number, their draws, and how full they were."""
+
+    number: float
+    draws: float
+    fill: float
+
+    @classmethod
+    def of(cls, server: TorchServe) -> Steps:
+        samples = {
+            sample.name: sample.value
+            for family in text_string_to_metric_families(server.metrics().decode())
+            for sample in family.samples
+        }
+        return cls(samples["zoo_batch_fill_count"], samples["zoo_draws_total"], samples["zoo_batch_fill_sum"])
+
+    def __sub__(self, before: Steps) -> Steps:
+        return Steps(self.number - before.number, self.draws - before.draws, self.fill - before.fill)
+
+    @property
+    def capacity(self) -> int:
+        """Draws that a step had room for; where that changed, a mean."""
+        return round(self.draws / self.fill)
+
+
+def engine_alone(
+    base: BaseClassifier,
+    checkpoint: Checkpoint,
+    pictures: list[SurePicture],
+    *,
+    step: int,
+    options: argparse.Namespace,
+) -> float:
+    """Draws per second of the engine with a certification open for each client, so that no step is short."""
+    sigma = checkpoint.spec.certified.sigma
+    assert sigma is not None
+    smoothing = SmoothingSpec(sigma=sigma, n=CERTIFICATION_DRAWS)
+    images = [prepare(Image.open(io.BytesIO(each.data)), checkpoint.spec.preprocessing) for each in pictures]
+    engine = CertificationEngine(NoisySampler(base, SamplingOptions(batch_size=step)))
+    number = draws = 0
+    started = time.monotonic()
+    while time.monotonic() - started < options.round_seconds:
+        while engine.num_open < options.clients:
+            key = NoiseKey(root=2, job=number)
+            engine.admit(Certification(number, images[number % len(images)], smoothing=smoothing, key=key))
+            number += 1
+        engine.step()
+        draws += step
+    return draws / (time.monotonic() - started)
+
+
+def single_client(url: str, pictures: list[SurePicture]) -> dict[str, Any]:
+    """What one client waits for a prediction, on a connection that it keeps."""
+    seen = load(url, pictures, clients=1, requests=SINGLE_REQUESTS, kinds=[KINDS[0]])
+    return seen.summary()
+
+
+def memory(server: TorchServe, url: str, pictures: list[SurePicture], options: argparse.Namespace) -> dict[str, Any]:
+    """Resident memory of worker and JVM before, in the middle of and after the requests of the load."""
+    load(url, pictures, clients=options.clients, requests=MEMORY_WARM_UP)
+    rows = [resident(server)]
+    for _ in range(4):
+        seen = load(url, pictures, clients=options.clients, requests=options.requests // 4)
+        rows.append(resident(server))
+        if seen.wrong or seen.lost:
+            raise SystemExit(f"wrong or lost answers: {(seen.wrong + seen.lost)[:3]}")
+    return {
+        "requests": options.requests // 4 * 4,
+        "MiB": rows,
+        "growth_MiB": {name: round(rows[-1][name] - rows[0][name], 1) for name in rows[0]},
+    }
+
+
+def resident(server: TorchServe) -> dict[str, float]:
+    """MiB of the JVM and of the workers."""
+    worker_ids = workers(server)
+    found = {"jvm": 0.0, "worker": 0.0}
+    for process in server.processes():
+        if process.name() == "java":
+            found["jvm"] += process.memory_info().rss / MiB
+        elif process.pid in worker_ids:
+            found["worker"] += process.memory_info().rss / MiB
+    return {name: round(value, 1) for name, value in found.items()}
+
+
+def workers(server: TorchServe) -> set[int]:
+    """Process ids of the workers."""
+    return {
+        process.pid
+        for process in server.processes()
+        if any("model_service_worker" in word for word in process.cmdline())
+    }
+
+
+def startup() -> dict[str, Any]:
+    """Seconds until `zoo serve` says that a ResNet-50 is ready, and what TorchServe had of them; the second start."""
+    with tempfile.TemporaryDirectory() as folder:
+        checkpoint = resnet50(Path(folder) / "resnet50")
+        times = [seconds_until_ready(checkpoint.path) for _ in range(STARTS)]
+    return {"seconds": [round(each, 1) for each in times], "median_seconds": round(statistics.median(times), 1)}
+
+
+def resnet50(folder: Path) -> Checkpoint:
+    """A ResNet-50 at 224x224 with random weights; what it answers does not matter here."""
+    certified = CertifiedConfig(
+        objective="consistency",
+        hyper_parameters={"sigma": 0.5},
+        sigma=0.5,
+        task="imagenet",
+        class_names=tuple(str(label) for label in range(1000)),
+        seed=0,
+        epochs=0,
+        recipe_digest="0" * 64,
+        preprocessing=Preprocessing(resize=256, crop=224),
+    )
+    spec = ModelSpec(architecture="resnet50", num_classes=1000, certified=certified)
+    torch.manual_seed(0)
+    network = build_network("resnet50", num_classes=1000, preprocessing=certified.preprocessing)
+    return save_checkpoint(folder, network, spec)
+
+
+def seconds_until_ready(checkpoint: Path) -> float:
+    command = [sys.executable, "-m", "zoo", "serve", str(checkpoint), "--port", "0", "--device", "cpu"]
+    started = time.monotonic()
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    try:
+        assert process.stdout is not None
+        if not process.stdout.readline().startswith("ready"):
+            raise SystemExit("zoo serve did not become ready")
+        return time.monotonic() - started
+    finally:
+        process.terminate()
+        process.wait(timeout=60)
+
+
+def show(found: dict[str, Any]) -> None:
+    console = Console(file=sys.stderr, width=110)
+    console.print(f"{found['machine']['processor']}, load at the start {found['machine']['load_at_the_start']}")
+    if "load" in found:
+        table = Table(title=f"{found['options']['clients']} clients, {found['load']['seconds']} s")
+        for column in ("request", "answers", "p50, ms", "p99, ms"):
+            table.add_column(column)
+        for name, each in found["load"]["kinds"].items():
+            table.add_row(name, *(str(each[key]) for key in ("answers", "p50_ms", "p99_ms")))
+        console.print(table)
+        console.print(
+            {key: found["load"][key] for key in ("answers", "wrong", "lost", "told_to_wait", "draws_per_second")}
+        )
+        console.print(f"dead workers: {found['worker_deaths']}")
+    for part in ("rounds", "single", "memory", "startup"):
+        if part in found:
+            console.print(part, found[part])
+
+
+if __name__ == "__main__":
+    main()
