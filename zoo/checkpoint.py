@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,6 +31,8 @@ CONFIG, WEIGHTS, ONNX, CARD, ROWS, CURVE, SPLIT, MANIFEST, SIGNATURE = (
     "manifest.sig",
 )
 KNOWN_FILES = frozenset({CONFIG, WEIGHTS, ONNX, CARD, ROWS, CURVE, SPLIT})
+
+_logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,9 +174,11 @@ def _write(path: Path, contents: Mapping[str, bytes], *, kept: Mapping[str, str]
         for leftover in temporary.values():
             if leftover.exists():
                 leftover.unlink()
-    # A signature is of the manifest that was replaced.
-    for name in {*KNOWN_FILES, SIGNATURE} - set(files):
+    for name in KNOWN_FILES - set(files):
         (path / name).unlink(missing_ok=True)
+    if (path / SIGNATURE).exists():
+        (path / SIGNATURE).unlink()
+        _logger.warning("%s was signed as it was before: the signature is gone, zoo sign makes a new one", path)
     return open_checkpoint(path)
 
 

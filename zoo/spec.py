@@ -133,6 +133,14 @@ class ModelSpec(Strict):
         task = re.sub(r"[^A-Za-z0-9]+", "-", self.certified.task).strip("-")
         return f"{self.architecture}.{self.certified.objective}{level}_{task}"
 
+    def with_licence(self, licence: str) -> ModelSpec:
+        """The same model with its weights under that licence: its maker's, or of an imported file its authors'."""
+        origin = self.certified.origin
+        stated: dict[str, Any] = (
+            {"licence": licence} if origin is None else {"origin": origin.model_copy(update={"licence": licence})}
+        )
+        return self.model_copy(update={"certified": self.certified.model_copy(update=stated)})
+
     def to_config(self, *, model_args: dict[str, Any] | None = None, timm_name: str | None = None) -> dict[str, Any]:
         """The contents of `config.json`; `timm_name` and `model_args` say how timm builds the same network."""
         pre = self.preprocessing

@@ -7,24 +7,41 @@ from collections.abc import Iterator, Sequence
 
 from zoo.measured import CertificationResult
 from zoo.results.log import CertificationRow
-from zoo.results.summary import summarize
+from zoo.results.summary import Interval, summarize
 from zoo.rules import FIXED
 
 # Rounding of sums, and of another machine's bounds.
 CLOSE = 1e-9
+# Six times the standard error of an end of a percentile interval by 2,000 resamples, as a share of its width.
+RESAMPLING_SLACK = 0.1
 SAME_FOR_ALL = ("sigma", "n0", "alpha", "stopping", "radius_asked", "noise", "backend", "seed")
 
 
 def contradictions(
-    result: CertificationResult, rows: Sequence[CertificationRow], *, labels: Sequence[int]
+    result: CertificationResult, rows: Sequence[CertificationRow], *, labels: Sequence[int] | None
 ) -> list[str]:
-    """In words, each claim of `result` that `rows` contradict; `labels` are the classes of the test set's images.
+    """In words, each claim of `result` that `rows` contradict; `labels` are the classes of the test set's images, None
+    where the test set is not at hand: then neither its size nor a true class can be looked at.
 
-    Looked at are all conditions and numbers but the interval of the average certified radius, which is resampled.
+    Looked at are all conditions and numbers. The interval of the average certified radius is resampled, by the same
+    seed: it may differ by a tenth of its width, which is more than another version of the resampler moves it.
     """
     if not rows:
         return ["the card claims certified numbers, but the log holds no row"]
-    return [*_of_images(result, rows, labels), *_of_conditions(result, rows), *_of_numbers(result, rows)]
+    images = _of_places(result, rows) if labels is None else _of_images(result, rows, labels)
+    return [*images, *_of_conditions(result, rows), *_of_numbers(result, rows)]
+
+
+def _of_places(result: CertificationResult, rows: Sequence[CertificationRow]) -> Iterator[str]:
+    """As `_of_images`, as far as it shows without the test set: no image is left out, none is beyond the last."""
+    found = {row.idx for row in rows}
+    claimed = set(range(0, max(found) + 1, result.skip))
+    if result.maximum is not None:
+        claimed = {index for index in claimed if index < result.maximum}
+    if claimed != found:
+        example = min(claimed ^ found)
+        held = "is not in the log" if example in claimed else "is in the log too"
+        yield f"the card says {result.images}, but image {example} {held}"
 
 
 def _of_images(result: CertificationResult, rows: Sequence[CertificationRow], labels: Sequence[int]) -> Iterator[str]:
@@ -58,6 +75,7 @@ def _of_numbers(result: CertificationResult, rows: Sequence[CertificationRow]) -
         claimed, found = getattr(result, name), getattr(summary, name)
         if not _is_close(claimed, found) and not (name == "mean_n" and claimed is None):
             yield f"{name.replace('_', ' ')}: the card says {claimed}, the log gives {found}"
+    yield from _of_resampled(result.average_certified_radius_interval, summary.average_certified_radius_interval)
     found_at = {point.radius: point for point in summary.certified_accuracy}
     for point in result.certified_accuracy:
         there = found_at.get(point.radius)
@@ -65,6 +83,16 @@ def _of_numbers(result: CertificationResult, rows: Sequence[CertificationRow]) -
         claims = (point.accuracy, point.low, point.high)
         if told is None or not all(map(_is_close, claims, told)):
             yield f"certified accuracy at {point.at} and its interval: the card says {claims}, the log gives {told}"
+
+
+def _of_resampled(claimed: Interval | None, found: Interval | None) -> Iterator[str]:
+    if claimed is None or found is None:
+        is_near = claimed is found
+    else:
+        slack = max(RESAMPLING_SLACK * (found[1] - found[0]), CLOSE)
+        is_near = all(abs(one - other) <= slack for one, other in zip(claimed, found, strict=True))
+    if not is_near:
+        yield f"interval of the average certified radius: the card says {claimed}, the log gives about {found}"
 
 
 def _is_close(claimed: float | None, found: float | None) -> bool:

@@ -1,0 +1,49 @@
+"""`zoo card`."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from zoo.cli._options import Model
+
+
+def card(
+    model: Model,
+    output: Annotated[
+        Path | None, typer.Option("--output", metavar="FILE", help="Write it there instead of printing it.")
+    ] = None,
+    licence: Annotated[
+        str | None,
+        typer.Option("--licence", metavar="ID", help="State the licence of the weights, such as apache-2.0."),
+    ] = None,
+    record: Annotated[
+        bool, typer.Option("--record", help="Write the card, and a stated licence, into the checkpoint.")
+    ] = False,
+) -> None:
+    """Print a model's card as this version renders it from what was measured; the checkpoint's own is zoo show's."""
+    from zoo.cards import render_card
+    from zoo.checkpoint import CONFIG, config_bytes, restate
+    from zoo.errors import RequestError
+    from zoo.locate import locate
+
+    if record and not Path(model).is_dir():
+        raise RequestError(
+            f"--record writes into a checkpoint directory, and {model} is none: pull it first, zoo pull {model} DIR"
+        )
+    checkpoint = locate(model)
+    spec = checkpoint.spec if licence is None else checkpoint.spec.with_licence(licence)
+    if record:
+        checkpoint = restate(checkpoint, spec)
+    config = hashlib.sha256(config_bytes(spec)).hexdigest()
+    text = render_card(spec, files={**checkpoint.files, CONFIG: config})
+    if output is None:
+        typer.echo(text, nl=False)
+        return
+    try:
+        output.write_text(text)
+    except OSError as error:
+        raise RequestError(f"cannot write {output}: {error.strerror or error}") from error

@@ -1,0 +1,28 @@
+"""`zoo sign`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def sign(
+    model: Annotated[Path, typer.Argument(metavar="DIR", help="A checkpoint directory.")],
+    key: Annotated[Path, typer.Option("--key", metavar="FILE", help="The private key, an Ed25519 key in PEM form.")],
+    new_key: Annotated[bool, typer.Option("--new-key", help="Make the key first, and FILE.pub beside it.")] = False,
+) -> None:
+    """Sign a checkpoint's manifest, and so every file of it, with a key of one's own.
+
+    Whoever has the public key can tell then whether anything was changed: zoo verify MODEL --public-key FILE.pub.
+    """
+    from zoo.checkpoint import open_checkpoint
+    from zoo.signing import make_key
+    from zoo.signing import sign as sign_manifest
+
+    checkpoint = open_checkpoint(model)
+    if new_key:
+        public = make_key(key)
+        typer.echo(f"{key} is new: keep it secret, and give {public} to those who are to trust you", err=True)
+    typer.echo(f"{sign_manifest(checkpoint, key)}: signs {checkpoint.spec.name}")

@@ -1,0 +1,140 @@
+"""Who vouches for a checkpoint: an Ed25519 signature over its manifest, and so over the SHA-256 of every file.
+
+The signature lies beside the manifest, in a file of its own. Signed are the manifest's bytes and nothing else, so any
+tool that knows Ed25519 can check it: docs/trust.md says how OpenSSL does. Keys are PEM files; nothing is looked up on a
+network, and no key is trusted but the one that the caller names.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+from pathlib import Path
+
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    PublicFormat,
+    load_pem_private_key,
+    load_pem_public_key,
+)
+
+from zoo.checkpoint import MANIFEST, SIGNATURE, Checkpoint
+from zoo.errors import CheckpointError, RequestError
+
+ALGORITHM = "ed25519"
+PUBLIC_SUFFIX = ".pub"
+
+
+def make_key(path: Path) -> Path:
+    """Writes a new private key that only this user may read, and its public key beside it, whose path is returned.
+
+    Raises: RequestError if one of the two exists, or cannot be written.
+    """
+    public = path.with_name(path.name + PUBLIC_SUFFIX)
+    key = Ed25519PrivateKey.generate()
+    private_bytes = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    try:
+        for file, content, mode in ((path, private_bytes, 0o600), (public, _pem(key.public_key()), 0o644)):
+            with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as opened:
+                opened.write(content)
+    except FileExistsError as error:
+        raise RequestError(f"{error.filename} exists, and a key is never overwritten: name a new file") from error
+    except OSError as error:
+        raise RequestError(f"cannot write the key {path}: {error.strerror or error}") from error
+    return public
+
+
+def sign(checkpoint: Checkpoint, key: Path) -> Path:
+    """Signs the manifest of an opened checkpoint, whose files therefore are those of the manifest; returns the
+    signature's path.
+
+    Raises: RequestError if the key cannot be read; CheckpointError if the signature cannot be written.
+    """
+    private = _read_private(key)
+    signature = private.sign((checkpoint.path / MANIFEST).read_bytes())
+    target = checkpoint.path / SIGNATURE
+    temporary = target.with_name(f".{SIGNATURE}.tmp")
+    content = {
+        "algorithm": ALGORITHM,
+        "public_key": base64.b64encode(private.public_key().public_bytes_raw()).decode(),
+        "signature": base64.b64encode(signature).decode(),
+    }
+    try:
+        temporary.write_text(json.dumps(content, indent=2) + "\n")
+        temporary.replace(target)
+    except OSError as error:
+        raise CheckpointError(f"cannot write {target}: {error.strerror or error}") from error
+    finally:
+        temporary.unlink(missing_ok=True)
+    return target
+
+
+def why_not_signed(directory: Path, public_key: Path) -> str | None:
+    """None if the manifest in a directory is signed by the owner of that public key; else in words, why it is not.
+
+    The key that the signature names is no evidence, only a hint for the message.
+    Raises: RequestError if the public key cannot be read.
+    """
+    trusted = _read_public(public_key)
+    if not (directory / SIGNATURE).is_file():
+        return f"there is no {SIGNATURE}: nobody vouches for this checkpoint"
+    try:
+        content = json.loads((directory / SIGNATURE).read_bytes())
+        algorithm, named = content["algorithm"], base64.b64decode(content["public_key"], validate=True)
+        signature = base64.b64decode(content["signature"], validate=True)
+    except (ValueError, KeyError, TypeError) as error:
+        return f"{SIGNATURE} is damaged: {type(error).__name__}: {error}"
+    if algorithm != ALGORITHM:
+        return f"{SIGNATURE} is of the kind {algorithm!r}, known is {ALGORITHM}"
+    try:
+        trusted.verify(signature, (directory / MANIFEST).read_bytes())
+    except InvalidSignature:
+        if named != trusted.public_bytes_raw():
+            return f"it was signed with another key, {fingerprint(named)}, not with {public_key}"
+        return f"{MANIFEST} is not the one that was signed: it, or {SIGNATURE}, was changed"
+    return None
+
+
+def fingerprint(public_key: bytes) -> str:
+    """A raw public key in base64: 44 characters that can be compared by eye."""
+    return base64.b64encode(public_key).decode()
+
+
+def _read_private(path: Path) -> Ed25519PrivateKey:
+    try:
+        key = load_pem_private_key(_content_of(path), password=None)
+    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
+        raise RequestError(
+            f"{path} is no unencrypted private key in PEM form; zoo sign MODEL --key FILE --new-key makes one"
+        ) from error
+    if not isinstance(key, Ed25519PrivateKey):
+        raise RequestError(f"{path} is no Ed25519 key; zoo sign MODEL --key FILE --new-key makes one")
+    return key
+
+
+def _read_public(path: Path) -> Ed25519PublicKey:
+    try:
+        key = load_pem_public_key(_content_of(path))
+    except (ValueError, UnsupportedAlgorithm) as error:
+        raise RequestError(
+            f"{path} is no public key in PEM form: give the FILE{PUBLIC_SUFFIX} of the signer"
+        ) from error
+    if not isinstance(key, Ed25519PublicKey):
+        raise RequestError(f"{path} is no Ed25519 public key: give the FILE{PUBLIC_SUFFIX} of the signer")
+    return key
+
+
+def _content_of(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise RequestError(f"cannot read the key {path}: {error.strerror or error}") from error
+
+
+def _pem(key: Ed25519PublicKey) -> bytes:
+    return key.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
