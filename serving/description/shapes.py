@@ -1,0 +1,155 @@
+"""The JSON objects that go over the wire, as models from which their schemas are made.
+
+What a client may send is checked by `serving.protocol`; the models here describe it, and tests hold both together.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from serving.protocol import Parameters
+from serving.protocol.inference_v2 import LONGEST_ID
+from zoo.smoothing import Noise
+
+Base64 = Annotated[str, Field(json_schema_extra={"contentEncoding": "base64"})]
+Share = Annotated[float, Field(ge=0, le=1)]
+Count = Annotated[int, Field(ge=0)]
+
+
+class Shape(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class Instance(Shape):
+    """One encoded image: JPEG, PNG, WEBP, BMP, GIF or TIFF."""
+
+    b64: Base64
+
+
+class InstancesRequest(Shape):
+    """Several images (KServe v1)."""
+
+    instances: list[Instance] = Field(min_length=1)
+    parameters: Parameters = Parameters()
+
+
+class InputParameters(Shape):
+    content_type: Literal["base64"] = "base64"
+
+
+class InputTensor(Shape):
+    """Encoded images; `shape` is [their number]."""
+
+    name: str = "image"
+    shape: list[int] = Field(min_length=1, max_length=2)
+    datatype: Literal["BYTES"]
+    data: list[Base64] = Field(min_length=1)
+    parameters: InputParameters = InputParameters()
+
+
+class WantedOutput(BaseModel):
+    name: Literal["label", "radius", "json"]
+
+
+class InferenceRequest(Shape):
+    """Several images (open inference protocol, v2)."""
+
+    id: str | None = Field(default=None, max_length=LONGEST_ID)
+    inputs: list[InputTensor] = Field(min_length=1, max_length=1)
+    outputs: list[WantedOutput] | None = None
+    parameters: Parameters = Parameters()
+
+
+class CertificateObject(Shape):
+    """With probability at least `1 - alpha` over the server's noise, the smoothed classifier answers the label
+    everywhere within `radius`, in `norm` and on the [0, 1] pixel scale, of the tensor that `input` describes."""
+
+    norm: Literal["l2"]
+    radius: float = Field(ge=0)
+    sigma: float = Field(gt=0)
+    alpha: float = Field(gt=0, lt=1)
+    p_a_lower: Share
+    count_a: Count
+    n0: Count
+    n: Count
+    stopping: Literal["fixed", "anytime", "at-radius"]
+    radius_asked: float | None = Field(ge=0)
+    bound: str
+    noise: Noise
+    input: str
+    backend: str
+
+
+class VotesObject(Shape):
+    """How often the classes were named; `top` is [label, count], the most frequent first."""
+
+    n: Count
+    top: list[tuple[Count, Count]]
+    alpha: float = Field(gt=0, lt=1)
+
+
+class ServedModelObject(Shape):
+    """The checkpoint that answered, and the SHA-256 of its weights."""
+
+    name: str
+    sha256: str
+
+
+class Answer(Shape):
+    """The answer about one image. `label` null: the classifier abstained, and the radius is 0.
+
+    A certification has a `certificate`, a prediction `votes`. `copies` are noisy copies that the network saw, PNG.
+    """
+
+    label: int | None = Field(ge=0)
+    class_name: str | None
+    abstained: bool
+    certificate: CertificateObject | None
+    votes: VotesObject | None = None
+    model: ServedModelObject
+    deadline_reached: bool | None = None
+    copies: list[Base64] | None = None
+
+
+class StreamLine(Answer):
+    """One line of a stream: what is certified so far. With probability at least `1 - alpha` all lines hold."""
+
+    final: bool
+
+
+class Answers(Shape):
+    """The answers of a request with several images, in their order."""
+
+    predictions: list[Answer]
+
+
+class OutputTensor(Shape):
+    """`label` is INT64 with -1 for an abstention, `radius` FP64, `json` BYTES: the object of each image."""
+
+    name: Literal["label", "radius", "json"]
+    shape: list[Count]
+    datatype: Literal["INT64", "FP64", "BYTES"]
+    data: list[Any]
+
+
+class InferenceResponse(Shape):
+    """The answers as tensors, one element an image (open inference protocol, v2)."""
+
+    model_name: str
+    model_version: str
+    id: str | None = None
+    outputs: list[OutputTensor]
+
+
+class Error(BaseModel):
+    """Why there is no answer. `code` is the status; where the head had been sent before the failure it alone tells."""
+
+    code: int = Field(ge=400, le=599)
+    type: str
+    message: str
+
+
+REQUESTS = (InstancesRequest, InferenceRequest)
+ANSWERS = (Answer, StreamLine, Answers, InferenceResponse, Error)

@@ -1,0 +1,96 @@
+"""Where the operator allows seeds, a certificate over HTTP is the offline certificate for the same seed."""
+
+import base64
+import io
+from dataclasses import asdict
+
+import httpx
+import pytest
+import torch
+from PIL import Image
+
+from serving.images import decode_image
+from serving.protocol import Limits
+from serving.service import InferenceService
+from tests.serving.test_service import SMALL, Brightness, drive, png
+from zoo.preprocessing import prepare
+from zoo.rules import rule_from
+from zoo.runtime import open_backend
+from zoo.smoothing import SamplingOptions, SmoothedClassifier, SmoothingSpec
+
+pytestmark = pytest.mark.slow
+RULES = {
+    "fixed": {},
+    "anytime": {"tolerance": 0.2},
+    "at-radius": {"radius": 0.5},
+}
+CASES = [(stopping, noise, seed) for seed, stopping in enumerate(RULES) for noise in ("gaussian", "discrete")]
+
+
+@pytest.fixture(scope="module")
+def certify_offline(served):
+    """Certifies by the offline face, in batches of a size that no server would choose."""
+    base = open_backend(served.checkpoint)
+
+    def certify(data, *, stopping, noise, seed, images=1):
+        rule = rule_from(stopping, n=700, **RULES[stopping])
+        spec = SmoothingSpec(sigma=0.5, n0=30, alpha=0.01, stopping=rule, noise=noise)
+        g = SmoothedClassifier(base, num_classes=10, smoothing=spec, options=SamplingOptions(batch_size=37))
+        x_CHW = prepare(decode_image(data, max_pixels=10_000), served.checkpoint.spec.preprocessing)
+        generator = torch.Generator().manual_seed(seed)
+        return [g.certify(x_CHW, generator=generator) for _ in range(images)]
+
+    return certify
+
+
+def expected_json(certificate):
+    """The certificate as the server tells it; what is covered, it says in words of its own."""
+    told = asdict(certificate)
+    return {name: told[name] for name in told if name not in ("label", "p_b_upper", "input")}
+
+
+def without_input(told):
+    return {name: value for name, value in told.items() if name != "input"}
+
+
+@pytest.mark.parametrize(("stopping", "noise", "seed"), CASES)
+def test_a_certificate_over_http_is_the_offline_one(served, digit_pngs, certify_offline, stopping, noise, seed):
+    (offline,) = certify_offline(digit_pngs[seed], stopping=stopping, noise=noise, seed=seed)
+    fields = {"stopping": stopping, "noise": noise, "seed": seed, "n": 700, "n0": 30, "alpha": 0.01, **RULES[stopping]}
+    answer = httpx.post(served.url, files={"data": digit_pngs[seed]}, data=fields, timeout=120).json()
+    assert answer["label"] == offline.label
+    assert without_input(answer["certificate"]) == expected_json(offline)
+    assert offline.count_a > 30, "the comparison must be one of certificates that have something to say"
+
+
+def test_each_image_of_a_request_gets_the_next_noise_of_the_seed(served, digit_pngs, certify_offline):
+    offline = certify_offline(digit_pngs[0], stopping="fixed", noise="gaussian", seed=9, images=2)
+    instances = [{"b64": base64.b64encode(digit_pngs[0]).decode()}] * 2
+    parameters = {"n": 700, "n0": 30, "alpha": 0.01, "seed": 9}
+    answer = httpx.post(served.url, json={"instances": instances, "parameters": parameters}, timeout=120).json()
+    told = [without_input(each["certificate"]) for each in answer["predictions"]]
+    assert told == [expected_json(each) for each in offline]
+
+
+def test_a_stream_ends_with_the_offline_certificate(served, digit_pngs, certify_offline):
+    (offline,) = certify_offline(digit_pngs[1], stopping="anytime", noise="gaussian", seed=1)
+    fields = {"stopping": "anytime", "tolerance": 0.2, "n": 700, "n0": 30, "alpha": 0.01, "seed": 1, "stream": "true"}
+    text = httpx.post(served.url, files={"data": digit_pngs[1]}, data=fields, timeout=120).text
+    last = httpx.Response(200, text=text.splitlines()[-1]).json()
+    assert last["final"] and without_input(last["certificate"]) == expected_json(offline)
+
+
+def test_a_seed_is_refused_by_name_unless_the_operator_allows_it():
+    service = InferenceService(Brightness(), SMALL, sigma=0.25, model_sha256="ab", limits=Limits(n=300), batch_size=64)
+    replies = drive(service, {"seeded": {"data": png(255), "seed": b"1"}, "other": {"data": png(255)}})
+    assert replies["other"].status == 200
+    assert replies["seeded"].status == 400 and "seed is refused" in replies["seeded"].body["message"]
+
+
+def test_without_a_seed_two_equal_requests_get_different_noise(served, digit_pngs):
+    # 64 draws of an image of which the classifier is not sure: equal counts six times over would be odd.
+    grey = io.BytesIO()
+    Image.new("L", (8, 8), 128).save(grey, format="PNG")
+    ask = {"files": {"data": grey.getvalue()}, "data": {"n": "400"}, "timeout": 120}
+    counts = {httpx.post(served.url, **ask).json()["certificate"]["count_a"] for _ in range(6)}
+    assert len(counts) > 1
