@@ -49,14 +49,14 @@ class CertifiedNetwork(NormalizedNetwork):
         return Transforms(self.spec.preprocessing)
 
     @classmethod
-    def from_pretrained(cls, model: str, *, revision: str | None = None) -> Self:
+    def from_pretrained(cls, model: str | Path, *, revision: str | None = None) -> Self:
         """The network of a checkpoint directory, a Hub id or a catalog id, in eval mode.
 
         Raises: RequestError if `model` is none of these; CheckpointError, HubError.
         """
         from zoo.locate import locate
 
-        return cls.from_checkpoint(locate(model, revision=revision))
+        return cls.from_checkpoint(locate(str(model), revision=revision))
 
     @classmethod
     def from_checkpoint(cls, checkpoint: Checkpoint) -> Self:

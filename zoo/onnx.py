@@ -6,12 +6,13 @@ import copy
 import logging
 import tempfile
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+import onnx
 import torch
 from torch import nn
 
@@ -37,6 +38,21 @@ def export_network(network: nn.Module, *, size: int) -> bytes:
     assert program is not None
     exported: bytes = program.model_proto.SerializeToString()
     return exported
+
+
+def publishable(exported: bytes, facts: Mapping[str, str]) -> bytes:
+    """The model with `facts` as its metadata, and without the exporter's own, which tell where on whose disk the code
+    lay. Raises: onnx.checker.ValidationError if it is no valid model."""
+    model = onnx.load_model_from_string(exported)
+    graph = model.graph
+    for part in (graph, *graph.node, *graph.input, *graph.output, *graph.initializer, *graph.value_info):
+        del part.metadata_props[:]
+        part.ClearField("doc_string")
+    for key, value in facts.items():
+        model.metadata_props.add(key=key, value=value)
+    onnx.checker.check_model(model, full_check=True)
+    content: bytes = model.SerializeToString(deterministic=True)
+    return content
 
 
 def quantize_to_int8(exported: bytes, noisy_BCHW: npt.NDArray[np.float32], *, batch_size: int = 16) -> bytes:

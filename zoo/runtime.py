@@ -8,12 +8,12 @@ import torch
 from zoo.checkpoint import Checkpoint
 from zoo.errors import BackendError, RequestError
 from zoo.onnx import export_network
+from zoo.parity import compare
 from zoo.smoothing.backends import BaseClassifier, TorchBackend, evaluating, fused
 from zoo.smoothing.backends.onnxruntime import OnnxBackend
 from zoo.specialize import specialized
 
 BACKENDS = ("auto", "torch", "onnx")
-CLOSE = 1e-4
 NUM_COMPARED = 4
 VALUES_A_BATCH = {"cpu": 2**20, "cuda": 2**25}
 
@@ -38,11 +38,11 @@ def open_backend(
     x_BCHW = torch.randn(NUM_COMPARED, 3, size, size, generator=torch.Generator().manual_seed(0))
     with evaluating(network), torch.inference_mode():
         expected_BK = network(x_BCHW).numpy()
-    difference = float(np.abs(opened.logits(x_BCHW) - expected_BK).max() / max(1.0, np.abs(expected_BK).max()))
-    if not difference <= CLOSE:
+    parity = compare("noise", expected_BK, opened.logits(x_BCHW))
+    if not parity.is_within_tolerance:
         raise BackendError(
-            f"the exported network differs from PyTorch's by {difference:.1e}, more than {CLOSE:.0e}: "
-            "choose --backend torch"
+            f"the exported network differs from PyTorch's by {parity.largest_difference:.1e}, of the largest logit "
+            f"{parity.relative_difference:.1e}: choose --backend torch"
         )
     return opened
 

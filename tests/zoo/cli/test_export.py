@@ -1,0 +1,103 @@
+"""`zoo export`: a described ONNX file that computes what the checkpoint's network does, or none."""
+
+import contextlib
+import copy
+import hashlib
+import io
+import json
+import shutil
+import sys
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+import torch
+
+import zoo
+from zoo import hub as zoo_hub
+from zoo.checkpoint import open_checkpoint
+from zoo.cli.app import main
+from zoo.onnx import export_network
+
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:httpx2")
+
+
+@pytest.fixture(scope="module")
+def recorded(digits_checkpoint, tmp_path_factory):
+    """A copy of the digits checkpoint after `zoo export COPY FILE --record --json`: copy, file and what was printed."""
+    parent = tmp_path_factory.mktemp("export")
+    folder = shutil.copytree(digits_checkpoint.path, parent / "copy", ignore=shutil.ignore_patterns(".run"))
+    file, out = parent / "digits.onnx", io.StringIO()
+    with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(out), pytest.raises(SystemExit) as ended:
+        patch.setattr(sys, "argv", ["zoo", "export", str(folder), str(file), "--record", "--json"])
+        main()
+    assert not ended.value.code
+    return folder, file, json.loads(out.getvalue())
+
+
+def test_the_file_computes_the_networks_logits_for_any_batch(recorded):
+    folder, file, _ = recorded
+    network, session = zoo.load(folder), onnxruntime.InferenceSession(file, providers=["CPUExecutionProvider"])
+    for num_images in (1, 5):
+        x_BCHW = 0.5 + 2 * torch.randn(num_images, 3, 32, 32, generator=torch.Generator().manual_seed(num_images))
+        (found_BK,) = session.run(["logits"], {"image": x_BCHW.numpy()})
+        with torch.inference_mode():
+            assert np.allclose(found_BK, network(x_BCHW), rtol=1e-4, atol=1e-4)
+
+
+def test_what_is_printed_is_what_was_written(recorded):
+    folder, file, told = recorded
+    content = file.read_bytes()
+    assert told["sha256"] == hashlib.sha256(content).hexdigest() and told["num_bytes"] == len(content)
+    model = onnx.load_model_from_string(content)
+    assert told["metadata"] == {entry.key: entry.value for entry in model.metadata_props}
+    assert (told["opset"], told["ir_version"]) == (model.opset_import[0].version, model.ir_version)
+    assert (told["metadata"]["opset"], told["metadata"]["ir_version"]) == (str(told["opset"]), str(told["ir_version"]))
+    assert told["metadata"]["weights_sha256"] == told["weights_sha256"] == open_checkpoint(folder).weights_sha256
+    assert json.loads(told["metadata"]["class_names"]) == [str(digit) for digit in range(10)]
+    assert "another base classifier" in told["metadata"]["note"]
+    assert len(told["parity"]) == 8 and all(parity["argmax_agreement"] == 1 for parity in told["parity"])
+
+
+def test_the_file_does_not_tell_where_the_code_lay(recorded):
+    content = recorded[1].read_bytes()
+    assert b".py" not in content and b"site-packages" not in content
+
+
+def test_a_recorded_export_is_a_file_of_the_checkpoint_that_a_push_offers(recorded, hub, monkeypatch):
+    folder, file, told = recorded
+    checkpoint = open_checkpoint(folder)
+    assert checkpoint.files["model.onnx"] == told["sha256"]
+    assert "model.onnx" in (folder / "README.md").read_text()
+    monkeypatch.setenv("HF_ENDPOINT", hub.endpoint)
+    monkeypatch.setenv("HF_TOKEN", "hf_alice")
+    zoo_hub.push(checkpoint, "alice/digits")
+    assert hub.repository("alice/digits").head.files["model.onnx"] == file.read_bytes()
+
+
+def test_a_network_that_onnx_runtime_computes_differently_is_not_written(
+    zoo_command, copy_of_digits, tmp_path, monkeypatch
+):
+    def with_another_bias(network, *, size):
+        other = copy.deepcopy(network)
+        other.backbone.fc.bias.data[0] += 0.01
+        return export_network(other, size=size)
+
+    monkeypatch.setattr("zoo.exporting.export_network", with_another_bias)
+    ended = zoo_command("export", copy_of_digits, tmp_path / "a.onnx", "--record")
+    assert ended.code == 1 and "does not compute what PyTorch does: on uniform pixels" in ended.err
+    assert not (tmp_path / "a.onnx").exists() and not (copy_of_digits / "model.onnx").exists()
+
+
+def test_a_request_that_cannot_be_fulfilled_is_refused_before_anything_is_computed(
+    zoo_command, copy_of_digits, tmp_path
+):
+    for words, said in {
+        (copy_of_digits,): "give FILE.onnx, or --record",
+        ("alice/digits", "--record"): "pull it first, zoo pull alice/digits DIR",
+        (copy_of_digits, tmp_path / "nowhere" / "a.onnx"): "its folder does not exist",
+        (copy_of_digits, tmp_path): "or it is a folder itself",
+    }.items():
+        ended = zoo_command("export", *words)
+        assert ended.code == 2 and said in ended.err and not ended.out

@@ -1,0 +1,71 @@
+"""From a checkpoint to an ONNX file that may be published: described, and compared with PyTorch before it is kept."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from importlib.metadata import version
+
+import onnx
+
+from zoo.checkpoint import WEIGHTS, Checkpoint, require_trained_head
+from zoo.onnx import INPUT, OUTPUT, export_network, publishable
+from zoo.parity import Parity, compare_on_probes, require_parity
+from zoo.smoothing.backends.onnxruntime import OnnxBackend
+
+ANOTHER_CLASSIFIER = (
+    f"In floating point this is another base classifier than {WEIGHTS}: the numbers on the card are not about it, "
+    "and only a certificate of its own counts."
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Export:
+    """An ONNX file, and how it was found to compare with the network that it is of."""
+
+    content: bytes
+    sha256: str
+    opset: int
+    ir_version: int
+    metadata: dict[str, str]
+    parities: tuple[Parity, ...]
+
+
+def export_checkpoint(checkpoint: Checkpoint) -> Export:
+    """The network of a checkpoint as ONNX: pixels in [0, 1] (plus any noise) `image` to `logits`, any batch size.
+
+    The file names the weights, the input, the classes, sigma and its opset in its metadata.
+    Raises: BackendError if ONNX Runtime does not compute what PyTorch does; CheckpointError if the checkpoint is
+    damaged; RequestError if its head is untrained.
+    """
+    require_trained_head(checkpoint)
+    network, spec = checkpoint.load_network(), checkpoint.spec
+    size = spec.preprocessing.crop
+    exported = export_network(network, size=size)
+    model = onnx.load_model_from_string(exported)
+    opset = next(each.version for each in model.opset_import if each.domain == "")
+    metadata = {
+        "model": spec.name,
+        "weights_sha256": checkpoint.weights_sha256,
+        INPUT: f"float32 RGB, batch x {spec.preprocessing.describe()}; the normalization is inside",
+        OUTPUT: "float32, batch x class",
+        "class_names": json.dumps(spec.certified.class_names),
+        "sigma": "" if spec.certified.sigma is None else str(spec.certified.sigma),
+        "opset": str(opset),
+        "ir_version": str(model.ir_version),
+        "made_by": f"certified-zoo {version('certified-zoo')}, torch {version('torch')}",
+        "note": ANOTHER_CLASSIFIER,
+    }
+    content = publishable(exported, metadata)
+    opened = OnnxBackend(content, num_classes=spec.num_classes)
+    parities = compare_on_probes(network, opened.logits, size=size)
+    require_parity(parities)
+    return Export(
+        content=content,
+        sha256=hashlib.sha256(content).hexdigest(),
+        opset=opset,
+        ir_version=model.ir_version,
+        metadata=metadata,
+        parities=parities,
+    )

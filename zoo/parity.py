@@ -1,0 +1,92 @@
+"""Whether an exported network computes what PyTorch does: on pictures, under noise, and far outside of both."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+
+from zoo.errors import BackendError
+from zoo.smoothing.backends import evaluating
+
+RELATIVE, ABSOLUTE = 1e-4, 1e-5
+"""An image's logits may differ by ABSOLUTE plus RELATIVE times the largest of them."""
+
+Logits = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parity:
+    """Two sets of logits for the same images: how far apart they are, and for what share the class is the same.
+
+    `relative_difference` is to an image's largest logit. A difference that is not finite is not tolerated.
+    """
+
+    inputs: str
+    num_images: int
+    largest_difference: float
+    relative_difference: float
+    argmax_agreement: float
+    is_within_tolerance: bool
+
+    def describe(self) -> str:
+        """The comparison in one line."""
+        said = f"{self.largest_difference:.1e}, relative {self.relative_difference:.1e}"
+        return f"{self.inputs}, batch of {self.num_images}: {said}, same class {self.argmax_agreement:.0%}"
+
+
+def compare_on_probes(
+    network: nn.Module, other: Callable[[Tensor], Logits], *, size: int, seed: int = 0
+) -> tuple[Parity, ...]:
+    """The parity of a network on the CPU and another one, `x_BCHW -> logits_BK`, on random and on extreme inputs."""
+    found = []
+    for inputs, x_BCHW in probes(size=size, seed=seed):
+        with evaluating(network), torch.inference_mode():
+            expected_BK = network(x_BCHW).numpy()
+        found.append(compare(inputs, expected_BK, other(x_BCHW)))
+    return tuple(found)
+
+
+def compare(inputs: str, expected_BK: Logits, found_BK: Logits) -> Parity:
+    """How far two sets of logits are apart."""
+    with np.errstate(all="ignore"):
+        difference_B = np.abs(expected_BK - found_BK).max(axis=1)
+        largest_B = np.abs(expected_BK).max(axis=1)
+        relative_B = np.divide(difference_B, largest_B, out=np.zeros_like(difference_B), where=difference_B != 0)
+        is_within = bool((difference_B <= ABSOLUTE + RELATIVE * largest_B).all())
+    return Parity(
+        inputs=inputs,
+        num_images=len(expected_BK),
+        largest_difference=float(difference_B.max()),
+        relative_difference=float(relative_B.max()),
+        argmax_agreement=float((expected_BK.argmax(axis=1) == found_BK.argmax(axis=1)).mean()),
+        is_within_tolerance=is_within and bool(np.isfinite(expected_BK).all()),
+    )
+
+
+def require_parity(parities: Sequence[Parity]) -> None:
+    """Raises BackendError, which names the inputs, if the two differ anywhere by more than rounding explains."""
+    for parity in parities:
+        if not parity.is_within_tolerance:
+            raise BackendError(
+                f"the exported network does not compute what PyTorch does: on {parity.describe()}, "
+                f"and at most {RELATIVE:.0e} of the largest logit and {ABSOLUTE:.0e} is tolerated; nothing was written"
+            )
+
+
+def probes(*, size: int, seed: int) -> Iterator[tuple[str, Tensor]]:
+    """Inputs by name, `x_BCHW` of 3 x size x size."""
+    generator = torch.Generator().manual_seed(seed)
+    for num_images in (1, 9):
+        yield "uniform pixels in [0, 1]", torch.rand(num_images, 3, size, size, generator=generator)
+    for sigma in (1, 100):
+        noise_BCHW = sigma * torch.randn(8, 3, size, size, generator=generator)
+        yield f"noise of sigma {sigma} around 0.5", 0.5 + noise_BCHW
+    yield "all zeros", torch.zeros(1, 3, size, size)
+    yield "all ones", torch.ones(1, 3, size, size)
+    yield "all -1000", torch.full((1, 3, size, size), -1000.0)
+    yield "zeros and ones by turns", torch.arange(3 * size * size).remainder(2).view(1, 3, size, size).float()
