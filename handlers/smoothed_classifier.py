@@ -9,7 +9,10 @@ from typing import Any
 
 import torch
 
+from serving.draining import DrainSign
 from serving.loading import load_from_archive
+from serving.metrics import PrometheusObserver
+from serving.server.logs import log_json_lines
 from serving.service import InferenceService
 
 
@@ -23,18 +26,31 @@ class SmoothedClassifierHandler:
 
     def __init__(self) -> None:
         self.service: InferenceService | None = None
+        self.observer: PrometheusObserver | None = None
         self.streaming: set[str] = set()
 
     def initialize(self, context: Any) -> None:
         """Loads the checkpoint that the archive was unpacked to."""
+        log_json_lines(is_serving=False)
         properties = context.system_properties
+        model, version = context.manifest["model"]["modelName"], context.manifest["model"]["modelVersion"]
+        self.observer = PrometheusObserver(model=model, version=version)
         gpu = properties.get("gpu_id")
         device = f"cuda:{gpu}" if gpu is not None and torch.cuda.is_available() else "cpu"
-        self.service = load_from_archive(Path(properties["model_dir"]), context.model_yaml_config, device=device)
+        self.service = load_from_archive(
+            Path(properties["model_dir"]),
+            context.model_yaml_config,
+            device=device,
+            version=version,
+            observer=self.observer,
+            is_closing=DrainSign.from_environment(model, version).is_up,
+        )
+        log_json_lines(is_serving=True)
 
     def handle(self, data: Sequence[Mapping[str, object]], context: Any) -> list[str]:
         """What each row's client is sent now; "" for nothing yet."""
-        assert self.service is not None
+        assert self.service is not None and self.observer is not None
+        self.observer.began()
         ids = [context.request_ids[index] for index in range(len(data))]
         replies = self.service.step(dict(zip(ids, data, strict=True)))
         self.streaming &= set(ids)
@@ -53,5 +69,6 @@ class SmoothedClassifierHandler:
                 context.set_response_status(reply.status, HTTPStatus(reply.status).phrase, index)
                 for name, value in reply.headers.items():
                     context.set_response_header(index, name, value)
+        self.observer.ended(num_open=self.service.num_open)
         context.stopping_criteria = [lambda _, criterion=criterion: criterion for criterion in criteria]
         return [replies[id].text for id in ids]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import shutil
 import tempfile
 from importlib.resources import files
 from pathlib import Path
@@ -14,30 +16,40 @@ from model_archiver.model_packaging_utils import ModelExportUtils
 
 from serving.loading import BACKEND, SECTION, require_servable
 from serving.protocol import Limits
-from serving.protocol.inference_v2 import VERSION
+from serving.store import FIRST_VERSION
 from zoo.checkpoint import Checkpoint
 from zoo.device import require_device_name
-from zoo.errors import ServerError
+from zoo.errors import RequestError, ServerError
 from zoo.runtime import require_backend_name
 
 # TorchServe hands on more requests than we keep open, so that it is we who refuse the others, with 429 and Retry-After.
 ROWS_AN_OPEN_REQUEST = 2
 RESPONSE_TIMEOUT_SECONDS = 300
+VERSION = re.compile(r"\d+(\.\d+)*")
 
 
 def make_archive(
-    checkpoint: Checkpoint, store: Path, *, limits: Limits, device: str = "auto", backend: str = "auto"
+    checkpoint: Checkpoint,
+    store: Path,
+    *,
+    limits: Limits,
+    device: str = "auto",
+    backend: str = "auto",
+    version: str = FIRST_VERSION,
+    workers: int = 1,
 ) -> Path:
-    """Writes `STORE/NAME.mar`, replacing an older one, and returns its path.
+    """Writes `STORE/NAME.mar`, or `STORE/NAME-VERSION.mar` for a later version, and returns its path.
 
-    The archive needs this package installed where TorchServe runs. `device` is `auto` (a GPU if TorchServe sees
-    one), `cpu` or `cuda[:INDEX]`; `backend` as in `open_backend`.
+    An older file is replaced. The archive needs this package installed where TorchServe runs. `device` is `auto` (a GPU
+    if TorchServe sees one), `cpu` or `cuda[:INDEX]`; `backend` as in `open_backend`. `workers` take turns on the GPUs.
     Raises: ServerError, CertificationError; RequestError if one of these is another.
     """
     require_device_name(device)
     require_backend_name(backend)
+    require_version(version)
     require_servable(checkpoint, limits)
     name = checkpoint.spec.name
+    stem = name if version == FIRST_VERSION else f"{name}-{version}"
     try:
         store.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory() as folder:
@@ -46,28 +58,30 @@ def make_archive(
             for file in checkpoint.published_files:
                 (contents / file).symlink_to((checkpoint.path / file).resolve())
             settings = Path(folder) / "model-config.yaml"
-            settings.write_text(yaml.safe_dump(model_settings(limits, device=device, backend=backend), sort_keys=False))
+            told = model_settings(limits, device=device, backend=backend, workers=workers)
+            settings.write_text(yaml.safe_dump(told, sort_keys=False))
             config = ModelArchiverConfig(
                 model_name=name,
-                version=VERSION,
+                version=version,
                 handler=str(handler_file()),
                 extra_files=str(contents),
-                export_path=str(store),
+                export_path=folder,
                 config_file=str(settings),
                 archive_format="zip-store",  # weights do not compress
                 force=True,
             )
             package_model(config, ModelExportUtils.generate_manifest_json(config))
+            shutil.move(Path(folder) / f"{name}.mar", store / f"{stem}.mar")
     except (ModelArchiverError, OSError) as error:
         raise ServerError(f"cannot write the archive of {name} into {store}: {error}") from error
-    return store / f"{name}.mar"
+    return store / f"{stem}.mar"
 
 
-def model_settings(limits: Limits, *, device: str, backend: str) -> dict[str, object]:
-    """TorchServe's YAML settings of the model: continuous batching on one worker, and our limits."""
+def model_settings(limits: Limits, *, device: str, backend: str, workers: int = 1) -> dict[str, object]:
+    """TorchServe's YAML settings of the model: continuous batching on every worker, and our limits."""
     settings: dict[str, object] = {
-        "minWorkers": 1,
-        "maxWorkers": 1,
+        "minWorkers": workers,
+        "maxWorkers": workers,
         "continuousBatching": True,
         "batchSize": ROWS_AN_OPEN_REQUEST * limits.max_open_requests,
         "maxBatchDelay": 1,
@@ -81,6 +95,12 @@ def model_settings(limits: Limits, *, device: str, backend: str) -> dict[str, ob
     if device.startswith("cuda:"):
         settings["deviceIds"] = [int(device.removeprefix("cuda:"))]
     return settings
+
+
+def require_version(version: str) -> None:
+    """Raises RequestError unless `version` is one that may stand in an address and in a file's name."""
+    if not VERSION.fullmatch(version):
+        raise RequestError(f"--version takes numbers with dots between them, such as 2.0, got {version!r}")
 
 
 def handler_file() -> Path:

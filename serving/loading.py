@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ from pydantic import ValidationError
 from serving.observing import ServiceObserver
 from serving.protocol import Limits
 from serving.service import SECONDS_A_STEP, InferenceService, fit_batch_size
+from serving.store import FIRST_VERSION
 from zoo.checkpoint import Checkpoint, open_checkpoint, require_trained_head
 from zoo.errors import ServerError
 from zoo.runtime import default_batch_size, open_backend
@@ -29,11 +30,13 @@ def load_service(
     limits: Limits,
     backend: str = "auto",
     spins: bool = False,
+    version: str = FIRST_VERSION,
     observer: ServiceObserver | None = None,
+    is_closing: Callable[[], bool] = lambda: False,
 ) -> InferenceService:
     """The service of a checkpoint on a device, its step fitted to that device.
 
-    `spins` as in OnnxBackend: a server's other threads need the cores.
+    `spins` as in OnnxBackend: a server's other threads need the cores. The rest as in InferenceService.
     Raises: as `require_servable`; as `open_backend`.
     """
     sigma = require_servable(checkpoint, limits)
@@ -49,12 +52,20 @@ def load_service(
         limits=limits,
         batch_size=fitted if base.depends_on_batch_shape else largest,
         first_step=fitted,
+        version=version,
         observer=observer,
+        is_closing=is_closing,
     )
 
 
 def load_from_archive(
-    model_dir: Path, config: Mapping[str, Any] | None, *, device: str, observer: ServiceObserver | None = None
+    model_dir: Path,
+    config: Mapping[str, Any] | None,
+    *,
+    device: str,
+    version: str = FIRST_VERSION,
+    observer: ServiceObserver | None = None,
+    is_closing: Callable[[], bool] = lambda: False,
 ) -> InferenceService:
     """As `load_service`, for an unpacked archive and its YAML configuration."""
     try:
@@ -66,7 +77,15 @@ def load_from_archive(
     if (config or {}).get("deviceType") == "gpu" and device == "cpu":
         raise ServerError("the archive asks for a GPU, and this machine shows none")
     backend = str((config or {}).get(BACKEND, "auto"))
-    return load_service(open_checkpoint(model_dir), device=device, limits=limits, backend=backend, observer=observer)
+    return load_service(
+        open_checkpoint(model_dir),
+        device=device,
+        limits=limits,
+        backend=backend,
+        version=version,
+        observer=observer,
+        is_closing=is_closing,
+    )
 
 
 def require_servable(checkpoint: Checkpoint, limits: Limits) -> float:

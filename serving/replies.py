@@ -46,7 +46,7 @@ class Reply:
     def failing(cls, error: Exception | None, *, is_v2: bool = False, is_stream: bool = False) -> Reply:
         """What a client is told of an error; of None, or one of the server, no more than that there was one."""
         status, type, message = 500, "InternalServerError", "the server failed; its log says why"
-        if isinstance(error, ZooError) and error.http_status < 500:
+        if isinstance(error, OverloadError) or (isinstance(error, ZooError) and error.http_status < 500):
             status, type, message = error.http_status, error.__class__.__name__, str(error)
         body = error_body(status, message, type=type, is_v2=is_v2)
         headers = {"Retry-After": str(error.retry_after)} if isinstance(error, OverloadError) else {}

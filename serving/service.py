@@ -20,7 +20,8 @@ from serving.open_request import OpenRequest
 from serving.protocol import Limits, answer, parse_request, respond, wire_of
 from serving.replies import Reply
 from serving.step_size import StepSize
-from zoo.errors import OverloadError, ZooError
+from serving.store import FIRST_VERSION
+from zoo.errors import ClosingError, OverloadError, ZooError
 from zoo.smoothing import BaseClassifier, Certificate, CertificationEngine, NoisySampler, SamplingOptions
 from zoo.spec import ModelSpec
 
@@ -29,6 +30,7 @@ logger = logging.getLogger(__name__)
 RequestId = Hashable
 SECONDS_A_STEP = 0.2
 LONGEST_RETRY_AFTER = 60
+RETRY_AFTER_CLOSING = 5
 
 
 class InferenceService:
@@ -44,15 +46,20 @@ class InferenceService:
         limits: Limits,
         batch_size: int,
         first_step: int | None = None,
+        version: str = FIRST_VERSION,
         observer: ServiceObserver | None = None,
+        is_closing: Callable[[], bool] = lambda: False,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """`sigma` on the [0, 1] pixel scale. A step makes at most `batch_size` draws for all open requests together,
-        and `first_step` at first; where batches have one fixed shape, fewer would be no quicker."""
+        and `first_step` at first; where batches have one fixed shape, fewer would be no quicker. While `is_closing`,
+        new requests are refused with 503 and those that are open go on."""
         self.spec = spec
         self.model_sha256 = model_sha256
         self.limits = limits
+        self.version = version
         self.observer = observer or NullObserver()
+        self.is_closing = is_closing
         self.clock = clock
         self.engine = CertificationEngine(NoisySampler(base, SamplingOptions(batch_size=batch_size)))
         seconds = math.inf if base.depends_on_batch_shape else SECONDS_A_STEP
@@ -109,6 +116,11 @@ class InferenceService:
         return None
 
     def _require_room(self) -> None:
+        if self.is_closing():
+            raise ClosingError(
+                f"{self.spec.name} {self.version} is being stopped here: try again in {RETRY_AFTER_CLOSING} s",
+                retry_after=RETRY_AFTER_CLOSING,
+            )
         if len(self._open) < self.limits.max_open_requests:
             return
         seconds = self.engine.num_remaining * (self.step_size.seconds_a_draw or 0)
@@ -156,7 +168,7 @@ class InferenceService:
             self._tell_answered(opened)
             if opened.is_stream:
                 return Reply.line(answers[0], is_last=True)
-            return Reply.answering(respond(opened.request, answers, model=self.spec.name))
+            return Reply.answering(respond(opened.request, answers, model=self.spec.name, version=self.version))
         news = opened.news(backend=backend) if opened.is_stream else None
         if news is None:
             return Reply.nothing_yet(is_stream=opened.is_stream)

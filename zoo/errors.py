@@ -8,6 +8,7 @@
     │   ├── ServerUnavailableError  it is out of reach, full or without a worker, and stayed so
     │   └── StreamInterruptedError  a stream of certificates broke off; asking again may succeed
     ├── OverloadError             this server has as many open requests as it takes: HTTP 429, try again later
+    │   └── ClosingError          it takes no new ones since it is about to stop: HTTP 503
     ├── BackendError              what runs a network failed, or cannot run on this device
     │   └── OutOfMemoryError      a device has no memory for a batch
     ├── InterruptionError         the user stopped the work; says how to go on
@@ -68,6 +69,12 @@ class OverloadError(ZooError):
     def __init__(self, message: str, *, retry_after: int) -> None:
         super().__init__(message)
         self.retry_after = retry_after
+
+
+class ClosingError(OverloadError):
+    """A server, or this version of a model, is about to stop; another one may answer after `retry_after` seconds."""
+
+    http_status = 503
 
 
 class BackendError(ZooError):

@@ -21,7 +21,6 @@ KNOWN = {"id", INPUTS, "outputs", "parameters"}
 KNOWN_OF_AN_INPUT = {"name", "shape", "datatype", "data", "parameters"}
 OUTPUTS = ("label", "radius", "json")
 ABSTAINED = -1
-VERSION = "1.0"
 LONGEST_ID = 128
 
 
@@ -43,7 +42,7 @@ def parse(body: Mapping[str, object], limits: Limits) -> Request:
     )
 
 
-def response(request: Request, answers: Sequence[dict[str, Any]], *, model: str) -> dict[str, Any]:
+def response(request: Request, answers: Sequence[dict[str, Any]], *, model: str, version: str) -> dict[str, Any]:
     """The answers to the images as tensors; a prediction has radius 0."""
     num = len(answers)
     certificates = [each["certificate"] for each in answers]
@@ -56,7 +55,7 @@ def response(request: Request, answers: Sequence[dict[str, Any]], *, model: str)
     outputs = [
         {"name": name, "shape": [num], "datatype": tensors[name][0], "data": tensors[name][1]} for name in wanted
     ]
-    told: dict[str, Any] = {"model_name": model, "model_version": VERSION, "outputs": outputs}
+    told: dict[str, Any] = {"model_name": model, "model_version": version, "outputs": outputs}
     return told if request.id is None else {**told, "id": request.id}
 
 

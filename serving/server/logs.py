@@ -1,0 +1,144 @@
+"""Logs as JSON lines, warnings and above, in which nothing that a client sent ever stands.
+
+    model.log      what the workers print, as it is; of their start, above all
+    server.log     what TorchServe prints before its own logging is set up
+    events.jsonl   warnings and errors of TorchServe and of the workers, a JSON object a line
+
+All three are kept below some 10 MB each. A worker's records are JSON already; the rest is wrapped.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import time
+import traceback
+from pathlib import Path
+from types import TracebackType
+
+from zoo.errors import RequestError, ZooError
+
+WORKER_LOG = "model.log"
+SERVER_LOG = "server.log"
+EVENTS = "events.jsonl"
+OURS = ("serving", "zoo", "handlers", "ts", "root")
+
+
+class JsonLines(logging.Formatter):
+    """A record as one line of JSON.
+
+    While requests are served (`is_serving`), an exception is told by its type and place, and by its message only where
+    that is of our own making and of no client's; records of other libraries are told without their arguments.
+    """
+
+    def __init__(self, *, is_serving: bool) -> None:
+        super().__init__()
+        self.is_serving = is_serving
+
+    def format(self, record: logging.LogRecord) -> str:
+        is_ours = record.name.split(".")[0] in OURS
+        line: dict[str, object] = {
+            "time": time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created)) + f".{int(record.msecs):03d}Z",
+            "level": record.levelname,
+            "logger": record.name,
+            "message": record.getMessage() if is_ours or not self.is_serving else str(record.msg),
+        }
+        if record.exc_info and record.exc_info[1] is not None:
+            _, error, trace = record.exc_info
+            line["error"] = self._describe(error, trace)
+        return json.dumps(line)
+
+    def _describe(self, error: BaseException, trace: TracebackType | None) -> dict[str, object]:
+        is_safe = not self.is_serving or (isinstance(error, ZooError) and not isinstance(error, RequestError))
+        frames = traceback.extract_tb(trace)
+        return {
+            "type": type(error).__name__,
+            "message": str(error) if is_safe else "",
+            "frames": [f"{Path(frame.filename).name}:{frame.lineno} {frame.name}" for frame in frames],
+        }
+
+
+def log_json_lines(*, is_serving: bool) -> None:
+    """Has this process, a worker, print warnings and errors as JSON lines where it printed text before."""
+    root = logging.getLogger()
+    root.setLevel(logging.WARNING)
+    for handler in root.handlers:
+        if type(handler) is logging.StreamHandler:  # the one that TorchServe has set up
+            handler.setFormatter(JsonLines(is_serving=is_serving))
+
+
+def reason_of_death(worker_log: str) -> str | None:
+    """Why a worker ended, by the log of the workers; None if none has."""
+    lines = worker_log.splitlines()
+    died = [place for place, line in enumerate(lines) if MARK_OF_DEATH in line]
+    if not died:
+        return None
+    _, _, told = lines[died[0]].partition(" - ")
+    try:
+        error = json.loads(told)["error"]
+    except (ValueError, KeyError):  # before its logging was set up: a traceback, whose last line names the error
+        following = [line.partition(" - ")[2] for line in lines[died[0] + 1 :]]
+        named = [line for line in following if line and not line.startswith((" ", "Traceback", "["))]
+        return named[0] if named else "a worker ended while it was loading the model"
+    return f"{error['type']}: {error['message']}"
+
+
+def log4j_configuration(folder: Path, *, echoes: bool) -> str:
+    """The XML that makes TorchServe log so, below `folder`; `echoes` the events to stderr, too."""
+    parts = {
+        "@ECHO_APPENDER@": '<Console name="echo" target="SYSTEM_ERR">@LAYOUT@</Console>' if echoes else "",
+        "@ECHO_WORKER@": '<AppenderRef ref="echo">@WORKER_EVENTS@</AppenderRef>' if echoes else "",
+        "@ECHO@": '<AppenderRef ref="echo"/>' if echoes else "",
+        "@LAYOUT@": LAYOUT,
+        "@WRAPPED@": WRAPPED,
+        "@WORKER_EVENTS@": WORKER_EVENTS,
+        "@LOGS@": str(folder),
+    }
+    text = LOG4J
+    for name, value in parts.items():
+        text = text.replace(name, value)
+    return text
+
+
+MARK_OF_DEATH = "Backend worker process died."  # as TorchServe's worker prints it
+
+WRAPPED = (
+    '{"time":"%d{yyyy-MM-dd}{UTC}T%d{HH:mm:ss.SSS}{UTC}Z","level":"%p","logger":"%c{1}",'
+    '"message":"%enc{%m}{JSON}","error":"%enc{%ex{short.className}}{JSON}"}%n'
+)
+# A worker's stdout comes at INFO: lines of JSON, after those of its start, which are not. Its stderr comes at WARN.
+LAYOUT = """<PatternLayout><LevelPatternSelector alwaysWriteExceptions="false" defaultPattern='@WRAPPED@'>
+        <PatternMatch key="INFO" pattern="%m%n"/>
+      </LevelPatternSelector></PatternLayout>"""
+WORKER_EVENTS = """<Filters>
+        <ThresholdFilter level="warn" onMatch="ACCEPT" onMismatch="NEUTRAL"/>
+        <RegexFilter regex="^\\{.time.:.*" onMatch="ACCEPT" onMismatch="DENY"/>
+      </Filters>"""
+LOG4J = """<?xml version="1.0" encoding="UTF-8"?>
+<Configuration status="OFF">
+  <Appenders>
+    @ECHO_APPENDER@
+    <RollingFile name="events" fileName="@LOGS@/events.jsonl" filePattern="@LOGS@/events.%i.jsonl">
+      @LAYOUT@
+      <Policies><SizeBasedTriggeringPolicy size="5 MB"/></Policies>
+      <DefaultRolloverStrategy max="1"/>
+    </RollingFile>
+    <RollingFile name="worker" fileName="@LOGS@/model.log" filePattern="@LOGS@/model.%i.log">
+      <PatternLayout pattern="%d{ISO8601} %t - %m%n"/>
+      <Policies><SizeBasedTriggeringPolicy size="5 MB"/></Policies>
+      <DefaultRolloverStrategy max="1"/>
+    </RollingFile>
+  </Appenders>
+  <Loggers>
+    <Logger name="MODEL_LOG" level="info" additivity="false">
+      <AppenderRef ref="worker"/>
+      <AppenderRef ref="events">@WORKER_EVENTS@</AppenderRef>
+      @ECHO_WORKER@
+    </Logger>
+    <Logger name="ACCESS_LOG" level="off"/>
+    <Logger name="TS_METRICS" level="off"/>
+    <Logger name="MODEL_METRICS" level="off"/>
+    <Root level="warn"><AppenderRef ref="events"/>@ECHO@</Root>
+  </Loggers>
+</Configuration>
+"""

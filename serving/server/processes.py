@@ -1,0 +1,91 @@
+"""The processes of a server, which share a process group, and how they are ended with nothing left behind."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+
+import psutil
+
+STOP_SECONDS = 15.0
+POLL_SECONDS = 0.1
+
+
+class ProcessGroup:
+    """TorchServe's launcher, the JVM that it starts, and the JVM's workers."""
+
+    def __init__(self, launcher: subprocess.Popen[bytes]) -> None:
+        """`launcher` leads a process group of its own."""
+        self.launcher = launcher
+
+    def living(self) -> list[psutil.Process]:
+        """The members that run; one that ended and was not collected does not."""
+        members = []
+        for process in psutil.process_iter():
+            try:
+                if os.getpgid(process.pid) == self.launcher.pid and process.status() != psutil.STATUS_ZOMBIE:
+                    members.append(process)
+            except (ProcessLookupError, psutil.NoSuchProcess):
+                continue
+        return members
+
+    def has_ended(self) -> bool:
+        """Whether the launcher, which waits for the JVM, is no more."""
+        return self.launcher.poll() is not None
+
+    def end(self) -> None:
+        """Ends every member: in order, then, after a while, by force. Ctrl-C does not cut it short."""
+        with _ignoring_interrupts():
+            self._terminate()
+            if self.living():
+                os.killpg(self.launcher.pid, signal.SIGKILL)
+            self.launcher.wait()
+
+    def _terminate(self) -> None:
+        """Ends the JVM, which ends its workers; the launcher, which waits for it, follows. Gives up after a while.
+
+        The launcher itself is told only while it has started no JVM: without it nobody would collect the JVM's remains.
+        """
+        told: set[int] = set()
+        deadline = time.monotonic() + STOP_SECONDS
+        while not self.has_ended() or self.living():
+            if time.monotonic() > deadline:
+                return
+            for process in _roots(self.living(), launcher=self.launcher.pid):
+                if process.pid not in told:
+                    told.add(process.pid)
+                    with suppress(psutil.NoSuchProcess):
+                        process.terminate()
+            time.sleep(POLL_SECONDS)
+
+
+def _roots(processes: Sequence[psutil.Process], *, launcher: int) -> list[psutil.Process]:
+    """The processes that no other one but the launcher has started; the launcher if it is alone."""
+    others = {process.pid for process in processes if process.pid != launcher}
+    roots = [process for process in processes if process.pid in others and _parent(process) not in others]
+    return roots or list(processes)
+
+
+def _parent(process: psutil.Process) -> int | None:
+    with suppress(psutil.NoSuchProcess):
+        return process.ppid()
+    return None
+
+
+@contextmanager
+def _ignoring_interrupts() -> Iterator[None]:
+    """Ctrl-C and SIGTERM do nothing inside; only the main thread can arrange that."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,249 @@
+"""A TorchServe of our own: files in a temporary folder, free ports, nothing left behind when it is stopped."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import tempfile
+import time
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
+from types import TracebackType
+from typing import NoReturn
+
+import psutil
+
+from serving.draining import ALL
+from serving.health import Health, health_of
+from serving.management import Management
+from serving.server import configuration
+from serving.server.activity import Activity, wait_until_idle
+from serving.server.endpoint import OperatorEndpoint
+from serving.server.exposition import exposed, make_metrics_folder, total
+from serving.server.logs import EVENTS, SERVER_LOG, WORKER_LOG, log4j_configuration, reason_of_death
+from serving.server.options import ServerOptions
+from serving.server.ports import LOOPBACK, Ports
+from serving.server.processes import ProcessGroup
+from serving.store import read_archive
+from zoo.errors import ServerError
+
+STARTUP_SECONDS = 180.0
+POLL_SECONDS = 0.1
+LOG_LINES_IN_ERRORS = 15
+LONGEST_SOCKET_PATH = 107  # sun_path holds 108 bytes, the last of them 0
+
+
+class TorchServe:
+    """A running TorchServe. Use it as a context manager: it is ready inside and has left no process behind after."""
+
+    def __init__(
+        self,
+        archives: Sequence[Path],
+        *,
+        port: int | None = None,
+        ports: Ports | None = None,
+        options: ServerOptions | None = None,
+    ) -> None:
+        """`archives` are .mar files of one folder, at most one of a model and version. `ports` go before `port`.
+
+        Raises: ServerError if an archive is damaged, the port is taken, or the temporary folder's path too long;
+        RequestError if the host is no address of this machine.
+        """
+        self.options = options or ServerOptions()
+        self.ports = ports or Ports.find(port, host=self.options.host)
+        self.archives = [read_archive(path) for path in archives]
+        self.folder = _make_folder()
+        self.logs = self.options.logs or self.folder / "logs"
+        self.signs = self.folder / "draining"
+        self._metrics: Path | None = None
+        self._processes: ProcessGroup | None = None
+        self._worker_log_before = 0
+        self._opened = ExitStack()
+
+    def __enter__(self) -> TorchServe:
+        try:
+            self._start()
+            self._wait_until_ready()
+        except BaseException:
+            self.stop()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    @property
+    def url(self) -> str:
+        """Where predictions are asked for, by this machine."""
+        return f"http://{self.options.address}:{self.ports.inference}"
+
+    @property
+    def management_url(self) -> str:
+        return f"http://{LOOPBACK}:{self.ports.management}"
+
+    @property
+    def operator_url(self) -> str:
+        """Where /live, /ready and /metrics are."""
+        return f"http://{LOOPBACK}:{self.ports.metrics}"
+
+    @property
+    def key_file(self) -> Path | None:
+        """Where TorchServe keeps the tokens, if it asks for them."""
+        return self.folder / configuration.KEY_FILE if self.options.wants_token else None
+
+    def prediction_url(self, archive: Path) -> str:
+        """Where a model's predictions are asked for."""
+        return f"{self.url}/predictions/{read_archive(archive).name}"
+
+    def token(self, kind: str) -> str | None:
+        """The token for `inference` or `management`; None where none is asked for.
+
+        Raises: ServerError if the key file is not there yet.
+        """
+        if self.key_file is None:
+            return None
+        try:
+            return str(json.loads(self.key_file.read_text())[kind]["key"])
+        except (OSError, ValueError, KeyError) as error:
+            raise ServerError(f"{self.key_file} holds no {kind} token") from error
+
+    def management(self) -> Management:
+        """A connection to the management API."""
+        return Management(self.management_url, token=self.token("management"))
+
+    def health(self) -> Health:
+        """What stands at /live and /ready."""
+        try:
+            with self.management() as management:
+                health = health_of(management)
+        except ServerError as error:
+            return Health(is_live=False, is_ready=False, reason=str(error))
+        if (self.signs / ALL).exists():
+            return replace(health, is_ready=False, reason="the server is being stopped")
+        return health
+
+    def metrics(self) -> bytes:
+        """What stands at /metrics: the workers' metrics in Prometheus' text format, then TorchServe's own."""
+        return exposed(self._metrics_folder) + self._torchserve_metrics()
+
+    def wait(self) -> NoReturn:
+        """Waits for as long as the server runs. Raises: ServerError when it ends by itself."""
+        assert self._processes is not None
+        self._processes.launcher.wait()
+        raise ServerError(f"TorchServe ended by itself:\n{self.log_tail()}")
+
+    def drain(self, seconds: float) -> bool:
+        """Has the workers refuse new requests with 503, and waits until all others are answered.
+
+        Returns False if some are still open after `seconds`. The server has to be stopped then in any case.
+        """
+        (self.signs / ALL).touch()
+        return wait_until_idle(self._activity, seconds=seconds)
+
+    def processes(self) -> list[psutil.Process]:
+        """The server's living processes: the launcher, the JVM and the workers."""
+        return [] if self._processes is None else self._processes.living()
+
+    def log_tail(self) -> str:
+        """The last lines of each log."""
+        lines: list[str] = []
+        for name in (SERVER_LOG, EVENTS, WORKER_LOG):
+            lines += _read(self.logs / name).splitlines()[-LOG_LINES_IN_ERRORS:]
+        return "\n".join(lines)
+
+    def stop(self) -> None:
+        """Ends every process of the server, then removes its folder. Ctrl-C does not cut it short."""
+        if self._processes is not None:
+            self._processes.end()
+        self._opened.close()
+        for folder in (self.folder, self._metrics):
+            if folder is not None:
+                shutil.rmtree(folder, ignore_errors=True)
+
+    @property
+    def _metrics_folder(self) -> Path:
+        assert self._metrics is not None, "the server has not been started"
+        return self._metrics
+
+    def _start(self) -> None:
+        self._metrics = make_metrics_folder()
+        for folder in (self.logs, self.folder / "tmp", self.signs):
+            folder.mkdir(parents=True, exist_ok=True)
+        self._worker_log_before = len(_read(self.logs / WORKER_LOG))
+        log4j = log4j_configuration(self.logs, echoes=self.options.echoes_logs)
+        (self.folder / configuration.LOG4J).write_text(log4j)
+        (self.folder / configuration.PROPERTIES).write_text(configuration.properties(self.ports, self.options))
+        store = self.archives[0].path.resolve().parent
+        output = self._opened.enter_context((self.logs / SERVER_LOG).open("ab"))
+        launcher = subprocess.Popen(
+            configuration.command(self.folder, store, self.archives),
+            cwd=self.folder,
+            env=configuration.environment(
+                self.folder,
+                logs=self.logs,
+                metrics=self._metrics,
+                signs=self.signs,
+                options=self.options,
+                num_workers=len(self.archives),
+            ),
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=None if self.options.echoes_logs else output,
+            start_new_session=True,  # Ctrl-C reaches us alone, and we stop the server in order
+        )
+        self._processes = ProcessGroup(launcher)
+        self._opened.enter_context(OperatorEndpoint(self.ports.metrics, health=self.health, metrics=self.metrics))
+
+    def _wait_until_ready(self) -> None:
+        """Waits until every model has a loaded worker; a model that cannot be loaded ends the wait.
+
+        TorchServe itself would try again and again, and say Healthy at /ping meanwhile.
+        """
+        assert self._processes is not None
+        expected = {(archive.name, archive.version) for archive in self.archives}
+        deadline = time.monotonic() + STARTUP_SECONDS
+        while True:
+            health = self.health()
+            if self._processes.has_ended():
+                raise ServerError(f"TorchServe ended while starting:\n{self.log_tail()}")
+            if (reason := reason_of_death(_read(self.logs / WORKER_LOG)[self._worker_log_before :])) is not None:
+                raise ServerError(f"a model cannot be loaded: {reason}")
+            refused = expected - {(each.name, each.version) for each in health.versions}
+            if health.is_live and refused:
+                raise ServerError(f"TorchServe does not take the archive of {refused.pop()[0]}:\n{self.log_tail()}")
+            if health.is_ready:
+                return
+            if time.monotonic() > deadline:
+                raise ServerError(f"{health.reason} after {STARTUP_SECONDS:.0f} s:\n{self.log_tail()}")
+            time.sleep(POLL_SECONDS)
+
+    def _activity(self) -> Activity:
+        names = ("zoo_open_requests", "zoo_worker_busy", "zoo_worker_calls_total")
+        return Activity(*(int(total(self._metrics_folder, name)) for name in names))
+
+    def _torchserve_metrics(self) -> bytes:
+        import httpx
+
+        try:
+            url = f"http://{LOOPBACK}:{self.ports.torchserve_metrics}/metrics"
+            return httpx.get(url, timeout=5.0, trust_env=False).raise_for_status().content
+        except httpx.HTTPError:
+            return b""
+
+
+def _make_folder() -> Path:
+    """A temporary folder in which TorchServe can open its workers' Unix sockets."""
+    folder = Path(tempfile.mkdtemp(prefix="zoo-serve-"))
+    if len(str(folder / "tmp" / ".ts.sock.9999")) > LONGEST_SOCKET_PATH:
+        folder.rmdir()
+        raise ServerError(f"the temporary folder {folder.parent} is too deep for a socket: set TMPDIR to a shorter one")
+    return folder
+
+
+def _read(path: Path) -> str:
+    return path.read_text(errors="replace") if path.is_file() else ""
