@@ -7,16 +7,19 @@ from typing import Annotated
 
 import typer
 
-from serving.commands.options import DefaultN, MaxN, MaxPixels, limits_from
+from serving.commands.options import DefaultN, Limit, MaxN, MaxPixels, limits_from
 from zoo.cli._options import Backend, Device, Model
 
 
 def archive(
     model: Model,
     store: Annotated[Path, typer.Option("--store", help="The folder of TorchServe's archives.", metavar="DIR")],
+    version: Annotated[str, typer.Option("--version", help="The archive's version, of its model's.")] = "1.0",
+    workers: Annotated[int, typer.Option("--workers", min=1, help="Workers, each on the next GPU.")] = 1,
     n: DefaultN = 1_000,
     max_n: MaxN = 100_000,
     max_pixels: MaxPixels = 33_554_432,
+    limit: Limit = None,
     device: Device = "auto",
     backend: Backend = "auto",
 ) -> None:
@@ -24,5 +27,8 @@ def archive(
     from serving.archive import make_archive
     from zoo.locate import locate
 
-    limits = limits_from(n, max_n, max_pixels)
-    typer.echo(make_archive(locate(model), store, limits=limits, device=device, backend=backend))
+    limits = limits_from(n, max_n, max_pixels, limit or ())
+    made = make_archive(
+        locate(model), store, limits=limits, device=device, backend=backend, version=version, workers=workers
+    )
+    typer.echo(made)

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from serving.commands.options import DefaultN, MaxN, MaxPixels, limits_from
+from serving.commands.options import DefaultN, Limit, MaxN, MaxPixels, limits_from
 from zoo.cli._options import Backend, Device
+
+if TYPE_CHECKING:
+    from serving.server import TorchServe
+
+REQUEST_BYTES_A_BYTE = 2  # base64 and JSON make a body larger than its images; TorchServe must not refuse before we do
 
 
 def serve(
@@ -18,41 +23,129 @@ def serve(
     port: Annotated[
         int, typer.Option("--port", min=0, max=65535, help="Port for predictions; 0 finds a free one.")
     ] = 8080,
+    host: Annotated[str, typer.Option("--host", help="Address for predictions; everything else is on loopback.")] = (
+        "127.0.0.1"
+    ),
+    token: Annotated[
+        bool | None,
+        typer.Option("--token/--no-token", help="Ask for a token; the default beyond loopback.", show_default=False),
+    ] = None,
+    management_port: Annotated[
+        int, typer.Option("--management-port", min=0, max=65535, help="TorchServe's management; 0 finds a free one.")
+    ] = 0,
+    metrics_port: Annotated[
+        int, typer.Option("--metrics-port", min=0, max=65535, help="/live, /ready, /metrics; 0 finds a free one.")
+    ] = 0,
+    store: Annotated[
+        Path | None,
+        typer.Option("--store", metavar="DIR", help="Keep archives there, for zoo models to add, switch and remove."),
+    ] = None,
+    drain_seconds: Annotated[
+        float, typer.Option("--drain-seconds", min=0, help="How long open requests have when the server is stopped.")
+    ] = 30.0,
+    logs: Annotated[
+        Path | None, typer.Option("--logs", metavar="DIR", help="Keep the logs there when the server has ended.")
+    ] = None,
+    echo_logs: Annotated[bool, typer.Option("--echo-logs", help="Also write warnings to stderr, as JSON lines.")] = (
+        False
+    ),
+    threads: Annotated[
+        int | None, typer.Option("--threads", min=1, help="Threads a worker; the cores shared by the models.")
+    ] = None,
+    ui: Annotated[bool, typer.Option("--ui", help="Also serve a page to try the models, on loopback.")] = False,
+    ui_port: Annotated[int, typer.Option("--ui-port", min=0, max=65535, help="Its port; 0 finds a free one.")] = 0,
     n: DefaultN = 1_000,
     max_n: MaxN = 100_000,
     max_pixels: MaxPixels = 33_554_432,
+    limit: Limit = None,
     device: Device = "auto",
     backend: Backend = "auto",
 ) -> None:
-    """Serve checkpoints with TorchServe on the loopback address until Ctrl-C."""
+    """Serve checkpoints with TorchServe, by default on the loopback address, until Ctrl-C or SIGTERM.
+
+    Either has open requests answered first, and new ones refused; the second time it ends the server at once.
+    """
     import tempfile
 
     from serving.archive import make_archive
-    from serving.server import TorchServe
+    from serving.server import Ports, ServerOptions, TorchServe
+    from serving.server.record import ServerRecord
     from zoo.device import pick_device
     from zoo.errors import RequestError
     from zoo.locate import locate
     from zoo.runtime import require_backend_name
 
-    limits = limits_from(n, max_n, max_pixels)
-    pick_device(device)
+    limits = limits_from(n, max_n, max_pixels, limit or ())
+    workers = _num_gpus() if pick_device(device).type == "cuda" and ":" not in device else 1
     require_backend_name(backend)
+    options = ServerOptions(
+        host=host,
+        token=token,
+        threads=threads,
+        can_switch_models=store is not None,
+        max_request_bytes=REQUEST_BYTES_A_BYTE * limits.max_bytes,
+        logs=logs,
+        echoes_logs=echo_logs,
+    )
+    ports = Ports.find(port or None, management=management_port or None, metrics=metrics_port or None, host=host)
     checkpoints = [locate(model) for model in models]
     names = [checkpoint.spec.name for checkpoint in checkpoints]
     if len(set(names)) < len(names):
         raise RequestError(f"two of the models are called alike ({', '.join(names)}): serve them one at a time")
-    with _interrupted_by_signals(), tempfile.TemporaryDirectory() as store:
+    with _interrupted_by_signals(), ExitStack() as opened:
+        folder = store or Path(opened.enter_context(tempfile.TemporaryDirectory()))
         archives = [
-            make_archive(each, Path(store), limits=limits, device=device, backend=backend) for each in checkpoints
+            make_archive(each, folder, limits=limits, device=device, backend=backend, workers=workers)
+            for each in checkpoints
         ]
         typer.echo("starting TorchServe...", err=True)
-        with TorchServe(archives, port=port or None) as server:
-            for path in archives:
-                typer.echo(f"ready: curl -F data=@IMAGE -F mode=certify -F n={n} {server.prediction_url(path)}")
-            try:
-                server.wait()
-            except KeyboardInterrupt:
-                typer.echo("stopping TorchServe...", err=True)
+        server = opened.enter_context(TorchServe(archives, ports=ports, options=options))
+        if store is not None:
+            opened.enter_context(ServerRecord.of(server).kept_in(store))
+        try:
+            if ui:
+                _open_page(opened, server, names, port=ui_port)
+            _tell(server, archives, n=n)
+            server.wait()
+        except KeyboardInterrupt:
+            _drain(server, drain_seconds)
+
+
+def _tell(server: TorchServe, archives: Sequence[Path], *, n: int) -> None:
+    """Says where everything is: predictions on stdout, the rest on stderr."""
+    typer.echo(f"/live, /ready, /metrics: {server.operator_url}; management: {server.management_url}", err=True)
+    if server.key_file is not None:
+        typer.echo(f"tokens: {server.key_file}; zoo predict --token takes the inference key", err=True)
+    if server.options.host != server.options.address:
+        typer.echo(f"listening on {server.options.host} without TLS: put a proxy before it, as in deploy/", err=True)
+    shown = "" if server.key_file is None else "-H 'Authorization: Bearer TOKEN' "
+    for path in archives:
+        typer.echo(f"ready: curl {shown}-F data=@IMAGE -F mode=certify -F n={n} {server.prediction_url(path)}")
+
+
+def _open_page(opened: ExitStack, server: TorchServe, names: Sequence[str], *, port: int) -> None:
+    from serving.page.server import serve_page
+
+    page = opened.enter_context(serve_page(server.url, names, port=port, token=server.token("inference")))
+    typer.echo(f"page: {page}")
+
+
+def _drain(server: TorchServe, seconds: float) -> None:
+    """Lets open requests end. A second signal cuts that short."""
+    typer.echo(f"stopping: open requests have {seconds:g} s, new ones are refused; again to end at once", err=True)
+    try:
+        if server.drain(seconds):
+            return
+    except KeyboardInterrupt:
+        pass
+    typer.echo("zoo: requests that were still open are cut off", err=True)
+    raise typer.Exit(1)
+
+
+def _num_gpus() -> int:
+    import torch
+
+    return max(1, torch.cuda.device_count())
 
 
 @contextmanager

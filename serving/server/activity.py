@@ -5,6 +5,9 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
+
+from serving.server.exposition import total
 
 LOOK_SECONDS = 0.1
 FLUSHED_SECONDS = 0.4  # TorchServe has sent by then what a worker gave it
@@ -18,6 +21,12 @@ class Activity:
     num_open: int
     num_busy: int
     num_calls: int
+
+
+def activity(metrics: Path, **labels: str) -> Activity:
+    """What the workers with these labels do, by the folder of their metrics."""
+    names = ("zoo_open_requests", "zoo_worker_busy", "zoo_worker_calls_total")
+    return Activity(*(int(total(metrics, name, **labels)) for name in names))
 
 
 def wait_until_idle(look: Callable[[], Activity], *, seconds: float) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 import subprocess
 import tempfile
@@ -20,13 +19,14 @@ from serving.draining import ALL
 from serving.health import Health, health_of
 from serving.management import Management
 from serving.server import configuration
-from serving.server.activity import Activity, wait_until_idle
+from serving.server.activity import activity, wait_until_idle
 from serving.server.endpoint import OperatorEndpoint
-from serving.server.exposition import exposed, make_metrics_folder, total
+from serving.server.exposition import exposed, make_metrics_folder
 from serving.server.logs import EVENTS, SERVER_LOG, WORKER_LOG, log4j_configuration, reason_of_death
 from serving.server.options import ServerOptions
 from serving.server.ports import LOOPBACK, Ports
 from serving.server.processes import ProcessGroup
+from serving.server.record import read_key
 from serving.store import read_archive
 from zoo.errors import ServerError
 
@@ -96,6 +96,12 @@ class TorchServe:
         """Where TorchServe keeps the tokens, if it asks for them."""
         return self.folder / configuration.KEY_FILE if self.options.wants_token else None
 
+    @property
+    def metrics_folder(self) -> Path:
+        """Where the workers of a started server keep their metrics."""
+        assert self._metrics is not None, "the server has not been started"
+        return self._metrics
+
     def prediction_url(self, archive: Path) -> str:
         """Where a model's predictions are asked for."""
         return f"{self.url}/predictions/{read_archive(archive).name}"
@@ -105,12 +111,7 @@ class TorchServe:
 
         Raises: ServerError if the key file is not there yet.
         """
-        if self.key_file is None:
-            return None
-        try:
-            return str(json.loads(self.key_file.read_text())[kind]["key"])
-        except (OSError, ValueError, KeyError) as error:
-            raise ServerError(f"{self.key_file} holds no {kind} token") from error
+        return None if self.key_file is None else read_key(self.key_file, kind)
 
     def management(self) -> Management:
         """A connection to the management API."""
@@ -129,7 +130,7 @@ class TorchServe:
 
     def metrics(self) -> bytes:
         """What stands at /metrics: the workers' metrics in Prometheus' text format, then TorchServe's own."""
-        return exposed(self._metrics_folder) + self._torchserve_metrics()
+        return exposed(self.metrics_folder) + self._torchserve_metrics()
 
     def wait(self) -> NoReturn:
         """Waits for as long as the server runs. Raises: ServerError when it ends by itself."""
@@ -143,7 +144,7 @@ class TorchServe:
         Returns False if some are still open after `seconds`. The server has to be stopped then in any case.
         """
         (self.signs / ALL).touch()
-        return wait_until_idle(self._activity, seconds=seconds)
+        return wait_until_idle(lambda: activity(self.metrics_folder), seconds=seconds)
 
     def processes(self) -> list[psutil.Process]:
         """The server's living processes: the launcher, the JVM and the workers."""
@@ -164,11 +165,6 @@ class TorchServe:
         for folder in (self.folder, self._metrics):
             if folder is not None:
                 shutil.rmtree(folder, ignore_errors=True)
-
-    @property
-    def _metrics_folder(self) -> Path:
-        assert self._metrics is not None, "the server has not been started"
-        return self._metrics
 
     def _start(self) -> None:
         self._metrics = make_metrics_folder()
@@ -221,10 +217,6 @@ class TorchServe:
             if time.monotonic() > deadline:
                 raise ServerError(f"{health.reason} after {STARTUP_SECONDS:.0f} s:\n{self.log_tail()}")
             time.sleep(POLL_SECONDS)
-
-    def _activity(self) -> Activity:
-        names = ("zoo_open_requests", "zoo_worker_busy", "zoo_worker_calls_total")
-        return Activity(*(int(total(self._metrics_folder, name)) for name in names))
 
     def _torchserve_metrics(self) -> bytes:
         import httpx

@@ -1,0 +1,71 @@
+"""Where a running server can be found: a file in the store of its archives, for `zoo models`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from serving.management import Management
+from zoo.errors import RequestError, ServerError
+
+if TYPE_CHECKING:
+    from serving.server.torchserve import TorchServe
+
+FILE = "server.json"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServerRecord:
+    """What another process of this machine needs, to change which models a server serves."""
+
+    management: str
+    key_file: str | None
+    signs: str
+    metrics: str
+    logs: str
+
+    @classmethod
+    def of(cls, server: TorchServe) -> ServerRecord:
+        return cls(
+            management=server.management_url,
+            key_file=None if server.key_file is None else str(server.key_file),
+            signs=str(server.signs),
+            metrics=str(server.metrics_folder),
+            logs=str(server.logs),
+        )
+
+    @classmethod
+    def read(cls, store: Path) -> ServerRecord:
+        """Raises: RequestError if no server was started with this store; ServerError if the file is damaged."""
+        try:
+            return cls(**json.loads((store / FILE).read_text()))
+        except FileNotFoundError as error:
+            raise RequestError(f"no server runs with the store {store}: start one by zoo serve --store") from error
+        except (OSError, ValueError, TypeError) as error:
+            raise ServerError(f"{store / FILE} cannot be read: {error}") from error
+
+    @contextmanager
+    def kept_in(self, store: Path) -> Iterator[None]:
+        """The file lies in the store for as long as the block runs."""
+        file = store / FILE
+        file.write_text(json.dumps(asdict(self), indent=2) + "\n")
+        try:
+            yield
+        finally:
+            file.unlink(missing_ok=True)
+
+    def open_management(self) -> Management:
+        """A connection to the server's management. Raises: ServerError if its key cannot be read."""
+        return Management(self.management, token=None if self.key_file is None else read_key(Path(self.key_file)))
+
+
+def read_key(key_file: Path, kind: str = "management") -> str:
+    """The token for `management` or `inference` in TorchServe's key file. Raises: ServerError if it holds none."""
+    try:
+        return str(json.loads(key_file.read_text())[kind]["key"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ServerError(f"{key_file} holds no {kind} token") from error

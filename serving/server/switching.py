@@ -1,0 +1,46 @@
+"""Changing which models a running server serves, without losing a request."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from serving.draining import sign_of
+from serving.management import Management, ServedVersion
+from serving.server.activity import activity, wait_until_idle
+from serving.server.record import ServerRecord
+from zoo.errors import RequestError, UnknownNameError
+
+
+def next_version(served: Sequence[ServedVersion], name: str) -> str:
+    """The next whole number after the versions of `name` that are served; "1.0" if there are none."""
+    majors = [int(each.version.split(".")[0]) for each in served if each.name == name]
+    return f"{max(majors, default=0) + 1}.0"
+
+
+def require_served(served: Sequence[ServedVersion], name: str, version: str) -> ServedVersion:
+    """The version. Raises: UnknownNameError that lists those there are."""
+    for each in served:
+        if (each.name, each.version) == (name, version):
+            return each
+    raise UnknownNameError("version", f"{name} {version}", [f"{each.name} {each.version}" for each in served])
+
+
+def remove(record: ServerRecord, management: Management, name: str, version: str, *, seconds: float) -> bool:
+    """Ends a version once its open requests are answered; those that are still open after `seconds` are cut off.
+
+    New requests that name this version are refused with 503 meanwhile. TorchServe deletes the archive.
+    Returns whether all were answered. Raises: RequestError if the version is the one that answers by default.
+    """
+    found = require_served(management.versions(), name, version)
+    if found.is_default:
+        raise RequestError(f"{name} {version} is the version that answers: zoo models switch to another one first")
+    sign = sign_of(Path(record.signs), name, version)
+    sign.touch()
+    try:
+        metrics = Path(record.metrics)
+        drained = wait_until_idle(lambda: activity(metrics, model=name, version=version), seconds=seconds)
+        management.unregister(name, version)
+    finally:
+        sign.unlink(missing_ok=True)
+    return drained
