@@ -118,7 +118,8 @@ class Repository:
 class LoopbackHub:
     """A Hub on a port of its own, serving until the end of its `with` block.
 
-    `tokens` maps a token to its user; `requests` lists (method, path without query) in order of arrival;
+    `tokens` maps a token to its user; `requests` lists (method, path without query) in order of arrival, and `ranges`
+    the bytes from which a part of a file was asked for;
     `refused_metadata` is what is said against the metadata of every card, None where all are taken.
     """
 
@@ -127,6 +128,7 @@ class LoopbackHub:
         self.repositories: dict[str, Repository] = {}
         self.lfs_objects: dict[str, bytes] = {}
         self.requests: list[tuple[str, str]] = []
+        self.ranges: list[int] = []
         self.refused_metadata: str | None = None
         self.lock = threading.Lock()
         self.closing = threading.Event()
@@ -470,6 +472,7 @@ class _Connection(BaseHTTPRequestHandler):
         wanted = re.fullmatch(r"bytes=(\d+)-", self.headers.get("Range", ""))
         if wanted is None or int(wanted[1]) >= len(content):
             return Answer(200, content, headers)
+        self.hub.ranges.append(int(wanted[1]))
         headers["Content-Range"] = f"bytes {wanted[1]}-{len(content) - 1}/{len(content)}"
         return Answer(206, content[int(wanted[1]) :], headers)
 

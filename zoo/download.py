@@ -8,7 +8,7 @@ import hashlib
 import os
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from io import BufferedRandom
 from pathlib import Path
 
@@ -117,7 +117,8 @@ def _passing(error: Exception) -> Passing | None:
 
 def _discard(*paths: Path) -> None:
     for path in paths:
-        path.unlink(missing_ok=True)
+        with suppress(OSError):  # what cannot be written is often not there to be removed
+            path.unlink()
 
 
 def _require_prefix(found: str, expected: str | None, url: str) -> None:

@@ -1,7 +1,9 @@
 """The catalog: consistent rows, and downloads that end in a whole checkpoint or in nothing."""
 
+import fcntl
 import hashlib
 import io
+import re
 import subprocess
 import sys
 import threading
@@ -11,24 +13,32 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 import torch
 
+from tests.full_disk import files_no_larger_than
 from tests.loopback_hub import Repository
 from zoo import catalog
 from zoo.architecture import ARCHITECTURES, QuarterResNet
 from zoo.catalog import CATALOG, CatalogEntry, HubFile, WebFile, fetch, find_entry, near_ids
+from zoo.checkpoint import open_checkpoint
+from zoo.download import download
 from zoo.errors import CheckpointError, ForeignCheckpointError, HubError, UnknownNameError
 from zoo.importing.formats import FORMATS
 from zoo.importing.normalization import NORMALIZATIONS
 from zoo.locate import locate
+from zoo.patience import Patience
 
 
 @dataclass
 class Website:
-    """One file at any path; counts requests, and misbehaves as it is told."""
+    """One file at any path; notes from which byte each request asked, and misbehaves as it is told.
+
+    The next `hangs_up` answers end half-way; `tag` names the content, None where the server does not say.
+    """
 
     content: bytes
     status: int = 200
-    hangs_up: bool = False
-    requests: list[str] = field(default_factory=list)
+    hangs_up: int = 0
+    tag: str | None = '"one"'
+    begins: list[int] = field(default_factory=list)
     url: str = ""
 
 
@@ -42,11 +52,19 @@ def website(monkeypatch):
 
     class Answer(BaseHTTPRequestHandler):
         def do_GET(self):
-            site.requests.append(self.path)
-            self.send_response(site.status)
-            self.send_header("Content-Length", str(len(site.content)))
+            asked = re.fullmatch(r"bytes=(\d+)-", self.headers.get("Range", ""))
+            begin = int(asked[1]) if asked and self.headers.get("If-Range") == site.tag else 0
+            site.begins.append(begin)
+            content = site.content[begin:]
+            self.send_response(206 if begin and site.status == 200 else site.status)
+            self.send_header("Content-Length", str(len(content)))
+            if begin:
+                self.send_header("Content-Range", f"bytes {begin}-{len(site.content) - 1}/{len(site.content)}")
+            if site.tag:
+                self.send_header("ETag", site.tag)
             self.end_headers()
-            self.wfile.write(site.content[: len(site.content) // 2] if site.hangs_up else site.content)
+            self.wfile.write(content[: len(content) // 2] if site.hangs_up else content)
+            site.hangs_up = max(0, site.hangs_up - 1)
 
         def log_message(self, *words):
             pass
@@ -79,7 +97,7 @@ def test_a_fetched_entry_is_a_checkpoint_that_says_where_it_came_from(website, t
     checkpoint = fetch(entry_of(published(website)), cache=tmp_path)
     assert checkpoint.path == tmp_path / "resnet50.tv_v1_imagenet"
     certified = checkpoint.spec.certified
-    assert certified.origin.model_dump() == {
+    assert certified.origin.model_dump(exclude={"reported"}) == {
         "file": "small-network.pth", "sha256": hashlib.sha256(website.content).hexdigest(), "format": "torchvision",
         "url": website.url, "licence": find_entry("resnet50.tv_v1_imagenet").licence,
         "catalog_id": "resnet50.tv_v1_imagenet",
@@ -95,7 +113,7 @@ def test_a_second_fetch_needs_no_network(website, tmp_path):
     entry = entry_of(published(website))
     first = fetch(entry, cache=tmp_path)
     website.status = 500
-    assert fetch(entry, cache=tmp_path).files == first.files and len(website.requests) == 1
+    assert fetch(entry, cache=tmp_path).files == first.files and len(website.begins) == 1
 
 
 def test_other_bytes_than_were_published_are_refused_and_not_kept(website, tmp_path):
@@ -104,21 +122,68 @@ def test_other_bytes_than_were_published_are_refused_and_not_kept(website, tmp_p
     assert left_in(tmp_path) == []
 
 
-def test_a_connection_that_drops_leaves_nothing_and_the_next_try_succeeds(website, tmp_path):
-    website.hangs_up = True
+def waiting(waits):
+    return Patience(sleep=waits.append)
+
+
+def test_a_download_that_drops_goes_on_where_it_was(website, tmp_path):
+    website.hangs_up, waits = 2, []
+    checkpoint = fetch(entry_of(published(website)), cache=tmp_path, patience=waiting(waits))
+    size = len(website.content)
+    assert website.begins == [0, size // 2, size // 2 + (size - size // 2) // 2] and waits == [1, 2]
+    assert checkpoint.spec.certified.origin.sha256 == hashlib.sha256(website.content).hexdigest()
+
+
+def test_a_download_that_was_given_up_is_taken_up_by_the_next_command(website, tmp_path):
+    website.hangs_up = 5
     with pytest.raises(HubError, match="cannot download http"):
-        fetch(entry_of(published(website)), cache=tmp_path)
-    assert left_in(tmp_path) == []
-    website.hangs_up = False
+        fetch(entry_of(published(website)), cache=tmp_path, patience=waiting([]))
+    folder = ".downloads/resnet50.tv_v1_imagenet"
+    kept = [f"{folder}/.small-network.pth.part", f"{folder}/.small-network.pth.validator"]
+    assert left_in(tmp_path) == kept and not (tmp_path / "resnet50.tv_v1_imagenet").exists()
     assert fetch(entry_of(published(website)), cache=tmp_path).spec.num_classes == 4
+    assert website.begins[-1] == website.begins[-2] + (len(website.content) - website.begins[-2]) // 2 > 0
+    assert not (tmp_path / ".downloads" / "resnet50.tv_v1_imagenet").exists()
 
 
-@pytest.mark.parametrize("status", [403, 404, 503])
-def test_a_refusal_is_told_with_its_code(status, website, tmp_path):
-    website.status = status
-    with pytest.raises(HubError, match=f"answered {status}"):
-        fetch(entry_of(published(website)), cache=tmp_path)
+@pytest.mark.parametrize("tag", [None, 'W/"weak"'])
+def test_what_the_server_does_not_identify_is_downloaded_from_its_beginning(tag, website, tmp_path):
+    website.hangs_up, website.tag = 1, tag
+    fetch(entry_of(published(website)), cache=tmp_path, patience=waiting([]))
+    assert website.begins == [0, 0]
+
+
+def test_a_file_that_changed_meanwhile_is_downloaded_from_its_beginning(website, tmp_path):
+    target = tmp_path / "file"
+    website.hangs_up = 5
+    with pytest.raises(HubError, match="cannot download http"):
+        download(website.url, target, patience=waiting([]))
+    website.content, website.tag = website.content[::-1], '"two"'
+    download(website.url, target)
+    assert target.read_bytes() == website.content and website.begins[-1] == 0 and left_in(tmp_path) == ["file"]
+
+
+def test_a_download_that_another_process_makes_is_left_alone(website, tmp_path):
+    with (tmp_path / ".file.part").open("wb") as other:
+        fcntl.flock(other, fcntl.LOCK_EX)
+        with pytest.raises(HubError, match="another process is downloading"):
+            download(website.url, tmp_path / "file")
+    assert website.begins == []
+
+
+def test_a_disk_that_is_full_keeps_nothing_of_a_download(website, tmp_path):
+    limit = len(website.content) // 2
+    with files_no_larger_than(limit), pytest.raises(HubError, match=r"cannot write .*file: .*; nothing was kept"):
+        download(website.url, tmp_path / "file")
     assert left_in(tmp_path) == []
+
+
+@pytest.mark.parametrize(("status", "waits"), [(403, []), (404, []), (503, [1, 2, 4, 8])])
+def test_a_refusal_is_told_with_its_code(status, waits, website, tmp_path):
+    website.status, waited = status, []
+    with pytest.raises(HubError, match=f"answered {status}"):
+        fetch(entry_of(published(website)), cache=tmp_path, patience=waiting(waited))
+    assert left_in(tmp_path) == [] and waited == waits
 
 
 @pytest.mark.parametrize("url", ["http://127.0.0.1:9/x.pth", "http://[::x/x.pth", "ftp://127.0.0.1/x.pth"])
@@ -135,7 +200,7 @@ def test_a_file_that_cannot_be_imported_is_kept_for_a_look_at_it(website, tmp_pa
     assert left_in(tmp_path) == [".downloads/resnet50.tv_v1_imagenet/small-network.pth"]
     with pytest.raises(ForeignCheckpointError, match="is a web page"):
         fetch(entry, cache=tmp_path)
-    assert len(website.requests) == 1
+    assert len(website.begins) == 1
 
 
 def test_a_damaged_cached_checkpoint_is_refused(website, tmp_path):
@@ -178,6 +243,24 @@ def test_the_cache_is_the_users_unless_the_environment_names_another(monkeypatch
     monkeypatch.setenv("HOME", "/home/ada")
     monkeypatch.delenv("ZOO_CACHE_DIR", raising=False)
     assert str(catalog.weights_directory()) == "/home/ada/.cache/certified-zoo/weights"
+
+
+def test_a_catalog_id_is_pulled_into_a_directory_in_one_step(website, tmp_path, monkeypatch, zoo_command):
+    monkeypatch.setenv("ZOO_CACHE_DIR", str(tmp_path / "cache"))
+    monkeypatch.setattr(catalog, "CATALOG", {"resnet50.tv_v1_imagenet": entry_of(published(website))})
+    offline = zoo_command("pull", "resnet50.tv_v1_imagenet", tmp_path / "mine", "--offline")
+    assert offline.code == 1 and "was not downloaded yet, and the network may not be used" in offline.err
+    done = zoo_command("pull", "resnet50.tv_v1_imagenet", tmp_path / "mine")
+    assert (done.code, done.out) == (0, f"{tmp_path / 'mine'}: resnet50.tv_v1_imagenet\n")
+    assert f"downloading {website.url}" in done.err
+    assert open_checkpoint(tmp_path / "mine").spec.certified.origin.catalog_id == "resnet50.tv_v1_imagenet"
+    again = zoo_command("pull", "resnet50.tv_v1_imagenet", tmp_path / "again", "--offline")
+    assert again.code == 0 and len(website.begins) == 1
+    website.content += b"x"
+    monkeypatch.setenv("ZOO_CACHE_DIR", str(tmp_path / "other"))
+    refused = zoo_command("pull", "resnet50.tv_v1_imagenet", tmp_path / "third")
+    assert refused.code == 1 and "served other bytes than were published" in refused.err
+    assert not (tmp_path / "third").exists() and left_in(tmp_path / "other") == []
 
 
 def test_an_unknown_id_lists_the_known_ones_and_the_closest():

@@ -118,25 +118,37 @@ class _Target:
     def commit(self, head: ModelInfo, checkpoint: Checkpoint, message: str | None) -> str:
         """The commit on top of `head`. It is made once, even if the answer to it is lost and it is tried again."""
 
+        may_be_made = False
+
         def attempt() -> str:
+            nonlocal may_be_made
             try:
                 return str(self._create(head, checkpoint, message).oid)
             except (httpx2.HTTPError, json.JSONDecodeError) as error:
                 if not (passing(error) or _status(error) == CONFLICT):
                     raise
-                # It may have been made all the same: then the head is ours, and is no conflict with anybody.
+                may_be_made |= _status(error) not in (CONFLICT, TOO_MANY_REQUESTS)
                 now = self.head()
-                if _holds(now, checkpoint):
+                if may_be_made and _holds(now, checkpoint):  # then the head is ours, and no conflict with anybody
                     return _sha(now)
                 if now.sha != head.sha:
-                    raise HubError(
-                        f"someone pushed first: nothing of {self.repository} was changed; its head is now "
-                        f"{_sha(now)[:12]}, look at what is new, then push again"
-                    ) from error
+                    raise HubError(self._overtaken(now, may_be_made=may_be_made)) from error
                 raise
 
         self.patience.tell(_announce(checkpoint, self.repository))
         return self._again(attempt)
+
+    def _overtaken(self, now: ModelInfo, *, may_be_made: bool) -> str:
+        page = f"{self.api.endpoint}/{self.repository}/commits/main"
+        if may_be_made:
+            return (
+                f"someone pushed {_sha(now)[:12]} at the same time, and whether this push came before is not known: "
+                f"look at {page}, then push again"
+            )
+        return (
+            f"someone pushed first: nothing of {self.repository} was changed; its head is now {_sha(now)[:12]}, "
+            f"look at {page}, then push again"
+        )
 
     def propose(self, head: ModelInfo, checkpoint: Checkpoint, message: str | None) -> tuple[str, str | None]:
         """The commit of a new pull request, and its address."""

@@ -7,8 +7,8 @@ import sys
 import pytest
 
 COMMANDS = [
-    "archive", "audit", "certify", "evaluate", "import", "predict", "pull", "push", "report", "search", "serve", "show",
-    "study", "train",
+    "archive", "audit", "certify", "evaluate", "import", "list", "predict", "pull", "push", "report", "search", "serve",
+    "show", "study", "train",
 ]  # fmt: skip
 
 
