@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 import threading
 import time
@@ -9,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import uvicorn
-from starlette.types import ASGIApp
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from zoo.errors import ServerError
 
@@ -27,8 +28,9 @@ def running(app: ASGIApp, *, port: int = 0) -> Iterator[str]:
     Raises: ServerError if the port is taken.
     """
     listening = _listen(port)
+    is_stopping = threading.Event()
     config = uvicorn.Config(
-        app,
+        _ending_quietly(app, is_stopping),
         lifespan="off",
         log_config=None,
         access_log=False,
@@ -42,9 +44,23 @@ def running(app: ASGIApp, *, port: int = 0) -> Iterator[str]:
         _wait_until_started(server, thread)
         yield f"http://{HOST}:{listening.getsockname()[1]}"
     finally:
+        is_stopping.set()
         server.should_exit = True
         thread.join()
         listening.close()
+
+
+def _ending_quietly(app: ASGIApp, is_stopping: threading.Event) -> ASGIApp:
+    """The application; its responses that are cut off by the server's end are no errors of its own."""
+
+    async def ending_quietly(scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await app(scope, receive, send)
+        except asyncio.CancelledError:
+            if not is_stopping.is_set():
+                raise
+
+    return ending_quietly
 
 
 def _listen(port: int) -> socket.socket:

@@ -1,0 +1,54 @@
+// One curve over the number of draws, which is shown on a logarithmic scale.
+
+const SVG = "http://www.w3.org/2000/svg";
+const LEFT = 48, RIGHT = 470, TOP = 14, BOTTOM = 180;
+
+/** Draws `points` ([draws, value]); `needed` is a value to mark with a name, `top` the least upper end of the scale. */
+export function drawChart(svg, { points, top, needed, text }) {
+  const description = svg.querySelector("desc");
+  description.textContent = text;
+  svg.replaceChildren(description);
+  const last = points.at(-1);
+  const ticks = powersOfTen(points[0][0], last[0]);
+  const first = Math.log10(ticks[0]), span = Math.log10(ticks.at(-1)) - first;
+  const high = niceAbove(Math.max(top, needed?.value ?? 0, ...points.map(([, value]) => value)));
+  const x = (draws) => LEFT + (RIGHT - LEFT) * (Math.log10(draws) - first) / span;
+  const y = (value) => BOTTOM - (BOTTOM - TOP) * value / high;
+
+  add(svg, "path", { class: "axis", d: `M${LEFT} ${TOP}V${BOTTOM}H${RIGHT}` });
+  for (const tick of ticks) label(svg, x(tick), BOTTOM + 18, tick.toLocaleString("en"), tick === ticks.at(-1) ? "end" : "middle");
+  label(svg, (LEFT + RIGHT) / 2, BOTTOM + 36, "draws", "middle");
+  for (const share of [0, 0.5, 1]) label(svg, LEFT - 8, y(share * high) + 4, String(+(share * high).toPrecision(3)), "end");
+  if (needed) {
+    add(svg, "line", { class: "needed", x1: LEFT, x2: RIGHT, y1: y(needed.value), y2: y(needed.value) });
+    label(svg, LEFT + 8, y(needed.value) + 16, needed.name, "start");
+  }
+  const path = points.map(([draws, value], at) => `${at ? "L" : "M"}${x(draws).toFixed(1)} ${y(value).toFixed(1)}`);
+  add(svg, "path", { class: "curve", d: path.join("") });
+  add(svg, "circle", { class: "last", cx: x(last[0]), cy: y(last[1]), r: 4 });
+}
+
+/** Powers of ten that hold both numbers between them. */
+function powersOfTen(least, most) {
+  const ticks = [];
+  for (let tick = 10 ** Math.floor(Math.log10(least)); ; tick *= 10) {
+    ticks.push(tick);
+    if (tick >= most && ticks.length > 1) return ticks;
+  }
+}
+
+function niceAbove(value) {
+  const unit = 10 ** Math.floor(Math.log10(value));
+  return [1, 2, 4, 5, 10].map((step) => step * unit).find((step) => step >= value * 1.0001) ?? 10 * unit;
+}
+
+function label(svg, x, y, text, anchor) {
+  add(svg, "text", { x, y, "text-anchor": anchor }).textContent = text;
+}
+
+function add(svg, name, attributes) {
+  const element = document.createElementNS(SVG, name);
+  for (const [key, value] of Object.entries(attributes)) element.setAttribute(key, value);
+  svg.append(element);
+  return element;
+}
