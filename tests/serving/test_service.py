@@ -1,6 +1,8 @@
 """The service without a server: every open request gets its own answer, whatever its neighbours do."""
 
+import base64
 import io
+import json
 
 import numpy as np
 import pytest
@@ -11,8 +13,12 @@ from serving.loading import load_from_archive, load_service
 from serving.local import ask_service
 from serving.protocol import Limits
 from serving.service import InferenceService, fit_batch_size
+from tests.serving.journal import Journal
 from tests.zoo.test_spec import SPEC
 from zoo.errors import CertificationError, RequestError, ServerError
+from zoo.preprocessing import prepare
+from zoo.smoothing import SmoothedClassifier, SmoothingSpec
+from zoo.smoothing.certificate import certified_radius
 from zoo.spec import Preprocessing
 
 SMALL = SPEC.model_copy(
@@ -39,10 +45,32 @@ def png(value):
     return bytearray(buffer.getvalue())
 
 
+class Clock:
+    """Stands still unless it is told."""
+
+    now = 100.0
+
+    def __call__(self):
+        return self.now
+
+
+def new_service(batch_size=64, **limits):
+    limits = Limits(**{"n": 300, "max_n": 50_000, "max_pixels": 1000} | limits)
+    return InferenceService(
+        Brightness(),
+        SMALL,
+        sigma=0.25,
+        model_sha256="ab",
+        limits=limits,
+        batch_size=batch_size,
+        observer=Journal(),
+        clock=Clock(),
+    )
+
+
 @pytest.fixture
 def service():
-    limits = Limits(n=300, max_n=50_000, max_pixels=1000)
-    return InferenceService(Brightness(), SMALL, sigma=0.25, model_sha256="ab", limits=limits, batch_size=64)
+    return new_service()
 
 
 def drive(service, rows, *, steps=10_000):
@@ -89,8 +117,6 @@ def test_wrong_requests_are_answered_at_their_first_step(service):
 
 
 def test_several_images_keep_their_order(service):
-    import base64
-
     instances = [{"b64": base64.b64encode(png(value)).decode()} for value in (0, 255, 0, 255)]
     replies = drive(service, {"x": {"body": {"instances": instances, "parameters": {"mode": "predict"}}}})
     assert [each["label"] for each in replies["x"].body["predictions"]] == [0, 1, 0, 1]
@@ -117,18 +143,343 @@ def test_two_equal_requests_get_different_noise(service):
     assert sum(noise.sizes) == 6 * 1100
 
 
-def test_a_failing_network_answers_every_open_request_and_the_service_goes_on(service):
-    real = service.engine.sampler.base.classify
+class Choosy(Brightness):
+    """Answers no batch that holds a black image, as a network whose logits for it are not finite."""
 
-    def broken(x_BCHW):
-        raise CertificationError("logits that are not finite")
+    def classify(self, x_BCHW):
+        if (x_BCHW.numpy().mean(axis=(1, 2, 3)) < 0.2).any():
+            raise CertificationError("logits that are not finite")
+        return super().classify(x_BCHW)
 
-    service.engine.sampler.base.classify = broken
+
+def test_an_image_that_the_network_fails_on_costs_its_neighbours_nothing(service):
+    service.engine.sampler.base = Choosy()
+    anytime = {"stopping": b"anytime", "n": b"2000"}
+    rows = {
+        "black": {"data": png(0), "stopping": b"anytime", "stream": b"true"},
+        "bright": {"data": png(255), **anytime},
+        "also black": {"body": {"instances": [{"b64": base64.b64encode(png(v)).decode()} for v in (255, 0)]}},
+        "gray": {"data": png(140), "n": b"1000"},
+    }
+    replies = drive(service, rows)
+    assert {id: reply.status for id, reply in replies.items()} == {
+        "black": 500, "bright": 200, "also black": 500, "gray": 200,
+    }  # fmt: skip
+    assert replies["bright"].body["certificate"]["radius"] > 0 and replies["gray"].body["certificate"]["n"] == 1000
+    assert "its log says why" in replies["also black"].body["message"]
+    assert service.engine.num_open == 0, "the other image of a request that failed is not drawn for any more"
+    assert service.observer.of("refused") == [{"error": "InternalServerError", "status": 500}] * 2
+
+
+def test_after_a_failing_network_the_service_goes_on(service):
+    real, service.engine.sampler.base = service.engine.sampler.base, Choosy()
     replies = service.step({"a": {"body": png(0)}, "b": {"body": bytearray(b"nothing")}})
     assert (replies["a"].status, replies["b"].status) == (500, 415)
-    assert "its log says why" in replies["a"].body["message"]
-    service.engine.sampler.base.classify = real
+    service.engine.sampler.base = real
     assert drive(service, {"c": {"body": png(255)}})["c"].status == 200
+
+
+def stream(service, row):
+    """The lines that a client is sent, and the reply that ended them."""
+    lines = []
+    while True:
+        reply = service.step({"x": row})["x"]
+        lines += [json.loads(line) for line in reply.text.splitlines()]
+        if reply.is_last:
+            return lines, reply
+
+
+def test_a_stream_tells_a_growing_radius_that_its_own_counts_prove(service):
+    row = {"data": png(140), "stopping": b"anytime", "tolerance": b"0", "n": b"3000", "stream": b"true"}
+    lines, reply = stream(service, row)
+    assert reply.content_type == "application/x-ndjson" and reply.status == 200
+    assert [line["final"] for line in lines] == [False] * (len(lines) - 1) + [True]
+    certificates = [line["certificate"] for line in lines]
+    radii, nums = ([each[name] for each in certificates] for name in ("radius", "n"))
+    assert len(lines) > 20 and radii == sorted(radii) and nums == sorted(nums) and 1000 < nums[-1] <= 3000
+    assert radii[0] < 0.2 < radii[-1]
+    for line in lines:
+        certificate = line["certificate"]
+        assert (line["label"] is None) == (certificate["radius"] == 0)
+        if certificate["radius"]:
+            assert certificate["radius"] == certified_radius(certificate["p_a_lower"], 0.25)
+
+
+def test_a_stream_says_nothing_before_the_class_is_chosen_and_nothing_twice(service):
+    row = {"data": png(140), "stopping": b"at-radius", "radius": b"0.1", "n0": b"500", "stream": b"true"}
+    first = [service.step({"x": row})["x"] for _ in range(7)]
+    assert [reply.text for reply in first] == [""] * 7
+    lines, _ = stream(service, row)
+    assert len({line["certificate"]["n"] for line in lines[:-1]}) == len(lines) - 1
+    assert all(line["abstained"] for line in lines[:-1]) and lines[-1]["certificate"]["radius"] == 0.1
+
+
+def test_a_stream_ends_with_what_the_same_request_is_answered_without_streaming():
+    service = new_service(allows_seed=True)
+    row = {"data": png(140), "stopping": b"anytime", "n": b"2000", "seed": b"5"}
+    lines, _ = stream(service, row | {"stream": b"true"})
+    whole = drive(service, {"x": row})["x"].body
+    assert lines[-1] == whole | {"final": True} and len(lines) > 1
+
+
+def test_a_failure_in_midstream_is_a_last_line(service):
+    row = {"data": png(255), "stopping": b"anytime", "n": b"50000", "tolerance": b"0", "stream": b"true"}
+    for _ in range(3):
+        assert not service.step({"x": row})["x"].is_last
+    service.engine.sampler.base.classify = lambda x_BCHW: 1 / 0
+    reply = service.step({"x": row})["x"]
+    assert reply.is_last and reply.text.endswith("\n") and reply.text.count("\n") == 1 and reply.body["code"] == 500
+
+
+@pytest.mark.parametrize(
+    "rule", [{"stopping": b"anytime", "tolerance": b"0"}, {"stopping": b"at-radius", "radius": b"0.7"}]
+)
+def test_at_its_deadline_a_request_is_answered_with_what_is_certified_so_far(service, rule):
+    row = {"data": png(255), "n": b"50000", "deadline_ms": b"1500", **rule}
+    for _ in range(20):
+        assert not service.step({"x": row})["x"].is_last
+    service.clock.now += 1.4
+    assert not service.step({"x": row})["x"].is_last
+    service.clock.now += 0.2
+    told = service.step({"x": row})["x"].body
+    assert told["deadline_reached"] is True and service.engine.num_open == 0
+    assert 500 < told["certificate"]["n"] < 1300
+    if rule["stopping"] == b"anytime":
+        assert told["label"] == 1 and told["certificate"]["radius"] > 0.5
+    else:
+        assert told["abstained"] and told["certificate"]["radius"] == 0
+    assert service.observer.of("answered")[-1]["deadline_reached"] is True
+
+
+def test_a_deadline_before_the_class_is_chosen_is_an_abstention_without_copies(service):
+    row = {"data": png(255), "stopping": b"anytime", "n0": b"1000", "deadline_ms": b"1", "copies": b"2"}
+    service.step({"x": row})
+    service.clock.now += 1
+    told = service.step({"x": row})["x"].body
+    assert (told["label"], told["certificate"]["n"], told["deadline_reached"], told["copies"]) == (None, 0, True, [])
+
+
+def test_a_request_that_is_done_before_its_deadline_says_so(service):
+    row = {"data": png(255), "stopping": b"anytime", "deadline_ms": b"60000"}
+    assert drive(service, {"x": row})["x"].body["deadline_reached"] is False
+
+
+def test_of_several_images_only_those_are_cut_that_are_not_finished(service):
+    body = {
+        "instances": [{"b64": base64.b64encode(png(value)).decode()} for value in (255, 129)],
+        "parameters": {"stopping": "at-radius", "radius": 0.05, "n": 50_000, "deadline_ms": 1000},
+    }
+    for _ in range(40):
+        assert not service.step({"x": {"body": body}})["x"].is_last
+    service.clock.now += 2
+    clear, unclear = service.step({"x": {"body": body}})["x"].body["predictions"]
+    assert (clear["deadline_reached"], clear["certificate"]["radius"]) == (False, 0.05)
+    assert (unclear["deadline_reached"], unclear["abstained"]) == (True, True)
+
+
+def test_a_full_server_refuses_with_429_and_says_when_to_come_back():
+    service = new_service(max_open_requests=2)
+    long = {"data": png(255), "n": b"50000"}
+    first = service.step(dict.fromkeys("abc", long))
+    assert [first[id].is_last for id in "abc"] == [False, False, True]
+    refusal = first["c"]
+    assert refusal.status == 429 and refusal.body["type"] == "OverloadError"
+    assert 1 <= int(refusal.headers["Retry-After"]) <= 60
+    assert service.observer.of("refused") == [{"error": "OverloadError", "status": 429}]
+    assert not service.step({"a": long, "d": long})["d"].is_last, "there is room again when a client went away"
+
+
+def test_how_long_a_full_server_asks_to_wait_follows_from_its_speed():
+    service = new_service(max_open_requests=1)
+    long = {"data": png(255), "n": b"30000"}
+    service.step({"a": long})
+    service.step_size.seconds_a_draw = 0.001
+    assert int(service.step({"a": long, "b": long})["b"].headers["Retry-After"]) == 31
+    service.step_size.seconds_a_draw = 1.0
+    assert int(service.step({"a": long, "c": long})["c"].headers["Retry-After"]) == 60
+
+
+LONG = {
+    "fixed": {"n": b"50000"},
+    "anytime": {"n": b"50000", "stopping": b"anytime", "tolerance": b"0"},
+    "at-radius": {"n": b"50000", "stopping": b"at-radius", "radius": b"0.068"},
+}
+
+
+@pytest.mark.parametrize("rule", LONG)
+@pytest.mark.parametrize("num_steps_before", [1, 2, 3, 5, 20])
+@pytest.mark.parametrize("draws", [[b"128"], [b"64", b"64"], [b"32", b"64", b"20", b"12"]])
+def test_predictions_of_half_a_step_are_answered_by_the_second_step_after_they_came(rule, num_steps_before, draws):
+    service = new_service(batch_size=256)
+    rows = {"long": {"data": png(130), **LONG[rule]}}
+    for _ in range(num_steps_before):
+        assert not service.step(rows)["long"].is_last
+    rows |= {place: {"data": png(255), "mode": b"predict", "n": n} for place, n in enumerate(draws)}
+    assert set(drive(service, rows, steps=2)) == set(range(len(draws)))
+
+
+def test_a_prediction_goes_before_many_certifications_whose_rules_ask_for_little_at_a_time():
+    service = new_service(batch_size=256)
+    rows = {id: {"data": png(129), "stopping": b"at-radius", "radius": b"0.05"} for id in range(50)}
+    for _ in range(25):
+        service.step(rows)
+    rows["short"] = {"data": png(255), "mode": b"predict", "n": b"100"}
+    assert "short" in drive(service, rows, steps=2)
+
+
+def test_a_long_certification_is_not_starved_by_predictions_that_keep_coming(service):
+    certify = {"data": png(255), "n": b"1000"}
+    for step in range(100):
+        predict = {"data": png(0), "mode": b"predict", "n": b"50"}
+        replies = service.step({"long": certify} | {(step, place): predict for place in range(2)})
+        if replies["long"].is_last:
+            break
+    assert replies["long"].is_last and step == 66, "16 draws a step, until 50 are left"
+
+
+def test_the_observer_is_told_of_draws_answers_refusals_and_clients_that_went_away(service):
+    service.step({"gone": {"data": png(255), "n": b"50000"}})
+    drive(service, {
+        "sure": {"data": png(255), "stopping": b"anytime", "n": b"2000"},
+        "unsure": {"data": png(128), "n": b"50"},
+        "predict": {"data": png(0), "mode": b"predict"},
+        "wrong": {"body": bytearray(b"nothing")},
+    })  # fmt: skip
+    told = service.observer
+    assert told.of("forgotten") == [{"num_draws": 64}]
+    assert told.of("refused") == [{"error": "ImageError", "status": 415}]
+    assert sorted(each["mode"] for each in told.of("admitted")) == ["certify", "certify", "certify", "predict"]
+    answered = {(each["mode"], each["stopping"]): each for each in told.of("answered")}
+    assert set(answered) == {("certify", "anytime"), ("certify", "fixed"), ("predict", None)}
+    assert answered["certify", "anytime"]["radii"][0] > 0.3 and answered["predict", None]["radii"] == []
+    assert (answered["certify", "fixed"]["num_draws"], answered["predict", None]["num_draws"]) == (150, 100)
+    drawn = sum(each["num_draws"] for each in told.of("stepped"))
+    assert drawn == 64 + sum(each["num_draws"] for each in answered.values()) == sum(service.engine.sampler.base.sizes)
+    assert all(each["num_draws"] <= each["capacity"] == 64 for each in told.of("stepped"))
+
+
+def test_when_nobody_is_open_no_step_is_made(service):
+    service.step({"wrong": {"body": bytearray(b"nothing")}})
+    assert service.step({}) == {} and service.observer.of("stepped") == []
+
+
+def test_the_copies_are_those_that_the_network_saw_first(service):
+    shown = []
+    service.engine.sampler.base.classify = lambda x_BCHW: (
+        shown.extend(x_BCHW.clone()) or np.ones(len(x_BCHW), dtype=int)
+    )
+    for parameters in ({"mode": b"predict"}, {"stopping": b"anytime"}):
+        shown.clear()
+        copies = drive(service, {"x": {"data": png(128), "copies": b"3", **parameters}})["x"].body["copies"]
+        pictures = [np.asarray(Image.open(io.BytesIO(base64.b64decode(each)))) / 255 for each in copies]
+        expected = torch.stack(shown[:3]).clamp(0, 1).permute(0, 2, 3, 1).numpy()
+        assert np.abs(np.stack(pictures) - expected).max() <= 0.5 / 255 + 1e-6 and expected.std() > 0.1
+
+
+def test_more_copies_than_a_response_may_hold_are_refused():
+    large = SPEC.model_copy(
+        update={"certified": SPEC.certified.model_copy(update={"preprocessing": Preprocessing(resize=512, crop=512)})}
+    )
+    service = InferenceService(Brightness(), large, sigma=0.25, model_sha256="ab", limits=Limits(), batch_size=4)
+    refusal = service.step({"x": {"data": png(0), "copies": b"4"}})["x"]
+    assert refusal.status == 400 and "at most 3" in refusal.body["message"]
+
+
+def test_draws_of_all_images_of_a_request_are_capped():
+    service = new_service(max_draws_a_request=1000)
+    image = base64.b64encode(png(255)).decode()
+    for images, n, status in ((2, 400, 200), (2, 401, 400), (1, 900, 200), (1, 901, 400)):
+        body = {"instances": [{"b64": image}] * images, "parameters": {"n": n}}
+        reply = drive(service, {"x": {"body": body}})["x"]
+        assert reply.status == status
+    assert "the cap of this server is 1,000" in reply.body["message"]
+
+
+RULES = [
+    {},
+    {"stopping": "anytime", "tolerance": 0.1},
+    {"stopping": "at-radius", "radius": 0.1},
+    {"noise": "discrete"},
+]
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_a_seed_gives_the_certificate_of_the_offline_classifier(rule):
+    service = new_service(batch_size=32, allows_seed=True)
+    images, seed = [150, 135, 120], 12345
+    instances = [{"b64": base64.b64encode(png(value)).decode()} for value in images]
+    # Neighbours make the packing another than offline.
+    neighbours = {id: {"data": png(140), "n": b"500"} for id in range(3)}
+    body = {"instances": instances, "parameters": {"n": 2000, "seed": seed, **rule}}
+    told = drive(service, neighbours | {"x": {"body": body}})["x"].body["predictions"]
+
+    from zoo.rules import rule_from
+
+    values = {name: rule.get(name) for name in ("radius", "tolerance")}
+    spec = SmoothingSpec(
+        sigma=0.25, n0=100, stopping=rule_from(rule.get("stopping", "fixed"), n=2000, **values),
+        noise=rule.get("noise", "gaussian"),
+    )  # fmt: skip
+    g = SmoothedClassifier(Brightness(), num_classes=2, smoothing=spec)
+    generator = torch.Generator().manual_seed(seed)
+    for value, answer in zip(images, told, strict=True):
+        x_CHW = prepare(Image.new("L", (4, 4), value), SMALL.certified.preprocessing)
+        offline = g.certify(x_CHW, generator=generator)
+        certificate = answer["certificate"]
+        assert answer["label"] == offline.label
+        for name in ("radius", "p_a_lower", "count_a", "n", "n0"):
+            assert certificate[name] == getattr(offline, name)
+
+
+def test_a_seed_is_refused_by_name_unless_the_operator_allows_it(service):
+    refusal = service.step({"x": {"data": png(0), "seed": b"1"}})["x"]
+    assert refusal.status == 400 and "seed is refused" in refusal.body["message"]
+
+
+def test_with_a_cache_the_same_question_gets_the_same_answer_without_a_draw():
+    service = new_service(cached_answers=10)
+    row = {"data": png(140), "n": b"1000"}
+    first = drive(service, {"x": row})["x"].body
+    drawn = sum(service.engine.sampler.base.sizes)
+    same_pixels = io.BytesIO()
+    Image.new("RGB", (4, 4), (140, 140, 140)).save(same_pixels, format="BMP")
+    for again in (row, {"data": bytearray(same_pixels.getvalue()), "n": b"1000", "copies": b"1"}):
+        told = drive(service, {"x": again})["x"].body
+        copies = told.pop("copies", None)
+        assert told == first
+    assert copies and sum(service.engine.sampler.base.sizes) == drawn
+    others = [drive(service, {"x": row | {"n": n}})["x"].body["certificate"]["count_a"] for n in (b"1001", b"1002")]
+    assert sum(service.engine.sampler.base.sizes) == drawn + 1101 + 1102 and len(others) == 2
+
+
+def test_with_a_cache_a_question_that_was_cut_off_meets_the_same_draws_again():
+    service = new_service(cached_answers=10)
+    row = {"data": png(140), "n": b"3000", "stopping": b"anytime", "tolerance": b"0"}
+
+    def cut_after(steps):
+        for _ in range(steps):
+            service.step({"x": row | {"deadline_ms": b"1000"}})
+        service.clock.now += 5
+        return service.step({"x": row})["x"].body["certificate"]
+
+    first, second = cut_after(10), cut_after(10)
+    assert first == second and 0 < first["n"] < 3000
+    assert drive(service, {"x": row})["x"].body["certificate"]["n"] > first["n"]
+
+
+def test_answers_come_as_tensors_in_the_open_inference_protocol(service):
+    data = [base64.b64encode(png(value)).decode() for value in (0, 128, 255)]
+    tensor = {"name": "image", "shape": [3], "datatype": "BYTES", "data": data}
+    body = {"id": "seven", "inputs": [tensor], "parameters": {"n": 200}}
+    told = drive(service, {"x": {"body": body}})["x"].body
+    assert (told["id"], told["model_name"]) == ("seven", SMALL.name)
+    label, radius, whole = told["outputs"]
+    assert (label["datatype"], label["shape"], label["data"]) == ("INT64", [3], [0, -1, 1])
+    assert radius["datatype"] == "FP64" and radius["data"][1] == 0 < min(radius["data"][0], radius["data"][2])
+    objects = [json.loads(each) for each in whole["data"]]
+    assert [each["label"] for each in objects] == [0, None, 1] and whole["datatype"] == "BYTES"
+    wrong = service.step({"y": {"body": body | {"parameters": {"m": 1}}}})["y"]
+    assert wrong.status == 400 and wrong.body["error"] == wrong.body["message"]
 
 
 def test_a_checkpoint_is_served_locally_as_over_http(digits_checkpoint):

@@ -95,7 +95,12 @@ class CertificationEngine:
     def _take(self, budget: int | None) -> list[tuple[Job, Draws]]:
         jobs = list(self._open.values())
         budget = self.sampler.options.batch_size if budget is None else budget
-        shares = allot([job.num_remaining for job in jobs], budget, num_expected=[job.num_expected for job in jobs])
+        expected = [job.num_expected for job in jobs]
+        shares = allot([job.num_remaining for job in jobs], budget, num_expected=expected)
+        if self.sampler.base.depends_on_batch_shape:  # a batch costs the same however full it is
+            useful = [job.num_useful - share for job, share in zip(jobs, shares, strict=True)]
+            early = allot(useful, budget - sum(shares), num_expected=expected)
+            shares = [sum(both) for both in zip(shares, early, strict=True)]
         return [(job, draws) for job, share in zip(jobs, shares, strict=True) if share for draws in job.take(share)]
 
     def _votes_apart(self, draws: Sequence[Draws]) -> Sequence[Classes | Exception]:
@@ -129,7 +134,7 @@ def allot(num_remaining: Sequence[int], budget: int, *, num_expected: Sequence[i
     oldest_first = range(len(num_remaining))
     lengths = num_remaining if num_expected is None else num_expected
     shortest_first = sorted(oldest_first, key=lambda index: lengths[index])
-    reserved = max(1, int(budget * SHARE_OF_OLDEST))
+    reserved = min(budget, max(1, int(budget * SHARE_OF_OLDEST)))
     for order, amount in (
         (oldest_first, reserved),
         (shortest_first, budget - reserved),

@@ -39,6 +39,11 @@ class Job(Protocol):
         ...
 
     @property
+    def num_useful(self) -> int:
+        """Draws that may still come to count, those included that a rule does not ask for yet."""
+        ...
+
+    @property
     def num_taken(self) -> int:
         """Draws made so far."""
         ...
@@ -48,7 +53,7 @@ class Job(Protocol):
         ...
 
     def take(self, num: int) -> list[Draws]:
-        """The next draws, at most `num` in all; they count as made from here on."""
+        """The next draws, at most `num` in all and none that are of no use; they count as made from here on."""
         ...
 
     def record(self, draws: Draws, classes_M: Classes) -> None:
@@ -96,8 +101,12 @@ class Certification:
     @property
     def num_expected(self) -> int:
         """All that remain where their number is known; else as many again as it has had."""
-        remaining, most = self.num_remaining, self.smoothing.n0 + self.smoothing.n
-        return remaining if remaining + self.num_taken == most else max(remaining, self.num_taken)
+        remaining = self.num_remaining
+        return remaining if remaining == self.num_useful else max(remaining, self.num_taken)
+
+    @property
+    def num_useful(self) -> int:
+        return sum(self._useful(phase) for phase in Phase)
 
     @property
     def num_taken(self) -> int:
@@ -111,7 +120,7 @@ class Certification:
     def take(self, num: int) -> list[Draws]:
         taken = []
         for phase in Phase:
-            share = min(self._wanted(phase), num)
+            share = min(self._useful(phase), num)
             if share > 0:
                 spec, start = self.smoothing, self._num_taken[phase]
                 taken.append(Draws(self.x_CHW, spec.sigma, spec.noise, self.key, phase, start, share))
@@ -172,10 +181,14 @@ class Certification:
         return min(votes, key=lambda label: (-votes[label], label))
 
     def _wanted(self, phase: Phase) -> int:
-        taken = self._num_taken[phase]
+        if phase is Phase.SELECTION or self._ended:
+            return self._useful(phase)
+        return self.smoothing.stopping.num_wanted(self._num_taken[phase])
+
+    def _useful(self, phase: Phase) -> int:
         if phase is Phase.SELECTION:
-            return self.smoothing.n0 - taken
-        return 0 if self._ended else self.smoothing.stopping.num_wanted(taken)
+            return self.smoothing.n0 - self._num_taken[phase]
+        return 0 if self._ended else self.smoothing.n - self._num_taken[phase]
 
 
 class Prediction:
@@ -212,6 +225,10 @@ class Prediction:
 
     @property
     def num_expected(self) -> int:
+        return self.num_remaining
+
+    @property
+    def num_useful(self) -> int:
         return self.num_remaining
 
     @property

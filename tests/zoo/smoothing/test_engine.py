@@ -11,6 +11,7 @@ from tests.zoo.smoothing.fakes import Recorder, Scripted, Threshold
 from zoo.errors import CertificationError
 from zoo.smoothing import (
     Anytime,
+    AtRadius,
     Certification,
     CertificationEngine,
     FixedSample,
@@ -125,6 +126,99 @@ def test_a_forgotten_job_is_not_drawn_for_any_more():
     assert (engine.num_open, engine.num_remaining, engine.step()) == (0, 0, [])
 
 
+def test_a_step_may_be_given_fewer_draws_than_a_batch():
+    engine = CertificationEngine(NoisySampler(recorder := Recorder(), SamplingOptions(batch_size=64)))
+    recorder.depends_on_batch_shape = False
+    engine.admit(prediction("x", n=100))
+    for budget in (10, 20, 64, 64):
+        engine.step(budget)
+    assert [len(batch) for batch in recorder.seen] == [10, 20, 64, 6]
+
+
+class Failing(Threshold):
+    """Fails on every batch that holds a copy of a dark image."""
+
+    def classify(self, x_BCHW):
+        if (x_BCHW.mean(dim=(1, 2, 3)) < -1).any():
+            raise CertificationError("logits that are not finite")
+        return super().classify(x_BCHW)
+
+
+@pytest.mark.parametrize("budget", [3, 50, 64])
+def test_a_failure_closes_the_job_that_it_is_of_and_changes_no_other_answer(budget):
+    def answers(*extra):
+        engine = CertificationEngine(NoisySampler(Failing(at=0.5), SamplingOptions(batch_size=64)))
+        for id in range(3):
+            engine.admit(certification(id, n=100 + id))
+        for job in extra:
+            engine.admit(job)
+        told, failures = {}, {}
+        while engine.num_open:
+            finished, failed = engine.step_apart(budget)
+            told |= {each.id: each.result for each in finished}
+            failures |= {each.id: each.error for each in failed}
+        return told, failures
+
+    bad = certification("x")
+    bad.x_CHW = bad.x_CHW - 10
+    told, failures = answers(bad)
+    assert (told, {}) == answers()
+    assert list(failures) == ["x"] and isinstance(failures["x"], CertificationError)
+
+
+def test_a_batch_that_costs_the_same_however_full_is_filled_with_draws_that_no_rule_asked_for_yet():
+    def run_alone(depends_on_batch_shape):
+        base = Threshold(at=0.5)
+        base.depends_on_batch_shape = depends_on_batch_shape
+        engine = CertificationEngine(NoisySampler(base, SamplingOptions(batch_size=256)))
+        smoothing = SmoothingSpec(sigma=0.25, n0=20, stopping=AtRadius(0.2, max_n=5000))
+        engine.admit(Certification("x", image(), smoothing=smoothing, key=NoiseKey(7, 0)))
+        steps = 0
+        while engine.num_open:
+            told = engine.step()
+            steps += 1
+        return told[0].result, steps
+
+    (certificate, many), (same, few) = run_alone(False), run_alone(True)
+    assert certificate == same and certificate.label == 1 and few == 2 < many
+
+
+def test_a_rule_that_asks_for_little_at_a_time_is_not_taken_for_a_short_job():
+    smoothing = SmoothingSpec(sigma=0.25, n0=20, stopping=Anytime(50_000, 0.0))
+    job = Certification("x", image(0.51), smoothing=smoothing, key=NoiseKey(7, 0))
+    engine = new_engine(batch_size=100)
+    engine.sampler.base.depends_on_batch_shape = False
+    engine.admit(job)
+    while job.num_taken < 200:
+        engine.step()
+    assert job.num_remaining < 60 and job.num_expected == job.num_taken
+    assert allot([60, 100], 100, num_expected=[200, 100]) == [25, 75]
+
+
+def test_what_is_proved_so_far_is_an_abstention_until_the_class_is_chosen_and_grows_then():
+    smoothing = SmoothingSpec(sigma=0.25, n0=20, stopping=Anytime(3000, 0.0))
+    job = Certification("x", image(), smoothing=smoothing, key=NoiseKey(7, 0))
+    engine = new_engine(batch_size=16)
+    engine.admit(job)
+    radii = []
+    while engine.num_open:
+        seen = job.so_far(backend="")
+        radii.append(seen.radius)
+        assert seen.abstained == (seen.radius == 0) and (seen.n > 0) == (job.num_taken > 20)
+        engine.step()
+    assert radii[:2] == [0, 0] and radii == sorted(radii) and radii[-1] > 0.2
+
+
+def test_a_fixed_sample_cannot_be_looked_at_early():
+    job = certification("x", n=200)
+    engine = new_engine(batch_size=64)
+    engine.admit(job)
+    for _ in range(2):
+        with pytest.raises(CertificationError, match="may be looked at after 200 draws only"):
+            job.so_far(backend="")
+        engine.step()
+
+
 def test_an_id_can_be_open_once_and_shapes_cannot_be_mixed():
     engine = new_engine()
     engine.admit(certification("x"))
@@ -135,7 +229,7 @@ def test_an_id_can_be_open_once_and_shapes_cannot_be_mixed():
         engine.admit(other)
 
 
-@given(st.lists(st.integers(0, 1000), max_size=20), st.integers(1, 500))
+@given(st.lists(st.integers(0, 1000), max_size=20), st.integers(0, 500))
 def test_shares_fill_the_budget_and_exceed_no_need(remaining, budget):
     shares = allot(remaining, budget)
     assert sum(shares) == min(budget, sum(remaining))
