@@ -36,7 +36,7 @@ export function showStopped() {
 /** Shows one answer, or one update of a stream, whose last one is `final`. */
 export function showAnswer(told) {
   const isDone = told.final !== false;
-  $("status").textContent = isDone ? "Done." : "Drawing noise…";
+  $("status").textContent = isDone ? inShort(told) : "Drawing noise…";
   showFigures(told, isDone);
   if (told.certificate && told.certificate.stopping !== "fixed") showGrowth(told.certificate, isDone);
   if (told.votes) showVotes(told);
@@ -45,6 +45,12 @@ export function showAnswer(told) {
     $("json").textContent = JSON.stringify({ ...told, copies: undefined }, null, 2);
     $("whole").hidden = false;
   }
+}
+
+/** What a screen reader announces at the end. */
+function inShort({ abstained, certificate, class_name }) {
+  if (abstained) return "Done: abstained.";
+  return certificate ? `Done: ${class_name}, radius ${figure(certificate.radius)}.` : `Done: ${class_name}.`;
 }
 
 function showFigures(told, isDone) {
@@ -62,13 +68,13 @@ function meaning({ abstained, certificate, votes, class_name }, isDone) {
   if (abstained && !isDone) return "Not enough draws agree yet to certify anything.";
   if (abstained) return abstention(certificate, votes);
   if (!certificate) {
-    return `Most noisy copies were taken for “${class_name}”; that another class is named more often in truth has a ` +
-      `chance of at most ${percent(alpha)}. Nothing is said about changed pixels: ask for a certified radius.`;
+    return `Most noisy copies were taken for “${class_name}”; that another class is named more often in truth ` +
+      `has a chance of at most ${percent(alpha)}. Nothing is said about changed pixels: ask for a certified radius.`;
   }
   return "However the pixels that the network is given are changed, as long as the change is shorter than " +
     `${figure(certificate.radius)} (l2 norm, pixels from 0 to 1), the smoothed classifier still answers ` +
-    `“${class_name}”. The chance that this is wrong is at most ${percent(alpha)}. It says that the answer is stable, ` +
-    "not that it is right.";
+    `“${class_name}”. The chance that this is wrong is at most ${percent(alpha)}. It says that the answer is ` +
+    "stable, not that it is right.";
 }
 
 function abstention(certificate, votes) {
@@ -82,15 +88,16 @@ function abstention(certificate, votes) {
     "picture, may decide.";
 }
 
-/** The radius over the draws; for one radius to decide, the share of the draws that name the class, and what it needs. */
+/** The radius over the draws; where one radius is decided, the share of draws for the class, and the share needed. */
 function showGrowth(certificate, isDone) {
-  const decides = certificate.radius_asked !== null;
-  if (certificate.n > 0) points.push([certificate.n, decides ? certificate.count_a / certificate.n : certificate.radius]);
+  const decides = certificate.radius_asked != null;
+  const { n, count_a, radius } = certificate;
+  if (n > 0) points.push([n, decides ? count_a / n : radius]);
   if (points.length === 0) return;
   $("growth").hidden = false;
   $("growth-title").textContent = decides ? "Share of draws that name the class" : "Certified radius";
-  const now = decides ? percent(points.at(-1)[1]) : figure(certificate.radius);
-  const text = `${now} after ${certificate.n.toLocaleString("en")} draws${isDone ? "" : " so far"}.`;
+  const now = decides ? percent(points.at(-1)[1]) : figure(radius);
+  const text = `${now} after ${n.toLocaleString("en")} draws${isDone ? "" : " so far"}.`;
   const share = decides ? normalCdf(certificate.radius_asked / certificate.sigma) : 0;
   const needed = decides ? { value: share, name: `needed for radius ${figure(certificate.radius_asked)}` } : undefined;
   drawChart($("chart"), { points, top: decides ? 0.99 : certificate.sigma, needed, text });
@@ -101,7 +108,8 @@ function showVotes({ votes, class_name, label }) {
     const row = document.createElement("tr");
     const meter = Object.assign(document.createElement("meter"), { max: votes.n, value: count });
     meter.ariaLabel = `${count} of ${votes.n}`;
-    for (const content of [index === label ? class_name : `class ${index}`, meter, count]) row.insertCell().append(content);
+    const name = index === label ? class_name : `class ${index}`;
+    for (const content of [name, meter, count]) row.insertCell().append(content);
     return row;
   });
   $("vote-rows").replaceChildren(...rows);

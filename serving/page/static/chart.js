@@ -16,9 +16,11 @@ export function drawChart(svg, { points, top, needed, text }) {
   const y = (value) => BOTTOM - (BOTTOM - TOP) * value / high;
 
   add(svg, "path", { class: "axis", d: `M${LEFT} ${TOP}V${BOTTOM}H${RIGHT}` });
-  for (const tick of ticks) label(svg, x(tick), BOTTOM + 18, tick.toLocaleString("en"), tick === ticks.at(-1) ? "end" : "middle");
+  for (const tick of ticks) {
+    label(svg, x(tick), BOTTOM + 18, tick.toLocaleString("en"), tick === ticks.at(-1) ? "end" : "middle");
+  }
   label(svg, (LEFT + RIGHT) / 2, BOTTOM + 36, "draws", "middle");
-  for (const share of [0, 0.5, 1]) label(svg, LEFT - 8, y(share * high) + 4, String(+(share * high).toPrecision(3)), "end");
+  for (const value of [0, high / 2, high]) label(svg, LEFT - 8, y(value) + 4, String(+value.toPrecision(3)), "end");
   if (needed) {
     add(svg, "line", { class: "needed", x1: LEFT, x2: RIGHT, y1: y(needed.value), y2: y(needed.value) });
     label(svg, LEFT + 8, y(needed.value) + 16, needed.name, "start");

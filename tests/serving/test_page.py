@@ -1,0 +1,322 @@
+"""The page in a real browser, before the second front and, once, before the real TorchServe by `zoo serve --ui`."""
+
+import io
+import re
+import shutil
+import threading
+import time
+from contextlib import contextmanager
+
+import httpx
+import pytest
+from PIL import Image
+from playwright.sync_api import expect, sync_playwright
+
+from serving.asgi import application
+from serving.loopback import running
+from serving.page.server import serve_page
+from tests.serving.scripted_server import ScriptedServer, answer, reply, reset, stream
+from tests.serving.toy import CROP, png, toy_service
+
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+needs_browser = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on the PATH")
+expect.set_options(timeout=60_000)
+MODEL = toy_service().spec.name
+
+
+@pytest.fixture(scope="module")
+def browser():
+    """A headless Chromium."""
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def tab(browser):
+    """A fresh tab in which nothing may go wrong unseen."""
+    tab = browser.new_page(viewport={"width": 1100, "height": 800})
+    tab.set_default_timeout(60_000)
+    wrong = []
+    tab.on("pageerror", lambda error: wrong.append(str(error)))
+    tab.on("console", lambda message: wrong.append(message.text) if message.type == "error" else None)
+    yield tab
+    tab.close()
+    # Chromium reports every refusal of the server's on the console too.
+    assert [each for each in wrong if not each.startswith("Failed to load resource")] == []
+
+
+@contextmanager
+def letting_through(service, num_batches):
+    """Inside, the toy network computes so many batches and then waits for the gate's next release."""
+    base = service.engine.sampler.base
+    base.gate = gate = threading.Semaphore(num_batches)
+    try:
+        yield gate
+    finally:
+        base.gate = None
+        gate.release(1000)
+
+
+@pytest.fixture
+def service():
+    """The toy's."""
+    return toy_service(max_n=10_000_000, max_draws_a_request=100_000_000)
+
+
+@pytest.fixture
+def page_url(service):
+    """The page before the second front before the toy."""
+    with running(application(service)) as server_url, serve_page(server_url, [MODEL]) as url:
+        yield url
+
+
+def choose(tab, value, name="digit.png"):
+    """Chooses a gray picture."""
+    content = png(value) if isinstance(value, int) else value
+    tab.get_by_label("Choose an image").set_input_files({"name": name, "mimeType": "image/png", "buffer": content})
+
+
+def ask(tab):
+    tab.get_by_role("button", name="Ask").click()
+
+
+def number(locator):
+    return float(locator.inner_text().replace(",", ""))
+
+
+@needs_browser
+def test_the_radius_grows_live_and_ends_with_the_copies_and_the_whole_answer(tab, page_url, service):
+    tab.goto(page_url)
+    expect(tab.get_by_text("The answer will appear here.")).to_be_visible()
+    expect(tab.get_by_role("button", name="Ask")).to_be_disabled()
+    choose(tab, 220)
+    with letting_through(service, 8) as gate:
+        ask(tab)
+        expect(tab.get_by_role("status")).to_have_text("Drawing noise…")
+        expect(tab.locator("#label")).to_have_text("dog")
+        early, early_draws = number(tab.locator("#certified")), number(tab.locator("#draws"))
+        early_curve = tab.locator("#chart .curve").get_attribute("d")
+        expect(tab.get_by_role("button", name="Stop")).to_be_visible()
+        gate.release(1000)
+        expect(tab.get_by_role("status")).to_contain_text("Done: ")
+    assert 0 < early < number(tab.locator("#certified")) <= 220 / 255 - 0.5, "the exact radius is above"
+    assert early_draws < number(tab.locator("#draws"))
+    assert len(tab.locator("#chart .curve").get_attribute("d")) > len(early_curve) > 0
+    expect(tab.get_by_role("img", name=re.compile(r"Certified radius 0\.\d+ after [\d,]+ draws\."))).to_be_visible()
+    expect(tab.locator("#meaning")).to_contain_text(
+        "still answers “dog”. The chance that this is wrong is at most 0.1 %"
+    )
+    for index in range(1, 7):
+        copy = tab.get_by_role("img", name=f"Noisy copy {index} of 6")
+        assert copy.evaluate("image => image.naturalWidth") == CROP
+    tab.get_by_text("The whole answer").click()
+    expect(tab.locator("#json")).to_contain_text('"stopping": "anytime"')
+    expect(tab.get_by_role("button", name="Stop")).to_be_hidden()
+
+
+@needs_browser
+def test_an_abstention_is_explained(tab, page_url):
+    tab.goto(page_url)
+    choose(tab, 128)
+    tab.get_by_label("Stop drawing noise").select_option("when one radius is decided")
+    tab.get_by_label("Radius to decide").fill("0.3")
+    ask(tab)
+    expect(tab.get_by_role("status")).to_contain_text("Done: ")
+    expect(tab.locator("#label")).to_have_text("abstained")
+    expect(tab.locator("#certified")).to_have_text("0")
+    expect(tab.locator("#meaning")).to_contain_text("do not show that radius 0.3 holds")
+    expect(tab.locator("#meaning")).to_contain_text("a result, not an error")
+    expect(tab.locator("#chart")).to_contain_text("needed for radius 0.3")
+
+
+@needs_browser
+def test_a_radius_is_decided_and_a_fixed_number_of_draws_made(tab, page_url):
+    tab.goto(page_url)
+    choose(tab, 255)
+    tab.get_by_label("Stop drawing noise").select_option("when one radius is decided")
+    tab.get_by_label("Radius to decide").fill("0.25")
+    ask(tab)
+    expect(tab.locator("#certified")).to_have_text("0.25")
+    expect(tab.get_by_role("status")).to_contain_text("Done: ")
+    tab.get_by_label("Stop drawing noise").select_option("after a fixed number of draws")
+    expect(tab.get_by_label("Radius to decide")).to_be_hidden()
+    tab.get_by_label("Draws", exact=True).fill("700")
+    ask(tab)
+    expect(tab.locator("#draws")).to_have_text("700")
+    expect(tab.locator("#growth")).to_be_hidden()
+
+
+@needs_browser
+def test_a_prediction_shows_votes_and_no_radius(tab, page_url):
+    tab.goto(page_url)
+    choose(tab, 255)
+    tab.get_by_label("label only, quickly").check()
+    expect(tab.get_by_label("Stop drawing noise")).to_be_hidden()
+    ask(tab)
+    expect(tab.get_by_role("status")).to_contain_text("Done: ")
+    expect(tab.get_by_role("row", name=re.compile("^dog"))).to_contain_text(re.compile(r"9\d|100"))
+    expect(tab.locator("#certified")).to_be_hidden()
+    expect(tab.locator("#meaning")).to_contain_text("ask for a certified radius")
+
+
+@needs_browser
+def test_what_is_wrong_is_said_in_one_sentence_and_the_next_question_is_answered(tab, page_url):
+    tab.goto(page_url)
+    choose(tab, b"nothing", name="notes.txt")
+    expect(tab.get_by_text("notes.txt (no preview)")).to_be_visible()
+    ask(tab)
+    expect(tab.get_by_role("alert")).to_have_text(re.compile(r"^The body is no image of the formats .*\.$"))
+    choose(tab, 255)
+    expect(tab.get_by_role("alert")).to_be_hidden()
+    tab.get_by_label("Draws at most").fill("5")
+    ask(tab)
+    expect(tab.get_by_role("alert")).to_contain_text("can never certify")
+    tab.get_by_label("Draws at most").fill("500")
+    ask(tab)
+    expect(tab.get_by_role("status")).to_contain_text("Done: ")
+    expect(tab.get_by_role("alert")).to_be_hidden()
+
+
+UPDATES = [answer(radius=radius, stopping="anytime", final=False) for radius in (0.1, 0.2)]
+
+
+@needs_browser
+@pytest.mark.parametrize(
+    ("acts", "said", "shown"),
+    [
+        ([stream(*UPDATES, ends=False)], "The model's server broke off", "0.2"),
+        ([stream(*UPDATES)], "The connection to the server broke off. Ask again.", "0.2"),
+        (
+            [stream(UPDATES[0], {"code": 500, "message": "the server failed; its log says why"})],
+            "The server failed",
+            "0.1",
+        ),
+        ([reset], "The model's server does not answer", None),
+        ([reply(200, b"<html>")], "The server answered 200 with something else than an answer.", None),
+        ([reply(429, {"code": 429, "message": "full: try again in 7 s"})], "Full: try again in 7 s.", None),
+    ],
+)
+def test_a_server_that_fails_is_told_and_what_was_certified_stays(acts, said, shown, tab):
+    with ScriptedServer(acts) as server, serve_page(server.url.partition("/predictions")[0], ["digits"]) as url:
+        tab.goto(url)
+        choose(tab, 255)
+        ask(tab)
+        expect(tab.get_by_role("alert")).to_contain_text(said)
+        if shown is None:
+            expect(tab.locator("#answer")).to_be_hidden()
+        else:
+            expect(tab.locator("#certified")).to_have_text(shown)
+            expect(tab.get_by_role("status")).to_have_text("What had been certified before holds.")
+        expect(tab.get_by_role("button", name="Ask")).to_be_enabled()
+
+
+@needs_browser
+def test_stopping_ends_the_drawing_on_the_server(tab, page_url, service):
+    tab.goto(page_url)
+    choose(tab, 255)
+    tab.get_by_label("Draws at most").fill("10000000")
+    ask(tab)
+    expect(tab.locator("#label")).to_have_text("dog")
+    tab.get_by_role("button", name="Stop").click()
+    expect(tab.get_by_role("status")).to_have_text("Stopped. What is certified so far holds.")
+    deadline = time.monotonic() + 60
+    while service.num_open:
+        assert time.monotonic() < deadline, "it is still being drawn for"
+        time.sleep(0.01)
+
+
+@needs_browser
+def test_a_picture_can_be_dropped(browser, page_url):
+    tab = browser.new_page(bypass_csp=True)  # the test's own script is none of the page's
+    tab.goto(page_url)
+    dropped = tab.evaluate_handle(
+        """bytes => {
+            const dropped = new DataTransfer();
+            dropped.items.add(new File([new Uint8Array(bytes)], "dropped.png", { type: "image/png" }));
+            return dropped;
+        }""",
+        list(png(255)),
+    )
+    tab.dispatch_event("#drop", "drop", {"dataTransfer": dropped})
+    expect(tab.get_by_role("img", name="The chosen image, dropped.png")).to_be_visible()
+    ask(tab)
+    expect(tab.locator("#label")).to_have_text("dog")
+    tab.close()
+
+
+@needs_browser
+def test_the_page_is_used_by_keyboard_alone(tab, page_url):
+    tab.goto(page_url)
+    choose(tab, 255)
+    reached = []
+    for _ in range(5):
+        tab.keyboard.press("Tab")
+        reached.append(tab.locator(":focus").get_attribute("id") or tab.locator(":focus").get_attribute("name"))
+    assert reached == ["file", "mode", "stopping", "n", "ask"]
+    tab.keyboard.press("Enter")
+    expect(tab.locator("#label")).to_have_text("dog")
+
+
+@needs_browser
+def test_a_choice_among_several_models_is_offered(tab, service):
+    with running(application(service)) as server_url, serve_page(server_url, ["other", MODEL]) as url:
+        tab.goto(url)
+        choose(tab, 255)
+        ask(tab)
+        expect(tab.get_by_role("alert")).to_have_text(f"The one model here is {MODEL}.")
+        tab.get_by_label("Model").select_option(MODEL)
+        ask(tab)
+        expect(tab.locator("#label")).to_have_text("dog")
+
+
+@needs_browser
+def test_it_fits_a_narrow_window_follows_the_dark_and_asks_nobody_else(tab, page_url):
+    asked = []
+    tab.on("request", lambda request: asked.append(request.url))
+    tab.emulate_media(color_scheme="dark")
+    tab.set_viewport_size({"width": 320, "height": 640})
+    tab.goto(page_url)
+    choose(tab, 255)
+    ask(tab)
+    expect(tab.get_by_role("img", name="Noisy copy 6 of 6")).to_be_visible()
+    for part in ("form", "#result", "#chart", "#copy-list"):
+        box = tab.locator(part).bounding_box()
+        assert box["x"] >= 0 and box["x"] + box["width"] <= 320, part
+    shown = Image.open(io.BytesIO(tab.screenshot())).convert("L")
+    assert shown.getpixel((2, 2)) < 60
+    assert asked and all(url.startswith((page_url, "blob:", "data:")) for url in asked)
+
+
+def test_only_the_page_itself_on_this_machine_may_ask():
+    asked = {"files": {"data": png(255)}}
+    with ScriptedServer([reply(200, answer())]) as server:
+        origin = server.url.partition("/predictions")[0]
+        with serve_page(origin, ["digits"], token="secret") as url:
+            elsewhere = httpx.post(f"{url}/predictions/digits", headers={"Origin": "http://evil.example"}, **asked)
+            renamed = httpx.get(url, headers={"Host": "evil.example"})
+            unknown = httpx.post(f"{url}/predictions/digit", **asked)
+            assert (elsewhere.status_code, renamed.status_code, unknown.status_code) == (403, 400, 404)
+            assert unknown.json()["message"].endswith("Did you mean 'digits'?")
+            assert httpx.get(f"{url}/..%2fserver.py").status_code == 404
+            assert httpx.post(f"{url}/predictions/digits", headers={"Origin": url}, **asked).json() == answer()
+            page = httpx.get(url)
+    assert len(server.requests) == 1 and b"Authorization: Bearer secret\r\n" in server.requests[0]
+    assert page.headers["Content-Security-Policy"].startswith("default-src 'self'") and "secret" not in page.text
+
+
+def test_the_relay_streams_line_by_line_and_passes_the_status_on(service):
+    with running(application(service)) as origin, serve_page(origin, [MODEL]) as url:
+        address = f"{url}/predictions/{MODEL}"
+        fields = {"stopping": "anytime", "stream": "true", "n": "100000", "tolerance": "0"}
+        with (
+            letting_through(service, 8) as gate,
+            httpx.stream("POST", address, files={"data": png(255)}, data=fields, timeout=60) as response,
+        ):
+            lines = response.iter_lines()
+            first = next(lines)
+            assert '"final": false' in first and response.headers["Content-Type"].startswith("application/x-ndjson")
+            gate.release(100)
+        refused = httpx.post(address, content=b"nothing", timeout=60)
+        assert refused.status_code == refused.json()["code"] == 415
