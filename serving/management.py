@@ -51,12 +51,13 @@ class Management:
     ) -> None:
         self._client.close()
 
-    def versions(self, name: str | None = None) -> list[ServedVersion]:
-        """All versions of one model or of every model. Raises: as `call`."""
-        if name is not None:
-            return self._versions_of(name)
-        models = self.call("GET", "/models", {"limit": MOST_MODELS})["models"]
-        return [version for model in models for version in self._versions_of(model["modelName"])]
+    def versions(self) -> list[ServedVersion]:
+        """All versions of every model. Raises: as `call`."""
+        try:
+            names = [model["modelName"] for model in self.call("GET", "/models", {"limit": MOST_MODELS})["models"]]
+            return [version for name in names for version in self._versions_of(name)]
+        except (KeyError, TypeError, ValueError) as error:
+            raise ServerError(f"{self.url} does not answer as TorchServe's management does") from error
 
     def register(self, archive: str, *, name: str) -> None:
         """Loads an archive of the server's store; returns when its workers are ready. Raises: as `call`."""
@@ -68,7 +69,7 @@ class Management:
         self.call("PUT", f"/models/{name}/{version}/set-default")
 
     def unregister(self, name: str, version: str) -> None:
-        """Ends a version's workers, and the requests that are open there; removes its archive from the store.
+        """Ends a version's workers, and the requests that are open there; its archive stays in the store.
 
         Raises: as `call`.
         """

@@ -10,6 +10,8 @@ import typer
 
 from zoo.cli._options import Json
 
+NUM_DRAWS, ALPHA = 20, 0.001  # the least that a prediction can be asked for, and a few more
+
 
 def health(
     url: Annotated[
@@ -67,7 +69,7 @@ def _ask_model(url: str, key_file: Path | None, token: str | None, timeout: floa
     token = token if key_file is None else read_key(key_file, "inference")
     try:
         with Client(url, token=token, timeout=timeout, retry=NO_RETRY) as client:
-            client.predict(PROBE_IMAGE, n=1)
+            client.predict(PROBE_IMAGE, n=NUM_DRAWS, alpha=ALPHA)
     except (ServerError, RefusedError) as error:
         return {"answers": False, "answer": str(error)}
     return {"answers": True, "answer": None}

@@ -94,7 +94,7 @@ def remove(
         float, typer.Option("--drain-seconds", min=0, help="How long its open requests have.")
     ] = 30.0,
 ) -> None:
-    """End a version when its open requests are answered, and delete its archive."""
+    """End a version when its open requests are answered; its archive stays in the store."""
     from serving.server import switching
     from serving.server.record import ServerRecord
     from zoo.errors import ServerError

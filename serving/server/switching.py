@@ -29,7 +29,7 @@ def require_served(served: Sequence[ServedVersion], name: str, version: str) -> 
 def remove(record: ServerRecord, management: Management, name: str, version: str, *, seconds: float) -> bool:
     """Ends a version once its open requests are answered; those that are still open after `seconds` are cut off.
 
-    New requests that name this version are refused with 503 meanwhile. TorchServe deletes the archive.
+    New requests that name this version are refused with 503 meanwhile.
     Returns whether all were answered. Raises: RequestError if the version is the one that answers by default.
     """
     found = require_served(management.versions(), name, version)

@@ -28,7 +28,6 @@ from zoo.preprocessing import prepare
 from zoo.smoothing import SmoothedClassifier, SmoothingSpec
 
 pytestmark = pytest.mark.slow
-MAX_PIXELS = 4096
 
 
 def encoded(image):
@@ -37,17 +36,10 @@ def encoded(image):
     return buffer.getvalue()
 
 
-@pytest.fixture(scope="module")
-def url(digits_checkpoint, tmp_path_factory):
-    """A served digits model; after the module no process of the server is left."""
-    store = tmp_path_factory.mktemp("store")
-    archive = make_archive(digits_checkpoint, store, limits=Limits(n=500, max_pixels=MAX_PIXELS), device="cpu")
-    with TorchServe([archive]) as server:
-        yield server.prediction_url(archive)
-        processes = server.processes()
-        assert len(processes) >= 3, "a launcher, a JVM and a worker"
-    assert not [process for process in processes if process.is_running()]
-    assert not server.folder.exists()
+@pytest.fixture
+def url(served):
+    """A served digits model."""
+    return served.url
 
 
 @pytest.fixture(scope="module")
@@ -161,8 +153,8 @@ def test_a_server_that_is_stopped_while_it_starts_or_lost_its_launcher_leaves_no
         orphaned = TorchServe([archive])
         orphaned._start()
         wait_for(lambda: len(orphaned.processes()) >= 2)
-        orphaned._process.kill()
-        orphaned._process.wait()
+        orphaned._processes.launcher.kill()
+        orphaned._processes.launcher.wait()
         assert orphaned.processes(), "the JVM must have survived its launcher"
         orphaned.stop()
         assert not orphaned.processes() and not orphaned.folder.exists()

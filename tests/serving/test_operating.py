@@ -1,0 +1,194 @@
+"""`zoo serve` in an operator's hands: tokens, versions switched under load, signals, logs."""
+
+import json
+import os
+import re
+import signal
+import stat
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+import pytest
+
+from serving.client import Client
+
+pytestmark = pytest.mark.slow
+SECRET = "what-a-client-sent"
+
+
+@contextmanager
+def zoo_serve(*words):
+    """A `zoo serve` of its own process: it, its ready line's URL, and a function that reads its stderr."""
+    with tempfile.TemporaryDirectory() as folder:
+        errors = Path(folder) / "stderr"
+        environment = {**os.environ, "TMPDIR": folder}
+        with errors.open("w") as stderr:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "zoo", "serve", *map(str, words), "--port", "0", "--device", "cpu"],
+                stdout=subprocess.PIPE,
+                stderr=stderr,
+                text=True,
+                env=environment,
+            )
+        try:
+            ready = process.stdout.readline()
+            assert ready.startswith("ready: "), errors.read_text()
+            yield process, ready.split()[-1], errors.read_text
+        finally:
+            for _ in range(2):  # at once
+                process.send_signal(signal.SIGTERM)
+                time.sleep(0.2)
+            process.communicate(timeout=90)
+
+
+def found(pattern, text):
+    return re.search(pattern, text)[1]
+
+
+class Asking:
+    """Clients that ask one image after another until they are stopped, and what became of every request."""
+
+    def __init__(self, url, image, *, token, num=3):
+        self.url, self.image, self.token = url, image, token
+        self.outcomes, self.is_stopped = [], threading.Event()
+        self.threads = [threading.Thread(target=self._ask) for _ in range(num)]
+
+    def _ask(self):
+        headers = {"Authorization": f"Bearer {self.token}"} if self.token else {}
+        with httpx.Client(headers=headers, timeout=120, trust_env=False) as client:
+            while not self.is_stopped.is_set():
+                try:
+                    response = client.post(self.url, files={"data": self.image}, data={"n": "100"})
+                    version = response.json().get("model", {}).get("name")
+                    self.outcomes.append((response.status_code, version))
+                    if response.status_code == 503:
+                        assert int(response.headers["Retry-After"]) >= 1
+                        return
+                except httpx.ConnectError:
+                    self.outcomes.append(("refused", None))
+                    return
+                except httpx.TransportError as error:
+                    self.outcomes.append((repr(error), None))
+                    return
+
+    def __enter__(self):
+        for thread in self.threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self.is_stopped.set()
+        for thread in self.threads:
+            thread.join(timeout=120)
+
+
+def test_versions_are_added_switched_rolled_back_and_removed_while_requests_run_and_none_is_lost(
+    digits_checkpoint, digit_pngs, tmp_path, zoo_command
+):
+    """Beyond loopback, thus with tokens; then SIGTERM under load."""
+    store, logs = tmp_path / "store", tmp_path / "logs"
+    on = ("--store", store)
+    name = digits_checkpoint.spec.name
+    with zoo_serve(digits_checkpoint.path, "--host", "0.0.0.0", *on, "--logs", logs) as (process, url, stderr):
+        key_file = Path(found(r"tokens: (\S+);", stderr()))
+        management, operator = found(r"management: (\S+)", stderr()), found(r"metrics: (\S+);", stderr())
+        assert stat.S_IMODE(key_file.stat().st_mode) == 0o600 and "without TLS" in stderr()
+        token = json.loads(key_file.read_text())["inference"]["key"]
+        refused = httpx.post(url, files={"data": digit_pngs[0]}, timeout=60)
+        assert refused.status_code == 400 and "Token Authorization failed" in refused.json()["message"]
+        assert httpx.get(f"{management}/models", timeout=60).status_code == 400, "the management wants a token, too"
+        assert zoo_command("health", url, "--management", management, "--key-file", key_file).code == 0
+
+        with Asking(url, digit_pngs[0], token=token) as asking:
+            added = zoo_command("models", "add", digits_checkpoint.path, *on, "--device", "cpu", "--limit", "n0=50")
+            assert (added.code, added.out.strip()) == (0, f"{name}\t2.0"), added.err
+            assert answering(url, digit_pngs[0], token) == 100  # draws of the first phase: version 1.0
+            assert zoo_command("models", "switch", name, "2.0", *on).code == 0
+            assert answering(url, digit_pngs[0], token) == 50
+            assert zoo_command("models", "switch", name, "1.0", *on).code == 0, "a roll-back"
+            assert answering(url, digit_pngs[0], token) == 100
+            in_use = zoo_command("models", "remove", name, "1.0", *on)
+            assert in_use.code == 2 and "is the version that answers" in in_use.err
+            listed = json.loads(zoo_command("models", "list", *on, "--json").out)
+            assert [(each["version"], each["is_default"]) for each in listed] == [("1.0", True), ("2.0", False)]
+            with streaming(f"{url}/2.0", digit_pngs[1], token) as lines:  # a request that removal has to wait for
+                removed = zoo_command("models", "remove", name, "2.0", *on)
+            assert removed.code == 0 and json.loads(lines[-1])["final"] is True
+            unknown = zoo_command("models", "switch", name, "2.0", *on)
+            assert unknown.code == 2 and f"known: {name} 1.0" in unknown.err
+        assert len(asking.outcomes) > 10 and {status for status, _ in asking.outcomes} == {200}
+
+        for path, data in ((f"{url}{SECRET}", digit_pngs[0]), (url, SECRET.encode()), (f"{url}/{SECRET}", b"")):
+            httpx.post(path, content=data, headers={"X-Secret": SECRET, "Authorization": f"Bearer {token}"}, timeout=60)
+        with Asking(url, digit_pngs[0], token=token) as asking:
+            with streaming(url, digit_pngs[1], token) as lines:
+                wait_for(lambda: len(asking.outcomes) > 5)
+                process.send_signal(signal.SIGTERM)
+                wait_for(lambda: httpx.get(f"{operator}/ready", timeout=60).status_code == 503)
+                late = httpx.post(url, headers={"Authorization": f"Bearer {token}"}, content=digit_pngs[0], timeout=60)
+                assert late.status_code == 503 and late.json()["type"] == "ClosingError"
+            assert json.loads(lines[-1])["final"] is True, "what was open is answered to its end"
+            assert process.wait(timeout=90) == 0
+        assert {status for status, _ in asking.outcomes} <= {200, 503, "refused"}
+    assert not (store / "server.json").exists()
+    gone = zoo_command("models", "list", *on)
+    assert gone.code == 2 and "no server runs with the store" in gone.err
+    texts = {file.name: file.read_text() for file in logs.iterdir()}
+    assert set(texts) >= {"server.log", "model.log", "events.jsonl"}
+    assert not [name for name, text in texts.items() if SECRET in text]
+    assert all({"time", "level", "message"} <= json.loads(line).keys() for line in texts["events.jsonl"].splitlines())
+
+
+def answering(url, image, token):
+    """The first phase's draws, by which the versions differ."""
+    with Client(url, token=token) as client:
+        return client.certify(image, n=100).certificate.n0
+
+
+@contextmanager
+def streaming(url, image, token):
+    """A certification of some seconds in the background; the lines that have come, all of them after the block."""
+    lines, has_begun = [], threading.Event()
+
+    def read():
+        form = {"stopping": "anytime", "tolerance": "0", "n": "3000", "stream": "true"}
+        headers = {"Authorization": f"Bearer {token}"}
+        with httpx.stream("POST", url, files={"data": image}, data=form, headers=headers, timeout=120) as response:
+            for line in response.iter_lines():
+                if line:
+                    lines.append(line)
+                    has_begun.set()
+
+    thread = threading.Thread(target=read)
+    thread.start()
+    assert has_begun.wait(timeout=120)
+    yield lines
+    thread.join(timeout=120)
+
+
+def wait_for(condition, seconds=120):
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "it never came to be"
+        time.sleep(0.05)
+
+
+def test_a_second_signal_ends_the_server_at_once(digits_checkpoint, digit_pngs):
+    form = {"n": "100000"}
+    with zoo_serve(digits_checkpoint.path, "--drain-seconds", 600) as (process, url, stderr):
+        with httpx.stream("POST", url, files={"data": digit_pngs[0]}, data=form, timeout=120) as response:
+            assert response.status_code == 200
+            process.send_signal(signal.SIGTERM)
+            wait_for(lambda: "stopping: open requests have 600 s" in stderr())
+            assert process.poll() is None
+            process.send_signal(signal.SIGTERM)
+            assert process.wait(timeout=90) == 1
+            with pytest.raises(httpx.TransportError):
+                response.read()
+        assert "requests that were still open are cut off" in stderr() and "Traceback" not in stderr()
