@@ -1,6 +1,8 @@
 """What is fetched is one commit of a checkpoint, to the byte, or nothing."""
 
+import threading
 import time
+from types import SimpleNamespace
 
 import huggingface_hub.constants
 import pytest
@@ -167,6 +169,17 @@ def test_a_hub_that_takes_the_connection_and_says_nothing_is_reported_in_time(hu
     began = time.monotonic()
     with pytest.raises(HubError, match="cannot reach the Hub"):
         require_reachable(within=0.3)
+    assert time.monotonic() - began < 5
+
+
+def test_a_name_that_is_not_resolved_is_not_waited_for(monkeypatch):
+    done = threading.Event()
+    dead = SimpleNamespace(head=lambda *_, **__: done.wait(60))  # resolving a name knows no timeout
+    monkeypatch.setattr("zoo.hub.connection.get_session", lambda: dead)
+    began = time.monotonic()
+    with pytest.raises(HubError, match=r"cannot reach the Hub at .*: no answer within 0.2 s"):
+        require_reachable(within=0.2)
+    done.set()
     assert time.monotonic() - began < 5
 
 

@@ -168,6 +168,18 @@ def test_a_tag_names_the_commit_and_an_existing_one_is_refused_before_anything_i
     assert hub.repository(REPOSITORY).tags["v1"] == pushed.sha
 
 
+def test_a_tag_is_pinned_to_what_was_pushed_even_if_somebody_pushes_meanwhile(hub, small, monkeypatch):
+    real = HfApi.create_tag
+
+    def later(api, *words, **named):
+        hub.repository(REPOSITORY).commit("Bob was here", {"notes.txt": b"hello"})
+        return real(api, *words, **named)
+
+    monkeypatch.setattr(HfApi, "create_tag", later)
+    pushed = zoo_hub.push(small, REPOSITORY, tags=["v1"])
+    assert hub.repository(REPOSITORY).tags == {"v1": pushed.sha} != {"v1": hub.repository(REPOSITORY).head.oid}
+
+
 def test_a_push_whose_tag_failed_is_finished_by_the_same_command(hub, small, clock):
     hub.fail_next("POST", "/tag/", status=403)
     with pytest.raises(HubError, match=r"pushed alice/digits@.*could not be tagged v2.*Push again with the same --tag"):
