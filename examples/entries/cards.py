@@ -1,0 +1,48 @@
+"""The rendered cards of the entries in model_cards/, with what they follow from; weights stay out of git.
+
+python -m examples.entries.cards renders them anew, after the template has changed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from pathlib import Path
+
+from zoo.cards import render_card
+from zoo.checkpoint import CARD, CONFIG, CURVE, MANIFEST, ROWS, read_manifest, read_spec
+
+FOLDER = Path(__file__).parents[2] / "model_cards"
+KEPT = (CARD, CONFIG, ROWS, CURVE, MANIFEST)
+
+
+def keep_card(name: str, checkpoint: Path) -> Path:
+    """Copies the card of an entry, and the small files that it follows from, into model_cards/NAME."""
+    folder = FOLDER / name
+    folder.mkdir(exist_ok=True)
+    for file in KEPT:
+        shutil.copyfile(checkpoint / file, folder / file)
+    return folder
+
+
+def render_again(folder: Path) -> bool:
+    """Whether the card in a folder of model_cards/ had to be written anew; its manifest then follows."""
+    card = render_card(read_spec(folder), files=read_manifest(folder)).encode()
+    if card == (folder / CARD).read_bytes():
+        return False
+    (folder / CARD).write_bytes(card)
+    manifest = json.loads((folder / MANIFEST).read_text())
+    manifest["files"][CARD]["sha256"] = hashlib.sha256(card).hexdigest()
+    (folder / MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n")
+    return True
+
+
+def main() -> None:
+    """Says what became of every card."""
+    for manifest in sorted(FOLDER.glob(f"*/{MANIFEST}")):
+        print(f"{manifest.parent.name}: {'rendered anew' if render_again(manifest.parent) else 'as it was'}")
+
+
+if __name__ == "__main__":
+    main()

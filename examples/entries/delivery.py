@@ -1,0 +1,44 @@
+"""An entry the way its users get it: pushed, pulled, verified, served by TorchServe, asked."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+from pathlib import Path
+
+from examples.entries.build import inside
+from examples.entries.table import CHECKPOINT, Entry
+from examples.running import loopback_hub, say, served, zoo
+
+IMAGE_NUMBER = 3
+PULLED, IMAGE, ANSWER = Path("pulled"), Path("image.png"), Path("answer.json")
+
+
+def deliver(name: str, entry: Entry, output: Path) -> None:
+    """Pushes the entry to a Hub on this machine, pulls it back and serves it; the answer stays in `answer.json`.
+
+    Exits with 1 if the pulled files are not the pushed ones, or the server answers with another model.
+    """
+    from training.tasks import open_task
+    from zoo.checkpoint import open_checkpoint
+
+    say(f"Publish {name} and get it back (from a Hub on this machine)")
+    with inside(output):
+        shutil.rmtree(PULLED, ignore_errors=True)
+        with loopback_hub(cache=Path("hub-cache").absolute()):
+            zoo("push", CHECKPOINT, f"demo/{name}")
+            zoo("pull", f"demo/{name}", PULLED)
+        zoo("verify", PULLED)
+        checkpoint = open_checkpoint(PULLED)
+        if checkpoint.files != open_checkpoint(Path(CHECKPOINT)).files:
+            sys.exit(f"{output / PULLED} differs from {output / CHECKPOINT}, which was pushed")
+
+        say(f"Serve it, and ask about test image {IMAGE_NUMBER}")
+        picture = open_task(entry.task, data_dir=Path("data").absolute()).test[IMAGE_NUMBER]
+        picture.save(IMAGE)
+        with served(PULLED) as url:
+            answer = zoo("predict", IMAGE, "--url", url, "--json")
+        ANSWER.write_text(answer)
+        if json.loads(answer)["model"]["sha256"] != checkpoint.weights_sha256:
+            sys.exit("the server answered with another model than the one that was pulled")
