@@ -48,6 +48,34 @@ def digits_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Checkpoint:
     return train(run, device=torch.device("cpu"), resume=False, console=Console(quiet=True))
 
 
+@pytest.fixture(scope="session")
+def certified_digits(digits_checkpoint: Checkpoint, tmp_path_factory: pytest.TempPathFactory) -> Checkpoint:
+    """The digits checkpoint with the recorded certification of 120 of 359 images by 100 draws each."""
+    from training.evaluation.certification_run import run_for
+    from training.evaluation.certified import certify_images, select_indices
+    from training.evaluation.recording import record_certification
+    from training.tasks import open_task
+    from zoo.checkpoint import open_checkpoint
+    from zoo.runtime import open_backend
+    from zoo.smoothing import SamplingOptions, SmoothingSpec
+
+    folder = tmp_path_factory.mktemp("certified")
+    copied = shutil.copytree(digits_checkpoint.path, folder / "digits", ignore=shutil.ignore_patterns(".run"))
+    checkpoint, task = open_checkpoint(copied), open_task("digits", data_dir=folder)
+    base, options = open_backend(checkpoint, backend="torch"), SamplingOptions(batch_size=256)
+    smoothing = SmoothingSpec(sigma=0.5, n0=20, n=100)
+    run = run_for(checkpoint, task, smoothing=smoothing, base=base, options=options, seed=0)
+    indices, quiet = select_indices(len(task.test), skip=3, maximum=None), Console(quiet=True)
+    rows = certify_images(run, base, task.test, indices, output=folder / "log.tsv", options=options, console=quiet)
+    return record_certification(checkpoint, run, rows, skip=3, maximum=None)
+
+
+@pytest.fixture
+def copy_of_certified(certified_digits: Checkpoint, tmp_path: Path) -> Path:
+    """A copy of the certified digits checkpoint that a test may damage."""
+    return Path(shutil.copytree(certified_digits.path, tmp_path / "certified"))
+
+
 @pytest.fixture
 def copy_of_digits(digits_checkpoint: Checkpoint, tmp_path: Path) -> Path:
     """A copy of the digits checkpoint that a test may damage."""

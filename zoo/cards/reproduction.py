@@ -44,6 +44,7 @@ def certify_command(spec: ModelSpec) -> str | None:
     words += ["--noise", result.noise, "--stopping", result.stopping]
     words += [] if result.radius_asked is None else ["--radius", result.radius_asked]
     words += [] if result.tolerance is None else ["--tolerance", result.tolerance]
+    words += ["--backend", "torch" if result.backend.startswith("torch") else "onnx"]
     words += ["--seed", result.seed, "--output", "rows.tsv"]
     return shlex.join(map(str, words))
 

@@ -10,28 +10,25 @@ from rich.console import Console
 
 from tests.zoo.results.test_log import row
 from tests.zoo.test_cards import CERTIFICATION
+from tests.zoo.verification.forging import invent, recompute_card, recompute_manifest, voted, write_config
 from training.evaluation.audit import compare_rows, plan_audit
 from training.evaluation.audit_report import describe_row
-from training.evaluation.certification_log import log_text
 from training.evaluation.certification_run import run_for
 from training.evaluation.certified import certify_images, select_indices
 from training.evaluation.recording import record_certification
 from training.tasks import open_task
-from zoo.checkpoint import open_checkpoint, record_results
+from zoo.checkpoint import open_checkpoint, read_spec
 from zoo.errors import CertificationError, RequestError
 from zoo.measured import CertifiedAccuracy
 from zoo.results.chance import SIGNIFICANCE
 from zoo.results.implausible import ImplausibleRow
 from zoo.results.log import read_log
-from zoo.results.summary import summarize
 from zoo.results.thinning import thinned
 from zoo.rules import rule_from
 from zoo.runtime import open_backend
 from zoo.smoothing import SamplingOptions, SmoothingSpec
-from zoo.smoothing.bounds import clopper_pearson_lower
-from zoo.smoothing.radius import certified_radius
 
-N0, N, SKIP, ALPHA = 20, 100, 3, 0.001
+N0, N, ALPHA = 20, 100, 0.001
 RADII = (0.0, 0.25, 0.5, 0.75, 1.0)
 
 
@@ -53,10 +50,9 @@ def certified_copy(checkpoint, digits, folder, *, skip, rule):
 
 
 @pytest.fixture(scope="module")
-def honest(digits_checkpoint, digits, tmp_path_factory):
+def honest(certified_digits):
     """120 of 359 digits certified with 100 draws."""
-    rule = rule_from("fixed", n=N)
-    return certified_copy(digits_checkpoint, digits, tmp_path_factory.mktemp("honest"), skip=SKIP, rule=rule)
+    return certified_digits.path
 
 
 @pytest.fixture
@@ -75,34 +71,15 @@ def audit(zoo_command):
 
 
 def doctor(path, change):
-    """Changes the rows by `change`, and lets the card say what the changed rows give."""
-    checkpoint = open_checkpoint(path)
-    rows = [change(row) for row in read_log(path / "certification.tsv")]
-    summary = summarize(
-        rows, radii=[point.radius for point in checkpoint.spec.certified.certification.certified_accuracy]
-    )
-    names = ("standard_accuracy", "standard_accuracy_interval", "abstention_rate", "certified_accuracy")
-    names += ("average_certified_radius", "average_certified_radius_interval", "mean_n")
-    told = {name: getattr(summary, name) for name in names}
-    result = checkpoint.spec.certified.certification.model_copy(update=told)
-    record_results(checkpoint, certification=(result, log_text(rows).encode()))
+    """Changes the rows by `change`, and lets config and card say what the changed rows give."""
+    invent(path, [change(row) for row in read_log(path / "certification.tsv")])
+    recompute_card(path)
 
 
 def claim(path, **changed):
     """Changes what the card says, the rows being left as they are."""
-    checkpoint = open_checkpoint(path)
-    result = checkpoint.spec.certified.certification.model_copy(update=changed)
-    record_results(checkpoint, certification=(result, (path / "certification.tsv").read_bytes()))
-
-
-def voted(row, count, predict=None):
-    """The row had `count` draws named its class, or the class `predict`."""
-    predict = row.predict if predict is None else predict
-    p_a_lower = clopper_pearson_lower(count, row.provenance.n, ALPHA)
-    radius = certified_radius(p_a_lower, 0.5) if p_a_lower > 0.5 and predict >= 0 else 0.0
-    predict = predict if p_a_lower > 0.5 else -1
-    provenance = replace(row.provenance, count_a=count, p_a_lower=p_a_lower)
-    return replace(row, predict=predict, radius=radius, correct=predict == row.label, provenance=provenance)
+    write_config(path, certification=read_spec(path).certified.certification.model_copy(update=changed))
+    recompute_card(path)
 
 
 def wrong_class(row):
@@ -175,13 +152,12 @@ def test_a_true_class_that_is_not_the_test_sets_is_refuted(audit, copy):
 
 def test_a_card_without_its_rows_or_with_impossible_ones_is_refuted_before_anything_is_drawn(audit, copy, tmp_path):
     other = shutil.copytree(copy, tmp_path / "other")
-    checkpoint = open_checkpoint(copy)
     rows = (copy / "certification.tsv").read_text().splitlines()
     values = rows[1].split("\t")
     values[3] = "3.5"
     rows[1] = "\t".join(values)
-    text = "\n".join(rows) + "\n"
-    record_results(checkpoint, certification=(checkpoint.spec.certified.certification, text.encode()))
+    (copy / "certification.tsv").write_text("\n".join(rows) + "\n")
+    recompute_manifest(copy)
     done = audit(copy)
     assert done.code == 1 and "radius 3.5 is above" in done.out and "certifying" not in done.err
     manifest = json.loads((other / "manifest.json").read_text())
