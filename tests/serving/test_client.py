@@ -327,3 +327,21 @@ def test_the_client_imports_neither_torch_nor_torchserve():
     code = "import sys, serving.client; print(sorted({'torch', 'ts', 'numpy', 'PIL'} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
     assert done.stdout.strip() == "[]", done.stderr
+
+
+@pytest.mark.slow
+def test_the_real_server_answers_both_clients(kind, clock, served, digit_pngs):
+    asking = kind(served.url, clock)
+    rule = {"stopping": "anytime", "n": 1000, "tolerance": 0.0, "seed": 5}
+    whole, (updates, error) = asking.call("certify", digit_pngs[0], **rule), asking.stream(digit_pngs[0], **rule)
+    assert error is None and updates[-1].certificate == whole.certificate and len(updates) > 1
+    assert [update.radius for update in updates] == sorted(update.radius for update in updates)
+    several = asking.call("certify_all", digit_pngs[:3], n=200, seed=5)
+    assert len(several) == 3 and len({each.certificate.count_a for each in several}) > 1
+    one = asking.call("predict", digit_pngs[0], n=50, copies=2)
+    assert one.votes.n == 50 and len(one.copies) == 2 and one.model.name == served.name
+    with pytest.raises(RefusedError, match="no image") as refused:
+        asking.call("certify", b"nothing")
+    assert refused.value.http_status == 415
+    _, error = asking.stream(digit_pngs[0], stopping="fixed")
+    assert isinstance(error, RefusedError) and "stream goes with" in str(error)

@@ -4,6 +4,9 @@ import json
 
 import pytest
 
+from serving.client import Client
+from serving.server import Ports
+from tests.serving.scripted_server import ScriptedServer, answer, reply
 from training.tasks import open_task
 
 
@@ -38,6 +41,40 @@ def test_a_folder_is_answered_by_json_lines_or_a_table(zoo_command, digits_check
     table = [line.split("\t") for line in zoo_command(*words).out.splitlines()]
     assert table[0] == ["image", "label", "class_name", "abstained", "radius"] and len(table) == 4
     assert all(len(row) == 5 for row in table)
+
+
+@pytest.mark.slow
+def test_a_server_is_asked_about_a_folder_and_the_order_is_kept(zoo_command, served, digit_pngs, tmp_path):
+    folder = tmp_path / "many"
+    folder.mkdir()
+    contents = [*digit_pngs[:5], b"nothing", *digit_pngs[5:8]]
+    for index, content in enumerate(contents):
+        (folder / f"{index}.png").write_bytes(content)
+    done = zoo_command("predict", folder, "--url", served.url, "--n", 200, "--json")
+    lines = [json.loads(line) for line in done.out.splitlines()]
+    assert done.code == 2 and [line["image"] for line in lines] == [str(folder / f"{at}.png") for at in range(9)]
+    with Client(served.url) as client:
+        told = client.certify_all(contents[:5] + contents[6:], n=200)
+    # Both drew noise of their own; where both certified they agree.
+    pairs = [(line["label"], each.label) for line, each in zip(lines[:5] + lines[6:], told, strict=True)]
+    certified = [pair for pair in pairs if None not in pair]
+    assert (
+        len(certified) >= 4 and len(set(certified)) >= 3 and all(by_cli == by_client for by_cli, by_client in certified)
+    )
+    assert lines[5]["error"]["type"] == "RefusedError" and f"{folder / '5.png'}: the server refused" in done.err
+
+
+def test_a_server_that_is_gone_ends_the_asking(zoo_command, folder):
+    done = zoo_command("predict", folder, "--url", f"http://127.0.0.1:{Ports.find().inference}/predictions/x")
+    assert done.code == 1 and "no answer from" in done.err and done.err.count("\n") == 1
+
+
+def test_a_token_and_a_deadline_are_sent(zoo_command, folder, monkeypatch):
+    monkeypatch.setenv("ZOO_TOKEN", "secret")
+    with ScriptedServer([reply(200, answer())] * 3) as server:
+        done = zoo_command("predict", folder, "--url", server.url, "--stopping", "anytime", "--deadline-ms", "500")
+    assert done.code == 0 and done.out.count("seven") == 3
+    assert all(b"Bearer secret" in request and b"deadline_ms" in request for request in server.requests)
 
 
 def test_a_bad_image_loses_no_answer_of_its_neighbours(zoo_command, digits_checkpoint, folder):

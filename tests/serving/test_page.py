@@ -320,3 +320,18 @@ def test_the_relay_streams_line_by_line_and_passes_the_status_on(service):
             gate.release(100)
         refused = httpx.post(address, content=b"nothing", timeout=60)
         assert refused.status_code == refused.json()["code"] == 415
+
+
+@needs_browser
+@pytest.mark.slow
+def test_the_real_server_answers_the_page(tab, served, digit_pngs):
+    with serve_page(served.server.url, [served.name]) as url:
+        tab.goto(url)
+        choose(tab, digit_pngs[0])
+        ask(tab)
+        expect(tab.get_by_role("status")).to_contain_text("Done: ")
+        assert number(tab.locator("#certified")) > 0
+        expect(tab.get_by_role("img", name="Noisy copy 6 of 6")).to_be_visible()
+        choose(tab, b"nothing")
+        ask(tab)
+        expect(tab.get_by_role("alert")).to_contain_text("is no image")
