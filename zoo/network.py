@@ -100,8 +100,10 @@ class CertifiedNetwork(NormalizedNetwork):
             raise CheckpointError(f"cannot write the checkpoint {directory}: {error.strerror or error}") from error
         return open_checkpoint(directory)
 
-    def push_to_hub(self, repository: str, *, private: bool = False, commit_message: str | None = None) -> Commit:
+    def push_to_hub(self, repository: str, *, private: bool | None = None, commit_message: str | None = None) -> Commit:
         """Publishes what `save_pretrained` writes as one commit, which fails if somebody pushes in between.
+
+        `private` says how a new repository is made, None being the owner's default; an existing one must be so already.
 
         Raises: HubError, and what `save_pretrained` raises.
         """

@@ -94,10 +94,12 @@ def refusal(repository: str, error: Exception, *, access: Access) -> ZooError:
             return HubError(
                 f"cannot read or write {error.filename or 'a file'}: {_disk(error)}; nothing was left behind"
             )
-        case RuntimeError():  # how the client wraps the failed upload of a large file
-            return HubError(f"the upload failed, nothing was committed to {repository}: {_with_cause(error)}")
-        case _:  # a ValueError: the card's metadata, or a file that the storage does not take
+        case _ if access == "read":
+            return HubError(f"the download of {repository} failed and was not kept: {_with_cause(error)}")
+        case ValueError():  # the card's metadata, or a file that the storage does not take
             return HubError(f"the Hub refused a file, nothing was committed to {repository}: {_lines(error)}")
+        case _:  # how the client wraps the failed upload of a large file
+            return HubError(f"the upload failed, nothing was committed to {repository}: {_with_cause(error)}")
 
 
 def _not_cached(repository: str, error: LocalEntryNotFoundError, access: Access) -> ZooError:

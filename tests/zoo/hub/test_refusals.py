@@ -62,6 +62,10 @@ def tampered(hub, patch):
     hub.tamper(REPOSITORY, "model.safetensors", content[:-1] + bytes([content[-1] ^ 1]))
 
 
+def truncated(hub, patch):
+    hub.tamper(REPOSITORY, "model.safetensors", hub.repository(REPOSITORY).head.files["model.safetensors"][:-1])
+
+
 def answers(route, status, *, times=1, **headers):
     return lambda hub, patch: hub.fail_next(*route, status=status, times=times, headers=headers)
 
@@ -110,6 +114,7 @@ CASES = {
     "no manifest": Case(lacks("manifest.json"), PULL, 1, "holds no manifest.json: it is no checkpoint of this zoo"),
     "a missing file": Case(lacks("README.md"), PULL, 1, "README.md is missing: manifest.json lists it"),
     "a tampered byte": Case(tampered, PULL, 1, "model.safetensors is damaged: SHA-256 is"),
+    "a truncated file": Case(truncated, PULL, 1, "the download of alice/digits failed and was not kept: Consistency"),
     "--tag and --create-pr": Case(nothing, (*PUSH, "--tag", "v1", "--create-pr"), 2, "tag it when merged"),
     "--tag taken": Case(nothing, (*PUSH, "--tag", "v1"), 1, "alice/digits has the tag v1 already"),
     "--private": Case(nothing, (*PUSH, "--private"), 2, "exists and is public: --private is about a new repository"),
