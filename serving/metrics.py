@@ -6,6 +6,8 @@ since TorchServe's own metrics have one set of histogram buckets for everything 
 
 from __future__ import annotations
 
+import threading
+import time
 from collections.abc import Sequence
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
@@ -16,7 +18,9 @@ STEP_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.2, 0.4, 0.8, 1.6, 3.2)
 DRAWS = (100.0, 300.0, 1e3, 3e3, 1e4, 3e4, 1e5, 3e5, 1e6)
 RADII = (0.0, 0.1, 0.25, 0.5, 0.75, 1.0, 1.25, 1.5, 2.0, 2.5, 3.0, 4.0)  # below le="0" lie the abstentions
 SHARES = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
-FIXED_MODE = "none"  # the stopping rule of a prediction, which has none
+NO_RULE = "none"  # the stopping rule of a prediction, which has none
+
+ABANDONED_SECONDS = 2.0
 
 
 class PrometheusObserver:
@@ -52,21 +56,34 @@ class PrometheusObserver:
         self._seconds = histogram("zoo_request_seconds", "From admission to the answer.", SECONDS, "mode").labels
         self._request_draws = histogram("zoo_request_draws", "Draws of an answered request.", DRAWS, "mode").labels
         self._radii = histogram("zoo_certified_radius", "l2 radius of a certification.", RADII).labels(*values)
-        self._open = gauge("zoo_open_requests", "Requests being drawn for, as of the last step.")
-        self._busy = gauge("zoo_worker_busy", "1 while a worker is in a step.")
-        self._calls = counter("zoo_worker_calls_total", "Times that TorchServe handed rows to a worker.").labels(
-            *values
-        )
+        self._open = gauge("zoo_open_requests", "Requests being drawn for.")
+        self._called_at: float | None = None
+        self._lock = threading.Lock()
 
     def began(self) -> None:
         """TorchServe has handed over the open requests."""
-        self._calls.inc()
-        self._busy.set(1)
+        with self._lock:
+            self._called_at = None
 
     def ended(self, *, num_open: int) -> None:
-        """They are handed back; `num_open` of them go on."""
-        self._open.set(num_open)
-        self._busy.set(0)
+        """They are handed back; `num_open` of them go on, and TorchServe will hand them over again."""
+        with self._lock:
+            self._called_at = time.monotonic()
+            self._open.set(num_open)
+
+    def watch_for_abandonment(self) -> None:
+        """From now on, no request counts as open any more when TorchServe has not come back for it.
+
+        It does within milliseconds, unless the last client went away, which it tells nobody.
+        """
+        threading.Thread(target=self._watch, name="abandonment", daemon=True).start()
+
+    def _watch(self) -> None:
+        while True:
+            time.sleep(ABANDONED_SECONDS / 2)
+            with self._lock:
+                if self._called_at is not None and time.monotonic() - self._called_at > ABANDONED_SECONDS:
+                    self._open.set(0)
 
     def stepped(self, *, num_draws: int, capacity: int, num_open: int, seconds: float) -> None:
         self._draws.inc(num_draws)
@@ -74,7 +91,7 @@ class PrometheusObserver:
         self._step_seconds.observe(seconds)
 
     def admitted(self, *, mode: str, stopping: str | None, num_images: int) -> None:
-        self._admitted.labels(*self._values, mode, stopping or FIXED_MODE).inc()
+        self._admitted.labels(*self._values, mode, stopping or NO_RULE).inc()
 
     def answered(
         self,
@@ -88,7 +105,7 @@ class PrometheusObserver:
         deadline_reached: bool,
         seconds: float,
     ) -> None:
-        self._answered.labels(*self._values, mode, stopping or FIXED_MODE).inc()
+        self._answered.labels(*self._values, mode, stopping or NO_RULE).inc()
         self._images(*self._values, mode).inc(num_images)
         self._abstained(*self._values, mode).inc(num_abstained)
         self._request_draws(*self._values, mode).observe(num_draws)

@@ -13,6 +13,7 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 
 IN_MEMORY = Path("/dev/shm")
+OPEN_REQUESTS = "zoo_open_requests"
 LIVE_GAUGE = re.compile(r"gauge_live\w+_(\d+)\.db")
 
 

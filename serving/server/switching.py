@@ -7,7 +7,8 @@ from pathlib import Path
 
 from serving.draining import sign_of
 from serving.management import Management, ServedVersion
-from serving.server.activity import activity, wait_until_idle
+from serving.server.activity import wait_until_idle
+from serving.server.exposition import OPEN_REQUESTS, total
 from serving.server.record import ServerRecord
 from zoo.errors import RequestError, UnknownNameError
 
@@ -39,7 +40,7 @@ def remove(record: ServerRecord, management: Management, name: str, version: str
     sign.touch()
     try:
         metrics = Path(record.metrics)
-        drained = wait_until_idle(lambda: activity(metrics, model=name, version=version), seconds=seconds)
+        drained = wait_until_idle(lambda: total(metrics, OPEN_REQUESTS, model=name, version=version), seconds=seconds)
         management.unregister(name, version)
     finally:
         sign.unlink(missing_ok=True)

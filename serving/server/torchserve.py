@@ -19,9 +19,9 @@ from serving.draining import ALL
 from serving.health import Health, health_of
 from serving.management import Management
 from serving.server import configuration
-from serving.server.activity import activity, wait_until_idle
+from serving.server.activity import wait_until_idle
 from serving.server.endpoint import OperatorEndpoint
-from serving.server.exposition import exposed, make_metrics_folder
+from serving.server.exposition import OPEN_REQUESTS, exposed, make_metrics_folder, total
 from serving.server.logs import EVENTS, SERVER_LOG, WORKER_LOG, log4j_configuration, reason_of_death
 from serving.server.options import ServerOptions
 from serving.server.ports import LOOPBACK, Ports
@@ -144,7 +144,7 @@ class TorchServe:
         Returns False if some are still open after `seconds`. The server has to be stopped then in any case.
         """
         (self.signs / ALL).touch()
-        return wait_until_idle(lambda: activity(self.metrics_folder), seconds=seconds)
+        return wait_until_idle(lambda: total(self.metrics_folder, OPEN_REQUESTS), seconds=seconds)
 
     def processes(self) -> list[psutil.Process]:
         """The server's living processes: the launcher, the JVM and the workers."""
