@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import sys
 import threading
 
 import httpx2
 from huggingface_hub import HfApi, constants, get_session, get_token
+from huggingface_hub.utils.tqdm import disable_progress_bars
 
 from zoo.errors import HubError
 
@@ -37,8 +39,16 @@ def require_token() -> None:
         raise HubError("no Hub token: run `hf auth login`, or set HF_TOKEN to one that may write")
 
 
+def connect() -> None:
+    """Raises HubError if the Hub does not answer within seconds; from then on no request of the process hangs."""
+    require_reachable()
+    get_session().timeout = TIMEOUT
+    if not sys.stderr.isatty():  # the client draws the bar of an upload into log files too
+        disable_progress_bars()
+
+
 def require_reachable(*, within: float = ANSWER_WITHIN) -> None:
-    """Raises HubError if nothing answers at the address within so many seconds; from then on no request waits for ever.
+    """Raises HubError if nothing answers at the address within so many seconds.
 
     The client itself goes on for 23 seconds in silence, and for a timeout per address where a name has many dead ones
     or is not resolved at all. Any answer will do, an error too.
@@ -60,4 +70,3 @@ def require_reachable(*, within: float = ANSWER_WITHIN) -> None:
     if asking.is_alive() or failures:
         why = failures[0] if failures else f"no answer within {within:g} s"
         raise HubError(f"cannot reach the Hub at {endpoint()}: {why}; check the network and HF_ENDPOINT")
-    get_session().timeout = TIMEOUT

@@ -29,7 +29,7 @@ from zoo.checkpoint import (
 from zoo.errors import CheckpointError, HubError, RequestError
 from zoo.hub.cache import cached_file, cached_names, drop_damaged, remember, remembered
 from zoo.hub.commit import ATTRIBUTES, Commit
-from zoo.hub.connection import api, endpoint, is_offline, require_reachable
+from zoo.hub.connection import api, connect, endpoint, is_offline
 from zoo.hub.refusals import passing, translated
 from zoo.patience import USUAL, Patience
 from zoo.spec import ModelSpec
@@ -97,7 +97,7 @@ def download_file(repository: str, name: str, *, revision: str, patience: Patien
     commit = Commit(repository=repository, sha=revision, url="")
     with translated(repository, access="read"):
         if cached_file(commit, name) is None:
-            require_reachable()
+            connect()
         return _download(commit, name, patience)
 
 
@@ -118,7 +118,7 @@ def _resolve(
                 "be used: pull it once without --offline and HF_HUB_OFFLINE"
             )
         try:
-            require_reachable()
+            connect()
         except HubError as error:
             if known is None or names is None:
                 raise

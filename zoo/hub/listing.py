@@ -11,7 +11,7 @@ from huggingface_hub import ModelInfo
 from zoo.checkpoint import CONFIG, MANIFEST
 from zoo.errors import ZooError
 from zoo.hub.commit import Commit
-from zoo.hub.connection import api, require_reachable
+from zoo.hub.connection import api, connect
 from zoo.hub.fetching import DESCRIPTION, describe, source_of
 from zoo.hub.refusals import passing, translated
 from zoo.patience import USUAL, Patience
@@ -37,7 +37,7 @@ def list_checkpoints(owner: str, *, limit: int, patience: Patience = USUAL) -> t
     Raises: HubError.
     """
     with translated(owner, access="read"):
-        require_reachable()
+        connect()
         models = patience.keep_trying(
             lambda: list(api().list_models(author=owner, full=True, limit=limit)), reason=passing
         )

@@ -16,7 +16,7 @@ from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, RepositoryNot
 from zoo.checkpoint import Checkpoint
 from zoo.errors import HubError, RequestError
 from zoo.hub.commit import ATTRIBUTES, Commit
-from zoo.hub.connection import api, require_reachable, require_token
+from zoo.hub.connection import api, connect, require_token
 from zoo.hub.refusals import CONFLICT, TOO_MANY_REQUESTS, passing, refusal, translated
 from zoo.patience import USUAL, Passing, Patience, Result
 
@@ -51,7 +51,7 @@ def push(
     _require_possible(tags, create_pr=create_pr)
     with translated(repository, access="write"):
         require_token()
-        require_reachable()
+        connect()
         target = _Target(api(), repository, patience)
         head = target.head_or_new(private=private, may_create=not create_pr)
         present_tags = target.tags() if tags else {}

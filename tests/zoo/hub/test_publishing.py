@@ -3,8 +3,9 @@
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
+import httpx2
 import pytest
-from huggingface_hub import HfApi, ModelCard
+from huggingface_hub import HfApi, ModelCard, get_session
 
 from tests.loopback_hub import Repository
 from tests.zoo.hub.conftest import REPOSITORY
@@ -127,6 +128,15 @@ def test_a_commit_whose_answer_was_lost_is_not_made_twice(hub, small, clock):
     pushed = zoo_hub.push(small, REPOSITORY, patience=clock.patience)
     assert commits(hub) == 1 and pushed.sha == hub.repository(REPOSITORY).head.oid and pushed.changed
     assert clock.waits == []  # a look at the head was enough
+
+
+def test_a_commit_that_is_never_answered_is_made_again(hub, small, clock, monkeypatch):
+    monkeypatch.setattr(get_session(), "timeout", None)  # is put back at the end
+    monkeypatch.setattr("zoo.hub.connection.TIMEOUT", httpx2.Timeout(30.0, read=0.5))
+    hub.silence_next("POST", "/commit/")
+    zoo_hub.push(small, REPOSITORY, patience=clock.patience)
+    assert commits(hub) == 1 and clock.waits == [1]
+    assert "the connection to the Hub failed" in clock.said[-1]
 
 
 def test_a_commit_that_was_lost_and_overtaken_is_said_to_be_in_doubt(hub, small, newer, clock, monkeypatch):
