@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 
 from serving.answer_cache import AnswerCache, Entry, fresh_key
-from serving.images import decode_image
 from serving.protocol import DRAWS_OF_A_PREDICTION, Limits, Request, smoothing_of
 from zoo.errors import RequestError
+from zoo.pictures import decode_image
 from zoo.preprocessing import prepare
 from zoo.smoothing import Certification, Prediction
 from zoo.smoothing.classifier import root_key

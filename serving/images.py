@@ -1,76 +1,13 @@
-"""Request bytes -> an RGB picture of 8 bits, upright. The header is read first; nothing larger than the cap is decoded.
-
-| what comes                  | what becomes of it                                                       |
-| an EXIF orientation         | applied: the certificate is about the picture as viewers show it         |
-| transparency                | laid over white                                                          |
-| more than 8 bits a channel  | refused (415): the low bits would silently be cut off                    |
-| gray, 1 bit, palette        | the same colours as RGB                                                  |
-| CMYK                        | RGB by Pillow's plain formula                                            |
-| colour profiles             | ignored, as in training                                                  |
-| animations, several pages   | the first frame or page                                                  |
-"""
+"""What a server shows of an image."""
 
 from __future__ import annotations
 
 import base64
 import io
-import re
-import warnings
 
 import torch
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 from torch import Tensor
-
-from zoo.errors import ImageError
-from zoo.preprocessing import require_8_bits
-
-FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF")
-ORIENTATION = 0x0112  # the EXIF tag
-UPRIGHT_BY = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
-}
-SIXTEEN_BITS = re.compile(r";16[BLNRS]")  # in Pillow's names of raw modes; BGR;16 has 5 or 6 bits a channel
-JPEG_BEGINS, SCAN = b"\xff\xd8", b"\xff\xda"
-MOST_SCANS = 100  # a usual progressive JPEG has ten; each costs a pass over the whole picture
-
-
-def decode_image(data: bytes, *, max_pixels: int) -> Image.Image:
-    """The picture in `data` in mode RGB, treated as the table above says.
-
-    Raises: ImageError with status 400 (empty), 413 (more than `max_pixels`), 415 (no image, more than 8 bits a channel,
-    or colours of another kind) or 422 (truncated or damaged).
-    """
-    if not data:
-        raise ImageError("the image is empty: send the bytes of a JPEG, PNG or other picture", http_status=400)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # our own cap comes below
-            image = Image.open(io.BytesIO(data), formats=FORMATS)
-    except Image.DecompressionBombError as error:
-        raise _too_large(max_pixels) from error
-    except (UnidentifiedImageError, OSError, ValueError, SyntaxError) as error:
-        raise ImageError(f"the body is no image of the formats {', '.join(FORMATS)}", http_status=415) from error
-    if image.width * image.height > max_pixels:
-        raise _too_large(max_pixels)
-    _require_8_bits_in_file(image)
-    if data.startswith(JPEG_BEGINS) and data.count(SCAN) > MOST_SCANS:
-        raise ImageError(f"the JPEG has more than {MOST_SCANS} scans: save it again", http_status=415)
-    try:
-        image.load()
-        upright = _upright(image)
-    except Exception as error:  # Pillow's decoders raise whatever damaged bytes lead them to
-        raise ImageError("the image is truncated or damaged", http_status=422) from error
-    require_8_bits(upright)
-    try:
-        return _over_white(upright) if upright.has_transparency_data else upright.convert("RGB")
-    except ValueError as error:
-        raise ImageError(f"there is no way from the image's colours, {image.mode}, to RGB", http_status=415) from error
 
 
 def encode_copies(noisy_MCHW: Tensor) -> list[str]:
@@ -79,27 +16,7 @@ def encode_copies(noisy_MCHW: Tensor) -> list[str]:
     return [_png(Image.fromarray(pixels_HWC)) for pixels_HWC in pixels_MHWC]
 
 
-def _require_8_bits_in_file(image: Image.Image) -> None:
-    """As `require_8_bits`, of files whose 16 bits Pillow would cut to 8 without a word; asked before they are read."""
-    if any(SIXTEEN_BITS.search(str(tile[3])) for tile in image.tile):
-        raise ImageError("the image has more than 8 bits a channel: convert it to 8 bits first", http_status=415)
-
-
-def _upright(image: Image.Image) -> Image.Image:
-    turn = UPRIGHT_BY.get(image.getexif().get(ORIENTATION, 1))
-    return image if turn is None else image.transpose(turn)
-
-
-def _over_white(image: Image.Image) -> Image.Image:
-    image = image.convert("RGBA")
-    return Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert("RGB")
-
-
 def _png(image: Image.Image) -> str:
     buffer = io.BytesIO()
     image.save(buffer, format="PNG")
     return base64.b64encode(buffer.getvalue()).decode("ascii")
-
-
-def _too_large(max_pixels: int) -> ImageError:
-    return ImageError(f"the image has more than {max_pixels:,} pixels, the cap of this server", http_status=413)

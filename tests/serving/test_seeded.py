@@ -9,10 +9,10 @@ import pytest
 import torch
 from PIL import Image
 
-from serving.images import decode_image
 from serving.protocol import Limits
 from serving.service import InferenceService
 from tests.serving.test_service import SMALL, Brightness, drive, png
+from zoo.pictures import decode_image
 from zoo.preprocessing import prepare
 from zoo.rules import rule_from
 from zoo.runtime import open_backend

@@ -159,5 +159,5 @@ def test_a_picture_becomes_the_tensor_that_the_network_takes_in_every_way(measur
         network.transforms(Image.new("I;16", (40, 40)))
     (tmp_path / "text.png").write_text("no picture")
     for file in ("text.png", "nothing.png"):
-        with pytest.raises(ImageError, match=rf"{file} cannot be read as a picture"):
+        with pytest.raises(ImageError, match=file):
             zoo.preprocess(tmp_path / file, network)
