@@ -19,7 +19,7 @@ import re
 import warnings
 from pathlib import Path
 
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, ImageFile, UnidentifiedImageError
 
 from zoo.errors import ImageError
 from zoo.preprocessing import require_8_bits
@@ -87,7 +87,7 @@ def decode_image(data: bytes, *, max_pixels: int) -> Image.Image:
         raise ImageError(f"there is no way from the image's colours, {image.mode}, to RGB", http_status=415) from error
 
 
-def _require_8_bits_in_file(image: Image.Image) -> None:
+def _require_8_bits_in_file(image: ImageFile.ImageFile) -> None:
     """As `require_8_bits`, of files whose 16 bits Pillow would cut to 8 without a word; asked before they are read."""
     if any(SIXTEEN_BITS.search(str(tile[3])) for tile in image.tile):
         raise ImageError("the image has more than 8 bits a channel: convert it to 8 bits first", http_status=415)
