@@ -59,7 +59,7 @@ def push(
         if taken := [tag for tag in tags if tag in present_tags and not (unchanged and present_tags[tag] == head.sha)]:
             raise HubError(
                 f"{repository} has the tag {taken[0]} already, at {present_tags[taken[0]][:12]}: nothing was pushed; "
-                "choose another name"
+                f"choose another name, or remove it there: hf repos tag delete {repository} {taken[0]}"
             )
         pull_request = None
         sha = _sha(head)

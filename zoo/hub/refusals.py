@@ -114,6 +114,7 @@ def _explain_status(repository: str, error: HfHubHTTPError, access: Access) -> s
     known = {
         401: "the Hub does not accept this token: run `hf auth login`, or set HF_TOKEN to a valid one",
         403: f"this login may not {access} {repository}: use a token with {access} access to it",
+        404: f"{endpoint()} knows no {repository}: check its name, and HF_ENDPOINT",
         409: f"{repository}: what was to be made is there already; look at its page, then try again",
         CONFLICT: f"someone pushed first: nothing of {repository} was changed; look at what is new, then push again",
         TOO_MANY_REQUESTS: "the Hub asks to slow down: wait some minutes and try again",

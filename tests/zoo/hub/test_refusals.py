@@ -91,6 +91,7 @@ CASES = {
     "no repository id": Case(nothing, ("push", "{newer}", "a--b/c..d"), 2, "is no repository id of the form"),
     "no MODEL": Case(nothing, ("pull", "qqqq", "{dir}"), 2, "neither a directory here nor a Hub id"),
     "404": Case(nothing, ("pull", "alice/no", "{dir}"), 1, "alice/no does not exist on the Hub, or is private"),
+    "no Hub": Case(answers(API, 404), PULL, 1, "knows no alice/digits: check its name, and HF_ENDPOINT"),
     "no revision": Case(nothing, ("pull", f"{REPOSITORY}@v9", "{dir}"), 1, "alice/digits has no such revision"),
     "gated": Case(repository(gated=True), PULL, 1, "alice/digits is gated: ask for access on its page"),
     "private": Case(repository(private=True), PULL, 1, "alice/digits does not exist on the Hub, or is private"),
