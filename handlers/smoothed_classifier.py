@@ -12,8 +12,18 @@ import torch
 from serving.draining import DrainSign
 from serving.loading import load_from_archive
 from serving.metrics import PrometheusObserver
+from serving.protocol import error_body, to_json
+from serving.replies import JSON, Reply
 from serving.server.logs import log_json_lines
 from serving.service import InferenceService
+
+# TorchServe ends a gRPC call after the first part of its answer, and loses its worker to a call that streams.
+NOT_OVER_GRPC = Reply(
+    text=to_json(error_body(501, "answers are given over HTTP only, not over gRPC", type="NotImplementedError")),
+    is_last=True,
+    content_type=JSON,
+    status=501,
+)
 
 
 class SmoothedClassifierHandler:
@@ -45,6 +55,7 @@ class SmoothedClassifierHandler:
             observer=self.observer,
             is_closing=DrainSign.from_environment(model, version).is_up,
         )
+        self.observer.watch_for_abandonment()
         log_json_lines(is_serving=True)
 
     def handle(self, data: Sequence[Mapping[str, object]], context: Any) -> list[str]:
@@ -52,7 +63,11 @@ class SmoothedClassifierHandler:
         assert self.service is not None and self.observer is not None
         self.observer.began()
         ids = [context.request_ids[index] for index in range(len(data))]
-        replies = self.service.step(dict(zip(ids, data, strict=True)))
+        foreign = {
+            id for index, id in enumerate(ids) if id not in self.streaming and not _came_over_http(context, index)
+        }
+        replies = self.service.step({id: row for id, row in zip(ids, data, strict=True) if id not in foreign})
+        replies |= dict.fromkeys(foreign, NOT_OVER_GRPC)
         self.streaming &= set(ids)
         criteria: list[bool | None] = []
         for index, id in enumerate(ids):
@@ -72,3 +87,8 @@ class SmoothedClassifierHandler:
         self.observer.ended(num_open=self.service.num_open)
         context.stopping_criteria = [lambda _, criterion=criterion: criterion for criterion in criteria]
         return [replies[id].text for id in ids]
+
+
+def _came_over_http(context: Any, index: int) -> bool:
+    """Whether a row that is new has headers of its own, and not of the parts of a form only."""
+    return any(isinstance(value, str) for value in context.get_all_request_header(index).values())

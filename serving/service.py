@@ -135,7 +135,11 @@ class InferenceService:
         if self.engine.num_open == 0:
             return {}
         capacity, drawn_before, started = self.step_size.value, self._num_drawn(), self.clock()
-        finished, failed = self.engine.step_apart(capacity)
+        try:
+            finished, failed = self.engine.step_apart(capacity)
+        except Exception as error:
+            logger.exception("an engine step failed; every open request is answered with an error")
+            return dict.fromkeys(self._open, error)
         seconds, num_draws = self.clock() - started, self._num_drawn() - drawn_before
         self.step_size.observe(num_draws, seconds)
         self.observer.stepped(num_draws=num_draws, capacity=capacity, num_open=len(self._open), seconds=seconds)

@@ -14,6 +14,7 @@ from zoo.errors import CertificationError
 from zoo.smoothing import NoisySampler, SamplingOptions
 
 PLAIN_END, STREAM_END, GOES_ON = None, True, False
+HTTP = {"Host": "localhost"}
 
 
 def png(value=0):
@@ -35,11 +36,11 @@ def handler(digits_checkpoint):
     return handler
 
 
-def step(handler, rows):
+def step(handler, rows, *, headers=None):
     """One call as TorchServe makes it: outputs, criteria, statuses and content types by request id."""
     context = Context("m", ".", {}, 8, None, "0.12")
     context.request_ids = dict(enumerate(rows))
-    context.request_processor = [RequestProcessor({}) for _ in rows]
+    context.request_processor = [RequestProcessor(dict(HTTP if headers is None else headers)) for _ in rows]
     outputs = handler.handle(list(rows.values()), context)
     assert len(outputs) == len(rows) == len(context.stopping_criteria)
     return {
@@ -98,3 +99,51 @@ def test_a_failure_in_midstream_ends_the_stream_with_an_error_object(handler, mo
     monkeypatch.setattr(handler.service.engine.sampler.base, "classify", fail)
     output, criterion, _, _ = step(handler, {"x": {}})["x"]
     assert criterion is STREAM_END and output["code"] == 500
+
+
+def test_a_stream_has_its_own_content_type_from_the_first_step_to_the_last(handler):
+    row = {"data": png(200), "stopping": b"anytime", "n": b"300", "tolerance": b"0", "stream": b"true"}
+    output, criterion, status, content_type = step(handler, {"x": row})["x"]
+    types, lines = {content_type}, [output]
+    while criterion is GOES_ON:
+        output, criterion, _, content_type = step(handler, {"x": {}})["x"]
+        types.add(content_type)
+        lines.append(output)
+    assert (criterion, status, types) == (STREAM_END, 200, {"application/x-ndjson"})
+    told = [line for line in lines if line]
+    assert len(told) > 2 and [line["final"] for line in told] == [False] * (len(told) - 1) + [True]
+
+
+def test_a_stream_that_is_refused_or_done_at_its_first_step_is_a_plain_response(handler):
+    easy = {"stopping": b"anytime", "n": b"20", "n0": b"1", "alpha": b"0.1", "stream": b"true"}
+    told = step(handler, {"wrong": {"data": bytearray(b"x"), **easy}, "easy": {"data": png(), **easy}})
+    assert told["wrong"][1:] == (PLAIN_END, 415, "application/json")
+    assert told["easy"][1:] == (PLAIN_END, 200, "application/x-ndjson") and told["easy"][0]["final"] is True
+
+
+def test_a_full_server_answers_429_with_a_header_and_a_phrase_of_plain_letters(handler):
+    handler.service.limits = handler.service.limits.model_copy(update={"max_open_requests": 1})
+    context = Context("m", ".", {}, 8, None, "0.12")
+    context.request_ids = {0: "first", 1: "second"}
+    context.request_processor = [RequestProcessor(dict(HTTP)) for _ in range(2)]
+    handler.handle([{"data": png(), "n": b"10000"}] * 2, context)
+    assert context.get_response_status(1) == (429, "Too Many Requests")
+    assert 1 <= int(context.get_response_headers(1)["Retry-After"]) <= 60
+    assert "Retry-After" not in context.get_response_headers(0)
+
+
+def test_what_comes_over_grpc_is_refused_before_it_could_go_on_in_parts(handler):
+    rows = {"x": {"data": png(), "n": b"10000"}, "y": {}}
+    for headers in ({}, {"data": {"content-type": None}}):
+        told = step(handler, rows, headers=headers)
+        assert {id: (each[0]["code"], *each[1:3]) for id, each in told.items()} == dict.fromkeys(
+            rows, (501, PLAIN_END, 501)
+        )
+    assert handler.service.num_open == 0
+
+
+@pytest.mark.parametrize("status", [400, 413, 415, 422, 429, 500, 501, 503])
+def test_every_status_has_a_phrase_of_ascii_letters(status):
+    from http import HTTPStatus
+
+    assert HTTPStatus(status).phrase.isascii()
