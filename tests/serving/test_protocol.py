@@ -7,9 +7,20 @@ from collections import Counter
 import pytest
 from pydantic import ValidationError
 
-from serving.protocol import Limits, Parameters, answer, parse_request, smoothing_of
+from serving.protocol import (
+    Limits,
+    Parameters,
+    answer,
+    error_body,
+    parse_request,
+    respond,
+    smoothing_of,
+    to_json,
+    to_line,
+    wire_of,
+)
 from tests.zoo.test_spec import SPEC
-from zoo.errors import RequestError
+from zoo.errors import ImageError, RequestError
 from zoo.smoothing import Anytime, AtRadius, FixedSample, SmoothingSpec
 from zoo.smoothing.certificate import conclude
 from zoo.smoothing.prediction import predict_from_votes
@@ -59,6 +70,25 @@ def test_json_holds_images_in_order_and_is_answered_by_a_list():
         ({"data": b"x", "tolerance": b"inf"}, "parameter tolerance='inf'"),
         ({"data": b"x", "noise": b"uniform"}, "parameter noise='uniform'"),
         ({"data": b"x", "n": b"\xff"}, "parameter n="),
+        ({"data": b"x", "stream": b"true"}, "stream goes with stopping anytime or at-radius only"),
+        ({"data": b"x", "deadline_ms": b"5"}, "a fixed-sample bound may not be looked at early"),
+        ({"data": b"x", "mode": b"predict", "stream": b"true"}, "stream goes with mode certify"),
+        ({"data": b"x", "mode": b"predict", "deadline_ms": b"9"}, "deadline_ms goes with mode certify"),
+        ({"data": b"x", "stopping": b"anytime", "deadline_ms": b"0"}, "parameter deadline_ms='0'"),
+        ({"data": b"x", "stopping": b"anytime", "deadline_ms": b"600001"}, "deadline_ms=600001 is above the cap"),
+        ({"data": b"x", "stopping": b"anytime", "stream": b"perhaps"}, "parameter stream='perhaps'"),
+        ({"data": b"x", "copies": b"9"}, "parameter copies='9'"),
+        ({"data": b"x", "copies": b"-1"}, "parameter copies='-1'"),
+        ({"data": b"x", "seed": b"1"}, "seed is refused"),
+        ({"data_0": b"x", "data": b"y"}, 'both "data" and "data_0"'),
+        ({"data_0": b"x", "data_1": b"y", "data_2": b"z"}, "3 images, at most 2"),
+        ({"data_0": "x"}, 'no file field "data_0"'),
+        ({"data_0": b"x", "data_1": b"y", "copies": b"1"}, "copies goes with one image"),
+        ({"data_0": b"x", "data_1": b"y", "stopping": b"anytime", "stream": b"1"}, "stream goes with one image"),
+        ({"data_x": b"x"}, 'no file field "data"'),
+        ({"body": {"instances": [{"b64": B64}], "parameters": {"stream": 1}}}, "stream=1: expected true or false"),
+        ({"body": {"instances": [{"b64": B64}], "parameters": {"n": 1.5}}}, "n=1.5: expected an integer"),
+        ({"body": {"instances": [{"b64": B64}], "parameters": {"alpha": []}}}, "alpha=[]: expected a value"),
         ({"body": b"x", "n": b"500"}, 'no file field "data"'),
         ({"data": b"x", "body": b"y"}, "unknown parameter 'body'"),
         ({"body": {"instances": [{"b64": B64}], "parameters": {"n": True}}}, "parameter n=True: expected an integer"),
@@ -98,6 +128,111 @@ def test_no_refusal_repeats_more_than_a_little_of_what_was_sent(row):
     assert len(str(refused.value)) < 500
 
 
+@pytest.mark.parametrize(
+    "row",
+    [
+        {"body": bytearray(101)},
+        {"data": bytearray(101)},
+        {"data_0": bytearray(51), "data_1": bytearray(50)},
+        {"body": {"instances": [{"b64": base64.b64encode(bytes(104)).decode()}]}},
+        {"body": {"inputs": [{"shape": [1], "datatype": "BYTES", "data": [base64.b64encode(bytes(104)).decode()]}]}},
+    ],
+)
+def test_more_bytes_than_the_cap_are_refused_in_every_form(row):
+    with pytest.raises(ImageError, match="the cap of this server is 100") as refused:
+        parse_request(row, LIMITS.model_copy(update={"max_bytes": 100}))
+    assert refused.value.http_status == 413
+
+
+def test_several_images_of_a_form_come_in_the_order_of_their_numbers():
+    row = {f"data_{number}": str(number).encode() for number in (10, 2, 1)} | {"mode": b"predict"}
+    request = parse_request(row, LIMITS.model_copy(update={"max_images": 3}))
+    assert request.images == (b"1", b"2", b"10") and request.wire == "v1"
+
+
+def test_a_seed_is_read_where_the_operator_allows_it_and_has_32_bits():
+    limits = LIMITS.model_copy(update={"allows_seed": True})
+    assert parse_request({"data": b"x", "seed": b"4294967295"}, limits).parameters.seed == 2**32 - 1
+    with pytest.raises(RequestError, match="parameter seed='4294967296'"):
+        parse_request({"data": b"x", "seed": b"4294967296"}, limits)
+    with pytest.raises(RequestError, match=r"known: .*seed"):
+        parse_request({"data": b"x", "sigma": b"1"}, limits)
+
+
+@pytest.mark.parametrize("given", [True, "true", "1", "on"])
+def test_true_is_understood_in_json_and_in_forms(given):
+    body = {"instances": [{"b64": B64}], "parameters": {"stream": given, "stopping": "anytime"}}
+    assert parse_request({"body": body}, LIMITS).parameters.stream is True
+
+
+TENSOR = {"name": "image", "shape": [2], "datatype": "BYTES", "data": [B64, B64]}
+
+
+def test_tensors_of_the_open_inference_protocol_are_understood():
+    body = {"id": "7", "inputs": [TENSOR], "parameters": {"n": 50}, "outputs": [{"name": "label"}]}
+    request = parse_request({"body": body}, LIMITS)
+    assert (request.images, request.wire, request.id) == ((b"image",) * 2, "v2", "7")
+    assert request.outputs == ("label",) and request.parameters.n == 50
+    column = TENSOR | {"shape": [2, 1], "parameters": {"content_type": "base64"}}
+    assert len(parse_request({"body": {"inputs": [column]}}, LIMITS).images) == 2
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"inputs": []}, "a list of one tensor"),
+        ({"inputs": [TENSOR, TENSOR]}, "a list of one tensor"),
+        ({"inputs": ["x"]}, "a list of one tensor"),
+        ({"inputs": [TENSOR | {"datatype": "FP32"}]}, "datatype must be BYTES, got 'FP32'"),
+        ({"inputs": [TENSOR | {"shape": [3]}]}, "shape must be [2], got [3]"),
+        ({"inputs": [TENSOR | {"shape": None}]}, "shape must be [2], got None"),
+        ({"inputs": [TENSOR | {"data": []}]}, "at least one image"),
+        ({"inputs": [TENSOR | {"data": [1, 2]}]}, "at least one image"),
+        ({"inputs": [TENSOR | {"data": [B64, "???"]}]}, "element 1 of the input is not valid base64"),
+        ({"inputs": [TENSOR | {"data": [B64] * 3, "shape": [3]}]}, "3 images, at most 2"),
+        ({"inputs": [TENSOR | {"parameters": {"n": 5}}]}, "the input takes no parameters"),
+        ({"inputs": [TENSOR | {"typ": "x"}]}, "unknown key 'typ' in the input"),
+        ({"raw": 1}, "unknown key 'raw' in the body"),
+        ({"id": 7}, '"id" must be a string'),
+        ({"id": "x" * 129}, '"id" must be a string'),
+        ({"outputs": "label"}, '"outputs" must be a list'),
+        ({"outputs": [{"name": "logits"}]}, "there is no output 'logits'; known: label, radius, json"),
+        ({"outputs": [{"name": {}}]}, "there is no output {}"),
+        ({"outputs": [{"name": "label"}] * 2}, "asked for twice"),
+        ({"parameters": 5}, '"parameters" must be an object'),
+        ({"parameters": {"n": "x"}}, "parameter n='x'"),
+        ({"parameters": {"stream": True, "stopping": "anytime"}}, "not with the open inference protocol"),
+    ],
+)
+def test_what_is_wrong_with_a_tensor_is_said(change, said):
+    row = {
+        "body": {"inputs": [TENSOR | {"data": [B64], "shape": [1]}] if "parameters" in change else [TENSOR]} | change
+    }
+    with pytest.raises(RequestError) as refused:
+        parse_request(row, LIMITS)
+    assert said in str(refused.value) and wire_of(row) == "v2"
+
+
+def test_only_the_outputs_that_were_asked_for_are_answered():
+    body = {"inputs": [TENSOR], "outputs": [{"name": "radius"}, {"name": "label"}]}
+    answers = [answer(concluded(label, count), SPEC, model_sha256="ab") for label, count in ((1, 990), (1, 500))]
+    told = respond(parse_request({"body": body}, LIMITS), answers, model="m", version="2.0")
+    assert [each["name"] for each in told["outputs"]] == ["radius", "label"] and told["model_version"] == "2.0"
+    radius, label = (each["data"] for each in told["outputs"])
+    assert label == [1, -1] and radius[0] > 0 == radius[1] and "id" not in told
+
+
+def test_a_number_that_is_not_finite_is_never_sent():
+    for encode in (to_json, to_line):
+        with pytest.raises(ValueError, match="not JSON compliant"):
+            encode({"radius": float("inf")})
+
+
+def test_an_error_has_the_shape_of_torchserve_and_that_of_the_open_inference_protocol_where_it_was_asked_in_that():
+    assert error_body(400, "no", type="T") == {"code": 400, "type": "T", "message": "no"}
+    assert error_body(400, "no", type="T", is_v2=True)["error"] == "no"
+
+
 def concluded(label, count_a):
     votes = Counter({label: count_a, label + 1: 1000 - count_a})
     return conclude(label, votes, SmoothingSpec(sigma=0.5, n=1000), alpha=0.001)
@@ -133,6 +268,8 @@ def test_every_answer_is_finite_json(count):
 def test_defaults_above_the_cap_are_refused():
     with pytest.raises(ValidationError, match="must not exceed max_n"):
         Limits(n=10, max_n=5)
+    with pytest.raises(ValidationError, match="more draws than max_draws_a_request=1000"):
+        Limits(n=1000, max_draws_a_request=1000)
 
 
 @pytest.mark.parametrize(
