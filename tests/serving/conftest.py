@@ -13,7 +13,7 @@ from training.tasks import open_task
 from zoo.checkpoint import Checkpoint
 
 LIMITS = Limits(
-    n=500, max_n=1_000_000, max_draws_a_request=1_100_000, max_pixels=4096, max_bytes=100_000, max_open_requests=12,
+    n=500, max_n=50_000, max_pixels=4096, max_bytes=100_000, max_open_requests=12,
     allows_seed=True,
 )  # fmt: skip
 

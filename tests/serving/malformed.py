@@ -136,3 +136,48 @@ def broken_json(draw) -> bytes:
         return bytes(text[:at])
     text[at] = draw(st.integers(0, 255))
     return bytes(text)
+
+
+def _multipart(fields: dict[str, bytes]) -> bytes:
+    parts = [
+        b'--edge\r\nContent-Disposition: form-data; name="%s"; filename="x"\r\n\r\n%s\r\n' % (name.encode(), value)
+        for name, value in fields.items()
+    ]
+    return b"".join([*parts, b"--edge--\r\n"])
+
+
+def _quotable(fields: dict[str, bytes]) -> dict[str, bytes]:
+    """With names that can stand in a part's head, which TorchServe itself reads."""
+    return {"".join(c for c in name if c.isalnum() and c.isascii()) or "x": value for name, value in fields.items()}
+
+
+@st.composite
+def _cut(draw, body: bytes) -> bytes:
+    return body[: draw(st.integers(0, len(body)))] if draw(st.booleans()) else body
+
+
+FORM = "multipart/form-data; boundary=edge"
+odd_headers = st.dictionaries(
+    st.from_regex(r"[A-Za-z][A-Za-z0-9_-]{0,15}", fullmatch=True).map(lambda name: f"X-{name}")
+    | st.sampled_from(("Explain", "Describe", "Accept", "Cookie", "Content-Encoding", "X-Request-Id", "Authorization")),
+    st.text(st.characters(min_codepoint=32, max_codepoint=255, exclude_characters="\x7f"), max_size=30).map(str.strip)
+    | st.just("True"),
+    max_size=2,
+)
+bodies = st.one_of(
+    st.tuples(
+        images, st.sampled_from(("application/octet-stream", "image/png", "text/plain", ";;;", "multipart/form-data"))
+    ),
+    st.tuples(
+        broken_json() | json_bodies.map(lambda body: json.dumps(body).encode()),
+        st.sampled_from(("application/json", "application/json; charset=nonsense", "Application/JSON", "image/png")),
+    ),
+    st.tuples(forms.map(_quotable).map(_multipart).flatmap(_cut), st.just(FORM)),
+    st.tuples(st.binary(max_size=100), st.just(FORM)),
+)
+requests = st.tuples(bodies, odd_headers).map(
+    lambda drawn: {
+        "content": drawn[0][0],
+        "headers": {**{name: text.encode("latin-1") for name, text in drawn[1].items()}, "Content-Type": drawn[0][1]},
+    }
+)

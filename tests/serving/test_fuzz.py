@@ -1,7 +1,10 @@
 """No body, however malformed, gets a 5xx, harms the service, or changes a neighbour's answer."""
 
 import json
+import threading
+from collections import Counter
 
+import httpx
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 
@@ -77,3 +80,73 @@ def test_no_json_harms_the_service(service, undisturbed, body):
 @given(row=malformed.forms)
 def test_no_form_harms_the_service(service, undisturbed, row):
     check(service, undisturbed, row)
+
+
+class Neighbour(threading.Thread):
+    """A client that asks the same seeded question all the time; `others` is every answer unlike its first one."""
+
+    def __init__(self, url, image):
+        super().__init__()
+        self.url, self.image = url, image
+        self.first = self.ask()
+        self.num_asked, self.others, self.is_over = 0, [], threading.Event()
+
+    def ask(self):
+        form = {"seed": "7", "n": "150"}
+        response = httpx.post(self.url, files={"data": self.image}, data=form, timeout=120)
+        return response.status_code, response.text
+
+    def run(self):
+        while not self.is_over.is_set():
+            answer = self.ask()
+            self.num_asked += 1
+            if answer != self.first:
+                self.others.append(answer)
+
+    def __enter__(self):
+        self.start()
+        return self
+
+    def __exit__(self, *_):
+        self.is_over.set()
+        self.join()
+
+
+@pytest.mark.slow
+def test_no_request_gets_a_5xx_from_the_running_server_kills_its_worker_or_changes_a_neighbours_answer(
+    served, digit_pngs
+):
+    workers = {each.pid for each in served.server.processes()}
+    statuses = Counter()
+    with Neighbour(served.url, digit_pngs[0]) as neighbour, httpx.Client(timeout=120, trust_env=False) as client:
+
+        @exhaustively(260)
+        @given(request=malformed.requests)
+        def ask(request):
+            response = client.post(served.url, **request)
+            statuses[response.status_code] += 1
+            assert response.status_code < 500, response.text
+            for line in response.text.splitlines() if "ndjson" in response.headers["Content-Type"] else [response.text]:
+                body = json.loads(line)
+            assert response.status_code == 200 or body["code"] == response.status_code
+
+        ask()
+    assert neighbour.first[0] == 200 and neighbour.num_asked >= 5 and not neighbour.others
+    assert {each.pid for each in served.server.processes()} == workers
+    assert sum(count for status, count in statuses.items() if status >= 400) >= 200 and len(statuses) >= 4
+
+
+@pytest.mark.slow
+def test_the_forms_that_torchserve_itself_cannot_read_harm_nobody(served, digit_pngs):
+    """It answers them with a 500 of its own before any line of ours runs: a proxy in front may refuse them."""
+    nameless = b"--edge\r\nContent-Disposition: form-data\r\n\r\nx\r\n--edge--\r\n"
+    unreadable = [
+        {"content": b"a=%zz", "headers": {"Content-Type": "application/x-www-form-urlencoded"}},
+        {"content": nameless, "headers": {"Content-Type": malformed.FORM}},
+    ]
+    workers = {each.pid for each in served.server.processes()}
+    with Neighbour(served.url, digit_pngs[0]) as neighbour:
+        for request in unreadable:
+            response = httpx.post(served.url, **request, timeout=120)
+            assert (response.status_code, response.json()["type"]) == (500, "ErrorDataDecoderException")
+    assert {each.pid for each in served.server.processes()} == workers and not neighbour.others
