@@ -19,6 +19,8 @@ from pathlib import PurePosixPath
 from typing import Any, NamedTuple, Self
 from urllib.parse import parse_qs, unquote, urlsplit
 
+from tests.hub_card_rules import errors_in
+
 LFS_SUFFIXES = (".safetensors", ".onnx", ".png", ".bin")
 LFS_THRESHOLD = 10 * 1024**2
 # One date for every commit, so that no answer depends on the clock.
@@ -333,10 +335,10 @@ class _Connection(BaseHTTPRequestHandler):
         return {"url": url}
 
     def validate_yaml(self) -> object:
-        if self.hub.refused_metadata is None:
-            return {"errors": [], "warnings": []}
-        found = {"errors": [{"message": self.hub.refused_metadata}], "warnings": []}
-        return Answer(400, json.dumps(found).encode(), {})
+        refused = self.hub.refused_metadata
+        messages = errors_in(json.loads(self.body)["content"]) if refused is None else [refused]
+        found = {"errors": [{"message": message} for message in messages], "warnings": []}
+        return Answer(400, json.dumps(found).encode(), {}) if messages else found
 
     def models(self) -> object:
         """The repositories that the user may see, of one owner where one is asked for."""

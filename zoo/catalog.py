@@ -20,6 +20,7 @@ from zoo.patience import USUAL, Patience
 
 if TYPE_CHECKING:
     from zoo.checkpoint import Checkpoint
+    from zoo.spec import ReportedNumber
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -199,6 +200,16 @@ def _obtain(entry: CatalogEntry, cache: Path, patience: Patience) -> Path:
     return target
 
 
+def _published_accuracy(entry: CatalogEntry) -> ReportedNumber:
+    from zoo.spec import ReportedNumber
+
+    of = "the network" if entry.has_head else "a linear classifier on its features"
+    what, value = f"top-1 accuracy of {of}", round(100 * entry.accuracy, 3)
+    return ReportedNumber(
+        what=what, value=value, task="imagenet", conditions="validation images", source=entry.source, url=entry.file.url
+    )
+
+
 def _import(entry: CatalogEntry, file: Path, directory: Path) -> None:
     """Imports into a temporary folder beside `directory`, which therefore is there wholly or not at all."""
     from zoo.importing.importer import ImportOptions, import_file
@@ -216,6 +227,7 @@ def _import(entry: CatalogEntry, file: Path, directory: Path) -> None:
         url=entry.file.url,
         licence=entry.licence,
         catalog_id=entry.id,
+        reported=(_published_accuracy(entry),),
     )
     try:
         directory.parent.mkdir(parents=True, exist_ok=True)

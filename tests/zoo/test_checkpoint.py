@@ -16,9 +16,7 @@ from zoo.checkpoint import open_checkpoint, record_results, save_checkpoint
 from zoo.errors import CertificationError, CheckpointError, RequestError
 from zoo.spec import CertifiedConfig, ModelSpec, Preprocessing
 
-ROWS = (
-    "idx\tlabel\tpredict\tradius\tcorrect\ttime\n0\t1\t1\t0.7\t1\t0:00:01\n3\t1\t-1\t0.0\t0\t0:00:01\n"
-).encode()
+ROWS = b"idx\tlabel\tpredict\tradius\tcorrect\ttime\n0\t1\t1\t0.7\t1\t0:00:01\n3\t1\t-1\t0.0\t0\t0:00:01\n"
 MEAN, STD = (0.5, 0.4, 0.3), (0.2, 0.25, 0.3)
 
 

@@ -53,12 +53,26 @@ def import_file(
         int | None, typer.Option(metavar="N", min=1, help="Shorter side before the crop; 8/7 of the crop unless given.")
     ] = None,
     interpolation: Annotated[Interpolation, typer.Option(help="How images are resized.")] = "bilinear",
+    url: Annotated[str | None, typer.Option(help="Where the file was published, for the card.")] = None,
+    licence: Annotated[
+        str | None,
+        typer.Option("--licence", metavar="ID", help="The licence of its weights as stated there, like mit."),
+    ] = None,
+    reported: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE.yaml",
+            help="What its authors report: a list of {what, value, unit, task, conditions, source, url}. It stands on "
+            "the card apart from what is measured here.",
+        ),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Turn a checkpoint of another project into one of this zoo; nothing in the file is executed."""
     from zoo.importing.class_names import read_class_names
     from zoo.importing.importer import ImportOptions
     from zoo.importing.importer import import_file as run_import
+    from zoo.importing.reported import read_reported
 
     options = ImportOptions(
         format=format,
@@ -73,6 +87,9 @@ def import_file(
         image_size=image_size,
         resize=resize,
         interpolation=interpolation,
+        url=url,
+        licence=licence,
+        reported=() if reported is None else read_reported(reported),
     )
     checkpoint, report = run_import(file, output, options)
     _explain(file, report)

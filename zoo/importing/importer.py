@@ -19,7 +19,7 @@ from zoo.importing.files import ForeignFile, read_foreign_file
 from zoo.importing.formats import AUTO, FoundNetwork, find_network
 from zoo.importing.matching import MatchedNetwork, match
 from zoo.importing.normalization import ChannelStatistics, choose_normalization
-from zoo.spec import CertifiedConfig, JsonScalar, ModelSpec, Origin, Preprocessing
+from zoo.spec import CertifiedConfig, JsonScalar, ModelSpec, Origin, Preprocessing, ReportedNumber
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,7 +28,7 @@ class ImportOptions:
 
     `class_names` also set the number of classes of a file without a head. Without `resize` an image's shorter side is
     8/7 of `image_size`, as 256 for 224. `sigma`, on the [0, 1] pixel scale, is the noise that the network was trained
-    under.
+    under. `reported` are its authors' numbers, which nobody measured here.
     """
 
     format: str = AUTO
@@ -47,6 +47,7 @@ class ImportOptions:
     url: str | None = None
     licence: str | None = None
     catalog_id: str | None = None
+    reported: tuple[ReportedNumber, ...] = ()
 
     def __post_init__(self) -> None:
         if self.architecture is not None:
@@ -147,6 +148,7 @@ def _spec(
                 url=options.url,
                 licence=options.licence,
                 catalog_id=options.catalog_id,
+                reported=options.reported,
             ),
             has_trained_head=matched.has_trained_head,
             preprocessing=Preprocessing(

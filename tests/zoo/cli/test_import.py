@@ -4,9 +4,14 @@ import json
 
 import pytest
 import torch
+from huggingface_hub import ModelCard
 
 import zoo
+from tests.hub_card_rules import errors_in
+from tests.zoo.test_cards import CERTIFICATION
+from tests.zoo.test_checkpoint import ROWS
 from zoo.architecture import QuarterResNet
+from zoo.checkpoint import open_checkpoint, record_results, sha256_of
 
 STATED = ("--normalization", "none")
 
@@ -31,7 +36,7 @@ def test_the_checkpoint_answers_as_the_file_and_is_named_on_stdout(foreign, zoo_
     with torch.inference_mode():
         assert torch.equal(zoo.load(str(tmp_path / "out"))(x_BCHW), network(x_BCHW))
     card = zoo_command("show", tmp_path / "out").out
-    assert "`best.pth.tar`" in card and "None" not in card
+    assert "`best.pth.tar`" in card and "None" not in card.replace("or None: it abstains", "")
 
 
 def test_json_tells_the_keys(foreign, zoo_command, tmp_path):
@@ -82,3 +87,59 @@ def test_a_file_that_is_absent_ends_with_code_2(zoo_command, tmp_path):
 @pytest.mark.parametrize("words", [("--num-classes", 1), ("--sigma", -1), ("--interpolation", "lanczos")])
 def test_options_out_of_range_are_wrong_usage(words, foreign, zoo_command, tmp_path):
     assert zoo_command("import", foreign[0], *words, "--output", tmp_path / "out").code == 2
+
+
+REPORTED = """
+- what: certified accuracy at l2 radius 0.5
+  value: 49.0
+  task: pets
+  conditions: sigma 0.25, n 100,000
+  source: Somebody et al. 2020, table 2
+  url: https://example.org/paper
+"""
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning:httpx2")
+def test_an_imported_and_pushed_checkpoint_ends_with_a_card_that_tells_what_was_reported_from_what_was_measured(
+    foreign, zoo_command, tmp_path, hub, monkeypatch
+):
+    monkeypatch.setenv("HF_ENDPOINT", hub.endpoint)
+    monkeypatch.setenv("HF_TOKEN", "hf_alice")
+    path, _ = foreign
+    (tmp_path / "reported.yaml").write_text(REPORTED)
+    stated = ("--licence", "MIT", "--url", "https://example.org/best.pth.tar", "--reported", tmp_path / "reported.yaml")
+    named = ("--image-size", 32, "--sigma", 0.25, "--task", "pets", "--objective", "gaussian")
+    done = zoo_command("import", path, *STATED, *stated, *named, "--output", tmp_path / "out")
+    assert done.code == 0
+    checkpoint = open_checkpoint(tmp_path / "out")
+    record_results(checkpoint, certification=(CERTIFICATION, ROWS))
+    assert zoo_command("push", tmp_path / "out", "alice/imported").code == 0
+    card = ModelCard(hub.repository("alice/imported").head.files["README.md"].decode())
+    assert errors_in(card.content) == [] and card.data.license == "mit"
+    reported = card.text[
+        card.text.index("## Reported by its authors (not measured here)") : card.text.index("## Limits")
+    ]
+    measured = card.text[card.text.index("## Certified accuracy (measured here)") : card.text.index("## Reported by")]
+    assert "49.0" in reported and "Somebody et al. 2020" in reported and "80.0" in measured and "49.0" not in measured
+    assert [one.metric_value for one in card.data.eval_results] == [80.0, 1.25, 5.0]
+    assert sha256_of(path) in card.text and "`best.pth.tar`" in card.text and "format cohen" in card.text
+    assert "Licence of the weights: `MIT`." in card.text and "`https://example.org/best.pth.tar`" in card.text
+    assert card.text.count("Not measured.") == 1 and "None" not in card.text.replace("or None: it abstains", "")
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("what: accuracy", "holds no list of numbers"),
+        ("- {what: accuracy, value: 76.1, task: imagenet}", "number 1: source: Field required"),
+        ("- {what: accuracy, value: high, task: imagenet, source: x}", "number 1: value: Input should be"),
+        ("- {what: a, value: 1, task: t, source: s, url: ftp://x}", "number 1: url:"),
+        ("- [", "is no YAML"),
+    ],
+)
+def test_a_reported_number_without_its_source_is_refused(text, said, foreign, zoo_command, tmp_path):
+    (tmp_path / "reported.yaml").write_text(text)
+    done = zoo_command(
+        "import", foreign[0], *STATED, "--reported", tmp_path / "reported.yaml", "--output", tmp_path / "out"
+    )
+    assert done.code == 2 and said in done.err and not (tmp_path / "out").exists()
