@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping
 
@@ -12,12 +13,18 @@ from zoo.errors import RequestError
 
 IMAGE_FIELD = "data"
 NUMBERED = f"{IMAGE_FIELD}_"
+JSON_BLANKS = b" \t\r\n"
 _NUMBERED_FIELD = re.compile(rf"{NUMBERED}(\d{{1,4}})")
 
 
 def parse_raw(body: bytes | bytearray, limits: Limits) -> Request:
-    """One image with the operator's defaults."""
+    """One image with the operator's defaults.
+
+    Raises: RequestError for JSON that could not be read, which a server hands on as bytes.
+    """
     require_small(len(body), limits)
+    if body.lstrip(JSON_BLANKS)[:1] in (b"{", b"["):
+        raise RequestError(_complaint_about_json(body))
     return Request(images=(bytes(body),), parameters=Parameters(), wire="single")
 
 
@@ -38,6 +45,16 @@ def parse_form(row: Mapping[str, object], limits: Limits) -> Request:
     fields = {name: value for name, value in row.items() if name not in names}
     parameters = parse_parameters(fields, limits)
     return Request(images=images, parameters=parameters, wire="v1" if numbered else "single")
+
+
+def _complaint_about_json(body: bytes | bytearray) -> str:
+    try:
+        json.loads(body)
+    except json.JSONDecodeError as error:
+        return f"the body is no valid JSON: {error.msg}, line {error.lineno} column {error.colno}"
+    except (ValueError, RecursionError):
+        return "the body is JSON that is not UTF-8, too deeply nested, or has too long a number"
+    return "JSON has to be sent as application/json"
 
 
 def _number(name: str) -> int:

@@ -2,7 +2,9 @@
 
 import base64
 import json
+import re
 from collections import Counter
+from pathlib import Path
 
 import pytest
 from pydantic import ValidationError
@@ -298,3 +300,24 @@ def test_a_request_chooses_its_stopping_rule(fields, rule):
 def test_a_rule_without_what_it_needs_is_refused(fields, said):
     with pytest.raises(RequestError, match=said):
         smoothing_of(Parameters(**fields), LIMITS, sigma=0.5)
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        (b' {"instances": [', "no valid JSON: Expecting value, line 1 column 17"),
+        (b'{"instances": "\xff"}', "not UTF-8"),
+        (b"[" * 100_000, "too deeply nested"),
+        (b'{"instances": []}', "sent as application/json"),
+    ],
+)
+def test_json_that_comes_as_bytes_is_not_taken_for_an_image(body, said):
+    with pytest.raises(RequestError, match=said):
+        parse_request({"body": bytearray(body)}, LIMITS)
+
+
+def test_the_page_for_clients_names_every_parameter_every_output_and_no_other_parameter():
+    page = (Path(__file__).parents[2] / "docs" / "protocol.md").read_text()
+    table = page.split("## Parameters")[1].split("## Answers")[0]
+    assert set(re.findall(r"^\| `(\w+)` \|", table, flags=re.MULTILINE)) == set(Parameters.model_fields)
+    assert all(f'"{name}"' in page for name in answer(concluded(1, 990), SPEC, model_sha256="ab")["certificate"])
