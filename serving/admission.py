@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterator
 from dataclasses import dataclass
 
 import torch
@@ -11,7 +11,7 @@ from torch import Tensor
 
 from serving.answer_cache import AnswerCache, Entry, fresh_key
 from serving.protocol import DRAWS_OF_A_PREDICTION, Limits, Request, smoothing_of
-from zoo.errors import RequestError
+from zoo.errors import ImageError, RequestError
 from zoo.pictures import decode_image
 from zoo.preprocessing import prepare
 from zoo.smoothing import Certification, Prediction
@@ -48,13 +48,27 @@ class Admission:
         seed = request.parameters.seed
         generator = None if seed is None else torch.Generator().manual_seed(seed)
         questions = []
-        for place, data in enumerate(request.images):
-            image = decode_image(data, max_pixels=self.limits.max_pixels)
-            x_CHW = prepare(image, self.spec.preprocessing)
+        for place, x_CHW in enumerate(self._tensors(request)):
             # The offline path draws a root for each image in turn from one generator.
             entry = self._entry(x_CHW, request) if generator is None else Entry(root_key(generator))
             questions.append(Question(self._job((id, place), x_CHW, request, entry), entry))
         return questions
+
+    def _tensors(self, request: Request) -> Iterator[Tensor]:
+        """The images, each decoded and prepared; nobody is drawn for meanwhile, so their pixels are capped together."""
+        left = self.limits.max_pixels
+        for data in request.images:
+            try:
+                image = decode_image(data, max_pixels=left)
+            except ImageError as error:
+                if error.http_status != 413 or left == self.limits.max_pixels:
+                    raise
+                cap = f"{self.limits.max_pixels:,}"
+                raise ImageError(
+                    f"the images have more than {cap} pixels together, the cap of this server", http_status=413
+                ) from error
+            left -= image.width * image.height
+            yield prepare(image, self.spec.preprocessing)
 
     def _job(self, id: Hashable, x_CHW: Tensor, request: Request, entry: Entry) -> Job:
         parameters = request.parameters

@@ -13,7 +13,8 @@ class Limits(BaseModel):
 
     `n0`, `n`, `alpha`: what a certification gets that asks for no other.
     `max_n`: the most draws of either phase that a client may ask for an image, and where at-radius gives up.
-    `max_pixels`: of an image, told by its header before it is decoded. `max_bytes`: of all encoded images of a request.
+    `max_pixels`: of all images of a request, told by their headers before they are decoded.
+    `max_bytes`: of all encoded images of a request.
     `max_images`: of a request. `max_draws_a_request`: over all its images and phases.
     `max_open_requests`: of the server; a further one is refused with 429.
     `longest_deadline_ms`: the largest `deadline_ms` that a client may give.

@@ -15,7 +15,7 @@ from serving.protocol import Limits
 from serving.service import InferenceService, fit_batch_size
 from tests.serving.journal import Journal
 from tests.zoo.test_spec import SPEC
-from zoo.errors import CertificationError, RequestError, ServerError
+from zoo.errors import CertificationError, OutOfMemoryError, RequestError, ServerError
 from zoo.preprocessing import prepare
 from zoo.smoothing import SmoothedClassifier, SmoothingSpec
 from zoo.smoothing.certificate import certified_radius
@@ -393,6 +393,31 @@ def test_draws_of_all_images_of_a_request_are_capped():
         reply = drive(service, {"x": {"body": body}})["x"]
         assert reply.status == status
     assert "the cap of this server is 1,000" in reply.body["message"]
+
+
+def test_the_pixels_of_all_images_of_a_request_are_capped_together():
+    service = new_service(max_pixels=40)
+    image = base64.b64encode(png(255)).decode()  # 16 pixels
+    for num_images, status in ((2, 200), (3, 413)):
+        body = {"instances": [{"b64": image}] * num_images, "parameters": {"mode": "predict"}}
+        reply = drive(service, {"x": {"body": body}})["x"]
+        assert reply.status == status
+    assert "more than 40 pixels together" in reply.body["message"]
+
+
+def test_memory_that_runs_out_halves_the_batch_and_fails_nobody(service):
+    real = service.engine.sampler.base.classify
+
+    def cramped(x_BCHW):
+        if len(x_BCHW) > 20:
+            raise OutOfMemoryError("no memory")
+        return real(x_BCHW)
+
+    service.engine.sampler.base.classify = cramped
+    replies = drive(service, {id: {"data": png(255)} for id in range(3)})
+    assert {reply.status for reply in replies.values()} == {200}
+    assert "memory ran out at 64" in replies[0].body["certificate"]["backend"]
+    assert service.engine.sampler.base.sizes[-1] <= 16
 
 
 RULES = [
