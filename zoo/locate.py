@@ -65,8 +65,12 @@ def describe(model: str, *, offline: bool = False, patience: Patience = USUAL) -
 
 
 def _read(directory: Path, *, has_card: bool, checked: str) -> Description:
-    card = (directory / CARD).read_text() if has_card else f"(no {CARD})\n"
-    return Description(card=card, config=(directory / CONFIG).read_text(), checked=checked)
+    card = _text(directory / CARD) if has_card else f"(no {CARD})\n"
+    return Description(card=card, config=_text(directory / CONFIG), checked=checked)
+
+
+def _text(path: Path) -> str:
+    return path.read_text(encoding="utf-8", errors="replace")
 
 
 def _describe_entry(entry: CatalogEntry) -> Description:

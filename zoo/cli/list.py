@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from zoo.cli._options import Json
+from zoo.cli._plain import plain
 
 if TYPE_CHECKING:
     from zoo.hub import Listed
@@ -48,7 +49,7 @@ def list_models(
             [_row(each, radius) for each in listed],
         )
     for each in (each for each in listed if each.problem):
-        typer.echo(f"{each.repository} cannot be read: {each.problem}", err=True)
+        typer.echo(plain(f"{each.repository} cannot be read: {each.problem}"), err=True)
     more = "; --limit looks at more" if num_models == limit else ""
     typer.echo(f"{len(listed)} checkpoints among {num_models} repositories of {owner}{more}", err=True)
 
@@ -62,13 +63,17 @@ def _row(listed: Listed, radius: float) -> tuple[str, ...]:
     acr = None if result is None else result.average_certified_radius
     return (
         name,
-        certified.task,
-        certified.objective,
+        _in_a_line(certified.task),
+        _in_a_line(certified.objective),
         "-" if certified.sigma is None else f"{certified.sigma:g}",
         "-" if point is None else f"{100 * point.accuracy:.1f} %",
         "-" if acr is None else f"{acr:.3f}",
         "-" if result is None else f"{result.num_images:,}",
     )
+
+
+def _in_a_line(text: str) -> str:
+    return " ".join(text.split())
 
 
 def _facts(listed: Listed, radius: float) -> dict[str, Any]:
@@ -122,4 +127,4 @@ def _print_catalog(*, as_json: bool) -> None:
 def _print_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     widths = [max(len(row[column]) for row in (head, *rows)) for column in range(len(head))]
     for row in (head, *rows):
-        typer.echo("  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip())
+        typer.echo(plain("  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip()))

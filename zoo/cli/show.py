@@ -18,6 +18,7 @@ def show(
     as_json: Json = False,
 ) -> None:
     """Print a checkpoint's card, or with --json its config; of one on the Hub no weights are fetched."""
+    from zoo.cli._plain import plain
     from zoo.cli._waiting import patience
     from zoo.locate import describe, locate
 
@@ -29,4 +30,4 @@ def show(
         return
     found = describe(model, offline=offline, patience=patience())
     typer.echo(found.checked, err=True)
-    typer.echo((found.config if as_json else found.card).rstrip())
+    typer.echo(plain(found.config if as_json else found.card).rstrip())

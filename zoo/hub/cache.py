@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import tempfile
+import os
 from collections.abc import Collection
 from pathlib import Path, PurePosixPath
 
@@ -25,14 +25,14 @@ def cached_file(commit: Commit, name: str) -> Path | None:
 
 
 def cached_names(commit: Commit, *, wanted: Collection[str]) -> tuple[str, ...] | None:
-    """The names of the wanted ones of the checkpoint's files if all of them are cached, else None.
-
-    Raises: CheckpointError if the cached manifest is none.
-    """
+    """The names of the wanted ones of the checkpoint's files if all of them are cached, else None."""
     manifest = cached_file(commit, MANIFEST)
     if manifest is None:
         return None
-    names = tuple(name for name in (*read_manifest(manifest.parent), MANIFEST) if name in wanted)
+    try:
+        names = tuple(name for name in (*read_manifest(manifest.parent), MANIFEST) if name in wanted)
+    except CheckpointError:  # damaged, so that it is as good as not there
+        return None
     if any(cached_file(commit, name) is None for name in names):
         return None
     # The signature is fetched before the weights are: where it is not, there was none.
@@ -56,9 +56,9 @@ def remember(repository: str, revision: str | None, sha: str) -> None:
     folder = Path(constants.HF_HUB_CACHE) / repo_folder_name(repo_id=repository, repo_type="model") / "refs"
     note = folder / PurePosixPath(revision or constants.DEFAULT_REVISION)
     note.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile("w", dir=note.parent, delete=False) as file:
-        file.write(sha)
-    Path(file.name).replace(note)
+    partial = note.with_name(f".{note.name}.{os.getpid()}")
+    partial.write_text(sha)
+    partial.replace(note)
 
 
 def drop_damaged(directory: Path) -> bool:

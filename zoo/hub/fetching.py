@@ -87,8 +87,8 @@ def describe(source: Source, patience: Patience) -> Description:
     directory = _obtain(source, patience)
     with _damage_dropped(source, directory):
         files = read_manifest(directory)
-        for name in {CONFIG, CARD} & set(files):
-            _require_same(directory / name, files[name])
+        for name in (CONFIG, *({CARD} & set(files))):
+            _require_same(directory / name, files.get(name))
         return Description(commit=source.commit, spec=read_spec(directory), directory=directory, has_card=CARD in files)
 
 
@@ -182,7 +182,9 @@ def _damage_dropped(source: Source, directory: Path) -> Iterator[None]:
         raise CheckpointError(f"{source.commit.repository}@{source.commit.sha[:12]}: {error}{anew}") from error
 
 
-def _require_same(path: Path, expected: str) -> None:
+def _require_same(path: Path, expected: str | None) -> None:
+    if expected is None or not path.is_file():
+        raise CheckpointError(f"{path} is missing, or {MANIFEST} does not list it")
     found = sha256_of(path)
     if found != expected:
         raise CheckpointError(f"{path} is damaged: SHA-256 is {found}, {MANIFEST} says {expected}")

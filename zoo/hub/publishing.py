@@ -54,7 +54,7 @@ def push(
         connect()
         target = _Target(api(), repository, patience)
         head = target.head_or_new(private=private, may_create=not create_pr)
-        present_tags = target.tags() if tags else {}
+        present_tags = target.again(target.tags) if tags else {}
         unchanged = _holds(head, checkpoint)
         if taken := [tag for tag in tags if tag in present_tags and not (unchanged and present_tags[tag] == head.sha)]:
             raise HubError(
@@ -82,26 +82,27 @@ def push(
 
 @dataclass(frozen=True, slots=True)
 class _Target:
-    """One repository, and the calls that are made again where the client does not do so by itself."""
+    """One repository, and what is asked of it; the client does not ask again by itself."""
 
     api: HfApi
     repository: str
     patience: Patience
 
     def head(self) -> ModelInfo:
-        return self._again(lambda: self.api.model_info(self.repository, files_metadata=True))
+        """What the repository holds now."""
+        return self.api.model_info(self.repository, files_metadata=True)
 
     def head_or_new(self, *, private: bool | None, may_create: bool) -> ModelInfo:
-        """The head of the repository, which is made if it does not exist."""
+        """The head of the repository, which is made if it does not exist; asked until there is an answer."""
         try:
-            head = self.head()
+            head = self.again(self.head)
         except GatedRepoError:
             raise
         except RepositoryNotFoundError:
             if not may_create:
                 raise
-            self._again(lambda: self.api.create_repo(self.repository, private=private, exist_ok=True))
-            head = self.head()
+            self.again(lambda: self.api.create_repo(self.repository, private=private, exist_ok=True))
+            head = self.again(self.head)
         if private is not None and bool(head.private) != private:
             is_so, asked = ("private", "--public") if head.private else ("public", "--private")
             raise RequestError(
@@ -112,12 +113,10 @@ class _Target:
 
     def tags(self) -> dict[str, str]:
         """The commit that each tag names."""
-        refs = self._again(lambda: self.api.list_repo_refs(self.repository))
-        return {tag.name: tag.target_commit for tag in refs.tags}
+        return {tag.name: tag.target_commit for tag in self.api.list_repo_refs(self.repository).tags}
 
     def commit(self, head: ModelInfo, checkpoint: Checkpoint, message: str | None) -> str:
         """The commit on top of `head`. It is made once, even if the answer to it is lost and it is tried again."""
-
         may_be_made = False
 
         def attempt() -> str:
@@ -125,9 +124,10 @@ class _Target:
             try:
                 return str(self._create(head, checkpoint, message).oid)
             except (httpx2.HTTPError, json.JSONDecodeError) as error:
-                if not (passing(error) or _status(error) == CONFLICT):
+                is_conflict = _status(error) == CONFLICT
+                if not is_conflict and (passing(error) is None or _status(error) == TOO_MANY_REQUESTS):
                     raise
-                may_be_made |= _status(error) not in (CONFLICT, TOO_MANY_REQUESTS)
+                may_be_made |= not is_conflict
                 now = self.head()
                 if may_be_made and _holds(now, checkpoint):  # then the head is ours, and no conflict with anybody
                     return _sha(now)
@@ -136,7 +136,7 @@ class _Target:
                 raise
 
         self.patience.tell(_announce(checkpoint, self.repository))
-        return self._again(attempt)
+        return self.again(attempt)
 
     def _overtaken(self, now: ModelInfo, *, may_be_made: bool) -> str:
         page = f"{self.api.endpoint}/{self.repository}/commits/main"
@@ -183,7 +183,7 @@ class _Target:
                     raise
 
         try:
-            self._again(attempt)
+            self.again(attempt)
         except (httpx2.HTTPError, json.JSONDecodeError) as error:
             said = refusal(self.repository, error, access="write")
             raise HubError(
@@ -202,7 +202,8 @@ class _Target:
             create_pr=create_pr,
         )
 
-    def _again(self, call: Callable[[], Result]) -> Result:
+    def again(self, call: Callable[[], Result]) -> Result:
+        """What the call returns, made again while it fails for a passing reason."""
         return self.patience.keep_trying(call, reason=passing)
 
 

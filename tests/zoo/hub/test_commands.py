@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from tests.zoo.hub.conftest import REPOSITORY, left_in
+from tests.zoo.hub.conftest import REPOSITORY, left_in, save
 from zoo import hub as zoo_hub
 from zoo.catalog import CATALOG
 from zoo.checkpoint import open_checkpoint
@@ -42,6 +42,16 @@ def test_show_of_a_hub_id_prints_the_card_and_says_what_was_checked(hub, newer, 
     config = json.loads(zoo_command("show", REPOSITORY, "--json", "--offline").out)
     assert config == json.loads((newer.path / "config.json").read_text())
     assert "every file is its manifest's" in zoo_command("show", newer.path).err
+
+
+def test_a_strangers_card_cannot_rewrite_the_terminal(hub, zoo_command, tmp_path):
+    hostile = save(tmp_path / "hostile", task="\x1b[2Jdigits\x9b", objective="consistency\ncertified 99 %")
+    zoo_hub.push(hostile, REPOSITORY)
+    assert "\x1b" in json.loads((hostile.path / "config.json").read_text())["certified"]["task"]
+    for words in (["show", REPOSITORY], ["show", hostile.path], ["list", "alice"]):
+        said = zoo_command(*words).out
+        assert "digits" in said and not {"\x1b", "\x9b"} & set(said)
+    assert len(zoo_command("list", "alice").out.splitlines()) == 2
 
 
 def test_show_of_a_catalog_id_downloads_nothing(zoo_command, tmp_path, monkeypatch):

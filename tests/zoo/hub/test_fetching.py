@@ -195,6 +195,25 @@ def test_a_description_needs_no_weights_and_is_checked(hub, pushed, newer):
         zoo_hub.fetch_description(REPOSITORY)
 
 
+@pytest.mark.parametrize("changes", [{"config.json": None}, {"manifest.json": b'{"files": {}}'}])
+def test_a_description_without_a_config_is_refused(hub, pushed, changes):
+    hub.repository(REPOSITORY).commit("Lose the config", changes)
+    with pytest.raises(CheckpointError, match=r"config\.json is missing, or manifest\.json does not list it"):
+        zoo_hub.fetch_description(REPOSITORY)
+
+
+def test_a_manifest_that_is_damaged_in_the_cache_is_fetched_anew(pushed, newer, cache):
+    _, second = pushed
+    zoo_hub.fetch(REPOSITORY)
+    (manifest,) = cache.glob(f"models--*/snapshots/{second.sha}/manifest.json")
+    manifest.resolve().write_bytes(b"{")
+    with pytest.raises(HubError, match="not wholly in the cache"):
+        zoo_hub.fetch(REPOSITORY, offline=True)
+    with pytest.raises(CheckpointError, match=r"no manifest of this zoo; it was taken out of the cache"):
+        zoo_hub.fetch(REPOSITORY, revision=second.sha)
+    assert zoo_hub.fetch(REPOSITORY, revision=second.sha)[0].files == newer.files
+
+
 def test_a_gated_or_private_repository_is_refused_to_strangers(hub, pushed, monkeypatch):
     repository = hub.repository(REPOSITORY)
     monkeypatch.setenv("HF_TOKEN", "hf_bob")
