@@ -7,8 +7,8 @@ import sys
 import pytest
 
 COMMANDS = [
-    "archive", "audit", "certify", "evaluate", "import", "list", "predict", "pull", "push", "report", "search", "serve",
-    "show", "study", "train",
+    "archive", "audit", "card", "certify", "evaluate", "export", "health", "import", "list", "models", "predict",
+    "pull", "push", "report", "search", "serve", "show", "sign", "study", "train", "verify",
 ]  # fmt: skip
 
 
