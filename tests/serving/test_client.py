@@ -6,6 +6,7 @@ import io
 import json
 import subprocess
 import sys
+import threading
 from contextlib import aclosing
 
 import httpx
@@ -302,25 +303,27 @@ def test_a_stream_may_be_an_error_from_its_start_or_end_in_one(act, kind_of_erro
 
 
 def test_leaving_a_stream_closes_its_connection():
-    closed = []
+    closed = threading.Semaphore(0)
 
     def endless(connection):
         stream(*lines_of(0.1, 0.2)[:1], ends=False)(connection)
-        closed.append(connection.recv(1) == b"")
+        if connection.recv(1) == b"":
+            closed.release()
 
     with ScriptedServer([endless, endless]) as server:
         with Client(server.url) as client:
             updates = client.certify_stream(b"image")
             next(updates)
             updates.close()
+            assert closed.acquire(timeout=30), "it must not wait for the client's end"
 
         async def leave():
-            async with AsyncClient(server.url) as client, aclosing(client.certify_stream(b"image")) as updates:
-                async for _ in updates:
-                    return
+            async with AsyncClient(server.url) as client:
+                async with aclosing(client.certify_stream(b"image")) as updates:
+                    await anext(updates)
+                assert await asyncio.to_thread(closed.acquire, timeout=30)
 
         asyncio.run(leave())
-    assert closed == [True, True]
 
 
 def test_the_client_imports_neither_torch_nor_torchserve():
