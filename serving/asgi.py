@@ -19,6 +19,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
+from serving.description import openapi_document
 from serving.protocol import error_body
 from serving.replies import Reply
 from serving.service import InferenceService, RequestId
@@ -93,12 +94,15 @@ def application(service: InferenceService) -> Starlette:
             return Response(first.text, first.status, dict(first.headers), media_type=first.content_type)
         return StreamingResponse(_texts(first, replies), media_type=first.content_type)
 
+    async def describe(_: Request) -> Response:
+        return JSONResponse(openapi_document())
+
     async def ping(_: Request) -> Response:
         return JSONResponse({"status": "Healthy"})
 
     paths = ["/predictions/{model}", "/v1/models/{model}:predict", "/v2/models/{model}/infer"]
     routes = [Route(path, predict, methods=["POST", "PUT"]) for path in paths]
-    return Starlette(routes=[*routes, Route("/ping", ping)])
+    return Starlette(routes=[*routes, Route("/ping", ping), Route("/openapi.json", describe)])
 
 
 async def _texts(first: Reply, rest: AsyncGenerator[Reply]) -> AsyncIterator[str]:

@@ -21,6 +21,7 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from serving.description import openapi_document
 from serving.loopback import HOST, running
 from zoo.errors import UnknownNameError
 
@@ -53,6 +54,9 @@ def page(server_url: str, models: Sequence[str], *, token: str | None = None) ->
     async def list_models(_: Request) -> Response:
         return JSONResponse(list(models))
 
+    async def describe(_: Request) -> Response:
+        return JSONResponse(openapi_document())
+
     async def relay(request: Request) -> Response:
         model = request.path_params["model"]
         if request.headers.get("Origin") not in (None, f"http://{request.headers.get('Host')}"):
@@ -63,6 +67,7 @@ def page(server_url: str, models: Sequence[str], *, token: str | None = None) ->
 
     routes = [
         Route("/models", list_models),
+        Route("/openapi.json", describe),
         Route("/predictions/{model}", relay, methods=["POST"]),
         Mount("/", StaticFiles(directory=STATIC, html=True)),
     ]

@@ -1,4 +1,5 @@
-"""What an operator asks of a running server, over HTTP on the loopback address: /live, /ready and /metrics."""
+"""What is asked of a running server beside predictions, over HTTP on the loopback address: /live, /ready, /metrics,
+and the description of the predictions, /openapi.json."""
 
 from __future__ import annotations
 
@@ -8,6 +9,7 @@ from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
 
+from serving.description import openapi_document
 from serving.health import Health
 from serving.server.ports import LOOPBACK
 
@@ -45,8 +47,10 @@ class _Handler(BaseHTTPRequestHandler):
             health = self.health()
             is_well = health.is_live if self.path == "/live" else health.is_ready
             self._send(200 if is_well else 503, "application/json", json.dumps(health.to_json()).encode())
+        elif self.path == "/openapi.json":
+            self._send(200, "application/json", json.dumps(openapi_document()).encode())
         else:
-            self._send(404, "application/json", b'{"message": "known: /live, /ready, /metrics"}')
+            self._send(404, "application/json", b'{"message": "known: /live, /ready, /metrics, /openapi.json"}')
 
     def _send(self, status: int, content_type: str, body: bytes) -> None:
         self.send_response(status)

@@ -1,5 +1,6 @@
 """The description of the interface: current, valid, true of every kind of answer, and held to by the running server."""
 
+import asyncio
 import base64
 import json
 from pathlib import Path
@@ -18,8 +19,11 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
+from serving.asgi import application
 from serving.description import openapi_document
 from serving.description.__main__ import files
+from serving.page.server import page
+from tests.serving.toy import toy_service
 
 pytestmark = pytest.mark.slow
 FOLDER = Path(__file__).parents[2] / "schemas"
@@ -37,6 +41,16 @@ def test_the_files_in_the_repository_are_those_that_the_models_make():
 
 def test_the_document_is_valid_openapi():
     schemathesis.openapi.from_dict(DOCUMENT).validate()
+
+
+def test_the_document_is_served_beside_each_front(served):
+    async def over(app):
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://127.0.0.1") as client:
+            return (await client.get("/openapi.json")).json()
+
+    assert httpx.get(f"{served.server.operator_url}/openapi.json", timeout=TIMEOUT).json() == DOCUMENT
+    assert asyncio.run(over(page(served.server.url, [served.name]))) == DOCUMENT
+    assert asyncio.run(over(application(toy_service()))) == DOCUMENT
 
 
 def complaints(name, body):
