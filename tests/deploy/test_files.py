@@ -6,6 +6,7 @@ import subprocess
 import sysconfig
 from pathlib import Path
 
+import promql_parser
 import pytest
 import typer
 import yaml
@@ -99,3 +100,14 @@ def test_the_scrape_names_the_port_of_the_images_and_the_rules_are_yaml():
     assert all(f'"--metrics-port", "{port}"' in file.read_text() for file in DOCKERFILES)
     (group,) = yaml.safe_load((DEPLOY / "prometheus/alerts.yml").read_text())["groups"]
     assert all({"alert", "expr", "annotations"} <= rule.keys() for rule in group["rules"])
+
+
+def test_every_query_is_one_that_prometheus_reads():
+    dashboard = json.loads((DEPLOY / "grafana/dashboard.json").read_text())
+    queries = [target["expr"] for panel in dashboard["panels"] for target in panel["targets"]]
+    (group,) = yaml.safe_load((DEPLOY / "prometheus/alerts.yml").read_text())["groups"]
+    queries += [rule["expr"] for rule in group["rules"]]
+    for query in queries:
+        promql_parser.parse(query.replace("$__rate_interval", "1m"))
+    with pytest.raises(ValueError):  # the control
+        promql_parser.parse(queries[0] + ")")

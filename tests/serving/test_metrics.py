@@ -115,7 +115,7 @@ def test_every_query_of_the_dashboard_the_rules_and_the_autoscaler_names_a_metri
         with pytest.raises(RequestError):
             client.predict(b"nothing")
     text = httpx.get(f"{served.server.operator_url}/metrics", timeout=60).text
-    exposed_names = {name for name, _ in samples(text)}
+    exposed_names = set(re.findall(r"^(\w+)[{ ]", text, re.M))
     dashboard = json.loads(DASHBOARD.read_text())
     queries = [target["expr"] for panel in dashboard["panels"] for target in panel.get("targets", ())]
     files = [*Path("deploy/prometheus").glob("*.yml"), *Path("deploy/kubernetes").glob("*.yaml")]
