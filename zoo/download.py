@@ -60,18 +60,24 @@ class _OtherBytesError(Exception):
 def _exclusive(part: Path) -> Iterator[BufferedRandom]:
     """The file that is being filled, for one process at a time."""
     with part.open("a+b") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            is_mine = part.exists() and os.path.samestat(
-                part.stat(), os.fstat(file.fileno())
-            )  # not renamed in between by who was done
-        except OSError as error:
-            if error.errno not in (errno.EAGAIN, errno.EACCES):
-                raise
-            is_mine = False
-        if not is_mine:
+        if not _lock(file) or not _is_named(file, part):
             raise HubError(f"another process is downloading to {part}: wait until it is done, then try again")
         yield file
+
+
+def _lock(file: BufferedRandom) -> bool:
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        if error.errno in (errno.EAGAIN, errno.EACCES):
+            return False
+        raise
+    return True
+
+
+def _is_named(file: BufferedRandom, part: Path) -> bool:
+    """Whether the file still has that name; another process that was done in between gave it its final one."""
+    return part.exists() and os.path.samestat(part.stat(), os.fstat(file.fileno()))
 
 
 def _receive(url: str, file: BufferedRandom, validator: Path) -> None:

@@ -35,7 +35,7 @@ def cached_names(commit: Commit, *, wanted: Collection[str]) -> tuple[str, ...] 
         return None
     if any(cached_file(commit, name) is None for name in names):
         return None
-    # The signature is fetched before the weights are: where it is not, there was none.
+    # The signature is fetched before the manifest: where it is not, there was none.
     signed = SIGNATURE in wanted and cached_file(commit, SIGNATURE) is not None
     return (*names, SIGNATURE) if signed else names
 

@@ -35,7 +35,7 @@ from zoo.patience import USUAL, Patience
 from zoo.spec import ModelSpec
 
 ALL = (*sorted(KNOWN_FILES), MANIFEST, SIGNATURE)
-DESCRIPTION = (MANIFEST, CONFIG, CARD)
+DESCRIPTION = (SIGNATURE, MANIFEST, CONFIG, CARD)
 PICKLES = (".bin", ".ckpt", ".joblib", ".pickle", ".pkl", ".pt", ".pth", ".torch")
 
 
@@ -147,7 +147,8 @@ def source_of(commit: Commit, present: Collection[str], *, wanted: Collection[st
     if MANIFEST not in present:
         raise CheckpointError(f"{where} holds no {MANIFEST}: it is no checkpoint of this zoo; nothing was downloaded")
     names = {name for name in present if name in wanted}
-    in_order = sorted(names, key=lambda name: (name not in (MANIFEST, SIGNATURE), name == WEIGHTS, name))
+    # The signature comes first, so that a manifest in the cache is never without it.
+    in_order = sorted(names, key=lambda name: (name != SIGNATURE, name != MANIFEST, name == WEIGHTS, name))
     return Source(commit=commit, names=tuple(in_order), offline=False)
 
 

@@ -195,6 +195,17 @@ def test_a_description_needs_no_weights_and_is_checked(hub, pushed, newer):
         zoo_hub.fetch_description(REPOSITORY)
 
 
+def test_a_signature_comes_with_its_manifest_from_the_first_fetch_on(hub, small, tmp_path):
+    signed = install(small, tmp_path / "signed")
+    (signed.path / "manifest.sig").write_text("a signature of the manifest")
+    zoo_hub.push(signed, REPOSITORY)
+    zoo_hub.fetch_description(REPOSITORY)
+    assert [path.rpartition("/")[2] for path in downloads(hub)][:2] == ["manifest.sig", "manifest.json"]
+    zoo_hub.fetch(REPOSITORY)
+    offline, _ = zoo_hub.fetch(REPOSITORY, offline=True)
+    assert (install(offline, tmp_path / "pulled").path / "manifest.sig").read_text() == "a signature of the manifest"
+
+
 @pytest.mark.parametrize("changes", [{"config.json": None}, {"manifest.json": b'{"files": {}}'}])
 def test_a_description_without_a_config_is_refused(hub, pushed, changes):
     hub.repository(REPOSITORY).commit("Lose the config", changes)
