@@ -1,0 +1,65 @@
+"""Logs: one JSON object a line, with the reason of a failure and without what a client sent."""
+
+import json
+import logging
+import sys
+from xml.etree import ElementTree
+
+import pytest
+
+from serving.server.logs import JsonLines, log4j_configuration, reason_of_death
+from zoo.errors import CheckpointError, RequestError
+
+SENT = "what a client sent"
+
+
+def line(*, is_serving, error=None, name="serving.service", message="it failed", args=()):
+    try:
+        raise error if error is not None else ValueError
+    except Exception:
+        information = sys.exc_info() if error is not None else None
+    record = logging.LogRecord(name, logging.ERROR, __file__, 1, message, args, information)
+    text = JsonLines(is_serving=is_serving).format(record)
+    assert "\n" not in text
+    return json.loads(text)
+
+
+def test_a_record_is_one_line_with_its_time_level_and_place():
+    told = line(is_serving=True, error=CheckpointError("weights\nare damaged"))
+    assert told["time"].endswith("Z") and (told["level"], told["message"]) == ("ERROR", "it failed")
+    assert (told["error"]["type"], told["error"]["message"]) == ("CheckpointError", "weights\nare damaged")
+    assert told["error"]["frames"][-1].startswith("test_logs.py:") and told["error"]["frames"][-1].endswith(" line")
+
+
+@pytest.mark.parametrize("error", [ValueError(SENT), RequestError(SENT)])
+def test_while_requests_are_served_an_error_that_may_quote_one_is_told_by_its_type_alone(error):
+    assert SENT in json.dumps(line(is_serving=False, error=error)), "the control"
+    told = line(is_serving=True, error=error)
+    assert SENT not in json.dumps(told) and told["error"]["type"] == type(error).__name__
+
+
+def test_what_other_libraries_say_is_told_without_the_values_in_it():
+    told = line(is_serving=True, name="PIL.TiffImagePlugin", message="bad tag %s", args=(SENT,))
+    assert told["message"] == "bad tag %s"
+    assert line(is_serving=True, message="%d requests", args=(3,))["message"] == "3 requests"
+
+
+def test_the_reason_of_a_workers_death_is_found_in_json_and_in_a_traceback():
+    assert reason_of_death("2026 W-9000 - Listening on port\n2026 W-9000 - Torch worker started.\n") is None
+    json_line = '2026 W-9000 - {"message": "Backend worker process died.", "error": {"type": "E", "message": "why"}}'
+    assert reason_of_death(f"2026 W-9000 - Torch worker started.\n{json_line}\n") == "E: why"
+    lines = [
+        "Backend worker process died.",
+        "Traceback (most recent call last):",
+        '  File "a.py"',
+        "ImportError: no ts",
+    ]
+    assert reason_of_death("\n".join(f"2026 W-9000 - {line}" for line in lines)) == "ImportError: no ts"
+
+
+@pytest.mark.parametrize("echoes", [True, False])
+def test_the_configuration_is_xml_without_a_place_holder(echoes, tmp_path):
+    text = log4j_configuration(tmp_path, echoes=echoes)
+    names = [each.get("name") for each in ElementTree.fromstring(text.encode()).find("Appenders")]
+    assert set(names) == {"events", "worker"} | ({"echo"} if echoes else set())
+    assert "@" not in text and str(tmp_path) in text

@@ -1,0 +1,116 @@
+"""What an operator may ask of a server before it starts."""
+
+import socket
+
+import pytest
+import yaml
+
+from serving.archive import model_settings
+from serving.protocol import Limits
+from serving.server import Ports, ServerOptions
+from serving.server.configuration import environment, properties
+from serving.server.cores import num_cores
+from zoo.errors import RequestError, ServerError
+
+PORTS = Ports(*range(9001, 9007))
+
+
+def settings(**options):
+    lines = properties(PORTS, ServerOptions(**options)).splitlines()
+    return dict(line.split("=", 1) for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("options", "disabled"),
+    [
+        ({}, "true"),
+        ({"host": "localhost"}, "true"),
+        ({"host": "0.0.0.0"}, "false"),
+        ({"host": "10.0.0.1"}, "false"),
+        ({"host": "0.0.0.0", "token": False}, "true"),
+        ({"token": True}, "false"),
+    ],
+)
+def test_a_token_is_asked_for_beyond_loopback_unless_the_operator_says_otherwise(options, disabled):
+    assert settings(**options)["disable_token_authorization"] == disabled
+
+
+def test_everything_but_predictions_stays_on_the_loopback_address_and_closed():
+    found = settings(host="0.0.0.0")
+    assert found["inference_address"] == "http://0.0.0.0:9001"
+    addresses = [found[f"{name}_address"] for name in ("management", "metrics", "grpc_inference", "grpc_management")]
+    assert addresses == ["http://127.0.0.1:9002", "http://127.0.0.1:9004", "127.0.0.1", "127.0.0.1"]
+    assert found["enable_model_api"] == "false" and found["allowed_urls"] == "file:///nowhere"
+    assert settings(can_switch_models=True)["enable_model_api"] == "true"
+
+
+def threads(tmp_path, monkeypatch, *, options=None, num_workers=1, inherited=None):
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    if inherited:
+        monkeypatch.setenv("OMP_NUM_THREADS", inherited)
+    monkeypatch.setattr("serving.server.configuration.num_cores", lambda: 8)
+    folders = dict.fromkeys(("logs", "metrics", "signs"), tmp_path)
+    return environment(tmp_path, **folders, options=options or ServerOptions(), num_workers=num_workers)[
+        "OMP_NUM_THREADS"
+    ]
+
+
+def test_the_workers_share_the_cores_unless_somebody_said_otherwise(tmp_path, monkeypatch):
+    assert threads(tmp_path, monkeypatch) == "8" and threads(tmp_path, monkeypatch, num_workers=3) == "2"
+    assert threads(tmp_path, monkeypatch, num_workers=20) == "1"
+    assert threads(tmp_path, monkeypatch, inherited="5") == "5"
+    assert threads(tmp_path, monkeypatch, inherited="5", options=ServerOptions(threads=3)) == "3"
+    with pytest.raises(RequestError, match="--threads takes a positive number"):
+        ServerOptions(threads=0)
+
+
+def test_a_containers_quota_counts_not_the_machines_cores(tmp_path):
+    assert num_cores(tmp_path / "none") >= 1
+    (tmp_path / "cpu.max").write_text("50000 100000\n")
+    assert num_cores(tmp_path) == 1
+    (tmp_path / "cpu.max").write_text("max 100000\n")
+    assert num_cores(tmp_path) == num_cores(tmp_path / "none")
+
+
+def test_a_host_that_is_not_here_and_a_port_in_use_are_told_apart():
+    with pytest.raises(RequestError, match=r"--host 203\.0\.113\.1 is no IPv4 address of this machine"):
+        Ports.find(host="203.0.113.1")
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(ServerError, match=f"port {port} is in use: .* another --metrics-port"):
+            Ports.find(metrics=port)
+    assert len({*vars_of(Ports.find())}) == 6
+
+
+def vars_of(ports):
+    return [getattr(ports, name) for name in ports.__dataclass_fields__]
+
+
+def test_an_archive_may_ask_for_a_worker_a_gpu():
+    told = yaml.safe_load(yaml.safe_dump(model_settings(Limits(), device="cuda", backend="auto", workers=4)))
+    assert (told["minWorkers"], told["maxWorkers"], told["deviceType"]) == (4, 4, "gpu")
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--limit", "max_images"), "--limit takes NAME=VALUE, got 'max_images'"),
+        (("--limit", "max_image=3"), "unknown limit 'max_image'; known: "),
+        (("--limit", "max_images=many"), "--limit max_images=many: "),
+        (("--limit", "alpha=2"), "--limit alpha=2: "),
+        (("--limit", "max_draws_a_request=10"), "make more draws than max_draws_a_request=10"),
+        (("--host", "203.0.113.1"), "is no IPv4 address of this machine"),
+    ],
+)
+def test_zoo_serve_refuses_a_wrong_option_in_one_sentence(words, said, zoo_command):
+    done = zoo_command("serve", "no/where", "--port", 0, *words)
+    assert done.code == 2 and said in done.err and len(done.err.splitlines()) == 1
+
+
+def test_zoo_archive_takes_limits_and_a_version_which_names_the_file(digits_checkpoint, tmp_path, zoo_command):
+    done = zoo_command("archive", digits_checkpoint.path, "--store", tmp_path, "--version", "2.1", "--limit", "n0=50")
+    assert done.code == 0 and done.out.strip() == str(tmp_path / f"{digits_checkpoint.spec.name}-2.1.mar")
+    wrong = zoo_command("archive", digits_checkpoint.path, "--store", tmp_path, "--version", "two")
+    assert wrong.code == 2 and "--version takes numbers with dots between them" in wrong.err
+    missing = zoo_command("models", "list", "--store", tmp_path)
+    assert missing.code == 2 and "no server runs with the store" in missing.err
