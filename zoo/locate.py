@@ -24,20 +24,20 @@ class Description:
     checked: str
 
 
-def locate(model: str, *, revision: str | None = None) -> Checkpoint:
+def locate(model: str, *, revision: str | None = None, offline: bool = False, patience: Patience = USUAL) -> Checkpoint:
     """The checkpoint that MODEL names, every file checked against its manifest.
 
-    A catalog entry is downloaded and imported the first time.
+    A catalog entry is downloaded and imported the first time; `offline`, only what was fetched before is used.
     Raises: RequestError if it is none of the three; CheckpointError, HubError, ForeignCheckpointError.
     """
     if Path(model).is_dir():
         return open_checkpoint(Path(model))
     if model in CATALOG:
-        return fetch(find_entry(model), cache=weights_directory())
+        return fetch(find_entry(model), cache=weights_directory(), offline=offline, patience=patience)
     repository, inner_revision = parse_hub_id(model)
     from zoo import hub
 
-    checkpoint, _ = hub.fetch(repository, revision=revision or inner_revision)
+    checkpoint, _ = hub.fetch(repository, revision=revision or inner_revision, offline=offline, patience=patience)
     return checkpoint
 
 

@@ -34,14 +34,15 @@ def push(
     from zoo.cli._waiting import patience
     from zoo.locate import locate
 
+    waiting = patience()
     pushed = hub.push(
-        locate(model),
+        locate(model, patience=waiting),
         repository,
         private=private,
         create_pr=create_pr,
         tags=tag or (),
         message=message,
-        patience=patience(),
+        patience=waiting,
     )
     if as_json:
         facts = {"repository": pushed.repository, "commit": pushed.sha, "url": pushed.url, "changed": pushed.changed}

@@ -26,7 +26,7 @@ def show(
         from zoo.leaderboard import write_entry
         from zoo.leaderboard_entry import entry_of
 
-        typer.echo(write_entry(entry_of(locate(model))))
+        typer.echo(write_entry(entry_of(locate(model, offline=offline, patience=patience()))))
         return
     found = describe(model, offline=offline, patience=patience())
     typer.echo(found.checked, err=True)
