@@ -103,9 +103,9 @@ def serve(
         if store is not None:
             opened.enter_context(ServerRecord.of(server).kept_in(store))
         try:
+            _tell(server, archives, n=n)
             if ui:
                 _open_page(opened, server, names, port=ui_port)
-            _tell(server, archives, n=n)
             server.wait()
         except KeyboardInterrupt:
             _drain(server, drain_seconds)
@@ -113,10 +113,12 @@ def serve(
 
 def _tell(server: TorchServe, archives: Sequence[Path], *, n: int) -> None:
     """Says where everything is: predictions on stdout, the rest on stderr."""
+    from serving.server.ports import is_loopback
+
     typer.echo(f"/live, /ready, /metrics: {server.operator_url}; management: {server.management_url}", err=True)
     if server.key_file is not None:
         typer.echo(f"tokens: {server.key_file}; zoo predict --token takes the inference key", err=True)
-    if server.options.host != server.options.address:
+    if not is_loopback(server.options.host):
         typer.echo(f"listening on {server.options.host} without TLS: put a proxy before it, as in deploy/", err=True)
     shown = "" if server.key_file is None else "-H 'Authorization: Bearer TOKEN' "
     for path in archives:
