@@ -103,7 +103,12 @@ def test_the_radius_grows_live_and_ends_with_the_copies_and_the_whole_answer(tab
         expect(tab.get_by_role("status")).to_contain_text("Done: ")
     assert 0 < early < number(tab.locator("#certified")) <= 220 / 255 - 0.5, "the exact radius is above"
     assert early_draws < number(tab.locator("#draws"))
-    assert len(tab.locator("#chart .curve").get_attribute("d")) > len(early_curve) > 0
+    heights = [-float(y) for y in re.findall(r"[ML][\d.]+ ([\d.]+)", tab.locator("#chart .curve").get_attribute("d"))]
+    assert (
+        heights == sorted(heights)
+        and heights[0] < heights[-1]
+        and len(heights) > len(re.findall("[ML]", early_curve)) > 0
+    )
     expect(tab.get_by_role("img", name=re.compile(r"Certified radius 0\.\d+ after [\d,]+ draws\."))).to_be_visible()
     expect(tab.locator("#meaning")).to_contain_text(
         "still answers “dog”. The chance that this is wrong is at most 0.1 %"

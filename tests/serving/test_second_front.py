@@ -2,9 +2,12 @@
 
 import base64
 import io
+import re
+import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import httpx
 import pytest
@@ -207,3 +210,33 @@ with running(application(service)) as origin, Client(f"{origin}/predictions/{ser
 def test_the_second_front_answers_on_a_machine_without_torchserve():
     done = subprocess.run([sys.executable, "-c", WITHOUT_TORCHSERVE], capture_output=True, text=True, timeout=300)
     assert done.stdout.split() == ["1", "False", "False"], done.stderr
+
+
+def test_the_documented_code_runs(url, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "digit.png").write_bytes(png(255))
+    text = (Path(__file__).parents[2] / "docs" / "client.md").read_text()
+    code = "\n".join(re.findall(r"```python\n(.*?)```", text, re.DOTALL))
+    documented = "http://127.0.0.1:8080/predictions/MODEL"
+    assert code.count(documented) == 2
+    exec(compile(code.replace(documented, url), "docs/client.md", "exec"), {})
+    printed = capsys.readouterr().out.splitlines()
+    assert printed[0].startswith("1 0.") and "0.25" in printed
+
+
+def test_the_example_serves_until_ctrl_c(digits_checkpoint, tmp_path):
+    command = [sys.executable, "-m", "examples.second_front", str(digits_checkpoint.path), "--port", "0"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, preexec_fn=heed_ctrl_c)
+    try:
+        url = process.stdout.readline().removeprefix("ready: ").strip()
+        with Client(url) as client:
+            assert client.predict(png(0)).model.name == digits_checkpoint.spec.name
+    finally:
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=60)
+    assert process.returncode == 0
+
+
+def heed_ctrl_c():
+    """As a terminal's child does; one of a shell's background job would ignore it."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)

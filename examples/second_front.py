@@ -1,0 +1,32 @@
+"""Serves a checkpoint by plain ASGI in the place of TorchServe: `python -m examples.second_front MODEL`."""
+
+from __future__ import annotations
+
+import argparse
+import signal
+
+from serving.asgi import application
+from serving.loading import load_service
+from serving.loopback import running
+from serving.protocol import Limits
+from zoo.device import pick_device
+from zoo.locate import locate
+
+
+def main() -> None:
+    """Serves on the loopback address until Ctrl-C."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("model", help="a checkpoint directory or a Hub id")
+    parser.add_argument("--port", type=int, default=8080, help="0 finds a free one")
+    asked = parser.parse_args()
+    service = load_service(locate(asked.model), device=str(pick_device("auto")), limits=Limits(), spins=True)
+    with running(application(service), port=asked.port) as url:
+        print(f"ready: {url}/predictions/{service.spec.name}", flush=True)
+        try:
+            signal.pause()
+        except KeyboardInterrupt:
+            return
+
+
+if __name__ == "__main__":
+    main()
