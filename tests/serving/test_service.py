@@ -206,12 +206,15 @@ def test_a_stream_tells_a_growing_radius_that_its_own_counts_prove(service):
 
 
 def test_a_stream_says_nothing_before_the_class_is_chosen_and_nothing_twice(service):
-    row = {"data": png(140), "stopping": b"at-radius", "radius": b"0.1", "n0": b"500", "stream": b"true"}
-    first = [service.step({"x": row})["x"] for _ in range(7)]
-    assert [reply.text for reply in first] == [""] * 7
+    row = {"data": png(140), "stopping": b"at-radius", "radius": b"0.25", "n0": b"500", "stream": b"true"}
+    rows = {"older": {"data": png(255), "n": b"50000"}, "x": row}
+    first = [service.step(rows)["x"].text for _ in range(15)]
+    assert first[:10] == [""] * 10 and first[-1], "500 draws at 48 a step, then lines"
+    busy = {place: {"data": png(0), "mode": b"predict", "n": b"400"} for place in range(6)}
+    assert [service.step(rows | busy)["x"].text for _ in range(5)] == [""] * 5, "no draw was made for it"
     lines, _ = stream(service, row)
     assert len({line["certificate"]["n"] for line in lines[:-1]}) == len(lines) - 1
-    assert all(line["abstained"] for line in lines[:-1]) and lines[-1]["certificate"]["radius"] == 0.1
+    assert all(line["abstained"] for line in lines[:-1]) and lines[-1]["certificate"]["radius"] == 0.25
 
 
 def test_a_stream_ends_with_what_the_same_request_is_answered_without_streaming():
@@ -320,9 +323,10 @@ def test_predictions_of_half_a_step_are_answered_by_the_second_step_after_they_c
 
 def test_a_prediction_goes_before_many_certifications_whose_rules_ask_for_little_at_a_time():
     service = new_service(batch_size=256)
-    rows = {id: {"data": png(129), "stopping": b"at-radius", "radius": b"0.05"} for id in range(50)}
-    for _ in range(25):
+    rows = {id: {"data": png(129), "stopping": b"at-radius", "radius": b"0.041", "n0": b"10"} for id in range(50)}
+    for _ in range(40):  # about 200 draws each, after which a rule asks for 50
         service.step(rows)
+    assert service.num_open > 40
     rows["short"] = {"data": png(255), "mode": b"predict", "n": b"100"}
     assert "short" in drive(service, rows, steps=2)
 

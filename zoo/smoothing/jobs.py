@@ -151,7 +151,7 @@ class Certification:
         It holds at the level alpha wherever the drawing is stopped, for whatever reason.
         Raises: CertificationError under a rule that may be looked at in its end only.
         """
-        if self._votes[Phase.SELECTION].total() == self.smoothing.n0 and self._votes[Phase.ESTIMATION]:
+        if self._votes[Phase.ESTIMATION]:  # which are drawn when those that choose the class have been
             return self.result(backend=backend)
         nothing: Counter[int] = Counter()
         return conclude(0, nothing, self.smoothing, alpha=self.alpha, input=self.input, backend=backend)
