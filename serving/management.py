@@ -41,7 +41,10 @@ class Management:
         """`token` is the management key where the server asks for one."""
         headers = {} if token is None else {"Authorization": f"Bearer {token}"}
         self.url = url
-        self._client = httpx.Client(base_url=url, headers=headers, timeout=timeout, trust_env=False)
+        is_plain = url.startswith("http://")  # then no certificates need be read, which takes longer than asking
+        self._client = httpx.Client(
+            base_url=url, headers=headers, timeout=timeout, trust_env=False, verify=not is_plain
+        )
 
     def __enter__(self) -> Management:
         return self

@@ -56,8 +56,9 @@ def add(
 ) -> None:
     """Load a model, or a new version of one, beside those that answer; prints its name and version."""
     from serving.archive import make_archive
+    from serving.server import switching
     from serving.server.record import ServerRecord
-    from serving.server.switching import next_version
+    from serving.store import read_archive
     from zoo.locate import locate
 
     limits = limits_from(n, max_n, max_pixels, limit or ())
@@ -65,9 +66,9 @@ def add(
     with record.open_management() as management:
         checkpoint = locate(model)
         name = checkpoint.spec.name
-        chosen = version or next_version(management.versions(), name)
+        chosen = version or switching.next_version(management.versions(), name)
         archive = make_archive(checkpoint, store, limits=limits, device=device, backend=backend, version=chosen)
-        management.register(archive.name, name=name)
+        switching.add(record, management, read_archive(archive))
     typer.echo(f"{name}\t{chosen}")
 
 

@@ -67,6 +67,11 @@ def log_json_lines(*, is_serving: bool) -> None:
             handler.setFormatter(JsonLines(is_serving=is_serving))
 
 
+def read_log(path: Path) -> str:
+    """The text of a log, "" where there is none that can be read again."""
+    return path.read_text(errors="replace") if path.is_file() else ""
+
+
 def reason_of_death(worker_log: str) -> str | None:
     """Why a worker ended, by the log of the workers; None if none has."""
     lines = worker_log.splitlines()

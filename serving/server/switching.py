@@ -9,14 +9,31 @@ from serving.draining import sign_of
 from serving.management import Management, ServedVersion
 from serving.server.activity import wait_until_idle
 from serving.server.exposition import OPEN_REQUESTS, total
+from serving.server.logs import WORKER_LOG, read_log, reason_of_death
 from serving.server.record import ServerRecord
-from zoo.errors import RequestError, UnknownNameError
+from serving.store import Archive
+from zoo.errors import RequestError, ServerError, UnknownNameError
 
 
 def next_version(served: Sequence[ServedVersion], name: str) -> str:
     """The next whole number after the versions of `name` that are served; "1.0" if there are none."""
     majors = [int(each.version.split(".")[0]) for each in served if each.name == name]
     return f"{max(majors, default=0) + 1}.0"
+
+
+def add(record: ServerRecord, management: Management, archive: Archive) -> None:
+    """Loads an archive of the server's store; it is removed from there if it cannot be loaded.
+
+    Raises: ServerError with the reason then.
+    """
+    log = Path(record.logs) / WORKER_LOG
+    before = len(read_log(log))
+    try:
+        management.register(archive.path.name, name=archive.name)
+    except ServerError as error:
+        archive.path.unlink(missing_ok=True)
+        reason = reason_of_death(read_log(log)[before:]) or str(error)
+        raise ServerError(f"{archive.name} {archive.version} cannot be loaded, and is not served: {reason}") from error
 
 
 def require_served(served: Sequence[ServedVersion], name: str, version: str) -> ServedVersion:

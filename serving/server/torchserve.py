@@ -22,7 +22,7 @@ from serving.server import configuration
 from serving.server.activity import wait_until_idle
 from serving.server.endpoint import OperatorEndpoint
 from serving.server.exposition import OPEN_REQUESTS, exposed, make_metrics_folder, total
-from serving.server.logs import EVENTS, SERVER_LOG, WORKER_LOG, log4j_configuration, reason_of_death
+from serving.server.logs import EVENTS, SERVER_LOG, WORKER_LOG, log4j_configuration, read_log, reason_of_death
 from serving.server.options import ServerOptions
 from serving.server.ports import LOOPBACK, Ports
 from serving.server.processes import ProcessGroup
@@ -103,8 +103,9 @@ class TorchServe:
         return self._metrics
 
     def prediction_url(self, archive: Path) -> str:
-        """Where a model's predictions are asked for."""
-        return f"{self.url}/predictions/{read_archive(archive).name}"
+        """Where the predictions of an archive's model are asked for."""
+        (name,) = [each.name for each in self.archives if each.path == archive]
+        return f"{self.url}/predictions/{name}"
 
     def token(self, kind: str) -> str | None:
         """The token for `inference` or `management`; None where none is asked for.
@@ -154,7 +155,7 @@ class TorchServe:
         """The last lines of each log."""
         lines: list[str] = []
         for name in (SERVER_LOG, EVENTS, WORKER_LOG):
-            lines += _read(self.logs / name).splitlines()[-LOG_LINES_IN_ERRORS:]
+            lines += read_log(self.logs / name).splitlines()[-LOG_LINES_IN_ERRORS:]
         return "\n".join(lines)
 
     def stop(self) -> None:
@@ -170,7 +171,7 @@ class TorchServe:
         self._metrics = make_metrics_folder()
         for folder in (self.logs, self.folder / "tmp", self.signs):
             folder.mkdir(parents=True, exist_ok=True)
-        self._worker_log_before = len(_read(self.logs / WORKER_LOG))
+        self._worker_log_before = len(read_log(self.logs / WORKER_LOG))
         log4j = log4j_configuration(self.logs, echoes=self.options.echoes_logs)
         (self.folder / configuration.LOG4J).write_text(log4j)
         (self.folder / configuration.PROPERTIES).write_text(configuration.properties(self.ports, self.options))
@@ -207,7 +208,7 @@ class TorchServe:
             health = self.health()
             if self._processes.has_ended():
                 raise ServerError(f"TorchServe ended while starting:\n{self.log_tail()}")
-            if (reason := reason_of_death(_read(self.logs / WORKER_LOG)[self._worker_log_before :])) is not None:
+            if (reason := reason_of_death(read_log(self.logs / WORKER_LOG)[self._worker_log_before :])) is not None:
                 raise ServerError(f"a model cannot be loaded: {reason}")
             refused = expected - {(each.name, each.version) for each in health.versions}
             if health.is_live and refused:
@@ -223,7 +224,7 @@ class TorchServe:
 
         try:
             url = f"http://{LOOPBACK}:{self.ports.torchserve_metrics}/metrics"
-            return httpx.get(url, timeout=5.0, trust_env=False).raise_for_status().content
+            return httpx.get(url, timeout=5.0, trust_env=False, verify=False).raise_for_status().content
         except httpx.HTTPError:
             return b""
 
@@ -235,7 +236,3 @@ def _make_folder() -> Path:
         folder.rmdir()
         raise ServerError(f"the temporary folder {folder.parent} is too deep for a socket: set TMPDIR to a shorter one")
     return folder
-
-
-def _read(path: Path) -> str:
-    return path.read_text(errors="replace") if path.is_file() else ""

@@ -13,6 +13,7 @@ import pytest
 from serving.client import Client
 from serving.management import Management
 from serving.server import Ports
+from serving.server.exposition import total
 
 PROBE = "deploy/probe.py"
 
@@ -33,6 +34,7 @@ def test_a_server_whose_worker_was_killed_is_alive_but_not_ready_until_another_o
     assert well.code == 0 and told["live"] and told["ready"] and told["answers"]
     assert told["models"][0]["name"] == served.name and told["models"][0]["ready_workers"] == 1
     assert probe("ready", server.operator_url) == probe("live", server.operator_url) == (0, "")
+    drawn = total(server.metrics_folder, "zoo_draws_total")
     (worker,) = [each for each in server.processes() if any("service_worker" in word for word in each.cmdline())]
     os.kill(worker.pid, signal.SIGKILL)
     wait_for(lambda: not server.health().is_ready)
@@ -48,6 +50,7 @@ def test_a_server_whose_worker_was_killed_is_alive_but_not_ready_until_another_o
     wait_for(lambda: server.health().is_ready)
     with Client(served.url) as client:
         assert client.predict(digit_pngs[0], n=60).votes.n == 60
+    assert total(server.metrics_folder, "zoo_draws_total") == drawn + 60, "counters go on"
 
 
 def wait_for(condition, seconds=120):
@@ -55,6 +58,13 @@ def wait_for(condition, seconds=120):
     while not condition():
         assert time.monotonic() < deadline, "it never came to be"
         time.sleep(0.02)
+
+
+@pytest.mark.slow
+def test_where_the_operator_named_no_store_no_model_can_be_added(served):
+    query = {"url": served.archive.name, "initial_workers": 1}
+    response = httpx.post(f"{served.server.management_url}/models", params=query, timeout=60)
+    assert response.status_code == 405
 
 
 @pytest.mark.slow
