@@ -11,6 +11,7 @@ from zoo.signing import why_not_signed
 from zoo.spec import ModelSpec
 from zoo.verification.check import Check
 from zoo.verification.claims import check_card, check_curve, check_empirical, check_numbers, check_rows
+from zoo.verification.exported import check_onnx
 from zoo.verification.integrity import check_config, check_contents, check_files, check_weights, hashes_of
 
 
@@ -66,6 +67,7 @@ def _checks_of(directory: Path, spec: ModelSpec, found: dict[str, str]) -> list[
     return [
         check_config(directory, spec),
         check_weights(directory, spec, found),
+        check_onnx(directory, spec, found),
         rows_check,
         check_numbers(spec.certified.certification, rows),
         check_empirical(spec.certified.empirical),

@@ -34,8 +34,8 @@ def test_an_honest_checkpoint_passes_and_says_what_nothing_speaks_for(certified_
     told = json.loads(done.out)
     assert done.code == 0 and told["verified"] is True and told["signed_by"] is None
     outcomes = {check["name"]: check["outcome"] for check in told["checks"]}
-    assert {name for name, outcome in outcomes.items() if outcome == "unchecked"} == {"empirical", "signature"}
-    assert set(outcomes.values()) == {"passed", "unchecked"} and len(outcomes) == 11
+    assert {name for name, outcome in outcomes.items() if outcome == "unchecked"} == {"empirical", "onnx", "signature"}
+    assert set(outcomes.values()) == {"passed", "unchecked"} and len(outcomes) == 12
 
 
 def test_the_first_line_that_was_edited_in_a_card_is_shown_with_what_it_should_be(copy_of_certified, zoo_command):
@@ -43,7 +43,7 @@ def test_the_first_line_that_was_edited_in_a_card_is_shown_with_what_it_should_b
     forging.recompute_manifest(copy_of_certified)
     done = zoo_command("verify", copy_of_certified)
     assert done.code == 1 and "says '| average certified radius | 0.999 |" in done.out
-    assert "expected '| average certified radius | 0.6" in done.out and done.out.rstrip().endswith("1 of 11 checks")
+    assert "expected '| average certified radius | 0.6" in done.out and done.out.rstrip().endswith("1 of 12 checks")
 
 
 def test_a_number_in_the_header_of_a_card_is_one_of_its_claims(copy_of_certified):
@@ -178,6 +178,28 @@ def test_an_onnx_file_is_parsed_and_may_not_take_its_weights_from_elsewhere(copy
     graph = onnx.helper.make_graph([], "g", [], [], initializer=[outside])
     record_onnx(open_checkpoint(copy_of_certified), onnx.helper.make_model(graph).SerializeToString())
     assert "takes w and 0 other weights from another file" in findings_of(copy_of_certified, "contents")[0]
+
+
+def test_an_export_is_compared_with_the_weights_and_another_networks_is_refused(copy_of_certified, zoo_command):
+    assert zoo_command("export", copy_of_certified, "--record").code == 0
+    assert findings_of(copy_of_certified) == [] and outcomes_of(copy_of_certified)["onnx"] == "passed"
+    forging.put_other_weights(copy_of_certified)
+    forging.recompute_card(copy_of_certified)
+    of_other_weights, another = findings_of(copy_of_certified)
+    assert "was exported from weights with SHA-256" in of_other_weights
+    assert "model.onnx is another network than model.safetensors: on uniform pixels" in another
+    (copy_of_certified / "model.onnx").write_bytes(onnx_of_other_shapes())
+    forging.recompute_card(copy_of_certified)
+    assert any("takes and gives {'image': (1,)" in finding for finding in findings_of(copy_of_certified, "onnx"))
+
+
+def onnx_of_other_shapes():
+    import onnx
+    from onnx.helper import make_graph, make_model, make_node, make_tensor_value_info
+
+    image, logits = (make_tensor_value_info(name, 1, ["batch", 1]) for name in ("image", "logits"))
+    graph = make_graph([make_node("Relu", ["image"], ["logits"])], "g", [image], [logits])
+    return make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 20)]).SerializeToString()
 
 
 def test_weights_of_another_shape_or_that_are_not_finite_are_named(copy_of_certified):

@@ -1,0 +1,59 @@
+"""Does the ONNX file beside the weights compute what they do?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import onnx
+
+from zoo.checkpoint import ONNX, WEIGHTS, Checkpoint
+from zoo.errors import BackendError, CheckpointError
+from zoo.onnx import INPUT, OUTPUT
+from zoo.parity import compare_on_probes
+from zoo.smoothing.backends.onnxruntime import OnnxBackend
+from zoo.spec import ModelSpec
+from zoo.verification.check import Check
+from zoo.verification.contents import why_not_its_kind
+
+NAME = "onnx"
+
+
+def check_onnx(directory: Path, spec: ModelSpec, found: Mapping[str, str]) -> Check:
+    """The exported network takes our input, and answers as PyTorch does on random and on extreme inputs."""
+    if ONNX not in found:
+        return Check(name=NAME, note=f"there is no {ONNX}", is_unchecked=True)
+    if why_not_its_kind(directory / ONNX) is not None:
+        return Check(name=NAME, note=f"{ONNX} cannot be read", is_unchecked=True)
+    note = f"{ONNX} beside {WEIGHTS} on random and on extreme inputs"
+    try:
+        findings = tuple(_differences(directory, spec, found))
+    except CheckpointError:
+        return Check(name=NAME, note=f"the network of {WEIGHTS} cannot be loaded", is_unchecked=True)
+    except BackendError as error:
+        findings = (f"{ONNX}: {error}",)
+    return Check(name=NAME, note=note, findings=findings)
+
+
+def _differences(directory: Path, spec: ModelSpec, found: Mapping[str, str]) -> Iterator[str]:
+    network = Checkpoint(path=directory, spec=spec, files=found).load_network()
+    content, size = (directory / ONNX).read_bytes(), spec.preprocessing.crop
+    model = onnx.load_model_from_string(content)
+    facts = {entry.key: entry.value for entry in model.metadata_props}
+    if facts.get("weights_sha256") != found[WEIGHTS]:
+        yield f"{ONNX} says that it was exported from weights with SHA-256 {facts.get('weights_sha256')}"
+    expected = {INPUT: (3, size, size), OUTPUT: (spec.num_classes,)}
+    shapes = {value.name: _shape_of(value) for value in (*model.graph.input, *model.graph.output)}
+    if shapes != expected:
+        yield f"{ONNX} takes and gives {shapes} a picture, expected {expected}"
+        return
+    opened = OnnxBackend(content, num_classes=spec.num_classes)
+    for parity in compare_on_probes(network, opened.logits, size=size):
+        if not parity.is_within_tolerance:
+            yield f"{ONNX} is another network than {WEIGHTS}: on {parity.describe()}"
+            return
+
+
+def _shape_of(value: onnx.ValueInfoProto) -> tuple[int, ...]:
+    """The shape without the batch."""
+    return tuple(dimension.dim_value for dimension in value.type.tensor_type.shape.dim[1:])
