@@ -74,7 +74,7 @@ class AsyncClient(Asking):
                     for update in reader.read(line):
                         yield update
             except httpx.RequestError as error:
-                raise reader.interrupted(error) from error
+                raise reader.interrupted(str(error) or type(error).__name__) from error
             reader.finish()
         finally:
             await response.aclose()

@@ -83,7 +83,7 @@ class Client(Asking):
                 for line in response.iter_lines():
                     yield from reader.read(line)
             except httpx.RequestError as error:
-                raise reader.interrupted(error) from error
+                raise reader.interrupted(str(error) or type(error).__name__) from error
             reader.finish()
         finally:
             response.close()

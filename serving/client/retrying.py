@@ -108,7 +108,7 @@ def _temporary_failure(outcome: Outcome, url: str) -> str | None:
             f"no answer from {url}: it was silent for longer than this client waits"
         ) from outcome
     if isinstance(outcome, httpx.TransportError):
-        return f"no answer from {url}: {outcome or type(outcome).__name__}"
+        return f"no answer from {url}: {str(outcome) or type(outcome).__name__}"
     if isinstance(outcome, Exception):
         raise ServerError(f"{url} answered with something that cannot be read: {outcome}") from outcome
     if outcome.is_success and not outcome.is_closed:  # a stream has begun

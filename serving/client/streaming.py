@@ -59,9 +59,7 @@ class StreamReader:
         if self.last is None or not self.last.final:
             raise self.interrupted("it ended before its final line")
 
-    def interrupted(self, reason: object) -> StreamInterruptedError:
+    def interrupted(self, reason: str) -> StreamInterruptedError:
         """The error of a stream that broke off, which says what holds nevertheless."""
         so_far = f"radius {self.last.radius:.4g} is certified" if self.last else "nothing is certified"
-        return StreamInterruptedError(
-            f"the stream from {self.url} broke off: {reason or 'the connection was lost'}; {so_far}; ask again"
-        )
+        return StreamInterruptedError(f"the stream from {self.url} broke off: {reason}; {so_far}; ask again")

@@ -86,7 +86,7 @@ async def _relay(request: Request, url: str, token: str | None) -> Response:
         answer = await client.send(asked, stream=True)
     except httpx.TransportError as error:
         await client.aclose()
-        return _refusal(502, f"the model's server does not answer: {error or type(error).__name__}")
+        return _refusal(502, f"the model's server does not answer: {str(error) or type(error).__name__}")
     passed_on = {name: answer.headers[name] for name in PASSED_ON if name in answer.headers}
     return StreamingResponse(_parts(client, answer), answer.status_code, passed_on)
 
@@ -100,7 +100,7 @@ async def _parts(client: httpx.AsyncClient, answer: httpx.Response) -> AsyncIter
         async for part in answer.aiter_raw():
             yield part
     except httpx.TransportError as error:
-        yield json.dumps(_problem(502, f"the model's server broke off: {error or type(error).__name__}")).encode()
+        yield json.dumps(_problem(502, f"the model's server broke off: {str(error) or type(error).__name__}")).encode()
     finally:
         await answer.aclose()
         await client.aclose()

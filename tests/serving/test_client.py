@@ -4,6 +4,7 @@ import asyncio
 import base64
 import io
 import json
+import re
 import subprocess
 import sys
 import threading
@@ -185,7 +186,7 @@ def test_other_failures_are_told_at_once(act, said, kind, clock):
 
 
 def test_attempts_are_bounded_by_number(kind, clock):
-    said = r"no answer from http.*\(attempt 3\)"
+    said = r"no answer from \S+: \S.* \(attempt 3\)"
     with ScriptedServer([reset] * 3) as server, pytest.raises(ServerUnavailableError, match=said) as failed:
         kind(server.url, clock, retry=Retry(attempts=3)).call("certify", b"image")
     assert len(server.requests) == 3 and failed.value.exit_code == 1
@@ -283,6 +284,7 @@ def test_a_stream_that_breaks_off_is_told_so_is_not_repeated_and_can_be_asked_fo
         updates, error = asking.stream(b"image")
         assert isinstance(error, StreamInterruptedError) and len(updates) == seen and len(server.requests) == 1
         assert (f"radius {0.1 * seen:.4g} is certified" if seen else "nothing is certified") in str(error)
+        assert re.search(r"broke off: \w", str(error)), "it says why"
         updates, error = asking.stream(b"image")
     assert error is None and updates[-1].radius == 0.4 and clock.pauses == []
 
