@@ -10,16 +10,19 @@ import torch
 from torch import Tensor
 
 from serving.answer_cache import AnswerCache, Entry, fresh_key
-from serving.protocol import DRAWS_OF_A_PREDICTION, Limits, Request, smoothing_of
+from serving.protocol import Limits, Parameters, PredictionSpec, Request, prediction_of, smoothing_of
 from zoo.errors import ImageError, RequestError
 from zoo.pictures import decode_image
 from zoo.preprocessing import prepare
-from zoo.smoothing import Certification, Prediction
+from zoo.smoothing import Certification, NoiseKey, Prediction, SmoothingSpec
 from zoo.smoothing.classifier import root_key
 from zoo.smoothing.jobs import Job
 from zoo.spec import ModelSpec
 
 MOST_BYTES_OF_COPIES = 4_000_000  # TorchServe kills a worker whose response is larger than 6.5 MB
+
+
+Asked = SmoothingSpec | PredictionSpec
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,15 +47,21 @@ class Admission:
 
         Raises: RequestError, ImageError, CertificationError with a sentence for the client.
         """
-        self._require_affordable(request)
+        asked = self._asked(request.parameters)
+        self._require_affordable(request, asked)
         seed = request.parameters.seed
         generator = None if seed is None else torch.Generator().manual_seed(seed)
         questions = []
         for place, x_CHW in enumerate(self._tensors(request)):
             # The offline path draws a root for each image in turn from one generator.
-            entry = self._entry(x_CHW, request) if generator is None else Entry(root_key(generator))
-            questions.append(Question(self._job((id, place), x_CHW, request, entry), entry))
+            entry = self._entry(x_CHW, asked) if generator is None else Entry(root_key(generator))
+            questions.append(Question(self._job((id, place), x_CHW, asked, entry.key), entry))
         return questions
+
+    def _asked(self, parameters: Parameters) -> Asked:
+        if parameters.mode == "certify":
+            return smoothing_of(parameters, self.limits, sigma=self.sigma)
+        return prediction_of(parameters, self.limits)
 
     def _tensors(self, request: Request) -> Iterator[Tensor]:
         """The images, each decoded and prepared; nobody is drawn for meanwhile, so their pixels are capped together."""
@@ -70,31 +79,20 @@ class Admission:
             left -= image.width * image.height
             yield prepare(image, self.spec.preprocessing)
 
-    def _job(self, id: Hashable, x_CHW: Tensor, request: Request, entry: Entry) -> Job:
-        parameters = request.parameters
-        if parameters.mode == "certify":
-            smoothing = smoothing_of(parameters, self.limits, sigma=self.sigma)
-            covered = self.spec.preprocessing.describe()
-            return Certification(id, x_CHW, smoothing=smoothing, key=entry.key, input=covered)
-        n, alpha = self._draws_of_a_prediction(request), parameters.alpha or self.limits.alpha
-        return Prediction(id, x_CHW, sigma=self.sigma, n=n, alpha=alpha, key=entry.key, noise=parameters.noise)
+    def _job(self, id: Hashable, x_CHW: Tensor, asked: Asked, key: NoiseKey) -> Job:
+        if isinstance(asked, SmoothingSpec):
+            return Certification(id, x_CHW, smoothing=asked, key=key, input=self.spec.preprocessing.describe())
+        n, alpha, noise = asked.n, asked.alpha, asked.noise
+        return Prediction(id, x_CHW, sigma=self.sigma, n=n, alpha=alpha, key=key, noise=noise)
 
-    def _entry(self, x_CHW: Tensor, request: Request) -> Entry:
+    def _entry(self, x_CHW: Tensor, asked: Asked) -> Entry:
         if self.limits.cached_answers == 0:
             return Entry(fresh_key())
-        asked = request.parameters.model_dump(exclude={"deadline_ms", "stream", "copies"})
-        return self.cache.entry((hashlib.sha256(x_CHW.numpy().tobytes()).digest(), tuple(asked.items())))
+        return self.cache.entry((hashlib.sha256(x_CHW.numpy().tobytes()).digest(), asked))
 
-    def _draws_of_a_prediction(self, request: Request) -> int:
-        return request.parameters.n or min(DRAWS_OF_A_PREDICTION, self.limits.max_n)
-
-    def _require_affordable(self, request: Request) -> None:
+    def _require_affordable(self, request: Request, asked: Asked) -> None:
         parameters, limits = request.parameters, self.limits
-        if parameters.mode == "predict":
-            num_draws = self._draws_of_a_prediction(request)
-        else:
-            smoothing = smoothing_of(parameters, limits, sigma=self.sigma)
-            num_draws = smoothing.n0 + smoothing.n
+        num_draws = asked.n + (asked.n0 if isinstance(asked, SmoothingSpec) else 0)
         if num_draws * len(request.images) > limits.max_draws_a_request:
             raise RequestError(
                 f"the request could take {num_draws * len(request.images):,} draws ({num_draws:,} an image), the cap "

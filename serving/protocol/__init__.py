@@ -2,28 +2,30 @@
 
 limits        what the operator sets
 parameters    what a client may ask, checked
-requests      a row of a server -> images and parameters, whatever form they came in
+wire          a row of a server -> a request, and answers -> the body of its response, in the request's form
   forms         raw bytes and multipart
   kserve        JSON of KServe v1
   inference_v2  JSON of the open inference protocol, v2
-answers       certificates and votes -> JSON objects, and these -> the body of a response
+answers       certificates and votes -> JSON objects, and these -> text
 """
 
 from serving.protocol.answers import answer, error_body, to_json, to_line
 from serving.protocol.limits import Limits
-from serving.protocol.parameters import DRAWS_OF_A_PREDICTION, Parameters, parse_parameters, smoothing_of
-from serving.protocol.requests import Request, Wire, parse_request, respond, wire_of
+from serving.protocol.parameters import Parameters, PredictionSpec, parse_parameters, prediction_of, smoothing_of
+from serving.protocol.request import Request, Wire
+from serving.protocol.wire import parse_request, respond, wire_of
 
 __all__ = [
-    "DRAWS_OF_A_PREDICTION",
     "Limits",
     "Parameters",
+    "PredictionSpec",
     "Request",
     "Wire",
     "answer",
     "error_body",
     "parse_parameters",
     "parse_request",
+    "prediction_of",
     "respond",
     "smoothing_of",
     "to_json",

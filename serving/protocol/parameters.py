@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -73,6 +74,21 @@ def smoothing_of(parameters: Parameters, limits: Limits, *, sigma: float) -> Smo
         stopping=rule_from(stopping, n=n, radius=parameters.radius, tolerance=parameters.tolerance),
         noise=parameters.noise,
     )
+
+
+@dataclass(frozen=True, slots=True)
+class PredictionSpec:
+    """The prediction that a request asks for: `n` draws, wrong with probability at most `alpha`."""
+
+    n: int
+    alpha: float
+    noise: Noise
+
+
+def prediction_of(parameters: Parameters, limits: Limits) -> PredictionSpec:
+    """The prediction that a request asks for, with the operator's alpha unless it names one."""
+    n = parameters.n or min(DRAWS_OF_A_PREDICTION, limits.max_n)
+    return PredictionSpec(n, parameters.alpha or limits.alpha, parameters.noise)
 
 
 def shown(value: object) -> str:

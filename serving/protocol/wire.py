@@ -10,8 +10,6 @@ from serving.protocol.limits import Limits
 from serving.protocol.request import Request, Wire
 from zoo.errors import RequestError
 
-__all__ = ["Request", "Wire", "parse_request", "respond", "wire_of"]
-
 
 def parse_request(row: Mapping[str, object], limits: Limits) -> Request:
     """The request in a server's row: raw bytes or JSON below `body`, or the fields of a multipart form.
