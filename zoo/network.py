@@ -65,17 +65,11 @@ class CertifiedNetwork(NormalizedNetwork):
         Raises: CheckpointError if the file has changed since, does not fit the architecture, or holds a value that is
         not finite.
         """
-        spec = checkpoint.spec
-        backbone = empty_backbone(spec.architecture, num_classes=spec.num_classes)
-        path, expected = checkpoint.path / WEIGHTS, backbone.state_dict()
-        weights = {
-            name: tensor.to(expected[name].dtype) if name in expected else tensor
-            for name, tensor in _read(path, sha256=checkpoint.weights_sha256).items()
-        }
+        path = checkpoint.path / WEIGHTS
         try:
-            backbone.load_state_dict(weights, strict=True, assign=True)
+            backbone = _backbone_of(checkpoint.spec, _read(path, sha256=checkpoint.weights_sha256))
         except RuntimeError as error:
-            raise CheckpointError(f"{path} does not fit {spec.architecture}: {error}") from error
+            raise CheckpointError(f"{path} does not fit {checkpoint.spec.architecture}: {error}") from error
         require_finite(backbone, path)
         return cls(backbone, checkpoint).eval()
 
@@ -83,15 +77,17 @@ class CertifiedNetwork(NormalizedNetwork):
         """Writes a checkpoint: all of its own files while its weights are those that were loaded; else only what is
         still true of the changed ones, which are nobody's results.
 
-        Raises: RequestError if the directory is not empty; CheckpointError if it cannot be written, a weight is not
-        finite, or the checkpoint that was loaded is gone.
+        Raises: RequestError if the directory is not empty, or the network has become one of other layers or classes;
+        CheckpointError if it cannot be written, a weight is not finite, or the checkpoint that was loaded is gone.
         """
         directory = Path(directory)
         if directory.exists() and (not directory.is_dir() or any(directory.iterdir())):
             raise RequestError(f"{directory} exists and is not an empty directory: choose a new one")
         now = open_checkpoint(self.checkpoint.path)
         if not self._is_unchanged(now):
-            return save_checkpoint(directory, self, _changed(self.spec, parent=self.checkpoint.weights_sha256))
+            changed = _changed(self.spec, parent=self.checkpoint.weights_sha256)
+            self._require_fit()
+            return save_checkpoint(directory, self, changed)
         try:
             directory.mkdir(parents=True, exist_ok=True)
             for name in now.published_files:
@@ -115,8 +111,32 @@ class CertifiedNetwork(NormalizedNetwork):
 
     def _is_unchanged(self, now: Checkpoint) -> bool:
         loaded = _read(now.path / WEIGHTS, sha256=self.checkpoint.weights_sha256)
-        held = self.backbone.state_dict()
-        return held.keys() == loaded.keys() and all(torch.equal(held[name].cpu(), loaded[name]) for name in held)
+        held = {name: tensor.cpu() for name, tensor in self.backbone.state_dict().items()}
+        return held.keys() == loaded.keys() and all(
+            torch.equal(tensor, loaded[name].to(tensor.dtype)) for name, tensor in held.items()
+        )
+
+    def _require_fit(self) -> None:
+        try:
+            _backbone_of(self.spec, self.backbone.state_dict())
+        except RuntimeError as error:
+            was = f"{self.spec.architecture} of {self.spec.num_classes} classes"
+            raise RequestError(
+                f"the network is no longer a {was}, and its checkpoint would say so; zoo train --init makes one of other "
+                f"classes: {' '.join(str(error).split())}"
+            ) from error
+
+
+def _backbone_of(spec: ModelSpec, weights: dict[str, Tensor]) -> nn.Module:
+    """The bare network that `spec` describes, of exactly these weights, in its own precision.
+
+    Raises: RuntimeError if one is missing, unexpected or of another shape.
+    """
+    backbone = empty_backbone(spec.architecture, num_classes=spec.num_classes)
+    expected = backbone.state_dict()
+    fitting = {name: value.to(expected[name].dtype) if name in expected else value for name, value in weights.items()}
+    backbone.load_state_dict(fitting, strict=True, assign=True)
+    return backbone
 
 
 def _read(path: Path, *, sha256: str) -> dict[str, Tensor]:

@@ -73,6 +73,14 @@ def test_a_changed_network_is_saved_without_results_and_names_its_parent(measure
     assert torch.equal(zoo.load(saved.path).backbone.fc.bias, network.backbone.fc.bias)
 
 
+def test_a_network_that_its_spec_no_longer_describes_is_not_saved(measured, tmp_path):
+    network = zoo.load(measured.path)
+    network.backbone.fc = torch.nn.Linear(128, 7)
+    with pytest.raises(RequestError, match=r"no longer a resnet10-quarter of 4 classes.*size mismatch for fc"):
+        network.save_pretrained(tmp_path / "saved")
+    assert not (tmp_path / "saved").exists()
+
+
 def test_nothing_is_saved_over_something_else(measured, tmp_path):
     (tmp_path / "taken").mkdir()
     (tmp_path / "taken" / "file").write_text("precious")
@@ -129,12 +137,13 @@ def test_weights_that_are_replaced_after_the_check_are_not_loaded(measured):
         opened.load_network()
 
 
-def test_weights_of_another_precision_become_the_networks(measured):
+def test_weights_of_another_precision_become_the_networks(measured, tmp_path):
     halved = load_file(measured.path / WEIGHTS)["conv1.weight"].half()
     rewrite_weights(measured.path, **{"conv1.weight": halved})
     loaded = zoo.load(measured.path)
     assert torch.equal(loaded.backbone.conv1.weight, halved.float())
     assert loaded(torch.rand(1, 3, 32, 32)).isfinite().all()
+    assert loaded.save_pretrained(tmp_path / "saved").spec.certified.certification is not None, "they are unchanged"
 
 
 def test_a_loaded_network_can_be_trained(measured):
