@@ -122,8 +122,8 @@ class CertifiedNetwork(NormalizedNetwork):
         except RuntimeError as error:
             was = f"{self.spec.architecture} of {self.spec.num_classes} classes"
             raise RequestError(
-                f"the network is no longer a {was}, and its checkpoint would say so; zoo train --init makes one of other "
-                f"classes: {' '.join(str(error).split())}"
+                f"the network is no longer a {was}, and its checkpoint would say so; zoo train --init makes one of "
+                f"other classes: {' '.join(str(error).split())}"
             ) from error
 
 
