@@ -252,7 +252,7 @@ def test_a_picture_can_be_dropped(browser, page_url):
 
 
 @needs_browser
-def test_the_page_is_used_by_keyboard_alone(tab, page_url):
+def test_the_page_is_used_by_keyboard_alone(tab, page_url, service):
     tab.goto(page_url)
     choose(tab, 255)
     reached = []
@@ -260,8 +260,16 @@ def test_the_page_is_used_by_keyboard_alone(tab, page_url):
         tab.keyboard.press("Tab")
         reached.append(tab.locator(":focus").get_attribute("id") or tab.locator(":focus").get_attribute("name"))
     assert reached == ["file", "mode", "stopping", "n", "ask"]
+    with letting_through(service, 8):
+        tab.keyboard.press("Enter")
+        expect(tab.get_by_role("button", name="Stop")).to_be_focused()
+        expect(tab.locator("#label")).to_have_text("dog")
+        expect(tab.get_by_label("Choose an image")).to_be_disabled()
+        tab.keyboard.press("Enter")
+        expect(tab.get_by_role("status")).to_contain_text("Stopped.")
+    expect(tab.get_by_role("button", name="Ask")).to_be_focused()
     tab.keyboard.press("Enter")
-    expect(tab.locator("#label")).to_have_text("dog")
+    expect(tab.get_by_role("status")).to_contain_text("Done: dog")
 
 
 @needs_browser

@@ -38,7 +38,7 @@ function acceptDrops(place) {
 }
 
 function choose(file) {
-  if (!file) return;
+  if (!file || running) return;
   image = file;
   URL.revokeObjectURL($("preview").src);
   $("preview").onload = ({ target }) => target.classList.toggle("pixels", target.naturalWidth < SMALL);
@@ -51,7 +51,7 @@ function choose(file) {
   $("preview").alt = `The chosen image, ${file.name}`;
   $("preview").hidden = false;
   $("prompt").hidden = true;
-  $("ask").disabled = running !== null;
+  $("ask").disabled = false;
   showNothing();
 }
 
@@ -103,9 +103,13 @@ async function submit(event) {
 }
 
 function setBusy(busy) {
-  $("ask").disabled = busy;
+  const focused = document.activeElement;
+  $("ask").disabled = $("file").disabled = busy;
   $("stop").hidden = !busy;
   $("result").setAttribute("aria-busy", busy);
+  // The button that had the keyboard's focus can no longer have it.
+  if (busy && focused === $("ask")) $("stop").focus();
+  if (!busy && focused === $("stop")) $("ask").focus();
 }
 
 start();
