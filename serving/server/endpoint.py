@@ -9,7 +9,6 @@ from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
 
-from serving.description import openapi_document
 from serving.health import Health
 from serving.server.ports import LOOPBACK
 
@@ -48,6 +47,10 @@ class _Handler(BaseHTTPRequestHandler):
             is_well = health.is_live if self.path == "/live" else health.is_ready
             self._send(200 if is_well else 503, "application/json", json.dumps(health.to_json()).encode())
         elif self.path == "/openapi.json":
+            from serving.description import (
+                openapi_document,
+            )  # imports torch, which `zoo models` and `zoo health` need not
+
             self._send(200, "application/json", json.dumps(openapi_document()).encode())
         else:
             self._send(404, "application/json", b'{"message": "known: /live, /ready, /metrics, /openapi.json"}')
