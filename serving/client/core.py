@@ -31,7 +31,7 @@ class Asking:
     ) -> None:
         self.url = url
         self._retry, self._now, self._random = retry, now, random
-        # Proxies and certificates of the environment are not read: whoever needs a proxy names it in the URL.
+        # The environment's proxies are not used: a server on this machine must not be asked through one.
         self._connection: dict[str, Any] = {
             "headers": headers(token),
             "timeout": httpx.Timeout(timeout, connect=min(timeout, CONNECT_SECONDS)),
