@@ -8,7 +8,7 @@ Parts, in this order, each left out unless `--only` names it:
 load      64 clients for two minutes: predictions of 100 draws, certificates of 1,000 draws and at a radius, one request
           in ten broken. Every answer is checked against the offline label of its image and against its own counts.
 rounds    draws per second of the engine alone and behind the server, in turn, at the same step and inner batch.
-single    one client, predictions of 100 draws.
+single    one client, predictions of 100 draws, on a connection that it keeps.
 memory    resident memory of worker and JVM over 1,000 requests.
 startup   `zoo serve` with a ResNet-50 through ONNX Runtime, until it says that it is ready.
 
@@ -86,15 +86,16 @@ def main() -> None:
     if unknown := set(parts) - set(PARTS):
         parser.error(f"unknown part {sorted(unknown)[0]!r}; known: {', '.join(PARTS)}")
     found: dict[str, Any] = {"options": vars(options), "machine": machine()}
+    say(f"{found['machine']['processor']}, load average {found['machine']['load_at_the_start']}")
     if parts != ["startup"]:
         found |= measure_digits(options, parts)
     if "startup" in parts:
         found["startup"] = startup()
+        say("startup", found["startup"])
     found["machine"]["load_at_the_end"] = os.getloadavg()
-    show(found)
     print(json.dumps(found, indent=2))
-    if found.get("load", {}).get("failed"):
-        sys.exit("the load test found wrong or lost answers, or a dead worker")
+    if found.get("failed"):
+        sys.exit("there were wrong or lost answers, or a worker died")
 
 
 def machine() -> dict[str, Any]:
@@ -134,16 +135,19 @@ def measure_digits(options: argparse.Namespace, parts: list[str]) -> dict[str, A
             before = workers(server)
             if "load" in parts:
                 found["load"] = load_test(url, pictures, options)
+                show_load(found["load"], options)
             if "rounds" in parts:
                 found["rounds"] = rounds(server, url, checkpoint, base, pictures, options)
+                say("rounds", found["rounds"])
             if "single" in parts:
-                found["single"] = single_client(url, pictures)
+                found["single"] = load(url, pictures, clients=1, requests=SINGLE_REQUESTS, kinds=[KINDS[0]]).summary()
+                say("single", found["single"])
             if "memory" in parts:
                 found["memory"] = memory(server, url, pictures, options)
+                say("memory", found["memory"])
             found["worker_deaths"] = len(before - workers(server))
-    if "load" in parts:
-        load_found = found["load"]
-        load_found["failed"] = bool(load_found["wrong"] or load_found["lost"] or found["worker_deaths"])
+    seen = [found[part] for part in ("load", "single") if part in found]
+    found["failed"] = bool(found["worker_deaths"] or any(each["wrong"] or each["lost"] for each in seen))
     return found
 
 
@@ -247,12 +251,6 @@ def engine_alone(
     return draws / (time.monotonic() - started)
 
 
-def single_client(url: str, pictures: list[SurePicture]) -> dict[str, Any]:
-    """What one client waits for a prediction, on a connection that it keeps."""
-    seen = load(url, pictures, clients=1, requests=SINGLE_REQUESTS, kinds=[KINDS[0]])
-    return seen.summary()
-
-
 def memory(server: TorchServe, url: str, pictures: list[SurePicture], options: argparse.Namespace) -> dict[str, Any]:
     """Resident memory of worker and JVM before, in the middle of and after the requests of the load."""
     load(url, pictures, clients=options.clients, requests=MEMORY_WARM_UP)
@@ -331,23 +329,18 @@ def seconds_until_ready(checkpoint: Path) -> float:
         process.wait(timeout=60)
 
 
-def show(found: dict[str, Any]) -> None:
-    console = Console(file=sys.stderr, width=110)
-    console.print(f"{found['machine']['processor']}, load at the start {found['machine']['load_at_the_start']}")
-    if "load" in found:
-        table = Table(title=f"{found['options']['clients']} clients, {found['load']['seconds']} s")
-        for column in ("request", "answers", "p50, ms", "p99, ms"):
-            table.add_column(column)
-        for name, each in found["load"]["kinds"].items():
-            table.add_row(name, *(str(each[key]) for key in ("answers", "p50_ms", "p99_ms")))
-        console.print(table)
-        console.print(
-            {key: found["load"][key] for key in ("answers", "wrong", "lost", "told_to_wait", "draws_per_second")}
-        )
-        console.print(f"dead workers: {found['worker_deaths']}")
-    for part in ("rounds", "single", "memory", "startup"):
-        if part in found:
-            console.print(part, found[part])
+def show_load(load_found: dict[str, Any], options: argparse.Namespace) -> None:
+    table = Table(title=f"{options.clients} clients, {load_found['seconds']} s")
+    for column in ("request", "answers", "p50, ms", "p99, ms"):
+        table.add_column(column)
+    for name, each in load_found["kinds"].items():
+        table.add_row(name, *(str(each[key]) for key in ("answers", "p50_ms", "p99_ms")))
+    say(table)
+    say({key: value for key, value in load_found.items() if key != "kinds"})
+
+
+def say(*what: object) -> None:
+    Console(file=sys.stderr, width=110).print(*what)
 
 
 if __name__ == "__main__":

@@ -64,19 +64,19 @@ def check(service, undisturbed, row):
     assert service.num_open == 0 and service.engine.num_open == 0
 
 
-@exhaustively(1200)
+@exhaustively(800)
 @given(data=malformed.images)
 def test_no_image_harms_the_service(service, undisturbed, data):
     check(service, undisturbed, {"body": bytearray(data)})
 
 
-@exhaustively(1200)
+@exhaustively(800)
 @given(body=malformed.json_bodies)
 def test_no_json_harms_the_service(service, undisturbed, body):
     check(service, undisturbed, {"body": body})
 
 
-@exhaustively(800)
+@exhaustively(500)
 @given(row=malformed.forms)
 def test_no_form_harms_the_service(service, undisturbed, row):
     check(service, undisturbed, row)

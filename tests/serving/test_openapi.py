@@ -121,7 +121,7 @@ def test_the_running_server_keeps_to_the_description(served, digit_pngs, path, m
     statuses = set()
 
     @settings(
-        max_examples=25,
+        max_examples=15,
         derandomize=True,
         deadline=None,
         database=None,
