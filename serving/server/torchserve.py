@@ -30,7 +30,7 @@ from serving.server.record import read_key
 from serving.store import read_archive
 from zoo.errors import ServerError
 
-STARTUP_SECONDS = 180.0
+STARTUP_SECONDS = 300.0
 POLL_SECONDS = 0.1
 LOG_LINES_IN_ERRORS = 15
 LONGEST_SOCKET_PATH = 107  # sun_path holds 108 bytes, the last of them 0

@@ -1,6 +1,8 @@
 """What an operator may ask of a server before it starts."""
 
 import socket
+import subprocess
+import sys
 
 import pytest
 import yaml
@@ -114,3 +116,11 @@ def test_zoo_archive_takes_limits_and_a_version_which_names_the_file(digits_chec
     assert wrong.code == 2 and "--version takes numbers with dots between them" in wrong.err
     missing = zoo_command("models", "list", "--store", tmp_path)
     assert missing.code == 2 and "no server runs with the store" in missing.err
+
+
+def test_zoo_health_and_zoo_models_start_without_torch():
+    code = (
+        "import sys, serving.server, serving.server.switching, serving.commands.health, serving.commands.models;"
+        "print([name for name in ('torch', 'onnxruntime', 'scipy', 'PIL') if name in sys.modules])"
+    )
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout == "[]\n"
