@@ -127,7 +127,7 @@ async def _read_row(request: Request) -> Row:
     async for part in _capped(request):
         body += part
     if content_type.partition(";")[0] == "application/json":
-        with suppress(ValueError):
+        with suppress(ValueError, RecursionError):
             return {"body": json.loads(body)}
     return {"body": body}
 
