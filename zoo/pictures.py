@@ -19,7 +19,7 @@ import re
 import warnings
 from pathlib import Path
 
-from PIL import Image, ImageFile, UnidentifiedImageError
+from PIL import Image, ImageFile
 
 from zoo.errors import ImageError
 from zoo.preprocessing import require_8_bits
@@ -62,13 +62,18 @@ def decode_image(data: bytes, *, max_pixels: int) -> Image.Image:
     """
     if not data:
         raise ImageError("the image is empty: send the bytes of a JPEG, PNG or other picture", http_status=400)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # what Pillow warns of is refused here or does no harm
+        return _decoded(data, max_pixels=max_pixels)
+
+
+def _decoded(data: bytes, *, max_pixels: int) -> Image.Image:
+    # Pillow raises whatever damaged bytes lead it to.
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # our own cap comes below
-            image = Image.open(io.BytesIO(data), formats=FORMATS)
+        image = Image.open(io.BytesIO(data), formats=FORMATS)
     except Image.DecompressionBombError as error:
         raise _too_large(max_pixels) from error
-    except (UnidentifiedImageError, OSError, ValueError, SyntaxError) as error:
+    except Exception as error:
         raise ImageError(f"the body is no image of the formats {', '.join(FORMATS)}", http_status=415) from error
     if image.width * image.height > max_pixels:
         raise _too_large(max_pixels)
@@ -78,7 +83,7 @@ def decode_image(data: bytes, *, max_pixels: int) -> Image.Image:
     try:
         image.load()
         upright = _upright(image)
-    except Exception as error:  # Pillow's decoders raise whatever damaged bytes lead them to
+    except Exception as error:
         raise ImageError("the image is truncated or damaged", http_status=422) from error
     require_8_bits(upright)
     try:
