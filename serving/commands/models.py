@@ -66,7 +66,7 @@ def add(
     with record.open_management() as management:
         checkpoint = locate(model)
         name = checkpoint.spec.name
-        chosen = version or switching.next_version(management.versions(), name)
+        chosen = switching.new_version(management.versions(), name, version)
         archive = make_archive(checkpoint, store, limits=limits, device=device, backend=backend, version=chosen)
         switching.add(record, management, read_archive(archive))
     typer.echo(f"{name}\t{chosen}")

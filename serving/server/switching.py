@@ -15,8 +15,15 @@ from serving.store import Archive
 from zoo.errors import RequestError, ServerError, UnknownNameError
 
 
-def next_version(served: Sequence[ServedVersion], name: str) -> str:
-    """The next whole number after the versions of `name` that are served; "1.0" if there are none."""
+def new_version(served: Sequence[ServedVersion], name: str, asked: str | None) -> str:
+    """The version asked for, or the next whole number after those of `name` that are served.
+
+    Raises: RequestError if the one asked for is served.
+    """
+    if asked is not None and any((each.name, each.version) == (name, asked) for each in served):
+        raise RequestError(f"{name} {asked} is served already: choose another --version, or leave it out")
+    if asked is not None:
+        return asked
     majors = [int(each.version.split(".")[0]) for each in served if each.name == name]
     return f"{max(majors, default=0) + 1}.0"
 
