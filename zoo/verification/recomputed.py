@@ -21,8 +21,8 @@ CLOSE = 1e-9
 def why_not_recomputed(rows: Sequence[CertificationRow], *, num_values: int) -> list[str]:
     """In words, each row that its counts do not give; `num_values` are the pixels of an input, times its channels.
 
-    Under the rule "anytime" the counts at the end bound p_A from below only: the best bound may have been an earlier
-    one. Such a row is held to be right if its bound is that of its counts or a larger one.
+    Under the rule "anytime" the best bound may have been an earlier one than that of the counts at the end: such a row
+    is held to be right if its bound lies between that one and the best that any order of its votes could have given.
     """
     faults = []
     for row in rows:
@@ -47,9 +47,10 @@ def _fixed(row: CertificationRow, how: Provenance, alpha: float) -> str | None:
 
 
 def _anytime(row: CertificationRow, how: Provenance, alpha: float) -> str | None:
-    last = float(mixture_lower(np.array([how.count_a]), np.array([how.n]), alpha)[0])
-    if how.p_a_lower < last * (1 - CLOSE):
-        return f"p_a_lower is {how.p_a_lower}, its counts give at least {last}"
+    counts, nums = np.array([how.count_a, how.count_a]), np.array([how.n, max(how.count_a, 1)])
+    last, most = mixture_lower(counts, nums, alpha).tolist()  # most: the votes for the class came first
+    if not last * (1 - CLOSE) <= how.p_a_lower <= most * (1 + CLOSE):
+        return f"p_a_lower is {how.p_a_lower}, its counts give at least {last} and at most {most}"
     return _radius_differs(row, how)
 
 

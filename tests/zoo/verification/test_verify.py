@@ -115,9 +115,11 @@ def test_rows_under_other_rules_follow_from_their_counts_and_edited_ones_do_not(
     certificate = g.certify(x_CHW, generator=torch.Generator().manual_seed(0))
     honest = row_of(certificate, idx=0, label=1, seconds=0.0, seed=0)
     assert honest.predict == 1 and why_not_recomputed([honest], num_values=x_CHW.numel()) == []
-    few = replace(honest, provenance=replace(honest.provenance, count_a=honest.provenance.n * 6 // 10))
+    few = replace(honest, provenance=replace(honest.provenance, count_a=honest.provenance.n // 10))
     many = replace(honest, provenance=replace(honest.provenance, count_a=honest.provenance.n))
-    assert why_not_recomputed([few if rule == AT_RADIUS else many], num_values=x_CHW.numel())
+    assert why_not_recomputed([few], num_values=x_CHW.numel())
+    # Votes that would certify an at-radius row earlier are no contradiction to it.
+    assert rule == AT_RADIUS or why_not_recomputed([many], num_values=x_CHW.numel())
 
 
 @pytest.mark.parametrize(
