@@ -14,7 +14,7 @@ def test_a_checkpoint_says_where_it_came_from_and_what_was_stated(small, tmp_pat
     certified = open_checkpoint(checkpoint.path).spec.certified
     assert certified.origin.model_dump() == {
         "file": "foreign.pth", "sha256": sha256_of(tmp_path / "foreign.pth"), "format": "torchvision", "url": None,
-        "licence": None, "catalog_id": None,
+        "licence": None, "catalog_id": None, "reported": (),
     }  # fmt: skip
     assert (certified.sigma, certified.preprocessing.resize, certified.preprocessing.crop) == (0.5, 40, 32)
     assert checkpoint.spec.name == "resnet10-quarter.consistency_s50_pets"
