@@ -14,13 +14,13 @@ from model_archiver.model_archiver_error import ModelArchiverError
 from model_archiver.model_packaging import package_model
 from model_archiver.model_packaging_utils import ModelExportUtils
 
-from serving.loading import BACKEND, SECTION, require_servable
+from serving.loading import BACKEND, EXPORTED, SECTION, require_servable
 from serving.protocol import Limits
 from serving.store import FIRST_VERSION
 from zoo.checkpoint import Checkpoint
-from zoo.device import require_device_name
+from zoo.device import pick_device, require_device_name
 from zoo.errors import RequestError, ServerError
-from zoo.runtime import require_backend_name
+from zoo.runtime import export_specialized, require_backend_name, runs_onnx
 
 # TorchServe hands on more requests than we keep open, so that it is we who refuse the others, with 429 and Retry-After.
 ROWS_AN_OPEN_REQUEST = 2
@@ -42,6 +42,7 @@ def make_archive(
 
     An older file is replaced. The archive needs this package installed where TorchServe runs. `device` is `auto` (a GPU
     if TorchServe sees one), `cpu` or `cuda[:INDEX]`; `backend` as in `open_backend`. `workers` take turns on the GPUs.
+    For ONNX Runtime the exported network is packed too, since exporting it would be most of a worker's start.
     Raises: ServerError, CertificationError; RequestError if one of these is another.
     """
     require_device_name(device)
@@ -57,6 +58,9 @@ def make_archive(
             contents.mkdir()
             for file in checkpoint.published_files:
                 (contents / file).symlink_to((checkpoint.path / file).resolve())
+            if runs_onnx(backend, pick_device("auto").type if device == "auto" else device.partition(":")[0]):
+                size = checkpoint.spec.preprocessing.crop
+                (contents / EXPORTED).write_bytes(export_specialized(checkpoint.load_network(), size=size))
             settings = Path(folder) / "model-config.yaml"
             told = model_settings(limits, device=device, backend=backend, workers=workers)
             settings.write_text(yaml.safe_dump(told, sort_keys=False))

@@ -21,6 +21,7 @@ from zoo.smoothing import SmoothingSpec
 LARGEST_BATCH_ON_CPU = 256
 SECTION = "smoothing"
 BACKEND = "backend"
+EXPORTED = "specialized.onnx"  # in an archive, so that a worker need not export the network whenever it starts
 
 
 def load_service(
@@ -29,6 +30,7 @@ def load_service(
     device: str,
     limits: Limits,
     backend: str = "auto",
+    exported: bytes | None = None,
     spins: bool = False,
     version: str = FIRST_VERSION,
     observer: ServiceObserver | None = None,
@@ -36,11 +38,12 @@ def load_service(
 ) -> InferenceService:
     """The service of a checkpoint on a device, its step fitted to that device.
 
-    `spins` as in OnnxBackend: a server's other threads need the cores. The rest as in InferenceService.
+    `exported` as in `open_backend`. `spins` as in OnnxBackend: a server's other threads need the cores. The rest as in
+    InferenceService.
     Raises: as `require_servable`; as `open_backend`.
     """
     sigma = require_servable(checkpoint, limits)
-    base = open_backend(checkpoint, backend=backend, device=device, spins=spins)
+    base = open_backend(checkpoint, backend=backend, device=device, spins=spins, exported=exported)
     is_cpu = torch.device(device).type == "cpu"
     largest = LARGEST_BATCH_ON_CPU if is_cpu else default_batch_size(checkpoint, device)
     fitted = fit_batch_size(base, checkpoint.spec, seconds=SECONDS_A_STEP, largest=largest)
@@ -77,11 +80,13 @@ def load_from_archive(
     if (config or {}).get("deviceType") == "gpu" and device == "cpu":
         raise ServerError("the archive asks for a GPU, and this machine shows none")
     backend = str((config or {}).get(BACKEND, "auto"))
+    exported = model_dir / EXPORTED
     return load_service(
         open_checkpoint(model_dir),
         device=device,
         limits=limits,
         backend=backend,
+        exported=exported.read_bytes() if exported.exists() else None,
         version=version,
         observer=observer,
         is_closing=is_closing,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import torch
+from torch import nn
 
 from zoo.checkpoint import Checkpoint
 from zoo.errors import BackendError, RequestError
@@ -19,10 +20,16 @@ VALUES_A_BATCH = {"cpu": 2**20, "cuda": 2**25}
 
 
 def open_backend(
-    checkpoint: Checkpoint, *, backend: str = "auto", device: torch.device | str = "cpu", spins: bool = True
+    checkpoint: Checkpoint,
+    *,
+    backend: str = "auto",
+    device: torch.device | str = "cpu",
+    spins: bool = True,
+    exported: bytes | None = None,
 ) -> BaseClassifier:
     """The base classifier of a checkpoint. `backend` is `torch`, `onnx`, or `auto`: ONNX Runtime on CPUs, where it is
-    the fastest, and PyTorch elsewhere. `spins` as in OnnxBackend.
+    the fastest, and PyTorch elsewhere. `spins` as in OnnxBackend. `exported` is what `export_specialized` made of this
+    checkpoint before, which takes a while; it is compared with PyTorch as a new one is.
 
     Raises: RequestError if `backend` is none of these; CheckpointError if the checkpoint is damaged; BackendError if
     ONNX Runtime cannot run on the device, or does not agree with PyTorch.
@@ -30,11 +37,12 @@ def open_backend(
     require_backend_name(backend)
     device = torch.device(device)
     network, num_classes = checkpoint.load_network(), checkpoint.spec.num_classes
-    if backend == "torch" or (backend == "auto" and device.type != "cpu"):
+    if not runs_onnx(backend, device.type):
         return TorchBackend(fused(network), num_classes=num_classes, device=device, is_channels_last=True)
     size = checkpoint.spec.preprocessing.crop
-    exported = export_network(specialized(network, size=size), size=size)
-    opened = OnnxBackend(exported, num_classes=num_classes, device=device, spins=spins)
+    opened = OnnxBackend(
+        exported or export_specialized(network, size=size), num_classes=num_classes, device=device, spins=spins
+    )
     x_BCHW = torch.randn(NUM_COMPARED, 3, size, size, generator=torch.Generator().manual_seed(0))
     with evaluating(network), torch.inference_mode():
         expected_BK = network(x_BCHW).numpy()
@@ -45,6 +53,16 @@ def open_backend(
             f"{parity.relative_difference:.1e}: choose --backend torch"
         )
     return opened
+
+
+def export_specialized(network: nn.Module, *, size: int) -> bytes:
+    """What ONNX Runtime is given of a network, for pictures of `3 x size x size`."""
+    return export_network(specialized(network, size=size), size=size)
+
+
+def runs_onnx(backend: str, device_type: str) -> bool:
+    """Whether `open_backend` takes ONNX Runtime on devices of a type."""
+    return backend == "onnx" or (backend == "auto" and device_type == "cpu")
 
 
 def require_backend_name(name: str) -> None:

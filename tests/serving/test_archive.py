@@ -4,12 +4,15 @@ import hashlib
 import zipfile
 
 import pytest
+import torch
 import yaml
 
 from serving.archive import handler_file, make_archive
+from serving.loading import load_from_archive
 from serving.protocol import Limits
 from tests.zoo.test_checkpoint import saved
-from zoo.errors import CertificationError, ServerError
+from zoo.errors import BackendError, CertificationError, ServerError
+from zoo.runtime import export_specialized, open_backend
 
 
 def test_an_archive_holds_the_checkpoint_the_handler_and_the_settings(digits_checkpoint, tmp_path):
@@ -25,6 +28,33 @@ def test_an_archive_holds_the_checkpoint_the_handler_and_the_settings(digits_che
     assert handler == handler_file().read_bytes()
     assert settings["continuousBatching"] is True and settings["deviceType"] == "cpu"
     assert settings["smoothing"]["n"] == 500
+
+
+def test_the_network_is_exported_when_it_is_packed_and_not_again_by_a_worker(digits_checkpoint, tmp_path, monkeypatch):
+    path = make_archive(digits_checkpoint, tmp_path, limits=Limits(n=500), device="cpu")
+    with zipfile.ZipFile(path) as archive:
+        archive.extractall(tmp_path / "unpacked")
+    fresh = open_backend(digits_checkpoint)
+    monkeypatch.setattr("zoo.runtime.export_network", lambda *_, **__: pytest.fail("a worker must not export"))
+    service = load_from_archive(tmp_path / "unpacked", {}, device="cpu")
+    noisy_BCHW = torch.randn(5, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    packed = service.engine.sampler.base
+    assert packed.name == fresh.name and (packed.logits(noisy_BCHW) == fresh.logits(noisy_BCHW)).all()
+
+
+def test_a_packed_export_of_another_network_is_noticed(digits_checkpoint, tmp_path):
+    with torch.no_grad():
+        network = digits_checkpoint.load_network()
+        next(network.parameters()).mul_(1.01)
+    other = export_specialized(network, size=32)
+    with pytest.raises(BackendError, match="differs from PyTorch's"):
+        open_backend(digits_checkpoint, exported=other)
+
+
+def test_an_archive_for_pytorch_holds_no_export(digits_checkpoint, tmp_path):
+    for settings in ({"device": "cuda:7"}, {"device": "cpu", "backend": "torch"}):
+        with zipfile.ZipFile(make_archive(digits_checkpoint, tmp_path, limits=Limits(n=500), **settings)) as archive:
+            assert not [name for name in archive.namelist() if name.endswith(".onnx")]
 
 
 def test_an_older_archive_is_replaced(digits_checkpoint, tmp_path):
