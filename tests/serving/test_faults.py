@@ -118,9 +118,7 @@ def is_idle(server):
 def test_the_draws_for_a_client_that_went_away_stop(served, digit_pngs):
     forgotten = metric(served.server, "zoo_requests_forgotten_total")
     drawn = metric(served.server, "zoo_draws_total")
-    with httpx.stream(
-        "POST", served.url, files={"data": digit_pngs[0]}, data={"n": "50000"}, timeout=PATIENCE
-    ) as gone:
+    with httpx.stream("POST", served.url, files={"data": digit_pngs[0]}, data={"n": "50000"}, timeout=PATIENCE) as gone:
         assert gone.status_code == 200  # the head comes with the first step
     with Client(served.url) as others:  # a worker whose only client went away is not called again until one comes
         others.predict(digit_pngs[1], n=60)
