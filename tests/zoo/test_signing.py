@@ -137,3 +137,14 @@ def test_a_damaged_checkpoint_is_not_signed(signed, key, zoo_command):
     (signed / "config.json").write_text("{}")
     done = zoo_command("sign", signed, "--key", key)
     assert done.code == 1 and "is damaged" in done.err
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning:httpx2")
+def test_a_signature_travels_over_the_hub_and_is_checked_there(signed, key, hub, monkeypatch, zoo_command, tmp_path):
+    monkeypatch.setenv("HF_ENDPOINT", hub.endpoint)
+    monkeypatch.setenv("HF_TOKEN", "hf_alice")
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "cache"))
+    assert zoo_command("push", signed, "alice/model").code == 0
+    assert zoo_command("verify", "alice/model", "--public-key", f"{key}.pub").code == 0
+    hub.repository("alice/model").commit("Bob edits the card", {"README.md": b"mine"})
+    assert zoo_command("verify", "alice/model", "--public-key", f"{key}.pub").code == 1

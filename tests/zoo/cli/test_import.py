@@ -114,6 +114,7 @@ def test_an_imported_and_pushed_checkpoint_ends_with_a_card_that_tells_what_was_
     checkpoint = open_checkpoint(tmp_path / "out")
     record_results(checkpoint, certification=(CERTIFICATION, ROWS))
     assert zoo_command("push", tmp_path / "out", "alice/imported").code == 0
+    assert ("POST", "/api/validate-yaml") in hub.requests
     card = ModelCard(hub.repository("alice/imported").head.files["README.md"].decode())
     assert errors_in(card.content) == [] and card.data.license == "mit"
     reported = card.text[
