@@ -18,7 +18,7 @@ class DataSet:
     licence: str | None = None
 
 
-# FGVC-Aircraft's was read in its README; the others are as commonly stated, and to be compared with the publisher's page.
+# FGVC-Aircraft's was read in its README; the others are as commonly stated: compare them with the publisher's page.
 DATA_SETS: Mapping[str, DataSet] = {
     "digits": DataSet(
         title="UCI Optical Recognition of Handwritten Digits, test part (scikit-learn's load_digits)",
