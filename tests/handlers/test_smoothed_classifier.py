@@ -3,6 +3,7 @@
 import ast
 import io
 import json
+import math
 
 import pytest
 from PIL import Image
@@ -10,6 +11,7 @@ from ts.context import Context, RequestProcessor
 
 from handlers.smoothed_classifier import SmoothedClassifierHandler
 from serving.archive import handler_file
+from serving.step_size import StepSize
 from zoo.errors import CertificationError
 from zoo.smoothing import NoisySampler, SamplingOptions
 
@@ -33,6 +35,7 @@ def handler(digits_checkpoint):
     handler.initialize(context)
     base = handler.service.engine.sampler.base
     handler.service.engine.sampler = NoisySampler(base, SamplingOptions(batch_size=64))
+    handler.service.step_size = StepSize(64, largest=64, seconds=math.inf)  # on a busy machine it would be smaller
     return handler
 
 
