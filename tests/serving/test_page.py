@@ -233,8 +233,10 @@ def test_stopping_ends_the_drawing_on_the_server(tab, page_url, service):
 
 
 @needs_browser
-def test_a_picture_can_be_dropped(browser, page_url):
+def test_a_picture_can_be_dropped_even_before_the_models_are_known(browser, page_url):
     tab = browser.new_page(bypass_csp=True)  # the test's own script is none of the page's
+    held = []
+    tab.route("**/models", lambda route: held.append(route))  # a plain function, as the driver wants
     tab.goto(page_url)
     dropped = tab.evaluate_handle(
         """bytes => {
@@ -246,8 +248,20 @@ def test_a_picture_can_be_dropped(browser, page_url):
     )
     tab.dispatch_event("#drop", "drop", {"dataTransfer": dropped})
     expect(tab.get_by_role("img", name="The chosen image, dropped.png")).to_be_visible()
+    expect(tab.get_by_role("button", name="Ask")).to_be_disabled()
+    held[0].continue_()
     ask(tab)
     expect(tab.locator("#label")).to_have_text("dog")
+    tab.close()
+
+
+@needs_browser
+def test_models_that_cannot_be_listed_are_told_of(browser, page_url):
+    tab = browser.new_page()
+    tab.route("**/models", lambda route: route.abort())
+    tab.goto(page_url)
+    expect(tab.get_by_text("The models could not be listed")).to_be_visible()
+    expect(tab.get_by_role("button", name="Ask")).to_be_disabled()
     tab.close()
 
 

@@ -11,9 +11,6 @@ let image = null;
 let running = null;
 
 async function start() {
-  const models = await (await fetch("models")).json();
-  $("model").replaceChildren(...models.map((name) => new Option(name, name)));
-  $("model-field").hidden = models.length < 2;
   $("file").addEventListener("change", () => choose($("file").files[0]));
   $("form").addEventListener("change", showChoices);
   $("form").addEventListener("submit", submit);
@@ -21,6 +18,18 @@ async function start() {
   acceptDrops($("drop"));
   if ($("file").files[0]) choose($("file").files[0]);  // a reloaded page keeps its file
   showChoices();
+  try {
+    await offerModels();
+  } catch {
+    showError("The models could not be listed: is the server still there? Load the page again.");
+  }
+}
+
+async function offerModels() {
+  const models = await (await fetch("models")).json();
+  $("model").replaceChildren(...models.map((name) => new Option(name, name)));
+  $("model-field").hidden = models.length < 2;
+  showWhetherToAsk();
 }
 
 function acceptDrops(place) {
@@ -51,7 +60,7 @@ function choose(file) {
   $("preview").alt = `The chosen image, ${file.name}`;
   $("preview").hidden = false;
   $("prompt").hidden = true;
-  $("ask").disabled = false;
+  showWhetherToAsk();
   showNothing();
 }
 
@@ -102,9 +111,15 @@ async function submit(event) {
   }
 }
 
+/** A question needs an image and a model, and one is asked at a time. */
+function showWhetherToAsk() {
+  $("ask").disabled = !image || !$("model").value || running !== null;
+}
+
 function setBusy(busy) {
   const focused = document.activeElement;
-  $("ask").disabled = $("file").disabled = busy;
+  $("file").disabled = busy;
+  showWhetherToAsk();
   $("stop").hidden = !busy;
   $("result").setAttribute("aria-busy", busy);
   // The button that had the keyboard's focus can no longer have it.
