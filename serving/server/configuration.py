@@ -18,8 +18,10 @@ TOKEN_MINUTES = 525_600  # TorchServe would let tokens expire after an hour, and
 PROPERTIES = "config.properties"
 LOG4J = "log4j2.xml"
 KEY_FILE = "key_file.json"
+JAVA = "JDK_JAVA_OPTIONS"
 METRICS = "PROMETHEUS_MULTIPROC_DIR"
 # The cores are the network's: a JVM that passes bytes on needs neither an optimizing compiler nor collector threads.
+# Not by TorchServe's `vmargs`: its launcher tells of those, and dies where the log's disk is full.
 JVM_OPTIONS = "-XX:+UseSerialGC -XX:TieredStopAtLevel=1"
 
 
@@ -50,7 +52,6 @@ def properties(ports: Ports, options: ServerOptions) -> str:
         "max_request_size": options.max_request_bytes,
         "metrics_mode": "prometheus",
         "disable_system_metrics": "true",
-        "vmargs": JVM_OPTIONS,
     }
     return "".join(f"{name}={value}\n" for name, value in settings.items())
 
@@ -69,6 +70,7 @@ def environment(
     own = {"JAVA_HOME": java, "PATH": path, "TMPDIR": temporary, "TEMP": temporary}
     own |= {"LOG_LOCATION": str(logs), "METRICS_LOCATION": str(logs), "PYTHONUNBUFFERED": "1"}
     own |= {"PYTHONWARNINGS": "ignore"}  # what a library warns of may quote what a client sent
+    own |= {JAVA: f"{JVM_OPTIONS} {inherited.get(JAVA, '')}".strip()}  # of two options the last one counts
     own |= {METRICS: str(metrics), SIGNS: str(signs)}
     if options.threads is not None or "OMP_NUM_THREADS" not in inherited:
         own["OMP_NUM_THREADS"] = str(options.threads or max(1, num_cores() // max(1, num_workers)))
