@@ -12,6 +12,8 @@ from collections.abc import Sequence
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
+from serving.observing import Answered
+
 LABELS = ("model", "version")
 SECONDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0)
 STEP_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.2, 0.4, 0.8, 1.6, 3.2)
@@ -93,26 +95,15 @@ class PrometheusObserver:
     def admitted(self, *, mode: str, stopping: str | None, num_images: int) -> None:
         self._admitted.labels(*self._values, mode, stopping or NO_RULE).inc()
 
-    def answered(
-        self,
-        *,
-        mode: str,
-        stopping: str | None,
-        num_images: int,
-        num_draws: int,
-        radii: Sequence[float],
-        num_abstained: int,
-        deadline_reached: bool,
-        seconds: float,
-    ) -> None:
-        self._answered.labels(*self._values, mode, stopping or NO_RULE).inc()
-        self._images(*self._values, mode).inc(num_images)
-        self._abstained(*self._values, mode).inc(num_abstained)
-        self._request_draws(*self._values, mode).observe(num_draws)
-        self._seconds(*self._values, mode).observe(seconds)
-        for radius in radii:
+    def answered(self, answered: Answered) -> None:
+        self._answered.labels(*self._values, answered.mode, answered.stopping or NO_RULE).inc()
+        self._images(*self._values, answered.mode).inc(answered.num_images)
+        self._abstained(*self._values, answered.mode).inc(answered.num_abstained)
+        self._request_draws(*self._values, answered.mode).observe(answered.num_draws)
+        self._seconds(*self._values, answered.mode).observe(answered.seconds)
+        for radius in answered.radii:
             self._radii.observe(radius)
-        if deadline_reached:
+        if answered.deadline_reached:
             self._cut.inc()
 
     def refused(self, *, error: str, status: int) -> None:

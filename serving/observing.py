@@ -3,7 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Protocol
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answered:
+    """A request that was answered, `seconds` after it was admitted.
+
+    `radii` has one l2 radius an image for a certification, 0 for an abstention, and is empty for a prediction.
+    """
+
+    mode: str
+    stopping: str | None
+    num_images: int
+    num_draws: int
+    radii: Sequence[float]
+    num_abstained: int
+    deadline_reached: bool
+    seconds: float
 
 
 class ServiceObserver(Protocol):
@@ -21,22 +39,8 @@ class ServiceObserver(Protocol):
         """A request was read and is open now."""
         ...
 
-    def answered(
-        self,
-        *,
-        mode: str,
-        stopping: str | None,
-        num_images: int,
-        num_draws: int,
-        radii: Sequence[float],
-        num_abstained: int,
-        deadline_reached: bool,
-        seconds: float,
-    ) -> None:
-        """An open request was answered with status 200, `seconds` after it was admitted.
-
-        `radii` has one radius an image for a certification, 0 for an abstention, and is empty for a prediction.
-        """
+    def answered(self, answered: Answered) -> None:
+        """An open request was answered with status 200."""
         ...
 
     def refused(self, *, error: str, status: int) -> None:
@@ -57,18 +61,7 @@ class NullObserver:
     def admitted(self, *, mode: str, stopping: str | None, num_images: int) -> None:
         pass
 
-    def answered(
-        self,
-        *,
-        mode: str,
-        stopping: str | None,
-        num_images: int,
-        num_draws: int,
-        radii: Sequence[float],
-        num_abstained: int,
-        deadline_reached: bool,
-        seconds: float,
-    ) -> None:
+    def answered(self, answered: Answered) -> None:
         pass
 
     def refused(self, *, error: str, status: int) -> None:

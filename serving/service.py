@@ -15,7 +15,7 @@ import torch
 
 from serving.admission import Admission
 from serving.images import encode_copies
-from serving.observing import NullObserver, ServiceObserver
+from serving.observing import Answered, NullObserver, ServiceObserver
 from serving.open_request import OpenRequest
 from serving.protocol import Limits, answer, parse_request, respond, wire_of
 from serving.replies import Reply
@@ -196,14 +196,16 @@ class InferenceService:
     def _tell_answered(self, opened: OpenRequest) -> None:
         results = list(opened.results.values())
         self.observer.answered(
-            mode=opened.request.parameters.mode,
-            stopping=opened.stopping,
-            num_images=len(results),
-            num_draws=opened.num_draws,
-            radii=[each.radius for each in results if isinstance(each, Certificate)],
-            num_abstained=sum(each.label is None for each in results),
-            deadline_reached=bool(opened.cut),
-            seconds=self.clock() - opened.admitted_at,
+            Answered(
+                mode=opened.request.parameters.mode,
+                stopping=opened.stopping,
+                num_images=len(results),
+                num_draws=opened.num_draws,
+                radii=[each.radius for each in results if isinstance(each, Certificate)],
+                num_abstained=sum(each.label is None for each in results),
+                deadline_reached=bool(opened.cut),
+                seconds=self.clock() - opened.admitted_at,
+            )
         )
 
     def _refusal(self, error: Exception | None, *, is_v2: bool, is_stream: bool = False) -> Reply:

@@ -10,6 +10,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from serving.client import Client
 from serving.metrics import PrometheusObserver
+from serving.observing import Answered
 from serving.server.exposition import exposed, total
 from zoo.errors import RequestError
 
@@ -29,7 +30,7 @@ def samples(text):
 def answered(observer, **changes):
     values = {"mode": "certify", "stopping": "fixed", "num_images": 1, "num_draws": 600, "radii": [0.7]}
     values |= {"num_abstained": 0, "deadline_reached": False, "seconds": 0.3}
-    observer.answered(**{**values, **changes})
+    observer.answered(Answered(**{**values, **changes}))
 
 
 def value(observer, name, **labels):

@@ -1,0 +1,74 @@
+"""Seconds until a ResNet-50 through ONNX Runtime is READY: the part `startup` of `python -m benchmarks.serving`."""
+
+from __future__ import annotations
+
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from serving.archive import make_archive
+from serving.protocol import Limits
+from serving.server import TorchServe
+from zoo.architecture import build_network
+from zoo.checkpoint import Checkpoint, save_checkpoint
+from zoo.spec import CertifiedConfig, ModelSpec, Preprocessing
+
+
+def startup(starts: int) -> dict[str, Any]:
+    """Seconds until a ResNet-50 is READY: of TorchServe with its archive, and of `zoo serve`, which makes it first."""
+    with tempfile.TemporaryDirectory() as folder:
+        checkpoint = resnet50(Path(folder) / "resnet50")
+        archive = make_archive(checkpoint, Path(folder) / "store", limits=Limits(), device="cpu")
+        measured = {
+            "torchserve": [seconds_until_served(archive) for _ in range(starts)],
+            "zoo serve": [seconds_until_ready(checkpoint.path) for _ in range(starts)],
+        }
+    return {
+        name: {"seconds": [round(each, 1) for each in times], "median": round(statistics.median(times), 1)}
+        for name, times in measured.items()
+    }
+
+
+def seconds_until_served(archive: Path) -> float:
+    started = time.monotonic()
+    with TorchServe([archive]):
+        return time.monotonic() - started
+
+
+def resnet50(folder: Path) -> Checkpoint:
+    """A ResNet-50 at 224x224 with random weights; what it answers does not matter here."""
+    certified = CertifiedConfig(
+        objective="consistency",
+        hyper_parameters={"sigma": 0.5},
+        sigma=0.5,
+        task="imagenet",
+        class_names=tuple(str(label) for label in range(1000)),
+        seed=0,
+        epochs=0,
+        recipe_digest="0" * 64,
+        preprocessing=Preprocessing(resize=256, crop=224),
+    )
+    spec = ModelSpec(architecture="resnet50", num_classes=1000, certified=certified)
+    torch.manual_seed(0)
+    network = build_network("resnet50", num_classes=1000, preprocessing=certified.preprocessing)
+    return save_checkpoint(folder, network, spec)
+
+
+def seconds_until_ready(checkpoint: Path) -> float:
+    command = [sys.executable, "-m", "zoo", "serve", str(checkpoint), "--port", "0", "--device", "cpu"]
+    started = time.monotonic()
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    try:
+        assert process.stdout is not None
+        if not process.stdout.readline().startswith("ready"):
+            raise SystemExit("zoo serve did not become ready")
+        return time.monotonic() - started
+    finally:
+        process.terminate()
+        process.wait(timeout=60)
