@@ -12,6 +12,7 @@ from training.study.claim import Rule
 from training.study.claims import CLAIMS, HEAD, claims_table
 from training.study.collect import answers_table, collect
 from training.study.evidence import Evidence, gather
+from training.study.folder import StudyFolder
 from training.study.improvements import improvements
 from training.study.long_table import read_table
 from training.study.plan import plan_runs
@@ -159,3 +160,12 @@ def test_collect_writes_what_a_folder_holds(finished, zoo_command, tmp_path, two
     text = (tmp_path / "docs" / "tables.md").read_text()
     certified = gather(plan_runs(two_runs), folder).finished[1][1].certification_at(0.25)
     assert f"{100 * certified.standard_accuracy:.1f} (-;" in text and "n = 50, alpha = 0.05" in text
+
+
+def test_the_committed_documents_follow_from_the_committed_results():
+    study, committed = read_study(MINIATURE), ROOT / "docs/study"
+    documents = collect(study, gather(plan_runs(study), StudyFolder(committed)))
+    texts = {name: content for name, content in documents.contents.items() if name.endswith((".md", ".csv", ".json"))}
+    assert len(texts) == 8 + 186
+    for name, content in texts.items():
+        assert content == (committed / name).read_bytes(), name
