@@ -20,7 +20,8 @@ from serving.store import FIRST_VERSION
 from zoo.checkpoint import Checkpoint
 from zoo.device import pick_device, require_device_name
 from zoo.errors import RequestError, ServerError
-from zoo.runtime import export_specialized, require_backend_name, runs_onnx
+from zoo.runtime import require_backend_name, runs_onnx
+from zoo.specialized_export import specialized_export
 
 # TorchServe hands on more requests than we keep open, so that it is we who refuse the others, with 429 and Retry-After.
 ROWS_AN_OPEN_REQUEST = 2
@@ -59,8 +60,7 @@ def make_archive(
             for file in checkpoint.published_files:
                 (contents / file).symlink_to((checkpoint.path / file).resolve())
             if runs_onnx(backend, pick_device("auto").type if device == "auto" else device.partition(":")[0]):
-                size = checkpoint.spec.preprocessing.crop
-                (contents / EXPORTED).write_bytes(export_specialized(checkpoint.load_network(), size=size))
+                (contents / EXPORTED).write_bytes(specialized_export(checkpoint))
             settings = Path(folder) / "model-config.yaml"
             told = model_settings(limits, device=device, backend=backend, workers=workers)
             settings.write_text(yaml.safe_dump(told, sort_keys=False))

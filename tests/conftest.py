@@ -15,6 +15,7 @@ os.environ.setdefault("HF_HUB_DISABLE_XET", "1")
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
 os.environ["HF_HOME"] = tempfile.mkdtemp(prefix="hf_home_")
+os.environ["ZOO_CACHE_DIR"] = tempfile.mkdtemp(prefix="zoo_cache_")
 
 import torch
 from rich.console import Console
@@ -26,10 +27,11 @@ from zoo.cli.app import main
 
 @pytest.fixture(scope="session", autouse=True)
 def hf_home() -> Iterator[str]:
-    """The session's HF_HOME, removed at its end."""
-    path = os.environ["HF_HOME"]
+    """The session's HF_HOME, removed at its end as is its ZOO_CACHE_DIR."""
+    path, cache = os.environ["HF_HOME"], os.environ["ZOO_CACHE_DIR"]
     yield path
-    shutil.rmtree(path, ignore_errors=True)
+    for folder in (path, cache):
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.fixture(scope="session")

@@ -6,7 +6,6 @@ and reads weights is imported by `fetch`.
 
 from __future__ import annotations
 
-import os
 import shutil
 import tempfile
 from collections.abc import Mapping
@@ -15,6 +14,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from zoo.cache import cache_directory
 from zoo.errors import HubError, UnknownNameError
 from zoo.patience import USUAL, Patience
 
@@ -163,8 +163,8 @@ def near_ids(name: str) -> list[str]:
 
 
 def weights_directory() -> Path:
-    """Where fetched checkpoints are kept: below ZOO_CACHE_DIR, or in the user's cache. The one place that reads it."""
-    return Path(os.environ.get("ZOO_CACHE_DIR") or "~/.cache/certified-zoo").expanduser() / "weights"
+    """Where fetched checkpoints are kept."""
+    return cache_directory("weights")
 
 
 def fetch(entry: CatalogEntry, *, cache: Path, offline: bool = False, patience: Patience = USUAL) -> Checkpoint:

@@ -48,6 +48,7 @@ def publishable(exported: bytes, facts: Mapping[str, str]) -> bytes:
     for part in (graph, *graph.node, *graph.input, *graph.output, *graph.initializer, *graph.value_info):
         del part.metadata_props[:]
         part.ClearField("doc_string")
+    del model.metadata_props[:]
     for key, value in facts.items():
         model.metadata_props.add(key=key, value=value)
     onnx.checker.check_model(model, full_check=True)

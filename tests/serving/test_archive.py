@@ -11,8 +11,10 @@ from serving.archive import handler_file, make_archive
 from serving.loading import load_from_archive
 from serving.protocol import Limits
 from tests.zoo.test_checkpoint import saved
+from zoo.checkpoint import save_checkpoint
 from zoo.errors import BackendError, CertificationError, ServerError
-from zoo.runtime import export_specialized, open_backend
+from zoo.runtime import open_backend
+from zoo.specialized_export import specialized_export
 
 
 def test_an_archive_holds_the_checkpoint_the_handler_and_the_settings(digits_checkpoint, tmp_path):
@@ -35,7 +37,7 @@ def test_the_network_is_exported_when_it_is_packed_and_not_again_by_a_worker(dig
     with zipfile.ZipFile(path) as archive:
         archive.extractall(tmp_path / "unpacked")
     fresh = open_backend(digits_checkpoint)
-    monkeypatch.setattr("zoo.runtime.export_network", lambda *_, **__: pytest.fail("a worker must not export"))
+    monkeypatch.setattr("zoo.runtime.specialized_export", lambda _: pytest.fail("a worker must not export"))
     service = load_from_archive(tmp_path / "unpacked", {}, device="cpu")
     noisy_BCHW = torch.randn(5, 3, 32, 32, generator=torch.Generator().manual_seed(0))
     packed = service.engine.sampler.base
@@ -45,10 +47,10 @@ def test_the_network_is_exported_when_it_is_packed_and_not_again_by_a_worker(dig
 def test_a_packed_export_of_another_network_is_noticed(digits_checkpoint, tmp_path):
     with torch.no_grad():
         network = digits_checkpoint.load_network()
-        next(network.parameters()).mul_(1.01)
-    other = export_specialized(network, size=32)
-    with pytest.raises(BackendError, match="differs from PyTorch's"):
-        open_backend(digits_checkpoint, exported=other)
+        next(network.backbone.parameters()).mul_(1.01)
+    other = save_checkpoint(tmp_path, network, digits_checkpoint.spec)
+    with pytest.raises(BackendError, match="not of the weights of"):
+        open_backend(digits_checkpoint, exported=specialized_export(other))
 
 
 def test_an_archive_for_pytorch_holds_no_export(digits_checkpoint, tmp_path):

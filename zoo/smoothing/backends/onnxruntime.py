@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 
 import numpy as np
 import torch
@@ -50,6 +51,12 @@ class OnnxBackend:
         (node,) = self._session.get_inputs()
         self._input = node.name
         self.depends_on_batch_shape = not self._is_alike_in_every_packing(node.shape[1:])
+
+    @property
+    def metadata(self) -> Mapping[str, str]:
+        """What the model's maker wrote into it."""
+        facts: dict[str, str] = self._session.get_modelmeta().custom_metadata_map
+        return facts
 
     def classify(self, x_BCHW: Tensor) -> Classes:
         logits_BK = self.logits(x_BCHW)

@@ -1,0 +1,136 @@
+"""What ONNX Runtime is given of a checkpoint: its network rewritten for its image size, kept between starts.
+
+In it stands what PyTorch answers to a few probes, so that whoever loads it compares the two runtimes on the machine at
+hand without building the network again.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import logging
+import os
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from zoo.cache import cache_directory
+from zoo.checkpoint import Checkpoint
+from zoo.errors import BackendError
+from zoo.onnx import export_network, publishable
+from zoo.parity import Logits, compare
+from zoo.smoothing.backends import evaluating
+from zoo.smoothing.backends.onnxruntime import OnnxBackend
+from zoo.specialize import specialized
+
+NUM_PROBES = 4
+NUM_KEPT = 8
+WEIGHTS_SHA256, EXPECTED = "weights_sha256", "expected_logits"
+MAKERS = ("torch", "onnx", "onnxscript")
+SOURCES = ("architecture.py", "network.py", "onnx.py", "specialize.py", Path(__file__).name)
+
+_logger = logging.getLogger(__name__)
+
+
+def specialized_export(checkpoint: Checkpoint) -> bytes:
+    """The ONNX model of a checkpoint: the one that was kept, or a new one, which takes seconds and is kept then.
+
+    Kept are the last NUM_KEPT that were used, by their weights and by all that makes the model; a damaged one is made
+    again, and where nothing can be written nothing is kept.
+    Raises: CheckpointError if the checkpoint is damaged.
+    """
+    try:
+        folder = cache_directory("exports")
+        key = _key(checkpoint)
+        kept = _read_kept(folder, key)
+        if kept is None:
+            kept = _export(checkpoint)
+            _keep(folder, key, kept)
+    except (OSError, RuntimeError) as error:  # RuntimeError: there is no home
+        _logger.info("the exported network is not kept: %s", error)
+        return _export(checkpoint)
+    return kept
+
+
+def require_agreement(opened: OnnxBackend, checkpoint: Checkpoint) -> None:
+    """Raises BackendError unless the model is of these weights and ONNX Runtime computes here what PyTorch did."""
+    facts = opened.metadata
+    if facts.get(WEIGHTS_SHA256) != checkpoint.weights_sha256 or EXPECTED not in facts:
+        raise BackendError(
+            f"the exported network is not of the weights of {checkpoint.path}, or of another version: "
+            "make the archive again with zoo archive"
+        )
+    expected_BK = np.frombuffer(base64.b64decode(facts[EXPECTED]), np.float32).reshape(NUM_PROBES, -1)
+    parity = compare("noise", expected_BK, opened.logits(_probes(checkpoint.spec.preprocessing.crop)))
+    if not parity.is_within_tolerance:
+        raise BackendError(
+            f"the exported network differs from PyTorch's by {parity.largest_difference:.1e}, of the largest logit "
+            f"{parity.relative_difference:.1e}: choose --backend torch"
+        )
+
+
+def _export(checkpoint: Checkpoint) -> bytes:
+    network, size = checkpoint.load_network(), checkpoint.spec.preprocessing.crop
+    with evaluating(network), torch.inference_mode():
+        expected_BK: Logits = network(_probes(size)).numpy()
+    facts = {
+        WEIGHTS_SHA256: checkpoint.weights_sha256,
+        EXPECTED: base64.b64encode(expected_BK.tobytes()).decode(),
+    }
+    return publishable(export_network(specialized(network, size=size), size=size), facts)
+
+
+def _probes(size: int) -> Tensor:
+    """`x_BCHW`. RandomState's stream is frozen, so that another version draws the same."""
+    drawn = np.random.RandomState(0).standard_normal((NUM_PROBES, 3, size, size))
+    return torch.from_numpy(drawn.astype(np.float32))
+
+
+def _key(checkpoint: Checkpoint) -> str:
+    """A digest of all that the model is made of."""
+    spec = checkpoint.spec
+    made_of = {
+        "weights": checkpoint.weights_sha256,
+        "network": [spec.architecture, spec.num_classes, spec.preprocessing.model_dump_json()],
+        "makers": [version(name) for name in MAKERS],
+        "sources": [hashlib.sha256((Path(__file__).parent / name).read_bytes()).hexdigest() for name in SOURCES],
+    }
+    return hashlib.sha256(json.dumps(made_of).encode()).hexdigest()
+
+
+def _read_kept(folder: Path, key: str) -> bytes | None:
+    """The content of `KEY-SHA256.onnx` if it has that hash, else None."""
+    for path in folder.glob(f"{key}-*.onnx"):
+        try:
+            content = path.read_bytes()
+            os.utime(path)
+        except FileNotFoundError:  # another process has just dropped it
+            continue
+        if path.stem.partition("-")[2] == hashlib.sha256(content).hexdigest():
+            return content
+        path.unlink(missing_ok=True)
+    return None
+
+
+def _keep(folder: Path, key: str, content: bytes) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{key}-{hashlib.sha256(content).hexdigest()}.onnx"
+    partial = folder / f".{key}.{os.getpid()}"
+    try:
+        partial.write_bytes(content)
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
+    for old in sorted(folder.glob("*.onnx"), key=_last_use, reverse=True)[NUM_KEPT:]:
+        old.unlink(missing_ok=True)
+
+
+def _last_use(path: Path) -> float:
+    try:
+        return path.stat().st_mtime
+    except FileNotFoundError:
+        return 0.0
