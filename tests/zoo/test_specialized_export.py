@@ -92,9 +92,11 @@ def test_only_the_last_ones_used_are_kept(digits_checkpoint, exports, monkeypatc
 def test_where_nothing_can_be_kept_it_is_exported_each_time(digits_checkpoint, tmp_path, monkeypatch, caplog):
     (tmp_path / "file").write_text("not a folder")
     monkeypatch.setenv("ZOO_CACHE_DIR", str(tmp_path / "file"))
+    export, made = module._export, []
+    monkeypatch.setattr(module, "_export", lambda checkpoint: made.append(1) or export(checkpoint))
     with caplog.at_level(logging.INFO, logger=module.__name__):
         assert OnnxBackend(specialized_export(digits_checkpoint), num_classes=10).metadata[WEIGHTS_SHA256]
-    assert "is not kept" in caplog.text
+    assert "is not kept" in caplog.text and made == [1]
 
 
 def test_an_export_that_differs_from_the_network_is_refused(digits_checkpoint, exports):
@@ -104,10 +106,12 @@ def test_an_export_that_differs_from_the_network_is_refused(digits_checkpoint, e
         open_backend(digits_checkpoint, exported=publishable(other, told))
 
 
-@pytest.mark.parametrize("missing", [WEIGHTS_SHA256, EXPECTED])
-def test_a_model_that_does_not_say_what_it_is_of_is_refused(digits_checkpoint, exports, missing):
+@pytest.mark.parametrize(
+    "told", [{WEIGHTS_SHA256: None}, {WEIGHTS_SHA256: "0" * 64}, {EXPECTED: None}, {EXPECTED: "%"}, {EXPECTED: "AAAA"}]
+)
+def test_a_model_that_does_not_say_what_it_is_of_is_refused(digits_checkpoint, exports, told):
     exported = specialized_export(digits_checkpoint)
-    told = {**OnnxBackend(exported, num_classes=10).metadata}
-    del told[missing]
+    facts = {**OnnxBackend(exported, num_classes=10).metadata, **told}
+    changed = publishable(exported, {name: value for name, value in facts.items() if value is not None})
     with pytest.raises(BackendError, match="make the archive again"):
-        open_backend(digits_checkpoint, exported=publishable(exported, told))
+        open_backend(digits_checkpoint, exported=changed)
