@@ -139,6 +139,18 @@ def test_only_predictions_pass_and_only_with_a_token_which_ends_at_the_proxy(pro
     assert "secret-of" not in log.read_text() and '"client":"alice","status":200' in log.read_text()
 
 
+def test_an_image_that_is_sent_as_a_form_is_refused_before_torchserve_misreads_it(proxy):
+    url, _, client, _ = proxy
+    known = {"Authorization": "Bearer secret-of-alice"}
+    Upstream.goes_on.set()
+    for kind in ("application/x-www-form-urlencoded", "Application/X-WWW-Form-Urlencoded; charset=utf-8"):
+        answer = client.post(f"{url}/predictions/m", content=b"%zz", headers={**known, "Content-Type": kind})
+        assert answer.status_code == 415
+    for kind in ("image/png", "application/octet-stream", "multipart/form-data; boundary=b", "application/json"):
+        answer = client.post(f"{url}/predictions/m", content=b"%zz", headers={**known, "Content-Type": kind})
+        assert answer.status_code == 200
+
+
 def test_a_streams_first_line_comes_before_its_last_is_made(proxy):
     url, _, client, _ = proxy
     headers = {"Authorization": "Bearer secret-of-alice"}
