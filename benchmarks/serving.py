@@ -21,13 +21,11 @@ import argparse
 import io
 import json
 import os
-import platform
 import statistics
 import sys
 import tempfile
 import time
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +35,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.machine import machine
 from benchmarks.serving_load import CERTIFICATION_DRAWS, KINDS, SurePicture, load, sure_pictures
 from benchmarks.serving_start import startup
 from serving.archive import make_archive
@@ -94,26 +93,6 @@ def main() -> None:
     print(json.dumps(found, indent=2))
     if found.get("failed"):
         sys.exit("there were wrong or lost answers, or a worker died")
-
-
-def machine() -> dict[str, Any]:
-    """What the figures depend on beside the code."""
-    packages = ("torch", "onnxruntime-gpu", "torchserve", "httpx")
-    return {
-        "processor": processor(),
-        "cores": len(os.sched_getaffinity(0)),
-        "threads": torch.get_num_threads(),
-        "load_at_the_start": os.getloadavg(),
-        "python": platform.python_version(),
-        **{name: version(name) for name in packages},
-    }
-
-
-def processor() -> str:
-    for line in Path("/proc/cpuinfo").read_text().splitlines():
-        if line.startswith("model name"):
-            return line.split(":", 1)[1].strip()
-    return platform.machine()
 
 
 def measure_digits(options: argparse.Namespace, parts: list[str]) -> dict[str, Any]:

@@ -30,8 +30,8 @@ from zoo.specialize import specialized
 NUM_PROBES = 4
 NUM_KEPT = 8
 WEIGHTS_SHA256, EXPECTED = "weights_sha256", "expected_logits"
-MAKERS = ("torch", "onnx", "onnxscript")
-SOURCES = ("architecture.py", "network.py", "onnx.py", "specialize.py", Path(__file__).name)
+MAKERS = ("torch", "torchvision", "onnx", "onnxscript")
+SOURCES = Path(__file__).parent
 
 _logger = logging.getLogger(__name__)
 
@@ -98,13 +98,13 @@ def _probes(size: int) -> Tensor:
 
 
 def _key(checkpoint: Checkpoint) -> str:
-    """A digest of all that the model is made of."""
+    """A digest of all that the model is made of; of our own code it is the whole package, so that nothing is missed."""
     spec = checkpoint.spec
     made_of = {
         "weights": checkpoint.weights_sha256,
         "network": [spec.architecture, spec.num_classes, spec.preprocessing.model_dump_json()],
         "makers": [version(name) for name in MAKERS],
-        "sources": [hashlib.sha256((Path(__file__).parent / name).read_bytes()).hexdigest() for name in SOURCES],
+        "sources": [hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(SOURCES.rglob("*.py"))],
     }
     return hashlib.sha256(json.dumps(made_of).encode()).hexdigest()
 
