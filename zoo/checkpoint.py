@@ -17,20 +17,8 @@ from typing import Any
 
 from zoo.errors import CheckpointError, RequestError
 from zoo.measured import CertificationResult, EmpiricalResult
+from zoo.models.layout import CARD, CONFIG, CURVE, KNOWN_FILES, MANIFEST, ONNX, ROWS, SIGNATURE, SPLIT, WEIGHTS
 from zoo.spec import ModelSpec
-
-CONFIG, WEIGHTS, ONNX, CARD, ROWS, CURVE, SPLIT, MANIFEST, SIGNATURE = (
-    "config.json",
-    "model.safetensors",
-    "model.onnx",
-    "README.md",
-    "certification.tsv",
-    "certified_accuracy.png",
-    "split.json",
-    "manifest.json",
-    "manifest.sig",
-)
-KNOWN_FILES = frozenset({CONFIG, WEIGHTS, ONNX, CARD, ROWS, CURVE, SPLIT})
 
 _logger = logging.getLogger(__name__)
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from pydantic import ValidationError
 
 from zoo.catalog import CATALOG
-from zoo.checkpoint import ROWS, Checkpoint
+from zoo.checkpoint import Checkpoint
+from zoo.models.layout import ROWS
 from zoo.errors import CheckpointError
 from zoo.leaderboard import (
     SCHEMA_VERSION,

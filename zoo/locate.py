@@ -8,7 +8,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from zoo.catalog import CATALOG, CatalogEntry, fetch, find_entry, near_ids, weights_directory
-from zoo.checkpoint import CARD, CONFIG, Checkpoint, open_checkpoint
+from zoo.checkpoint import Checkpoint, open_checkpoint
+from zoo.models.layout import CARD, CONFIG
 from zoo.errors import RequestError
 from zoo.patience import USUAL, Patience
 

@@ -14,7 +14,8 @@ from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from zoo.architecture import NormalizedNetwork, empty_backbone
-from zoo.checkpoint import WEIGHTS, Checkpoint, open_checkpoint, require_finite, save_checkpoint
+from zoo.checkpoint import Checkpoint, open_checkpoint, require_finite, save_checkpoint
+from zoo.models.layout import WEIGHTS
 from zoo.errors import CheckpointError, RequestError
 from zoo.preprocessing import Transforms
 from zoo.spec import CertifiedConfig, ModelSpec

@@ -23,7 +23,8 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_public_key,
 )
 
-from zoo.checkpoint import MANIFEST, SIGNATURE, Checkpoint
+from zoo.checkpoint import Checkpoint
+from zoo.models.layout import MANIFEST, SIGNATURE
 from zoo.errors import CheckpointError, RequestError
 
 ALGORITHM = "ed25519"

@@ -11,7 +11,8 @@ import shutil
 from pathlib import Path
 
 from zoo.cards import render_card
-from zoo.checkpoint import CARD, CONFIG, CURVE, MANIFEST, ROWS, read_manifest, read_spec
+from zoo.checkpoint import read_manifest, read_spec
+from zoo.models.layout import CARD, CONFIG, CURVE, MANIFEST, ROWS
 
 FOLDER = Path(__file__).parents[2] / "model_cards"
 KEPT = (CARD, CONFIG, ROWS, CURVE, MANIFEST)

@@ -27,7 +27,8 @@ from training.evaluation.certification_run import run_for
 from training.evaluation.certified import certified_rows
 from training.streams import derived_seed, stream
 from training.tasks import Task
-from zoo.checkpoint import ROWS, Checkpoint
+from zoo.checkpoint import Checkpoint
+from zoo.models.layout import ROWS
 from zoo.errors import LogError, RequestError
 from zoo.measured import CertificationResult
 from zoo.results.chance import SIGNIFICANCE

@@ -11,7 +11,7 @@ from typing import Literal
 
 from training.study.plan import Run
 from training.study.result import Failure, RunResult, read, write_text
-from zoo.checkpoint import MANIFEST
+from zoo.models.layout import MANIFEST
 from zoo.errors import CheckpointError
 
 RESULTS = "results"

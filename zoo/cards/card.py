@@ -13,7 +13,7 @@ from zoo.cards.citations import CITATIONS
 from zoo.cards.data_sets import data_set_of
 from zoo.cards.metadata import UNKNOWN, card_metadata
 from zoo.cards.reproduction import certify_command, evaluate_commands, train_command
-from zoo.checkpoint import CARD, CURVE, ONNX, ROWS, WEIGHTS
+from zoo.models.layout import CARD, CURVE, ONNX, ROWS, WEIGHTS
 from zoo.spec import ModelSpec
 
 TEMPLATE = "template.md.j2"

@@ -9,7 +9,7 @@ from typing import Any
 from zoo.cards.data_sets import data_set_of
 from zoo.cards.licences import license_metadata
 from zoo.catalog import CATALOG, HubFile
-from zoo.checkpoint import ONNX
+from zoo.models.layout import ONNX
 from zoo.measured import CertificationResult, EmpiricalResult
 from zoo.spec import CertifiedConfig, ModelSpec
 

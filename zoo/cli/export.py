@@ -28,7 +28,8 @@ def export(
 
     It is another base classifier in floating point: only a certificate of its own counts.
     """
-    from zoo.checkpoint import ONNX, record_onnx
+    from zoo.checkpoint import record_onnx
+    from zoo.models.layout import ONNX
     from zoo.errors import RequestError
     from zoo.exporting import export_checkpoint
     from zoo.locate import locate

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from huggingface_hub import ModelInfo
 
-from zoo.checkpoint import CONFIG, MANIFEST
+from zoo.models.layout import CONFIG, MANIFEST
 from zoo.errors import ZooError
 from zoo.hub.commit import Commit
 from zoo.hub.connection import api, connect

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from zoo.cards import render_card
-from zoo.checkpoint import CARD, CURVE, ROWS
+from zoo.models.layout import CARD, CURVE, ROWS
 from zoo.errors import LogError
 from zoo.measured import CertificationResult, EmpiricalResult
 from zoo.results.contradictions import contradictions

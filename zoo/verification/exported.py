@@ -7,7 +7,8 @@ from pathlib import Path
 
 import onnx
 
-from zoo.checkpoint import ONNX, WEIGHTS, Checkpoint
+from zoo.checkpoint import Checkpoint
+from zoo.models.layout import ONNX, WEIGHTS
 from zoo.errors import BackendError, CheckpointError
 from zoo.onnx import INPUT, OUTPUT
 from zoo.parity import compare_on_probes

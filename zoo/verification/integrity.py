@@ -7,7 +7,8 @@ import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from zoo.checkpoint import CONFIG, MANIFEST, SIGNATURE, WEIGHTS, Checkpoint, config_bytes, sha256_of
+from zoo.checkpoint import Checkpoint, config_bytes, sha256_of
+from zoo.models.layout import CONFIG, MANIFEST, SIGNATURE, WEIGHTS
 from zoo.errors import CheckpointError
 from zoo.spec import ModelSpec
 from zoo.verification.check import Check

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from zoo.checkpoint import MANIFEST, SIGNATURE, read_manifest, read_spec
+from zoo.checkpoint import read_manifest, read_spec
+from zoo.models.layout import MANIFEST, SIGNATURE
 from zoo.errors import CheckpointError, RequestError
 from zoo.signing import why_not_signed
 from zoo.spec import ModelSpec

@@ -1,0 +1,16 @@
+"""The names of the files in a checkpoint directory."""
+
+from __future__ import annotations
+
+CONFIG = "config.json"
+WEIGHTS = "model.safetensors"
+ONNX = "model.onnx"
+CARD = "README.md"
+ROWS = "certification.tsv"
+CURVE = "certified_accuracy.png"
+SPLIT = "split.json"
+MANIFEST = "manifest.json"
+SIGNATURE = "manifest.sig"
+
+KNOWN_FILES = frozenset({CONFIG, WEIGHTS, ONNX, CARD, ROWS, CURVE, SPLIT})
+"""The files that a manifest may list."""
