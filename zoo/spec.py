@@ -18,6 +18,9 @@ from zoo.migration import SCHEMA_VERSION, STEPS, migrate
 
 JsonScalar = bool | int | float | str | None
 
+UNKNOWN = "unknown"
+"""The task or the objective of an imported network for which none was stated."""
+
 
 class Preprocessing(Strict):
     """From a decoded picture to `x_CHW`: shorter side to `resize`, centre crop to `crop`, both in 8 bits, then / 255.

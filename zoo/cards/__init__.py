@@ -1,6 +1,6 @@
 """Measured results -> model card. What was not measured is said to be not measured."""
 
 from zoo.cards.card import render_card
-from zoo.cards.metadata import UNKNOWN, card_metadata
+from zoo.cards.metadata import card_metadata
 
-__all__ = ["UNKNOWN", "card_metadata", "render_card"]
+__all__ = ["card_metadata", "render_card"]

@@ -11,9 +11,8 @@ from zoo.cards.licences import license_metadata
 from zoo.catalog import CATALOG, HubFile
 from zoo.models.layout import ONNX
 from zoo.measured import CertificationResult, EmpiricalResult
-from zoo.spec import CertifiedConfig, ModelSpec
+from zoo.spec import UNKNOWN, CertifiedConfig, ModelSpec
 
-UNKNOWN = "unknown"  # task or objective of an imported network, where it was not stated
 LIBRARY = "certified-zoo"
 
 Metric = dict[str, Any]

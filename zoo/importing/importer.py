@@ -10,7 +10,7 @@ from typing import Literal
 from pydantic import ValidationError
 
 from zoo.architecture import ARCHITECTURES, NormalizedNetwork, find_architecture
-from zoo.cards import UNKNOWN
+from zoo.spec import UNKNOWN
 from zoo.checkpoint import Checkpoint, save_checkpoint
 from zoo.errors import ForeignCheckpointError, RequestError
 from zoo.importing.class_names import default_class_names
