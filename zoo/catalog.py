@@ -1,27 +1,16 @@
-"""Public ResNet-50 weights that robust transfer learning starts from: a literal table, and the way to a checkpoint.
+"""Public ResNet-50 weights that robust transfer learning starts from: a literal table.
 
-Accuracies are what the authors published; nothing in this file was measured here. Importing it is cheap: what downloads
-and reads weights is imported by `fetch`.
+Accuracies are what the authors published; nothing in this file was measured here. `zoo.loading.catalog_download`
+downloads an entry and makes a checkpoint of it.
 """
 
 from __future__ import annotations
 
-import shutil
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from difflib import get_close_matches
-from pathlib import Path
-from typing import TYPE_CHECKING
 
-from zoo.cache import cache_directory
-from zoo.errors import HubError, UnknownNameError
-from zoo.patience import USUAL, Patience
-
-if TYPE_CHECKING:
-    from zoo.checkpoint import Checkpoint
-    from zoo.spec import ReportedNumber
-
+from zoo.errors import UnknownNameError
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WebFile:
@@ -160,80 +149,3 @@ def find_entry(id: str) -> CatalogEntry:
 def near_ids(name: str) -> list[str]:
     """Up to three catalog ids that resemble a name, the closest first."""
     return get_close_matches(name, CATALOG, n=3, cutoff=0.45)
-
-
-def weights_directory() -> Path:
-    """Where fetched checkpoints are kept."""
-    return cache_directory("weights")
-
-
-def fetch(entry: CatalogEntry, *, cache: Path, offline: bool = False, patience: Patience = USUAL) -> Checkpoint:
-    """The entry as a checkpoint in `cache`, downloaded and imported the first time; a download that broke off goes on.
-
-    Raises: HubError if the file cannot be had, is not the published one, or `offline` is not there;
-    ForeignCheckpointError if it cannot be imported, the file being kept then; CheckpointError if the cached checkpoint
-    is damaged.
-    """
-    from zoo.checkpoint import open_checkpoint
-
-    directory = cache / entry.id
-    if offline and not directory.exists():
-        raise HubError(f"{entry.id} was not downloaded yet, and the network may not be used: leave --offline out")
-    if not directory.exists():
-        file = _obtain(entry, cache, patience)
-        _import(entry, file, directory)
-        if isinstance(entry.file, WebFile):
-            shutil.rmtree(file.parent, ignore_errors=True)
-    return open_checkpoint(directory)
-
-
-def _obtain(entry: CatalogEntry, cache: Path, patience: Patience) -> Path:
-    if isinstance(entry.file, HubFile):
-        from zoo.hub import download_file
-
-        return download_file(entry.file.repository, entry.file.name, revision=entry.file.revision, patience=patience)
-    from zoo.download import download
-
-    target = cache / ".downloads" / entry.id / entry.file.url.rpartition("/")[2]
-    if not target.exists():
-        download(entry.file.url, target, sha256_prefix=entry.file.sha256_prefix, patience=patience)
-    return target
-
-
-def _published_accuracy(entry: CatalogEntry) -> ReportedNumber:
-    from zoo.spec import ReportedNumber
-
-    of = "the network" if entry.has_head else "a linear classifier on its features"
-    what, value = f"top-1 accuracy of {of}", round(100 * entry.accuracy, 3)
-    return ReportedNumber(
-        what=what, value=value, task="imagenet", conditions="validation images", source=entry.source, url=entry.file.url
-    )
-
-
-def _import(entry: CatalogEntry, file: Path, directory: Path) -> None:
-    """Imports into a temporary folder beside `directory`, which therefore is there wholly or not at all."""
-    from zoo.importing.importer import ImportOptions, import_file
-
-    options = ImportOptions(
-        format=entry.format,
-        normalization=entry.normalization,
-        architecture=entry.architecture,
-        num_classes=entry.num_classes,
-        fresh_head=not entry.has_head,
-        task="imagenet",
-        objective=entry.objective,
-        hyper_parameters=entry.hyper_parameters,
-        resize=entry.resize,
-        url=entry.file.url,
-        licence=entry.licence,
-        catalog_id=entry.id,
-        reported=(_published_accuracy(entry),),
-    )
-    try:
-        directory.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=f".{entry.id}.", dir=directory.parent) as temporary:
-            import_file(file, Path(temporary) / entry.id, options)
-            if not directory.exists():  # another process may have been faster
-                (Path(temporary) / entry.id).replace(directory)
-    except OSError as error:
-        raise HubError(f"cannot write {directory}: {error.strerror or error}") from error

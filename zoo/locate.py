@@ -7,7 +7,8 @@ import re
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from zoo.catalog import CATALOG, CatalogEntry, fetch, find_entry, near_ids, weights_directory
+from zoo.catalog import CATALOG, CatalogEntry, find_entry, near_ids
+from zoo.loading.catalog_download import fetch, weights_directory
 from zoo.checkpoint import Checkpoint, open_checkpoint
 from zoo.models.layout import CARD, CONFIG
 from zoo.errors import RequestError

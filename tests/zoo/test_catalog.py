@@ -17,7 +17,8 @@ from tests.full_disk import files_no_larger_than
 from tests.loopback_hub import Repository
 from zoo import catalog
 from zoo.architecture import ARCHITECTURES, QuarterResNet
-from zoo.catalog import CATALOG, CatalogEntry, HubFile, WebFile, fetch, find_entry, near_ids
+from zoo.catalog import CATALOG, CatalogEntry, HubFile, WebFile, find_entry, near_ids
+from zoo.loading.catalog_download import fetch
 from zoo.checkpoint import open_checkpoint
 from zoo.download import download
 from zoo.errors import CheckpointError, ForeignCheckpointError, HubError, UnknownNameError

@@ -109,7 +109,8 @@ def _at(spec: ModelSpec, radius: float) -> CertifiedAccuracy | None:
 def _print_catalog(*, as_json: bool) -> None:
     from dataclasses import asdict
 
-    from zoo.catalog import CATALOG, weights_directory
+    from zoo.catalog import CATALOG
+    from zoo.loading.catalog_download import weights_directory
 
     there = {id: (weights_directory() / id).is_dir() for id in CATALOG}
     if as_json:
