@@ -13,12 +13,15 @@ import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from zoo.errors import CheckpointError, RequestError
 from zoo.measured import CertificationResult, EmpiricalResult
 from zoo.models.layout import CARD, CONFIG, CURVE, KNOWN_FILES, MANIFEST, ONNX, ROWS, SIGNATURE, SPLIT, WEIGHTS
 from zoo.spec import ModelSpec
+
+if TYPE_CHECKING:
+    from zoo.architecture import NormalizedNetwork
 
 _logger = logging.getLogger(__name__)
 
@@ -42,14 +45,17 @@ class Checkpoint:
         signature = (SIGNATURE,) if (self.path / SIGNATURE).is_file() else ()
         return (*sorted(self.files), MANIFEST, *signature)
 
-    def load_network(self) -> Any:
-        """The network in eval mode, a CertifiedNetwork: `x_BCHW` in [0, 1] -> `logits_BK`.
+    def load_network(self) -> NormalizedNetwork:
+        """The network in eval mode: `x_BCHW` in [0, 1] -> `logits_BK`.
 
         Raises: CheckpointError if the weights have changed, do not fit the architecture or are not finite.
         """
-        from zoo.network import CertifiedNetwork
+        from zoo.architecture import NormalizedNetwork
+        from zoo.checkpoints.weights import load_backbone
 
-        return CertifiedNetwork.from_checkpoint(self)
+        backbone = load_backbone(self.path / WEIGHTS, self.spec, sha256=self.weights_sha256)
+        preprocessing = self.spec.preprocessing
+        return NormalizedNetwork(backbone, mean=preprocessing.mean, std=preprocessing.std).eval()
 
 
 def open_checkpoint(path: Path) -> Checkpoint:
@@ -70,13 +76,17 @@ def open_checkpoint(path: Path) -> Checkpoint:
     return Checkpoint(path=path, spec=read_spec(path), files=files)
 
 
-def save_checkpoint(path: Path, network: Any, spec: ModelSpec, *, split: Mapping[str, Any] | None = None) -> Checkpoint:
-    """Writes the network (a NormalizedNetwork), its spec and its card, and drops the results of earlier weights.
+def save_checkpoint(
+    path: Path, network: NormalizedNetwork, spec: ModelSpec, *, split: Mapping[str, Any] | None = None
+) -> Checkpoint:
+    """Writes the network, its spec and its card, and drops the results of earlier weights.
 
     Every file is complete under a temporary name before the first old one is replaced.
     Raises: CheckpointError if a weight is not finite.
     """
     from safetensors.torch import save
+
+    from zoo.checkpoints.weights import require_finite
 
     require_finite(network.backbone, path / WEIGHTS)
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in network.backbone.state_dict().items()}
@@ -216,11 +226,3 @@ def config_bytes(spec: ModelSpec) -> bytes:
 
 def _json_bytes(value: object) -> bytes:
     return (json.dumps(value, indent=2, allow_nan=False) + "\n").encode()
-
-
-def require_finite(backbone: Any, path: Path) -> None:
-    """Raises CheckpointError, which names the tensor and the file it belongs in, for a value that is not finite."""
-    for name, tensor in backbone.state_dict().items():
-        # A sum takes a tenth of the time, and is finite only where all its terms are; it may overflow where they are.
-        if not tensor.sum().isfinite() and not tensor.isfinite().all():
-            raise CheckpointError(f"{path}: {name} holds a value that is not finite")

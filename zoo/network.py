@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import hashlib
 import shutil
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
-import safetensors.torch
 import torch
-from safetensors import SafetensorError
-from torch import Tensor, nn
+from torch import nn
 
-from zoo.architecture import NormalizedNetwork, empty_backbone
-from zoo.checkpoint import Checkpoint, open_checkpoint, require_finite, save_checkpoint
+from zoo.architecture import NormalizedNetwork
+from zoo.checkpoint import Checkpoint, open_checkpoint, save_checkpoint
+from zoo.checkpoints.weights import backbone_of, load_backbone, read_weights
 from zoo.models.layout import WEIGHTS
 from zoo.errors import CheckpointError, RequestError
 from zoo.preprocessing import Transforms
@@ -66,12 +64,7 @@ class CertifiedNetwork(NormalizedNetwork):
         Raises: CheckpointError if the file has changed since, does not fit the architecture, or holds a value that is
         not finite.
         """
-        path = checkpoint.path / WEIGHTS
-        try:
-            backbone = _backbone_of(checkpoint.spec, _read(path, sha256=checkpoint.weights_sha256))
-        except RuntimeError as error:
-            raise CheckpointError(f"{path} does not fit {checkpoint.spec.architecture}: {error}") from error
-        require_finite(backbone, path)
+        backbone = load_backbone(checkpoint.path / WEIGHTS, checkpoint.spec, sha256=checkpoint.weights_sha256)
         return cls(backbone, checkpoint).eval()
 
     def save_pretrained(self, directory: str | Path) -> Checkpoint:
@@ -111,7 +104,7 @@ class CertifiedNetwork(NormalizedNetwork):
             return hub.push(checkpoint, repository, private=private, message=commit_message)
 
     def _is_unchanged(self, now: Checkpoint) -> bool:
-        loaded = _read(now.path / WEIGHTS, sha256=self.checkpoint.weights_sha256)
+        loaded = read_weights(now.path / WEIGHTS, sha256=self.checkpoint.weights_sha256)
         held = {name: tensor.cpu() for name, tensor in self.backbone.state_dict().items()}
         return held.keys() == loaded.keys() and all(
             torch.equal(tensor, loaded[name].to(tensor.dtype)) for name, tensor in held.items()
@@ -119,41 +112,13 @@ class CertifiedNetwork(NormalizedNetwork):
 
     def _require_fit(self) -> None:
         try:
-            _backbone_of(self.spec, self.backbone.state_dict())
+            backbone_of(self.spec, self.backbone.state_dict())
         except RuntimeError as error:
             was = f"{self.spec.architecture} of {self.spec.num_classes} classes"
             raise RequestError(
                 f"the network is no longer a {was}, and its checkpoint would say so; zoo train --init makes one of "
                 f"other classes: {' '.join(str(error).split())}"
             ) from error
-
-
-def _backbone_of(spec: ModelSpec, weights: dict[str, Tensor]) -> nn.Module:
-    """The bare network that `spec` describes, of exactly these weights, in its own precision.
-
-    Raises: RuntimeError if one is missing, unexpected or of another shape.
-    """
-    backbone = empty_backbone(spec.architecture, num_classes=spec.num_classes)
-    expected = backbone.state_dict()
-    fitting = {name: value.to(expected[name].dtype) if name in expected else value for name, value in weights.items()}
-    backbone.load_state_dict(fitting, strict=True, assign=True)
-    return backbone
-
-
-def _read(path: Path, *, sha256: str) -> dict[str, Tensor]:
-    """The tensors in the very bytes that have the hash: none of a file that is replaced while it is read."""
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise CheckpointError(f"cannot read {path}: {error.strerror or error}") from error
-    found = hashlib.sha256(content).hexdigest()
-    if found != sha256:
-        raise CheckpointError(f"{path} has changed since it was opened: SHA-256 is {found}, was {sha256}")
-    try:
-        tensors: dict[str, Tensor] = safetensors.torch.load(content)
-    except SafetensorError as error:
-        raise CheckpointError(f"{path} is no safetensors file: {error}") from error
-    return tensors
 
 
 def _changed(spec: ModelSpec, *, parent: str) -> ModelSpec:

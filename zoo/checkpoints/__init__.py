@@ -1,0 +1,1 @@
+"""A checkpoint directory: read, written, signed, copied."""
