@@ -54,7 +54,7 @@ def health(
 def _ask_management(url: str, key_file: Path | None, timeout: float) -> dict[str, Any]:
     from serving.health import health_of
     from serving.management import Management
-    from serving.server.record import read_key
+    from serving.server.configuration import read_key
 
     with Management(url, token=None if key_file is None else read_key(key_file), timeout=timeout) as management:
         return health_of(management).to_json()
@@ -63,7 +63,7 @@ def _ask_management(url: str, key_file: Path | None, timeout: float) -> dict[str
 def _ask_model(url: str, key_file: Path | None, token: str | None, timeout: float) -> dict[str, Any]:
     from serving.client import NO_RETRY, Client
     from serving.health import PROBE_IMAGE
-    from serving.server.record import read_key
+    from serving.server.configuration import read_key
     from zoo.errors import RefusedError, ServerError
 
     token = token if key_file is None else read_key(key_file, "inference")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 from collections.abc import Mapping, Sequence
@@ -13,6 +14,7 @@ from serving.server.cores import num_cores
 from serving.server.options import ServerOptions
 from serving.server.ports import LOOPBACK, Ports
 from serving.store import Archive
+from zoo.errors import ServerError
 
 TOKEN_MINUTES = 525_600  # TorchServe would let tokens expire after an hour, and nothing renews them
 PROPERTIES = "config.properties"
@@ -75,6 +77,14 @@ def environment(
     if options.threads is not None or "OMP_NUM_THREADS" not in inherited:
         own["OMP_NUM_THREADS"] = str(options.threads or max(1, num_cores() // max(1, num_workers)))
     return {**inherited, **own}
+
+
+def read_key(key_file: Path, kind: str = "management") -> str:
+    """The token for `management` or `inference` in TorchServe's key file. Raises: ServerError if it holds none."""
+    try:
+        return str(json.loads(key_file.read_text())[kind]["key"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ServerError(f"{key_file} holds no {kind} token") from error
 
 
 def _said(value: bool) -> str:

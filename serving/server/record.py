@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from serving.management import Management
+from serving.server.configuration import read_key
 from zoo.errors import RequestError, ServerError
 
 if TYPE_CHECKING:
@@ -61,11 +62,3 @@ class ServerRecord:
     def open_management(self) -> Management:
         """A connection to the server's management. Raises: ServerError if its key cannot be read."""
         return Management(self.management, token=None if self.key_file is None else read_key(Path(self.key_file)))
-
-
-def read_key(key_file: Path, kind: str = "management") -> str:
-    """The token for `management` or `inference` in TorchServe's key file. Raises: ServerError if it holds none."""
-    try:
-        return str(json.loads(key_file.read_text())[kind]["key"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ServerError(f"{key_file} holds no {kind} token") from error

@@ -26,7 +26,7 @@ from serving.server.logs import EVENTS, SERVER_LOG, WORKER_LOG, log4j_configurat
 from serving.server.options import ServerOptions
 from serving.server.ports import LOOPBACK, Ports
 from serving.server.processes import ProcessGroup
-from serving.server.record import read_key
+from serving.server.configuration import read_key
 from serving.store import read_archive
 from zoo.errors import ServerError
 
