@@ -10,11 +10,10 @@ from typing import Any, ClassVar, Protocol
 import torch
 from torch import Tensor, nn
 
+from training.attacks.target import Network
 from training.streams import normal_per_image
 from training.tasks.task import Augmentation
 from zoo.errors import RecipeError
-
-Network = Callable[[Tensor], Tensor]
 
 
 @dataclass(frozen=True, slots=True)

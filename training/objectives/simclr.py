@@ -9,15 +9,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from training.exchange import gather_rows
-from training.objectives.objective import (
-    Batch,
-    Network,
-    Objective,
-    ObjectiveOutput,
-    Progress,
-    require_at_least,
-    require_positive,
-)
+from training.objectives.objective import Batch, Objective, ObjectiveOutput, Progress, require_at_least, require_positive
+from training.attacks.target import Network
 from training.tasks.task import Augmentation
 
 

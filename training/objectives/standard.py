@@ -6,7 +6,8 @@ from typing import ClassVar
 import torch
 from torch.nn import functional as F
 
-from training.objectives.objective import Batch, Network, Objective, ObjectiveOutput, Progress
+from training.objectives.objective import Batch, Objective, ObjectiveOutput, Progress
+from training.attacks.target import Network
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,7 +10,7 @@ from torch.func import functional_call
 
 from training.attacks.target import bare_network
 from training.exchange import mean_over_ranks
-from training.objectives.objective import Network
+from training.attacks.target import Network
 
 SMALLEST_NORM = 1e-20
 

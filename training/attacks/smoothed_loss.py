@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from training.objectives.objective import Network
+from training.attacks.target import Network
 
 
 def logits_of_copies(model: Network, x_BCHW: Tensor, noise_MBCHW: Tensor) -> Tensor:
