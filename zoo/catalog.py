@@ -12,6 +12,7 @@ from difflib import get_close_matches
 
 from zoo.errors import UnknownNameError
 
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WebFile:
     """A plain address. `sha256_prefix` is the published start of the file's SHA-256, None where none was published."""

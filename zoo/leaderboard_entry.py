@@ -6,7 +6,6 @@ from pydantic import ValidationError
 
 from zoo.catalog import CATALOG
 from zoo.checkpoint import Checkpoint
-from zoo.models.layout import ROWS
 from zoo.errors import CheckpointError
 from zoo.leaderboard import (
     SCHEMA_VERSION,
@@ -24,6 +23,7 @@ from zoo.leaderboard import (
     Training,
 )
 from zoo.measured import Attack, CertificationResult, EmpiricalResult
+from zoo.models.layout import ROWS
 from zoo.results.summary import Interval, binomial_interval
 from zoo.spec import CertifiedConfig, Origin
 

@@ -13,8 +13,8 @@ from torch import nn
 from zoo.architecture import NormalizedNetwork
 from zoo.checkpoint import Checkpoint, open_checkpoint, save_checkpoint
 from zoo.checkpoints.weights import backbone_of, load_backbone, read_weights
-from zoo.models.layout import WEIGHTS
 from zoo.errors import CheckpointError, RequestError
+from zoo.models.layout import WEIGHTS
 from zoo.preprocessing import Transforms
 from zoo.spec import CertifiedConfig, ModelSpec
 

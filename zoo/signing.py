@@ -24,8 +24,8 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from zoo.checkpoint import Checkpoint
-from zoo.models.layout import MANIFEST, SIGNATURE
 from zoo.errors import CheckpointError, RequestError
+from zoo.models.layout import MANIFEST, SIGNATURE
 
 ALGORITHM = "ed25519"
 PUBLIC_SUFFIX = ".pub"

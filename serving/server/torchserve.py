@@ -20,13 +20,13 @@ from serving.health import Health, health_of
 from serving.management import Management
 from serving.server import configuration
 from serving.server.activity import wait_until_idle
+from serving.server.configuration import read_key
 from serving.server.endpoint import OperatorEndpoint
 from serving.server.exposition import OPEN_REQUESTS, exposed, make_metrics_folder, total
 from serving.server.logs import EVENTS, SERVER_LOG, WORKER_LOG, log4j_configuration, read_log, reason_of_death
 from serving.server.options import ServerOptions
 from serving.server.ports import LOOPBACK, Ports
 from serving.server.processes import ProcessGroup
-from serving.server.configuration import read_key
 from serving.store import read_archive
 from zoo.errors import ServerError
 

@@ -18,12 +18,12 @@ from tests.loopback_hub import Repository
 from zoo import catalog
 from zoo.architecture import ARCHITECTURES, QuarterResNet
 from zoo.catalog import CATALOG, CatalogEntry, HubFile, WebFile, find_entry, near_ids
-from zoo.loading.catalog_download import fetch
 from zoo.checkpoint import open_checkpoint
 from zoo.download import download
 from zoo.errors import CheckpointError, ForeignCheckpointError, HubError, UnknownNameError
 from zoo.importing.formats import FORMATS
 from zoo.importing.normalization import NORMALIZATIONS
+from zoo.loading.catalog_download import fetch
 from zoo.locate import locate
 from zoo.patience import Patience
 

@@ -13,8 +13,8 @@ from tests.zoo.test_cards import CERTIFICATION
 from tests.zoo.test_checkpoint import ROWS
 from zoo.architecture import build_network
 from zoo.checkpoint import open_checkpoint, record_results, save_checkpoint, sha256_of
-from zoo.models.layout import WEIGHTS
 from zoo.errors import CheckpointError, ImageError, RequestError
+from zoo.models.layout import WEIGHTS
 from zoo.preprocessing import prepare
 from zoo.spec import CertifiedConfig, ModelSpec, Preprocessing
 

@@ -7,8 +7,8 @@ from torch import Tensor
 
 from training.attacks.inside import strictly_inside
 from training.attacks.pgd import pgd
-from training.attacks.target import Network, under_attack
 from training.attacks.smoothed_loss import negative_log_likelihood
+from training.attacks.target import Network, under_attack
 from training.streams import normal_per_image
 from training.threat import ThreatModel
 

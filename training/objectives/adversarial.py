@@ -7,9 +7,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from training.attacks import under_attack
+from training.attacks.target import Network
 from training.objectives.attacking import Attacking
 from training.objectives.objective import Batch, ObjectiveOutput, Progress
-from training.attacks.target import Network
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

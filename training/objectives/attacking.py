@@ -10,8 +10,8 @@ from torch import Tensor
 
 from training.attacks import pgd
 from training.attacks.pgd import LossOf
-from training.objectives.objective import Objective, Progress, require, require_at_least
 from training.attacks.target import Network
+from training.objectives.objective import Objective, Progress, require, require_at_least
 from training.objectives.weight_perturbation import perturbed
 from training.threat import NORMS, Norm, ThreatModel
 

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 import torch
 from torch.nn import functional as F
 
-from training.objectives.objective import Batch, Objective, ObjectiveOutput, Progress, gaussian_copies, require_at_least
-from training.attacks.target import Network
 from training.attacks.smoothed_loss import log_mean, log_probabilities
+from training.attacks.target import Network
+from training.objectives.objective import Batch, Objective, ObjectiveOutput, Progress, gaussian_copies, require_at_least
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

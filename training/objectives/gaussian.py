@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import torch
 from torch.nn import functional as F
 
-from training.objectives.objective import Batch, Objective, ObjectiveOutput, Progress, gaussian_noise, require_at_least
 from training.attacks.target import Network
+from training.objectives.objective import Batch, Objective, ObjectiveOutput, Progress, gaussian_noise, require_at_least
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,9 +6,17 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from training.objectives.objective import Batch, Objective, ObjectiveOutput, Progress, gaussian_copies, require_at_least, require_positive
-from training.attacks.target import Network
 from training.attacks.smoothed_loss import logits_of_copies
+from training.attacks.target import Network
+from training.objectives.objective import (
+    Batch,
+    Objective,
+    ObjectiveOutput,
+    Progress,
+    gaussian_copies,
+    require_at_least,
+    require_positive,
+)
 
 SMALLEST_PROBABILITY = 1e-10
 

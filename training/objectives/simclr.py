@@ -8,9 +8,16 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from training.exchange import gather_rows
-from training.objectives.objective import Batch, Objective, ObjectiveOutput, Progress, require_at_least, require_positive
 from training.attacks.target import Network
+from training.exchange import gather_rows
+from training.objectives.objective import (
+    Batch,
+    Objective,
+    ObjectiveOutput,
+    Progress,
+    require_at_least,
+    require_positive,
+)
 from training.tasks.task import Augmentation
 
 

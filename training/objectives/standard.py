@@ -6,8 +6,8 @@ from typing import ClassVar
 import torch
 from torch.nn import functional as F
 
-from training.objectives.objective import Batch, Objective, ObjectiveOutput, Progress
 from training.attacks.target import Network
+from training.objectives.objective import Batch, Objective, ObjectiveOutput, Progress
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

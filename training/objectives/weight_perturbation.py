@@ -8,9 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from training.attacks.target import bare_network
+from training.attacks.target import Network, bare_network
 from training.exchange import mean_over_ranks
-from training.attacks.target import Network
 
 SMALLEST_NORM = 1e-20
 

@@ -11,8 +11,8 @@ from typing import Literal
 
 from training.study.plan import Run
 from training.study.result import Failure, RunResult, read, write_text
-from zoo.models.layout import MANIFEST
 from zoo.errors import CheckpointError
+from zoo.models.layout import MANIFEST
 
 RESULTS = "results"
 

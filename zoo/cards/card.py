@@ -12,10 +12,9 @@ import yaml
 from zoo.cards.citations import CITATIONS
 from zoo.cards.data_sets import data_set_of
 from zoo.cards.metadata import card_metadata
-from zoo.spec import UNKNOWN
 from zoo.cards.reproduction import certify_command, evaluate_commands, train_command
 from zoo.models.layout import CARD, CURVE, ONNX, ROWS, WEIGHTS
-from zoo.spec import ModelSpec
+from zoo.spec import UNKNOWN, ModelSpec
 
 TEMPLATE = "template.md.j2"
 PURPOSES = {

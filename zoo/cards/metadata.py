@@ -9,8 +9,8 @@ from typing import Any
 from zoo.cards.data_sets import data_set_of
 from zoo.cards.licences import license_metadata
 from zoo.catalog import CATALOG, HubFile
-from zoo.models.layout import ONNX
 from zoo.measured import CertificationResult, EmpiricalResult
+from zoo.models.layout import ONNX
 from zoo.spec import UNKNOWN, CertifiedConfig, ModelSpec
 
 LIBRARY = "certified-zoo"

@@ -29,10 +29,10 @@ def export(
     It is another base classifier in floating point: only a certificate of its own counts.
     """
     from zoo.checkpoint import record_onnx
-    from zoo.models.layout import ONNX
     from zoo.errors import RequestError
     from zoo.exporting import export_checkpoint
     from zoo.locate import locate
+    from zoo.models.layout import ONNX
 
     if file is None and not record:
         raise RequestError("nowhere to write to: give FILE.onnx, or --record to put it into the checkpoint")

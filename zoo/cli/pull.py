@@ -21,9 +21,9 @@ def pull(
 ) -> None:
     """Download a checkpoint, pinned to one commit and checked against its manifest."""
     from zoo.catalog import CATALOG, find_entry
-    from zoo.loading.catalog_download import fetch, weights_directory
     from zoo.cli._waiting import patience
     from zoo.installation import install, require_new
+    from zoo.loading.catalog_download import fetch, weights_directory
     from zoo.locate import parse_hub_id
 
     require_new(directory)

@@ -11,10 +11,10 @@ from huggingface_hub.errors import LocalEntryNotFoundError, RevisionResolutionEr
 from huggingface_hub.file_download import repo_folder_name
 
 from zoo.checkpoint import read_manifest, sha256_of
-from zoo.models.layout import MANIFEST, SIGNATURE
 from zoo.errors import CheckpointError
 from zoo.hub.commit import Commit
 from zoo.hub.connection import api, endpoint
+from zoo.models.layout import MANIFEST, SIGNATURE
 
 
 def cached_file(commit: Commit, name: str) -> Path | None:

@@ -14,12 +14,12 @@ from pathlib import Path
 from huggingface_hub import hf_hub_download
 
 from zoo.checkpoint import Checkpoint, open_checkpoint, read_manifest, read_spec, sha256_of
-from zoo.models.layout import CARD, CONFIG, KNOWN_FILES, MANIFEST, SIGNATURE, WEIGHTS
 from zoo.errors import CheckpointError, HubError, RequestError
 from zoo.hub.cache import cached_file, cached_names, drop_damaged, remember, remembered
 from zoo.hub.commit import ATTRIBUTES, Commit
 from zoo.hub.connection import api, connect, endpoint, is_offline
 from zoo.hub.refusals import passing, translated
+from zoo.models.layout import CARD, CONFIG, KNOWN_FILES, MANIFEST, SIGNATURE, WEIGHTS
 from zoo.patience import USUAL, Patience
 from zoo.spec import ModelSpec
 

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 
 from huggingface_hub import ModelInfo
 
-from zoo.models.layout import CONFIG, MANIFEST
 from zoo.errors import ZooError
 from zoo.hub.commit import Commit
 from zoo.hub.connection import api, connect
 from zoo.hub.fetching import DESCRIPTION, describe, source_of
 from zoo.hub.refusals import passing, translated
+from zoo.models.layout import CONFIG, MANIFEST
 from zoo.patience import USUAL, Patience
 from zoo.spec import ModelSpec
 

@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 
 from zoo.cards import render_card
-from zoo.models.layout import CARD, CURVE, ROWS
 from zoo.errors import LogError
 from zoo.measured import CertificationResult, EmpiricalResult
+from zoo.models.layout import CARD, CURVE, ROWS
 from zoo.results.contradictions import contradictions
 from zoo.results.curve import curve_of, drawn_by
 from zoo.results.log import CertificationRow, read_log

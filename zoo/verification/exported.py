@@ -8,8 +8,8 @@ from pathlib import Path
 import onnx
 
 from zoo.checkpoint import Checkpoint
-from zoo.models.layout import ONNX, WEIGHTS
 from zoo.errors import BackendError, CheckpointError
+from zoo.models.layout import ONNX, WEIGHTS
 from zoo.onnx import INPUT, OUTPUT
 from zoo.parity import compare_on_probes
 from zoo.smoothing.backends.onnxruntime import OnnxBackend

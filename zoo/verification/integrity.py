@@ -8,8 +8,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from zoo.checkpoint import Checkpoint, config_bytes, sha256_of
-from zoo.models.layout import CONFIG, MANIFEST, SIGNATURE, WEIGHTS
 from zoo.errors import CheckpointError
+from zoo.models.layout import CONFIG, MANIFEST, SIGNATURE, WEIGHTS
 from zoo.spec import ModelSpec
 from zoo.verification.check import Check
 from zoo.verification.contents import looks_like_code, why_not_its_kind

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from zoo.checkpoint import read_manifest, read_spec
-from zoo.models.layout import MANIFEST, SIGNATURE
 from zoo.errors import CheckpointError, RequestError
+from zoo.models.layout import MANIFEST, SIGNATURE
 from zoo.signing import why_not_signed
 from zoo.spec import ModelSpec
 from zoo.verification.check import Check
