@@ -73,9 +73,9 @@ def main() -> None:
 
 def save_random_resnet50(path: Path) -> None:
     """A checkpoint of the size that users load."""
-    from zoo.architecture import build_network
     from zoo.checkpoint import save_checkpoint
-    from zoo.spec import CertifiedConfig, ModelSpec, Preprocessing
+    from zoo.models.architecture import build_network
+    from zoo.models.spec import CertifiedConfig, ModelSpec, Preprocessing
 
     preprocessing = Preprocessing(resize=256, crop=224)
     names = tuple(str(number) for number in range(1000))

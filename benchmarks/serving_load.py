@@ -19,7 +19,7 @@ from PIL import Image
 
 from training.tasks import Task
 from zoo.checkpoint import Checkpoint
-from zoo.preprocessing import prepare
+from zoo.models.preprocessing import prepare
 from zoo.smoothing import (
     BaseClassifier,
     Certificate,

@@ -16,9 +16,9 @@ import torch
 from serving.archive import make_archive
 from serving.protocol import Limits
 from serving.server import TorchServe
-from zoo.architecture import build_network
 from zoo.checkpoint import Checkpoint, save_checkpoint
-from zoo.spec import CertifiedConfig, ModelSpec, Preprocessing
+from zoo.models.architecture import build_network
+from zoo.models.spec import CertifiedConfig, ModelSpec, Preprocessing
 
 
 def startup(starts: int) -> dict[str, Any]:

@@ -31,7 +31,8 @@ from rich.table import Table
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from zoo.architecture import build_network
+from zoo.models.architecture import build_network
+from zoo.models.spec import Preprocessing
 from zoo.onnx import export_network, quantize_to_int8
 from zoo.smoothing import (
     BaseClassifier,
@@ -46,7 +47,6 @@ from zoo.smoothing import (
 )
 from zoo.smoothing.backends import fused
 from zoo.smoothing.backends.onnxruntime import OnnxBackend
-from zoo.spec import Preprocessing
 from zoo.specialize import specialized
 
 NUM_CLASSES = 10

@@ -46,8 +46,8 @@ from training.run import TrainingRun
 from training.run_folder import RunFolder
 from training.tasks import open_task
 from training.tasks.loading import augmenting_transform
-from zoo.architecture import build_network
-from zoo.spec import Preprocessing
+from zoo.models.architecture import build_network
+from zoo.models.spec import Preprocessing
 
 OBJECTIVES: dict[str, Objective] = {"consistency": Consistency(), "adversarial": Adversarial()}
 NUM_CLASSES = 2

@@ -22,8 +22,8 @@ from serving.replies import Reply
 from serving.step_size import StepSize
 from serving.store import FIRST_VERSION
 from zoo.errors import ClosingError, OverloadError, ZooError
+from zoo.models.spec import ModelSpec
 from zoo.smoothing import BaseClassifier, Certificate, CertificationEngine, NoisySampler, SamplingOptions
-from zoo.spec import ModelSpec
 
 logger = logging.getLogger(__name__)
 

@@ -17,7 +17,7 @@ from training.objectives import Batch, ObjectiveOutput
 from training.optimizers import optimizer_for
 from training.precision import MixedPrecision, Precision, resolved
 from training.recipe import TrainingRecipe
-from zoo.preprocessing import to_pixels
+from zoo.models.preprocessing import to_pixels
 
 LossOf = Callable[[nn.Module, Batch], ObjectiveOutput]
 

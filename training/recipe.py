@@ -19,7 +19,7 @@ from training.precision import Precision
 from training.tasks.task import Augmentation
 from zoo.errors import RecipeError
 from zoo.importing.normalization import parse_normalization
-from zoo.spec import Preprocessing
+from zoo.models.spec import Preprocessing
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,7 +12,7 @@ from training.run_folder import RunIdentity
 from training.starting_point import fitted_preprocessing
 from training.tasks import Task
 from zoo.checkpoint import Checkpoint
-from zoo.spec import CertifiedConfig, ModelSpec
+from zoo.models.spec import CertifiedConfig, ModelSpec
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

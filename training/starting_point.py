@@ -10,10 +10,10 @@ from training.freezing import HEAD, freeze_parameters
 from training.recipe import TrainingRecipe
 from training.streams import global_cpu_stream
 from training.tasks import Task
-from zoo.architecture import NormalizedNetwork, build_network
 from zoo.checkpoint import Checkpoint
 from zoo.errors import CheckpointError, RecipeError, TaskError
-from zoo.spec import Preprocessing
+from zoo.models.architecture import NormalizedNetwork, build_network
+from zoo.models.spec import Preprocessing
 
 
 def starting_network(task: Task, recipe: TrainingRecipe, *, seed: int, parent: Checkpoint | None) -> NormalizedNetwork:

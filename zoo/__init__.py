@@ -77,8 +77,8 @@ def preprocess(picture: str | Path | PIL.Image.Image, model: str | Path | Certif
     """
     from PIL import Image
 
+    from zoo.models.decoding import read_picture
     from zoo.network import CertifiedNetwork
-    from zoo.pictures import read_picture
 
     network = model if isinstance(model, CertifiedNetwork) else load(model)
     return network.transforms(picture if isinstance(picture, Image.Image) else read_picture(picture))

@@ -16,12 +16,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from zoo.errors import CheckpointError, RequestError
-from zoo.measured import CertificationResult, EmpiricalResult
 from zoo.models.layout import CARD, CONFIG, CURVE, KNOWN_FILES, MANIFEST, ONNX, ROWS, SIGNATURE, SPLIT, WEIGHTS
-from zoo.spec import ModelSpec
+from zoo.models.measurements import CertificationResult, EmpiricalResult
+from zoo.models.spec import ModelSpec
 
 if TYPE_CHECKING:
-    from zoo.architecture import NormalizedNetwork
+    from zoo.models.architecture import NormalizedNetwork
 
 _logger = logging.getLogger(__name__)
 
@@ -50,8 +50,8 @@ class Checkpoint:
 
         Raises: CheckpointError if the weights have changed, do not fit the architecture or are not finite.
         """
-        from zoo.architecture import NormalizedNetwork
         from zoo.checkpoints.weights import load_backbone
+        from zoo.models.architecture import NormalizedNetwork
 
         backbone = load_backbone(self.path / WEIGHTS, self.spec, sha256=self.weights_sha256)
         preprocessing = self.spec.preprocessing
@@ -218,7 +218,7 @@ def _described(spec: ModelSpec, contents: Mapping[str, bytes], *, kept: Mapping[
 
 def config_bytes(spec: ModelSpec) -> bytes:
     """The contents of config.json."""
-    from zoo.architecture import find_architecture
+    from zoo.models.architecture import find_architecture
 
     architecture = find_architecture(spec.architecture)
     return _json_bytes(spec.to_config(timm_name=architecture.timm_name, model_args=architecture.timm_args))

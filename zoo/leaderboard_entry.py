@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pydantic import ValidationError
 
-from zoo.catalog import CATALOG
 from zoo.checkpoint import Checkpoint
 from zoo.errors import CheckpointError
 from zoo.leaderboard import (
@@ -22,10 +21,11 @@ from zoo.leaderboard import (
     Source,
     Training,
 )
-from zoo.measured import Attack, CertificationResult, EmpiricalResult
+from zoo.models.catalog import CATALOG
 from zoo.models.layout import ROWS
+from zoo.models.measurements import Attack, CertificationResult, EmpiricalResult
+from zoo.models.spec import CertifiedConfig, Origin
 from zoo.results.summary import Interval, binomial_interval
-from zoo.spec import CertifiedConfig, Origin
 
 
 def entry_of(checkpoint: Checkpoint) -> LeaderboardEntry:

@@ -7,10 +7,10 @@ import re
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from zoo.catalog import CATALOG, CatalogEntry, find_entry, near_ids
 from zoo.checkpoint import Checkpoint, open_checkpoint
 from zoo.errors import RequestError
 from zoo.loading.catalog_download import fetch, weights_directory
+from zoo.models.catalog import CATALOG, CatalogEntry, find_entry, near_ids
 from zoo.models.layout import CARD, CONFIG
 from zoo.patience import USUAL, Patience
 

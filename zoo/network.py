@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Self
 import torch
 from torch import nn
 
-from zoo.architecture import NormalizedNetwork
 from zoo.checkpoint import Checkpoint, open_checkpoint, save_checkpoint
 from zoo.checkpoints.weights import backbone_of, load_backbone, read_weights
 from zoo.errors import CheckpointError, RequestError
+from zoo.models.architecture import NormalizedNetwork
 from zoo.models.layout import WEIGHTS
-from zoo.preprocessing import Transforms
-from zoo.spec import CertifiedConfig, ModelSpec
+from zoo.models.preprocessing import Transforms
+from zoo.models.spec import CertifiedConfig, ModelSpec
 
 if TYPE_CHECKING:
     from zoo.hub import Commit

@@ -6,8 +6,8 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
+from zoo.models.spec import ModelSpec
 from zoo.smoothing import Certificate, Votes
-from zoo.spec import ModelSpec
 
 
 def answer(

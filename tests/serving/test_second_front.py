@@ -22,7 +22,7 @@ from serving.protocol import Limits
 from tests.serving.toy import png, toy_service
 from training.tasks import open_task
 from zoo.errors import ServerError
-from zoo.preprocessing import prepare
+from zoo.models.preprocessing import prepare
 from zoo.rules import rule_from
 from zoo.smoothing import SmoothedClassifier, SmoothingSpec
 

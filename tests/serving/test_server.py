@@ -24,7 +24,7 @@ from serving.protocol import Limits
 from serving.server import Ports, TorchServe
 from training.tasks import open_task
 from zoo.errors import RequestError, ServerError
-from zoo.preprocessing import prepare
+from zoo.models.preprocessing import prepare
 from zoo.smoothing import SmoothedClassifier, SmoothingSpec
 
 pytestmark = pytest.mark.slow

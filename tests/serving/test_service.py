@@ -17,10 +17,10 @@ from serving.service import InferenceService, fit_batch_size
 from tests.serving.journal import Journal
 from tests.zoo.test_spec import SPEC
 from zoo.errors import CertificationError, OutOfMemoryError, RequestError, ServerError
-from zoo.preprocessing import prepare
+from zoo.models.preprocessing import prepare
+from zoo.models.spec import Preprocessing
 from zoo.smoothing import NoiseKey, SmoothedClassifier, SmoothingSpec
 from zoo.smoothing.certificate import certified_radius
-from zoo.spec import Preprocessing
 
 SMALL = SPEC.model_copy(
     update={"certified": SPEC.certified.model_copy(update={"preprocessing": Preprocessing(resize=4, crop=4)})}

@@ -12,7 +12,7 @@ from PIL import Image
 from serving.protocol import Limits
 from serving.service import InferenceService
 from tests.zoo.test_spec import SPEC
-from zoo.spec import Preprocessing
+from zoo.models.spec import Preprocessing
 
 CROP = 16
 TOY = SPEC.model_copy(

@@ -12,8 +12,8 @@ from training.objectives import Batch, ObjectiveOutput
 from training.objectives.standard import Standard
 from training.optimization import Optimization
 from training.recipe import Sgd, TrainingRecipe
-from zoo.architecture import build_network
-from zoo.spec import Preprocessing
+from zoo.models.architecture import build_network
+from zoo.models.spec import Preprocessing
 
 CPU = torch.device("cpu")
 

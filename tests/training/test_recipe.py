@@ -7,7 +7,7 @@ from training.objectives.standard import Standard
 from training.recipe import Schedule, TrainingRecipe, override
 from training.schedule import is_exhausted, num_stalls, rate_factor
 from zoo.errors import RecipeError
-from zoo.spec import Preprocessing
+from zoo.models.spec import Preprocessing
 
 RECIPE = TrainingRecipe(objective=Consistency())
 

@@ -29,7 +29,7 @@ from training.tasks.task import ArrayImages, Task
 from training.trainer import train
 from zoo.checkpoint import open_checkpoint
 from zoo.errors import CheckpointError, DivergenceError, RecipeError
-from zoo.spec import Preprocessing
+from zoo.models.spec import Preprocessing
 
 QUIET = Console(quiet=True)
 CPU = torch.device("cpu")

@@ -5,8 +5,8 @@ from pathlib import Path
 from tests.zoo.test_attack_cards import ATTACKED, SMOOTHED
 from tests.zoo.test_cards import CERTIFICATION
 from zoo.cards import render_card
-from zoo.measured import CertifiedAccuracy
-from zoo.spec import CertifiedConfig, ModelSpec, Origin, Preprocessing, ReportedNumber
+from zoo.models.measurements import CertifiedAccuracy
+from zoo.models.spec import CertifiedConfig, ModelSpec, Origin, Preprocessing, ReportedNumber
 
 FOLDER = Path(__file__).parent / "golden"
 FILES = {

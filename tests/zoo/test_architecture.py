@@ -5,9 +5,9 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 from torchvision.models import resnet18, resnet34, resnet50
 
-from zoo.architecture import ARCHITECTURES, Normalization, build_network
 from zoo.errors import UnknownNameError
-from zoo.spec import Preprocessing
+from zoo.models.architecture import ARCHITECTURES, Normalization, build_network
+from zoo.models.spec import Preprocessing
 
 PLAIN = Preprocessing(resize=32, crop=32)
 

@@ -4,7 +4,7 @@ import pytest
 from pydantic import ValidationError
 
 from tests.zoo.test_cards import EMPIRICAL, card_of
-from zoo.measured import Attack, EmpiricalResult, NoiseAccuracy, SmoothedTarget
+from zoo.models.measurements import Attack, EmpiricalResult, NoiseAccuracy, SmoothedTarget
 
 APGD = Attack(
     name="apgd", version="1", norm="l2", epsilon=0.5, num_steps=100, step_size=1.0,

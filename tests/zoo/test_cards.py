@@ -4,8 +4,8 @@ import yaml
 
 from tests.zoo.test_spec import SPEC
 from zoo.cards import render_card
-from zoo.measured import CertificationResult, CertifiedAccuracy, EmpiricalResult, NoiseAccuracy
-from zoo.spec import Origin
+from zoo.models.measurements import CertificationResult, CertifiedAccuracy, EmpiricalResult, NoiseAccuracy
+from zoo.models.spec import Origin
 
 CERTIFICATION = CertificationResult(
     task="pets", split="test", skip=3, num_images=120, sigma=0.5, noise="gaussian", n0=100,

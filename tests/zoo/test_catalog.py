@@ -15,9 +15,6 @@ import torch
 
 from tests.full_disk import files_no_larger_than
 from tests.loopback_hub import Repository
-from zoo import catalog
-from zoo.architecture import ARCHITECTURES, QuarterResNet
-from zoo.catalog import CATALOG, CatalogEntry, HubFile, WebFile, find_entry, near_ids
 from zoo.checkpoint import open_checkpoint
 from zoo.download import download
 from zoo.errors import CheckpointError, ForeignCheckpointError, HubError, UnknownNameError
@@ -25,6 +22,9 @@ from zoo.importing.formats import FORMATS
 from zoo.importing.normalization import NORMALIZATIONS
 from zoo.loading.catalog_download import fetch
 from zoo.locate import locate
+from zoo.models import catalog
+from zoo.models.architecture import ARCHITECTURES, QuarterResNet
+from zoo.models.catalog import CATALOG, CatalogEntry, HubFile, WebFile, find_entry, near_ids
 from zoo.patience import Patience
 
 
@@ -293,7 +293,7 @@ def test_the_table_holds_what_the_paper_builds_on():
 
 def test_importing_the_catalog_imports_nothing_that_computes():
     code = (
-        "import sys, zoo.catalog, zoo.locate\n"
+        "import sys, zoo.models.catalog, zoo.locate\n"
         "sys.exit(' '.join({'torch', 'numpy', 'huggingface_hub', 'httpx', 'safetensors'} & set(sys.modules)) or 0)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)

@@ -11,10 +11,10 @@ from safetensors.torch import load_file
 
 import zoo
 from tests.zoo.test_cards import CERTIFICATION, EMPIRICAL
-from zoo.architecture import ARCHITECTURES, build_network
 from zoo.checkpoint import open_checkpoint, record_results, save_checkpoint
 from zoo.errors import CertificationError, CheckpointError, RequestError
-from zoo.spec import CertifiedConfig, ModelSpec, Preprocessing
+from zoo.models.architecture import ARCHITECTURES, build_network
+from zoo.models.spec import CertifiedConfig, ModelSpec, Preprocessing
 
 ROWS = b"idx\tlabel\tpredict\tradius\tcorrect\ttime\n0\t1\t1\t0.7\t1\t0:00:01\n3\t1\t-1\t0.0\t0\t0:00:01\n"
 MEAN, STD = (0.5, 0.4, 0.3), (0.2, 0.25, 0.3)

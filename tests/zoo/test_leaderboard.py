@@ -7,14 +7,14 @@ import pytest
 
 from tests.zoo.test_cards import CERTIFICATION, EMPIRICAL
 from tests.zoo.test_spec import SPEC
-from zoo.catalog import CATALOG
 from zoo.checkpoint import Checkpoint
 from zoo.errors import CheckpointError, RequestError
 from zoo.leaderboard import LeaderboardEntry, read_entry, write_entry
 from zoo.leaderboard_entry import entry_of
-from zoo.measured import Attack, SmoothedTarget
+from zoo.models.catalog import CATALOG
+from zoo.models.measurements import Attack, SmoothedTarget
+from zoo.models.spec import Origin
 from zoo.results.summary import binomial_interval
-from zoo.spec import Origin
 
 SCHEMA = Path(__file__).parents[2] / "schemas" / "leaderboard.schema.json"
 WEIGHTS, ROWS = "ab" * 32, "cd" * 32

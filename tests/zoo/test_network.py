@@ -11,12 +11,12 @@ import zoo
 from tests.loopback_hub import Repository
 from tests.zoo.test_cards import CERTIFICATION
 from tests.zoo.test_checkpoint import ROWS
-from zoo.architecture import build_network
 from zoo.checkpoint import open_checkpoint, record_results, save_checkpoint, sha256_of
 from zoo.errors import CheckpointError, ImageError, RequestError
+from zoo.models.architecture import build_network
 from zoo.models.layout import WEIGHTS
-from zoo.preprocessing import prepare
-from zoo.spec import CertifiedConfig, ModelSpec, Preprocessing
+from zoo.models.preprocessing import prepare
+from zoo.models.spec import CertifiedConfig, ModelSpec, Preprocessing
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:httpx2")
 

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from zoo.errors import ImageError
-from zoo.pictures import MOST_SCANS, decode_image, read_picture
+from zoo.models.decoding import MOST_SCANS, decode_image, read_picture
 
 CAP = 10_000
 

@@ -6,8 +6,8 @@ import torch
 from PIL import Image
 from torchvision.transforms import v2
 
-from zoo.preprocessing import prepare, to_bytes_CHW
-from zoo.spec import Preprocessing
+from zoo.models.preprocessing import prepare, to_bytes_CHW
+from zoo.models.spec import Preprocessing
 
 
 def picture(width, height, mode="RGB"):

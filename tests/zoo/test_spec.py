@@ -5,8 +5,8 @@ import copy
 import pytest
 
 from zoo.errors import CheckpointError
-from zoo.migration import migrate
-from zoo.spec import CertifiedConfig, ModelSpec, Preprocessing
+from zoo.models.migration import migrate
+from zoo.models.spec import CertifiedConfig, ModelSpec, Preprocessing
 
 SPEC = ModelSpec(
     architecture="resnet50",
@@ -86,7 +86,7 @@ def test_a_config_of_an_older_version_is_read_as_the_newest_writes_it(monkeypatc
     config = copy.deepcopy(SPEC.to_config())
     config["certified"]["level"] = 255 * config["certified"].pop("sigma")
     before = copy.deepcopy(config)
-    monkeypatch.setattr("zoo.spec.STEPS", (rename_level, name_sigma))
+    monkeypatch.setattr("zoo.models.spec.STEPS", (rename_level, name_sigma))
     spec = ModelSpec.from_config(config, source="config.json")
     assert spec.certified.model_copy(update={"schema_version": 1}) == SPEC.certified and config == before
     assert spec.certified.schema_version == 3

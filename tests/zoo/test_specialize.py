@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from tests.zoo.smoothing.backends.test_pytorch import network
-from zoo.architecture import ARCHITECTURES
+from zoo.models.architecture import ARCHITECTURES
 from zoo.specialize import PointwiseProduct, WholeMapProduct, specialized
 
 

@@ -36,7 +36,7 @@ def resolve_recipe(
 
     from training.recipe import override
     from training.recipes import find_recipe
-    from zoo.architecture import find_architecture
+    from zoo.models.architecture import find_architecture
 
     recipe = find_recipe(name, objective=objective)
     if parent is not None:

@@ -18,7 +18,7 @@ from training.attacks.target import Network
 from training.streams import derived_seed, stream
 from training.threat import ThreatModel
 from zoo.errors import RequestError, UnknownNameError
-from zoo.measured import Attack, SmoothedTarget
+from zoo.models.measurements import Attack, SmoothedTarget
 from zoo.smoothing.arguments import checked_sigma
 from zoo.smoothing.prediction import require_can_predict
 

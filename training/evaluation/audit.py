@@ -29,8 +29,8 @@ from training.streams import derived_seed, stream
 from training.tasks import Task
 from zoo.checkpoint import Checkpoint
 from zoo.errors import LogError, RequestError
-from zoo.measured import CertificationResult
 from zoo.models.layout import ROWS
+from zoo.models.measurements import CertificationResult
 from zoo.results.chance import SIGNIFICANCE
 from zoo.results.comparison import Comparison, Rows, claims_of, compare
 from zoo.results.contradictions import contradictions

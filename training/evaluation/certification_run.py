@@ -9,9 +9,9 @@ from typing import Any
 
 from training.tasks import Task
 from zoo.checkpoint import Checkpoint
+from zoo.models.spec import Preprocessing
 from zoo.rules import tolerance_of
 from zoo.smoothing import BaseClassifier, SamplingOptions, SmoothingSpec
-from zoo.spec import Preprocessing
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

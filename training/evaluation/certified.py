@@ -15,7 +15,7 @@ from training.evaluation.certification_log import CertificationLog
 from training.evaluation.certification_run import CertificationRun, differing_names
 from training.tasks import LabelledImages
 from zoo.errors import LogError
-from zoo.preprocessing import prepare
+from zoo.models.preprocessing import prepare
 from zoo.results.log import CertificationRow, row_of
 from zoo.smoothing import (
     BaseClassifier,

@@ -20,12 +20,12 @@ from training.evaluation.victims import Victim, victim_for
 from training.streams import normal_per_image, stream
 from training.tasks import Task
 from training.tasks.loading import EvaluationImages
-from zoo.measured import Attack, EmpiricalResult, NoiseAccuracy
-from zoo.preprocessing import to_pixels
+from zoo.models.measurements import Attack, EmpiricalResult, NoiseAccuracy
+from zoo.models.preprocessing import to_pixels
+from zoo.models.spec import Preprocessing
 from zoo.results.log import ABSTAIN
 from zoo.results.summary import binomial_interval
 from zoo.smoothing.backends import evaluating
-from zoo.spec import Preprocessing
 
 
 def evaluate_network(

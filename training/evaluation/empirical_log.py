@@ -13,9 +13,9 @@ from training.evaluation.run_log import RunLog
 from training.tasks import Task
 from zoo.checkpoint import Checkpoint
 from zoo.errors import LogError
-from zoo.measured import Attack
+from zoo.models.measurements import Attack
+from zoo.models.spec import Preprocessing
 from zoo.results.log import ABSTAIN
-from zoo.spec import Preprocessing
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

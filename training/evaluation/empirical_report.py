@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 
-from zoo.measured import EmpiricalResult
+from zoo.models.measurements import EmpiricalResult
 
 
 def json_of(result: EmpiricalResult) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from training.evaluation.certification_log import log_text
 from training.evaluation.certification_run import CertificationRun
 from zoo.checkpoint import Checkpoint, record_results
-from zoo.measured import CertificationResult
+from zoo.models.measurements import CertificationResult
 from zoo.results.log import CertificationRow
 from zoo.results.summary import summarize
 from zoo.rules import tolerance_of

@@ -14,7 +14,7 @@ from training.attacks.inside import distances
 from training.evaluation.attacks import adversarial_images, threat_of
 from training.evaluation.empirical_log import EmpiricalRow
 from training.streams import derived_seed
-from zoo.measured import Attack, SmoothedTarget
+from zoo.models.measurements import Attack, SmoothedTarget
 from zoo.results.log import ABSTAIN
 from zoo.smoothing import CertificationEngine, NoiseKey, NoisySampler, Prediction, SamplingOptions, TorchBackend, Votes
 

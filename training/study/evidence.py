@@ -13,7 +13,7 @@ from training.study.plan import Run
 from training.study.result import RunResult
 from training.study.statistics import Interval, mean_interval
 from training.study.study_file import CERTIFIED_RADIUS, Role
-from zoo.measured import CertificationResult
+from zoo.models.measurements import CertificationResult
 
 ROBUST_ACCURACY, CERTIFIED_ACCURACY, ACR = "robust_accuracy", "certified_accuracy_at_0.5", "average_certified_radius"
 

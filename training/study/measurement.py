@@ -17,7 +17,7 @@ from training.study.plan import Run
 from training.tasks import Task
 from training.threat import ThreatModel
 from zoo.checkpoint import Checkpoint
-from zoo.measured import Attack, CertificationResult, EmpiricalResult
+from zoo.models.measurements import Attack, CertificationResult, EmpiricalResult
 from zoo.runtime import default_batch_size, open_backend
 from zoo.smoothing import SamplingOptions, SmoothingSpec
 

@@ -11,7 +11,7 @@ from training.recipe import TrainingRecipe, override
 from training.recipes import find_recipe
 from training.study.long_table import RANDOM
 from training.study.study_file import Evaluation, Images, Measure, Role, StartingPoint, Study
-from zoo.architecture import find_architecture
+from zoo.models.architecture import find_architecture
 
 PRETRAINING = "pretraining"
 

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from zoo.errors import CheckpointError
-from zoo.measured import CertificationResult, EmpiricalResult
+from zoo.models.measurements import CertificationResult, EmpiricalResult
 
 SCHEMA_VERSION = 1
 

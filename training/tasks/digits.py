@@ -10,7 +10,7 @@ import numpy as np
 
 from training.tasks.task import ArrayImages, Subset, Task, stratified_split
 from zoo.errors import TaskError
-from zoo.spec import Preprocessing
+from zoo.models.spec import Preprocessing
 
 SPLIT_SEED = 0
 TEST_SHARE = 0.2

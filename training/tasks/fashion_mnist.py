@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from training.tasks.task import ArrayImages, Task
 from zoo.errors import TaskError
-from zoo.spec import Preprocessing
+from zoo.models.spec import Preprocessing
 
 DEBIAN_FOLDER = Path("/usr/share/datasets/fashion-mnist")
 CLASS_NAMES = (

@@ -19,7 +19,7 @@ from PIL import Image
 from training.tasks.image_files import decode, folder_digest
 from training.tasks.task import LabelledImages, Subset, Task, stratified_split
 from zoo.errors import TaskError
-from zoo.spec import Preprocessing
+from zoo.models.spec import Preprocessing
 
 TEST_SPLITS = ("test", "validation", "valid", "val", "dev")
 TEST_SHARE = 0.2

@@ -11,7 +11,7 @@ from typing import BinaryIO
 from PIL import Image
 
 from zoo.errors import ImageError, TaskError
-from zoo.preprocessing import require_8_bits
+from zoo.models.preprocessing import require_8_bits
 
 
 @dataclass(frozen=True, slots=True)

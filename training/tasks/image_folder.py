@@ -13,7 +13,7 @@ from pathlib import Path
 from training.tasks.image_files import ImageFiles, folder_digest
 from training.tasks.task import LabelledImages, Subset, Task
 from zoo.errors import TaskError
-from zoo.spec import Preprocessing
+from zoo.models.spec import Preprocessing
 
 TEST_SHARE = 0.2
 TEST_FOLDERS = ("test", "val")

@@ -13,8 +13,8 @@ from torchvision.transforms import v2
 
 from training.streams import global_cpu_stream, stream
 from training.tasks.task import Augmentation, LabelledImages
-from zoo.preprocessing import to_bytes_CHW
-from zoo.spec import Preprocessing
+from zoo.models.preprocessing import to_bytes_CHW
+from zoo.models.spec import Preprocessing
 
 Transform = Callable[[Image.Image], Tensor]
 SMALLEST_BLURRED = 64

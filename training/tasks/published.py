@@ -14,7 +14,7 @@ from scipy.io.matlab import MatReadError
 from training.tasks.contents import Contents
 from training.tasks.task import Task
 from zoo.errors import TaskError
-from zoo.spec import Preprocessing
+from zoo.models.spec import Preprocessing
 
 PIXELS = Preprocessing(resize=256, crop=224)
 UNREADABLE = (

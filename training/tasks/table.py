@@ -30,7 +30,7 @@ from training.tasks.published import PublishedTask, Table8
 from training.tasks.task import Task
 from training.tasks.unlabelled import open_unlabelled
 from zoo.errors import UnknownNameError
-from zoo.spec import Preprocessing
+from zoo.models.spec import Preprocessing
 
 Opener = Callable[[str | None, Path], Task]
 

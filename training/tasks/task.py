@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from zoo.spec import Preprocessing
+from zoo.models.spec import Preprocessing
 
 Augmentation = Literal["none", "shift-flip", "resized-crop-flip", "simclr"]
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from training.tasks.image_files import ImageFiles, folder_digest
 from training.tasks.task import Subset, Task
 from zoo.errors import TaskError
-from zoo.spec import Preprocessing
+from zoo.models.spec import Preprocessing
 
 CLASS_NAMES = ("unlabelled",)
 

@@ -14,7 +14,7 @@ from zoo.cards.data_sets import data_set_of
 from zoo.cards.metadata import card_metadata
 from zoo.cards.reproduction import certify_command, evaluate_commands, train_command
 from zoo.models.layout import CARD, CURVE, ONNX, ROWS, WEIGHTS
-from zoo.spec import UNKNOWN, ModelSpec
+from zoo.models.spec import UNKNOWN, ModelSpec
 
 TEMPLATE = "template.md.j2"
 PURPOSES = {

@@ -8,10 +8,10 @@ from typing import Any
 
 from zoo.cards.data_sets import data_set_of
 from zoo.cards.licences import license_metadata
-from zoo.catalog import CATALOG, HubFile
-from zoo.measured import CertificationResult, EmpiricalResult
+from zoo.models.catalog import CATALOG, HubFile
 from zoo.models.layout import ONNX
-from zoo.spec import UNKNOWN, CertifiedConfig, ModelSpec
+from zoo.models.measurements import CertificationResult, EmpiricalResult
+from zoo.models.spec import UNKNOWN, CertifiedConfig, ModelSpec
 
 LIBRARY = "certified-zoo"
 

@@ -6,8 +6,8 @@ import shlex
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from zoo.measured import Attack, EmpiricalResult
-from zoo.spec import ModelSpec
+from zoo.models.measurements import Attack, EmpiricalResult
+from zoo.models.spec import ModelSpec
 
 MODEL, AUTOATTACK = "MODEL", "autoattack"
 OF_ITS_OWN_OPTION = ("objective.name", "architecture", "freeze", "limit_per_class")

@@ -9,9 +9,9 @@ import safetensors.torch
 from safetensors import SafetensorError
 from torch import Tensor, nn
 
-from zoo.architecture import empty_backbone
 from zoo.errors import CheckpointError
-from zoo.spec import ModelSpec
+from zoo.models.architecture import empty_backbone
+from zoo.models.spec import ModelSpec
 
 
 def load_backbone(path: Path, spec: ModelSpec, *, sha256: str) -> nn.Module:

@@ -13,8 +13,8 @@ from zoo.cli._plain import plain
 
 if TYPE_CHECKING:
     from zoo.hub import Listed
-    from zoo.measured import CertifiedAccuracy
-    from zoo.spec import ModelSpec
+    from zoo.models.measurements import CertifiedAccuracy
+    from zoo.models.spec import ModelSpec
 
 
 def list_models(
@@ -109,8 +109,8 @@ def _at(spec: ModelSpec, radius: float) -> CertifiedAccuracy | None:
 def _print_catalog(*, as_json: bool) -> None:
     from dataclasses import asdict
 
-    from zoo.catalog import CATALOG
     from zoo.loading.catalog_download import weights_directory
+    from zoo.models.catalog import CATALOG
 
     there = {id: (weights_directory() / id).is_dir() for id in CATALOG}
     if as_json:

@@ -20,11 +20,11 @@ def pull(
     as_json: Json = False,
 ) -> None:
     """Download a checkpoint, pinned to one commit and checked against its manifest."""
-    from zoo.catalog import CATALOG, find_entry
     from zoo.cli._waiting import patience
     from zoo.installation import install, require_new
     from zoo.loading.catalog_download import fetch, weights_directory
     from zoo.locate import parse_hub_id
+    from zoo.models.catalog import CATALOG, find_entry
 
     require_new(directory)
     if model in CATALOG:

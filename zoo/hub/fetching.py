@@ -20,8 +20,8 @@ from zoo.hub.commit import ATTRIBUTES, Commit
 from zoo.hub.connection import api, connect, endpoint, is_offline
 from zoo.hub.refusals import passing, translated
 from zoo.models.layout import CARD, CONFIG, KNOWN_FILES, MANIFEST, SIGNATURE, WEIGHTS
+from zoo.models.spec import ModelSpec
 from zoo.patience import USUAL, Patience
-from zoo.spec import ModelSpec
 
 ALL = (*sorted(KNOWN_FILES), MANIFEST, SIGNATURE)
 DESCRIPTION = (SIGNATURE, MANIFEST, CONFIG, CARD)

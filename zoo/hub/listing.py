@@ -14,8 +14,8 @@ from zoo.hub.connection import api, connect
 from zoo.hub.fetching import DESCRIPTION, describe, source_of
 from zoo.hub.refusals import passing, translated
 from zoo.models.layout import CONFIG, MANIFEST
+from zoo.models.spec import ModelSpec
 from zoo.patience import USUAL, Patience
-from zoo.spec import ModelSpec
 
 CONNECTIONS = 4
 

@@ -9,7 +9,6 @@ from typing import Literal
 
 from pydantic import ValidationError
 
-from zoo.architecture import ARCHITECTURES, NormalizedNetwork, find_architecture
 from zoo.checkpoint import Checkpoint, save_checkpoint
 from zoo.errors import ForeignCheckpointError, RequestError
 from zoo.importing.class_names import default_class_names
@@ -18,7 +17,8 @@ from zoo.importing.files import ForeignFile, read_foreign_file
 from zoo.importing.formats import AUTO, FoundNetwork, find_network
 from zoo.importing.matching import MatchedNetwork, match
 from zoo.importing.normalization import ChannelStatistics, choose_normalization
-from zoo.spec import UNKNOWN, CertifiedConfig, JsonScalar, ModelSpec, Origin, Preprocessing, ReportedNumber
+from zoo.models.architecture import ARCHITECTURES, NormalizedNetwork, find_architecture
+from zoo.models.spec import UNKNOWN, CertifiedConfig, JsonScalar, ModelSpec, Origin, Preprocessing, ReportedNumber
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,8 +10,8 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from zoo.architecture import ARCHITECTURES, find_architecture
 from zoo.errors import ForeignCheckpointError
+from zoo.models.architecture import ARCHITECTURES, find_architecture
 
 COUNTER = "num_batches_tracked"
 HEAD = ("fc.weight", "fc.bias")

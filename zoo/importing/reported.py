@@ -17,7 +17,7 @@ import yaml
 from pydantic import TypeAdapter, ValidationError
 
 from zoo.errors import RequestError
-from zoo.spec import ReportedNumber
+from zoo.models.spec import ReportedNumber
 
 EXAMPLE = "{what: accuracy, value: 76.1, task: imagenet, source: ...}"
 _NUMBERS = TypeAdapter(tuple[ReportedNumber, ...])

@@ -7,12 +7,12 @@ import tempfile
 from pathlib import Path
 
 from zoo.cache import cache_directory
-from zoo.catalog import CatalogEntry, HubFile, WebFile
 from zoo.checkpoint import Checkpoint, open_checkpoint
 from zoo.download import download
 from zoo.errors import HubError
+from zoo.models.catalog import CatalogEntry, HubFile, WebFile
+from zoo.models.spec import ReportedNumber
 from zoo.patience import USUAL, Patience
-from zoo.spec import ReportedNumber
 
 
 def weights_directory() -> Path:

@@ -15,7 +15,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from zoo.measured import CertificationResult
+from zoo.models.measurements import CertificationResult
 from zoo.results.chance import holm
 from zoo.results.log import ABSTAIN, CertificationRow
 from zoo.results.other_images import OtherImages

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 
-from zoo.measured import CertificationResult
+from zoo.models.measurements import CertificationResult
 from zoo.results.log import CertificationRow
 from zoo.results.summary import Interval, summarize
 from zoo.rules import FIXED

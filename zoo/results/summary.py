@@ -12,7 +12,7 @@ from scipy import stats
 from statsmodels.stats.proportion import proportion_confint
 
 from zoo.errors import LogError
-from zoo.measured import CertifiedAccuracy
+from zoo.models.measurements import CertifiedAccuracy
 from zoo.results.bounded_mean import chernoff_hoeffding_interval, radius_ceiling
 from zoo.results.log import ABSTAIN, CertificationRow, common_radius_asked
 from zoo.results.p_a import ProbabilityOfTopClass, distribution_of_p_a

@@ -11,13 +11,13 @@ import numpy as np
 
 from zoo.cards import render_card
 from zoo.errors import LogError
-from zoo.measured import CertificationResult, EmpiricalResult
 from zoo.models.layout import CARD, CURVE, ROWS
+from zoo.models.measurements import CertificationResult, EmpiricalResult
+from zoo.models.spec import ModelSpec
 from zoo.results.contradictions import contradictions
 from zoo.results.curve import curve_of, drawn_by
 from zoo.results.log import CertificationRow, read_log
 from zoo.results.summary import Interval, binomial_interval
-from zoo.spec import ModelSpec
 from zoo.verification.check import Check
 from zoo.verification.recomputed import CLOSE, why_not_recomputed
 

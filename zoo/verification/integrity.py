@@ -10,7 +10,7 @@ from pathlib import Path
 from zoo.checkpoint import Checkpoint, config_bytes, sha256_of
 from zoo.errors import CheckpointError
 from zoo.models.layout import CONFIG, MANIFEST, SIGNATURE, WEIGHTS
-from zoo.spec import ModelSpec
+from zoo.models.spec import ModelSpec
 from zoo.verification.check import Check
 from zoo.verification.contents import looks_like_code, why_not_its_kind
 

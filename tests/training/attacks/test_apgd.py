@@ -15,7 +15,7 @@ from training.tasks import open_task
 from training.tasks.loading import EvaluationImages
 from training.threat import ThreatModel
 from zoo.errors import RequestError, UnknownNameError
-from zoo.preprocessing import to_pixels
+from zoo.models.preprocessing import to_pixels
 
 NORMS = ("l2", "linf")
 SHAPE = (3, 4, 4)

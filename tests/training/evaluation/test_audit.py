@@ -19,7 +19,7 @@ from training.evaluation.recording import record_certification
 from training.tasks import open_task
 from zoo.checkpoint import open_checkpoint, read_spec
 from zoo.errors import CertificationError, RequestError
-from zoo.measured import CertifiedAccuracy
+from zoo.models.measurements import CertifiedAccuracy
 from zoo.results.chance import SIGNIFICANCE
 from zoo.results.implausible import ImplausibleRow
 from zoo.results.log import read_log

@@ -9,9 +9,9 @@ from training.distributed import ALONE
 from training.evaluation.certification_log import CertificationLog, log_text, part_path, run_record_path
 from training.evaluation.certification_run import CertificationRun
 from zoo.errors import LogError
+from zoo.models.spec import Preprocessing
 from zoo.results.log import HEADER, format_row, read_log, row_of
 from zoo.smoothing import Certificate, SmoothingSpec
-from zoo.spec import Preprocessing
 
 RUN = CertificationRun(
     model_sha256="ab" * 32, preprocessing=Preprocessing(resize=32, crop=32), task="digits", data="",

@@ -17,8 +17,8 @@ from training.tasks import open_task
 from training.tasks.task import ArrayImages, Task
 from training.threat import ThreatModel
 from zoo.errors import LogError, RequestError, UnknownNameError
+from zoo.models.spec import Preprocessing
 from zoo.results.summary import binomial_interval
-from zoo.spec import Preprocessing
 
 SMALL = Preprocessing(resize=8, crop=8)
 L2 = ThreatModel(epsilon=0.6)

@@ -10,7 +10,7 @@ from training.study.evidence import Evidence
 from training.study.plan import Run, plan_runs
 from training.study.result import RunResult, Seconds
 from training.study.study_file import Study
-from zoo.measured import Attack, CertificationResult, CertifiedAccuracy, EmpiricalResult, NoiseAccuracy
+from zoo.models.measurements import Attack, CertificationResult, CertifiedAccuracy, EmpiricalResult, NoiseAccuracy
 
 DATA = Path(__file__).parents[2] / "data"
 ATTACK = Attack(name="apgd", version="1", norm="l2", epsilon=0.5, num_steps=100, start="a point", seed=0)

@@ -10,7 +10,7 @@ from training.tasks.class_subset import class_subset
 from training.tasks.limit import limit_per_class
 from training.tasks.task import ArrayImages, Task
 from zoo.errors import TaskError, UnknownNameError
-from zoo.spec import Preprocessing
+from zoo.models.spec import Preprocessing
 
 NAMES = ("cat", "dog", "1", "owl")  # a class that is called by another's number
 

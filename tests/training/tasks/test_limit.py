@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from training.tasks.limit import limit_per_class
 from training.tasks.task import ArrayImages, Task
 from zoo.errors import TaskError
-from zoo.spec import Preprocessing
+from zoo.models.spec import Preprocessing
 
 
 def task_with(labels):

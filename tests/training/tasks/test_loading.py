@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from training.tasks.loading import EvaluationImages, ShuffledBatches, TrainingImages
 from training.tasks.task import ArrayImages
-from zoo.spec import Preprocessing
+from zoo.models.spec import Preprocessing
 
 PREPROCESSING = Preprocessing(resize=16, crop=16)
 IMAGES = ArrayImages(np.random.default_rng(0).integers(0, 256, (6, 20, 20), dtype=np.uint8), [0, 1] * 3)
@@ -42,7 +42,7 @@ def test_an_augmented_image_depends_on_seed_epoch_and_index_alone(augmentation):
 
 
 def test_an_evaluated_image_is_prepared_as_a_request_is():
-    from zoo.preprocessing import to_bytes_CHW
+    from zoo.models.preprocessing import to_bytes_CHW
 
     x_CHW, label = EvaluationImages(IMAGES, PREPROCESSING)[3]
     assert label == 1 and torch.equal(x_CHW, to_bytes_CHW(IMAGES[3], PREPROCESSING))

@@ -8,11 +8,11 @@ from dataclasses import dataclass, field
 import pytest
 import torch
 
-from zoo.architecture import build_network
 from zoo.checkpoint import Checkpoint, save_checkpoint
-from zoo.measured import CertificationResult, CertifiedAccuracy
+from zoo.models.architecture import build_network
+from zoo.models.measurements import CertificationResult, CertifiedAccuracy
+from zoo.models.spec import CertifiedConfig, ModelSpec, Preprocessing
 from zoo.patience import Patience
-from zoo.spec import CertifiedConfig, ModelSpec, Preprocessing
 
 REPOSITORY = "alice/digits"
 CERTIFIED = CertificationResult(

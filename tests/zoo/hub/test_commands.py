@@ -9,8 +9,8 @@ import pytest
 
 from tests.zoo.hub.conftest import REPOSITORY, left_in, save
 from zoo import hub as zoo_hub
-from zoo.catalog import CATALOG
 from zoo.checkpoint import open_checkpoint
+from zoo.models.catalog import CATALOG
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:httpx2")
 

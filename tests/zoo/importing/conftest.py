@@ -5,7 +5,7 @@ import shutil
 import pytest
 
 from tests.zoo.importing.foreign_files import random_network
-from zoo.architecture import QuarterResNet
+from zoo.models.architecture import QuarterResNet
 
 
 @pytest.fixture(scope="session")

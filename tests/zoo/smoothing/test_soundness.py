@@ -10,7 +10,7 @@ from torch.nn import functional
 
 from tests.zoo.smoothing.fakes import Threshold
 from training.tasks import open_task
-from zoo.preprocessing import prepare
+from zoo.models.preprocessing import prepare
 from zoo.smoothing import (
     Anytime,
     AtRadius,

@@ -9,10 +9,10 @@ from pathlib import Path
 import torch
 
 from training.evaluation.certification_log import log_text
-from zoo.architecture import build_network
 from zoo.cards import render_card
 from zoo.checkpoint import config_bytes, read_spec, sha256_of
-from zoo.measured import EmpiricalResult
+from zoo.models.architecture import build_network
+from zoo.models.measurements import EmpiricalResult
 from zoo.results.curve import curve_of
 from zoo.results.log import CertificationRow, read_log
 from zoo.results.summary import binomial_interval, summarize

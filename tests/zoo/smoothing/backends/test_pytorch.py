@@ -4,10 +4,10 @@ import pytest
 import torch
 from torch import nn
 
-from zoo.architecture import ARCHITECTURES, build_network
 from zoo.errors import CertificationError, OutOfMemoryError
+from zoo.models.architecture import ARCHITECTURES, build_network
+from zoo.models.spec import Preprocessing
 from zoo.smoothing.backends import TorchBackend, fused
-from zoo.spec import Preprocessing
 
 
 def network(architecture):

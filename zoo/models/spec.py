@@ -13,8 +13,8 @@ from typing import Any, Literal
 from pydantic import Field, ValidationError, model_validator
 
 from zoo.errors import CheckpointError
-from zoo.measured import CertificationResult, EmpiricalResult, Strict
-from zoo.migration import SCHEMA_VERSION, STEPS, migrate
+from zoo.models.measurements import CertificationResult, EmpiricalResult, Strict
+from zoo.models.migration import SCHEMA_VERSION, STEPS, migrate
 
 JsonScalar = bool | int | float | str | None
 

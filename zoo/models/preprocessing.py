@@ -15,7 +15,7 @@ from PIL import Image
 from torch import Tensor
 
 from zoo.errors import ImageError
-from zoo.spec import Preprocessing
+from zoo.models.spec import Preprocessing
 
 _RESAMPLING = {
     "nearest": Image.Resampling.NEAREST,

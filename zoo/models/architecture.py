@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torchvision.models import resnet
 
 from zoo.errors import UnknownNameError
-from zoo.spec import Preprocessing
+from zoo.models.spec import Preprocessing
 
 
 class Normalization(nn.Module):

@@ -22,7 +22,7 @@ from pathlib import Path
 from PIL import Image, ImageFile
 
 from zoo.errors import ImageError
-from zoo.preprocessing import require_8_bits
+from zoo.models.preprocessing import require_8_bits
 
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF")
 ORIENTATION = 0x0112  # the EXIF tag
