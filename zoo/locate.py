@@ -8,11 +8,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from zoo.checkpoint import Checkpoint, open_checkpoint
+from zoo.download.retry import USUAL, Patience
 from zoo.errors import RequestError
 from zoo.loading.catalog_download import fetch, weights_directory
 from zoo.models.catalog import CATALOG, CatalogEntry, find_entry, near_ids
 from zoo.models.layout import CARD, CONFIG
-from zoo.patience import USUAL, Patience
 
 HUB_ID = re.compile(r"(?P<repository>[\w.-]+/[\w.-]+)(@(?P<revision>[\w./-]+))?")
 

@@ -18,8 +18,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from zoo.cache import cache_directory
 from zoo.checkpoint import Checkpoint
+from zoo.download.cache import cache_directory
 from zoo.errors import BackendError
 from zoo.onnx import export_network, publishable
 from zoo.parity import Logits, compare

@@ -16,7 +16,8 @@ import torch
 from tests.full_disk import files_no_larger_than
 from tests.loopback_hub import Repository
 from zoo.checkpoint import open_checkpoint
-from zoo.download import download
+from zoo.download.http import download
+from zoo.download.retry import Patience
 from zoo.errors import CheckpointError, ForeignCheckpointError, HubError, UnknownNameError
 from zoo.importing.formats import FORMATS
 from zoo.importing.normalization import NORMALIZATIONS
@@ -25,7 +26,6 @@ from zoo.locate import locate
 from zoo.models import catalog
 from zoo.models.architecture import ARCHITECTURES, QuarterResNet
 from zoo.models.catalog import CATALOG, CatalogEntry, HubFile, WebFile, find_entry, near_ids
-from zoo.patience import Patience
 
 
 @dataclass

@@ -2,7 +2,7 @@
 
 import typer
 
-from zoo.patience import Patience
+from zoo.download.retry import Patience
 
 
 def patience() -> Patience:

@@ -14,6 +14,7 @@ from pathlib import Path
 from huggingface_hub import hf_hub_download
 
 from zoo.checkpoint import Checkpoint, open_checkpoint, read_manifest, read_spec, sha256_of
+from zoo.download.retry import USUAL, Patience
 from zoo.errors import CheckpointError, HubError, RequestError
 from zoo.hub.cache import cached_file, cached_names, drop_damaged, remember, remembered
 from zoo.hub.commit import ATTRIBUTES, Commit
@@ -21,7 +22,6 @@ from zoo.hub.connection import api, connect, endpoint, is_offline
 from zoo.hub.refusals import passing, translated
 from zoo.models.layout import CARD, CONFIG, KNOWN_FILES, MANIFEST, SIGNATURE, WEIGHTS
 from zoo.models.spec import ModelSpec
-from zoo.patience import USUAL, Patience
 
 ALL = (*sorted(KNOWN_FILES), MANIFEST, SIGNATURE)
 DESCRIPTION = (SIGNATURE, MANIFEST, CONFIG, CARD)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from huggingface_hub import ModelInfo
 
+from zoo.download.retry import USUAL, Patience
 from zoo.errors import ZooError
 from zoo.hub.commit import Commit
 from zoo.hub.connection import api, connect
@@ -15,7 +16,6 @@ from zoo.hub.fetching import DESCRIPTION, describe, source_of
 from zoo.hub.refusals import passing, translated
 from zoo.models.layout import CONFIG, MANIFEST
 from zoo.models.spec import ModelSpec
-from zoo.patience import USUAL, Patience
 
 CONNECTIONS = 4
 

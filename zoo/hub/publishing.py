@@ -14,11 +14,11 @@ from huggingface_hub import CommitInfo, CommitOperationAdd, CommitOperationDelet
 from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, RepositoryNotFoundError
 
 from zoo.checkpoint import Checkpoint
+from zoo.download.retry import USUAL, Passing, Patience, Result
 from zoo.errors import HubError, RequestError
 from zoo.hub.commit import ATTRIBUTES, Commit
 from zoo.hub.connection import api, connect, require_token
 from zoo.hub.refusals import CONFLICT, TOO_MANY_REQUESTS, passing, refusal, translated
-from zoo.patience import USUAL, Passing, Patience, Result
 
 TAG = re.compile(r"[A-Za-z0-9][\w.+-]*")
 

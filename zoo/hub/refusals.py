@@ -22,9 +22,9 @@ from huggingface_hub.errors import (
     RevisionNotFoundError,
 )
 
+from zoo.download.retry import Passing
 from zoo.errors import HubError, RequestError, ZooError
 from zoo.hub.connection import endpoint
-from zoo.patience import Passing
 
 Access = Literal["read", "write"]
 

@@ -6,13 +6,13 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from zoo.cache import cache_directory
 from zoo.checkpoint import Checkpoint, open_checkpoint
-from zoo.download import download
+from zoo.download.cache import cache_directory
+from zoo.download.http import download
+from zoo.download.retry import USUAL, Patience
 from zoo.errors import HubError
 from zoo.models.catalog import CatalogEntry, HubFile, WebFile
 from zoo.models.spec import ReportedNumber
-from zoo.patience import USUAL, Patience
 
 
 def weights_directory() -> Path:

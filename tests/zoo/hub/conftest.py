@@ -9,10 +9,10 @@ import pytest
 import torch
 
 from zoo.checkpoint import Checkpoint, save_checkpoint
+from zoo.download.retry import Patience
 from zoo.models.architecture import build_network
 from zoo.models.measurements import CertificationResult, CertifiedAccuracy
 from zoo.models.spec import CertifiedConfig, ModelSpec, Preprocessing
-from zoo.patience import Patience
 
 REPOSITORY = "alice/digits"
 CERTIFIED = CertificationResult(

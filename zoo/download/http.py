@@ -14,8 +14,8 @@ from pathlib import Path
 
 import httpx
 
+from zoo.download.retry import USUAL, Passing, Patience
 from zoo.errors import HubError
-from zoo.patience import USUAL, Passing, Patience
 
 TIMEOUT = httpx.Timeout(10.0, read=60.0)
 PASSING_STATUSES = frozenset({408, 429, 500, 502, 503, 504})

@@ -1,0 +1,1 @@
+"""Files from the network: over HTTP, with retries, into the cache."""
