@@ -32,7 +32,7 @@ import hashlib, json, sys, time
 from pathlib import Path
 import torch, torchvision.models
 import zoo
-from zoo.checkpoint import open_checkpoint
+from zoo.checkpoints.checkpoint import open_checkpoint
 from zoo.network import CertifiedNetwork
 
 def cpu_seconds(work):
@@ -73,7 +73,7 @@ def main() -> None:
 
 def save_random_resnet50(path: Path) -> None:
     """A checkpoint of the size that users load."""
-    from zoo.checkpoint import save_checkpoint
+    from zoo.checkpoints.checkpoint import save_checkpoint
     from zoo.models.architecture import build_network
     from zoo.models.spec import CertifiedConfig, ModelSpec, Preprocessing
 

@@ -47,7 +47,7 @@ from training.recipes import quick
 from training.run import TrainingRun
 from training.tasks import Task, open_task
 from training.trainer import train
-from zoo.checkpoint import Checkpoint, open_checkpoint
+from zoo.checkpoints.checkpoint import Checkpoint, open_checkpoint
 from zoo.models.preprocessing import prepare
 from zoo.runtime import open_backend
 from zoo.smoothing import (

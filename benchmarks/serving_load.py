@@ -18,7 +18,7 @@ import numpy as np
 from PIL import Image
 
 from training.tasks import Task
-from zoo.checkpoint import Checkpoint
+from zoo.checkpoints.checkpoint import Checkpoint
 from zoo.models.preprocessing import prepare
 from zoo.smoothing import (
     BaseClassifier,

@@ -16,7 +16,7 @@ import torch
 from serving.archive import make_archive
 from serving.protocol import Limits
 from serving.server import TorchServe
-from zoo.checkpoint import Checkpoint, save_checkpoint
+from zoo.checkpoints.checkpoint import Checkpoint, save_checkpoint
 from zoo.models.architecture import build_network
 from zoo.models.spec import CertifiedConfig, ModelSpec, Preprocessing
 

@@ -17,7 +17,7 @@ from model_archiver.model_packaging_utils import ModelExportUtils
 from serving.loading import BACKEND, EXPORTED, SECTION, require_servable
 from serving.protocol import Limits
 from serving.store import FIRST_VERSION
-from zoo.checkpoint import Checkpoint
+from zoo.checkpoints.checkpoint import Checkpoint
 from zoo.device import pick_device, require_device_name
 from zoo.errors import RequestError, ServerError
 from zoo.runtime import require_backend_name, runs_onnx

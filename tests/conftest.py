@@ -21,7 +21,7 @@ import torch
 from rich.console import Console
 
 from tests.loopback_hub import LoopbackHub
-from zoo.checkpoint import Checkpoint
+from zoo.checkpoints.checkpoint import Checkpoint
 from zoo.cli.app import main
 
 
@@ -57,7 +57,7 @@ def certified_digits(digits_checkpoint: Checkpoint, tmp_path_factory: pytest.Tem
     from training.evaluation.certified import certify_images, select_indices
     from training.evaluation.recording import record_certification
     from training.tasks import open_task
-    from zoo.checkpoint import open_checkpoint
+    from zoo.checkpoints.checkpoint import open_checkpoint
     from zoo.runtime import open_backend
     from zoo.smoothing import SamplingOptions, SmoothingSpec
 

@@ -9,7 +9,7 @@ import pytest
 from examples.entries.build import build
 from examples.entries.cards import FOLDER, KEPT, render_again
 from examples.entries.table import ENTRIES, Entry
-from zoo.checkpoint import read_manifest, read_spec
+from zoo.checkpoints.checkpoint import read_manifest, read_spec
 from zoo.models.layout import CARD, CONFIG, MANIFEST, WEIGHTS
 from zoo.verification.claims import check_card, check_curve, check_numbers, check_rows
 

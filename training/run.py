@@ -11,7 +11,7 @@ from training.recipe import TrainingRecipe
 from training.run_folder import RunIdentity
 from training.starting_point import fitted_preprocessing
 from training.tasks import Task
-from zoo.checkpoint import Checkpoint
+from zoo.checkpoints.checkpoint import Checkpoint
 from zoo.models.spec import CertifiedConfig, ModelSpec
 
 

@@ -26,7 +26,7 @@ from training.run import TrainingRun
 from training.search_folder import alone_in, next_trial, open_study, writing_below
 from training.tasks import Task
 from training.trainer import train
-from zoo.checkpoint import Checkpoint
+from zoo.checkpoints.checkpoint import Checkpoint
 from zoo.errors import DivergenceError, RecipeError
 
 BEST = "best.json"

@@ -10,7 +10,7 @@ from training.freezing import HEAD, freeze_parameters
 from training.recipe import TrainingRecipe
 from training.streams import global_cpu_stream
 from training.tasks import Task
-from zoo.checkpoint import Checkpoint
+from zoo.checkpoints.checkpoint import Checkpoint
 from zoo.errors import CheckpointError, RecipeError, TaskError
 from zoo.models.architecture import NormalizedNetwork, build_network
 from zoo.models.spec import Preprocessing

@@ -30,7 +30,7 @@ from training.streams import derived_seed, stream
 from training.tasks.limit import limit_per_class
 from training.tasks.loading import EvaluationImages, ShuffledBatches, TrainingImages
 from training.tasks.task import Subset, stratified_split
-from zoo.checkpoint import Checkpoint, open_checkpoint, save_checkpoint
+from zoo.checkpoints.checkpoint import Checkpoint, open_checkpoint, save_checkpoint
 from zoo.errors import CheckpointError, DivergenceError, RecipeError
 
 EVALUATION_BATCH_SIZE = 256

@@ -47,7 +47,7 @@ def smooth(
     Raises: RequestError if `model` is no MODEL or has an untrained head; CheckpointError, HubError;
     CertificationError if the checkpoint names no sigma, or no certificate can exist for `n0`, `n` and `alpha`.
     """
-    from zoo.checkpoint import require_trained_head
+    from zoo.checkpoints.checkpoint import require_trained_head
     from zoo.errors import CertificationError
     from zoo.locate import locate
     from zoo.runtime import default_batch_size, open_backend

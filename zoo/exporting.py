@@ -9,7 +9,7 @@ from importlib.metadata import version
 
 import onnx
 
-from zoo.checkpoint import Checkpoint, require_trained_head
+from zoo.checkpoints.checkpoint import Checkpoint, require_trained_head
 from zoo.models.layout import WEIGHTS
 from zoo.onnx import INPUT, OUTPUT, export_network, publishable
 from zoo.parity import Parity, compare_on_probes, require_parity

@@ -7,7 +7,7 @@ import re
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from zoo.checkpoint import Checkpoint, open_checkpoint
+from zoo.checkpoints.checkpoint import Checkpoint, open_checkpoint
 from zoo.download.retry import USUAL, Patience
 from zoo.errors import RequestError
 from zoo.loading.catalog_download import fetch, weights_directory

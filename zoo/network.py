@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Self
 import torch
 from torch import nn
 
-from zoo.checkpoint import Checkpoint, open_checkpoint, save_checkpoint
+from zoo.checkpoints.checkpoint import Checkpoint, open_checkpoint, save_checkpoint
 from zoo.checkpoints.weights import backbone_of, load_backbone, read_weights
 from zoo.errors import CheckpointError, RequestError
 from zoo.models.architecture import NormalizedNetwork

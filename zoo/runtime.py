@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from zoo.checkpoint import Checkpoint
+from zoo.checkpoints.checkpoint import Checkpoint
 from zoo.errors import RequestError
 from zoo.smoothing.backends import BaseClassifier, TorchBackend, fused
 from zoo.smoothing.backends.onnxruntime import OnnxBackend

@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from zoo.checkpoint import Checkpoint
+from zoo.checkpoints.checkpoint import Checkpoint
 from zoo.download.cache import cache_directory
 from zoo.errors import BackendError
 from zoo.onnx import export_network, publishable

@@ -11,7 +11,7 @@ import shutil
 from pathlib import Path
 
 from zoo.cards import render_card
-from zoo.checkpoint import read_manifest, read_spec
+from zoo.checkpoints.checkpoint import read_manifest, read_spec
 from zoo.models.layout import CARD, CONFIG, CURVE, MANIFEST, ROWS
 
 FOLDER = Path(__file__).parents[2] / "model_cards"

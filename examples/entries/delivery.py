@@ -21,7 +21,7 @@ def deliver(name: str, entry: Entry, output: Path) -> None:
     Exits with 1 if the pulled files are not the pushed ones, or the server answers with another model.
     """
     from training.tasks import open_task
-    from zoo.checkpoint import open_checkpoint
+    from zoo.checkpoints.checkpoint import open_checkpoint
 
     say(f"Publish {name} and get it back (from a Hub on this machine)")
     with inside(output):

@@ -10,7 +10,7 @@ from serving.archive import make_archive
 from serving.protocol import Limits
 from serving.server import TorchServe
 from training.tasks import open_task
-from zoo.checkpoint import Checkpoint
+from zoo.checkpoints.checkpoint import Checkpoint
 
 LIMITS = Limits(
     n=500, max_n=50_000, max_pixels=4096, max_bytes=100_000, max_open_requests=12,

@@ -11,7 +11,7 @@ from serving.archive import handler_file, make_archive
 from serving.loading import load_from_archive
 from serving.protocol import Limits
 from tests.zoo.test_checkpoint import saved
-from zoo.checkpoint import save_checkpoint
+from zoo.checkpoints.checkpoint import save_checkpoint
 from zoo.errors import BackendError, CertificationError, ServerError
 from zoo.runtime import open_backend
 from zoo.specialized_export import specialized_export

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from zoo.checkpoint import open_checkpoint
+from zoo.checkpoints.checkpoint import open_checkpoint
 
 PUBLISHED = (
     "idx\tlabel\tpredict\tradius\tcorrect\ttime\n0\t1\t1\t0.7\t1\t0:01\n1\t2\t2\t0.4\t1\t0:01\n2\t3\t-1\t0.0\t0\t0:01\n"

@@ -6,7 +6,7 @@ from importlib.metadata import PackageNotFoundError
 
 import pytest
 
-from zoo.checkpoint import open_checkpoint
+from zoo.checkpoints.checkpoint import open_checkpoint
 
 CONTRACT = {"standard_accuracy", "robust_accuracy", "attack", "noise", "num_images", "mean_per_class_accuracy"}
 

@@ -9,7 +9,7 @@ import pytest
 
 from tests.training.test_trainer import same_weights, weights
 from training.journal import Journal, read_log
-from zoo.checkpoint import open_checkpoint
+from zoo.checkpoints.checkpoint import open_checkpoint
 from zoo.errors import CheckpointError
 
 

@@ -21,7 +21,7 @@ from training.recipe import TrainingRecipe, override
 from training.recipes import quick
 from training.search import Search, search
 from training.tasks import open_task
-from zoo.checkpoint import open_checkpoint
+from zoo.checkpoints.checkpoint import open_checkpoint
 from zoo.errors import CheckpointError, RecipeError
 
 RECIPE = TrainingRecipe(objective=Standard())

@@ -27,7 +27,7 @@ from training.starting_point import starting_network
 from training.tasks.loading import EvaluationImages, ShuffledBatches
 from training.tasks.task import ArrayImages, Task
 from training.trainer import train
-from zoo.checkpoint import open_checkpoint
+from zoo.checkpoints.checkpoint import open_checkpoint
 from zoo.errors import CheckpointError, DivergenceError, RecipeError
 from zoo.models.spec import Preprocessing
 
@@ -121,7 +121,7 @@ def test_a_run_killed_with_sigkill_and_resumed_ends_with_the_weights_of_one_neve
 def test_resuming_a_finished_run_keeps_its_measured_results(tmp_path):
     from tests.zoo.test_cards import CERTIFICATION
     from tests.zoo.test_checkpoint import ROWS
-    from zoo.checkpoint import record_results
+    from zoo.checkpoints.checkpoint import record_results
 
     checkpoint = train(run_of(tmp_path, epochs=1), device=CPU, resume=False, console=QUIET)
     measured = record_results(checkpoint, certification=(CERTIFICATION, ROWS))

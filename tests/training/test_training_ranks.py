@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import load_file
 
 from training.journal import read_log
-from zoo.checkpoint import open_checkpoint
+from zoo.checkpoints.checkpoint import open_checkpoint
 
 TASK = ["--task", "digits", "--architecture", "resnet10-quarter", "--limit-per-class", "16", "--device", "cpu"]
 TEN_STEPS = ["--set", "batch_size=30", "--set", "epochs=2", "--set", "validation_share=0.1"]  # 150 images: 5 a step

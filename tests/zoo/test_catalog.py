@@ -15,7 +15,7 @@ import torch
 
 from tests.full_disk import files_no_larger_than
 from tests.loopback_hub import Repository
-from zoo.checkpoint import open_checkpoint
+from zoo.checkpoints.checkpoint import open_checkpoint
 from zoo.download.http import download
 from zoo.download.retry import Patience
 from zoo.errors import CheckpointError, ForeignCheckpointError, HubError, UnknownNameError

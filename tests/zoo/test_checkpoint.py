@@ -11,7 +11,7 @@ from safetensors.torch import load_file
 
 import zoo
 from tests.zoo.test_cards import CERTIFICATION, EMPIRICAL
-from zoo.checkpoint import open_checkpoint, record_results, save_checkpoint
+from zoo.checkpoints.checkpoint import open_checkpoint, record_results, save_checkpoint
 from zoo.errors import CertificationError, CheckpointError, RequestError
 from zoo.models.architecture import ARCHITECTURES, build_network
 from zoo.models.spec import CertifiedConfig, ModelSpec, Preprocessing

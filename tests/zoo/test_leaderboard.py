@@ -7,7 +7,7 @@ import pytest
 
 from tests.zoo.test_cards import CERTIFICATION, EMPIRICAL
 from tests.zoo.test_spec import SPEC
-from zoo.checkpoint import Checkpoint
+from zoo.checkpoints.checkpoint import Checkpoint
 from zoo.errors import CheckpointError, RequestError
 from zoo.leaderboard import LeaderboardEntry, read_entry, write_entry
 from zoo.leaderboard_entry import entry_of

@@ -11,7 +11,7 @@ import zoo
 from tests.loopback_hub import Repository
 from tests.zoo.test_cards import CERTIFICATION
 from tests.zoo.test_checkpoint import ROWS
-from zoo.checkpoint import open_checkpoint, record_results, save_checkpoint, sha256_of
+from zoo.checkpoints.checkpoint import open_checkpoint, record_results, save_checkpoint, sha256_of
 from zoo.errors import CheckpointError, ImageError, RequestError
 from zoo.models.architecture import build_network
 from zoo.models.layout import WEIGHTS

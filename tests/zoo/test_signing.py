@@ -10,8 +10,8 @@ import pytest
 
 from tests.zoo.test_cards import EMPIRICAL
 from tests.zoo.test_checkpoint import saved
-from zoo.checkpoint import open_checkpoint, record_results
-from zoo.signing import make_key, why_not_signed
+from zoo.checkpoints.checkpoint import open_checkpoint, record_results
+from zoo.checkpoints.signing import make_key, why_not_signed
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from zoo import specialized_export as module
-from zoo.checkpoint import Checkpoint, save_checkpoint
+from zoo.checkpoints.checkpoint import Checkpoint, save_checkpoint
 from zoo.errors import BackendError
 from zoo.onnx import export_network, publishable
 from zoo.runtime import open_backend

@@ -28,7 +28,7 @@ from zoo.cli._options import (
 )
 
 if TYPE_CHECKING:
-    from zoo.checkpoint import Checkpoint
+    from zoo.checkpoints.checkpoint import Checkpoint
     from zoo.smoothing import Noise as KindOfNoise
     from zoo.smoothing import SmoothingSpec, StoppingRule
 

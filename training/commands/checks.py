@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from training.tasks import Task
-    from zoo.checkpoint import Checkpoint
+    from zoo.checkpoints.checkpoint import Checkpoint
 
 
 def parse_numbers(text: str, option: str) -> list[float]:
@@ -37,7 +37,7 @@ def require_recordable(model: str, record: bool, *, sigma: float | None = None) 
 
 def require_same_classes(checkpoint: Checkpoint, task: Task) -> None:
     """Raises: TaskError unless the checkpoint answers the classes of the task; RequestError if it answers none."""
-    from zoo.checkpoint import require_trained_head
+    from zoo.checkpoints.checkpoint import require_trained_head
     from zoo.errors import TaskError
 
     require_trained_head(checkpoint)

@@ -82,7 +82,7 @@ def evaluate(
     from training.evaluation.empirical_report import json_of, sentences
     from training.tasks import open_task
     from training.threat import ThreatModel
-    from zoo.checkpoint import record_results
+    from zoo.checkpoints.checkpoint import record_results
     from zoo.device import pick_device
     from zoo.errors import RequestError
     from zoo.locate import locate

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from training.recipe import TrainingRecipe
-    from zoo.checkpoint import Checkpoint
+    from zoo.checkpoints.checkpoint import Checkpoint
 
 
 def find_starting_point(init: str) -> Checkpoint | None:

@@ -27,7 +27,7 @@ from training.evaluation.certification_run import run_for
 from training.evaluation.certified import certified_rows
 from training.streams import derived_seed, stream
 from training.tasks import Task
-from zoo.checkpoint import Checkpoint
+from zoo.checkpoints.checkpoint import Checkpoint
 from zoo.errors import LogError, RequestError
 from zoo.models.layout import ROWS
 from zoo.models.measurements import CertificationResult

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from training.tasks import Task
-from zoo.checkpoint import Checkpoint
+from zoo.checkpoints.checkpoint import Checkpoint
 from zoo.models.spec import Preprocessing
 from zoo.rules import tolerance_of
 from zoo.smoothing import BaseClassifier, SamplingOptions, SmoothingSpec

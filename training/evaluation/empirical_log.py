@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 
 from training.evaluation.run_log import RunLog
 from training.tasks import Task
-from zoo.checkpoint import Checkpoint
+from zoo.checkpoints.checkpoint import Checkpoint
 from zoo.errors import LogError
 from zoo.models.measurements import Attack
 from zoo.models.spec import Preprocessing

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from training.evaluation.certification_log import log_text
 from training.evaluation.certification_run import CertificationRun
-from zoo.checkpoint import Checkpoint, record_results
+from zoo.checkpoints.checkpoint import Checkpoint, record_results
 from zoo.models.measurements import CertificationResult
 from zoo.results.log import CertificationRow
 from zoo.results.summary import summarize

@@ -16,7 +16,7 @@ from training.study.folder import StudyFolder
 from training.study.plan import Run
 from training.tasks import Task
 from training.threat import ThreatModel
-from zoo.checkpoint import Checkpoint
+from zoo.checkpoints.checkpoint import Checkpoint
 from zoo.models.measurements import Attack, CertificationResult, EmpiricalResult
 from zoo.runtime import default_batch_size, open_backend
 from zoo.smoothing import SamplingOptions, SmoothingSpec

@@ -18,7 +18,7 @@ from training.study.plan import Run
 from training.study.result import RunResult, Seconds
 from training.tasks import open_task
 from training.trainer import train
-from zoo.checkpoint import Checkpoint, open_checkpoint
+from zoo.checkpoints.checkpoint import Checkpoint, open_checkpoint
 from zoo.device import pick_device
 from zoo.locate import locate
 

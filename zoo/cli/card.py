@@ -26,7 +26,7 @@ def card(
 ) -> None:
     """Print a model's card as this version renders it from what was measured; the checkpoint's own is zoo show's."""
     from zoo.cards import render_card
-    from zoo.checkpoint import config_bytes, restate
+    from zoo.checkpoints.checkpoint import config_bytes, restate
     from zoo.errors import RequestError
     from zoo.locate import locate
     from zoo.models.layout import CONFIG

@@ -12,7 +12,7 @@ import typer
 from zoo.cli._options import Json, Model
 
 if TYPE_CHECKING:
-    from zoo.checkpoint import Checkpoint
+    from zoo.checkpoints.checkpoint import Checkpoint
     from zoo.exporting import Export
 
 
@@ -28,7 +28,7 @@ def export(
 
     It is another base classifier in floating point: only a certificate of its own counts.
     """
-    from zoo.checkpoint import record_onnx
+    from zoo.checkpoints.checkpoint import record_onnx
     from zoo.errors import RequestError
     from zoo.exporting import export_checkpoint
     from zoo.locate import locate

@@ -11,7 +11,7 @@ import typer
 from zoo.cli._options import Json
 
 if TYPE_CHECKING:
-    from zoo.checkpoint import Checkpoint
+    from zoo.checkpoints.checkpoint import Checkpoint
     from zoo.importing.importer import ImportReport
 
 Interpolation = Literal["nearest", "bilinear", "bicubic"]

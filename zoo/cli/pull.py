@@ -20,8 +20,8 @@ def pull(
     as_json: Json = False,
 ) -> None:
     """Download a checkpoint, pinned to one commit and checked against its manifest."""
+    from zoo.checkpoints.copying import install, require_new
     from zoo.cli._waiting import patience
-    from zoo.installation import install, require_new
     from zoo.loading.catalog_download import fetch, weights_directory
     from zoo.locate import parse_hub_id
     from zoo.models.catalog import CATALOG, find_entry

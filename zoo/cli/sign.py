@@ -17,9 +17,9 @@ def sign(
 
     Whoever has the public key can tell then whether anything was changed: zoo verify MODEL --public-key FILE.pub.
     """
-    from zoo.checkpoint import open_checkpoint
-    from zoo.signing import make_key
-    from zoo.signing import sign as sign_manifest
+    from zoo.checkpoints.checkpoint import open_checkpoint
+    from zoo.checkpoints.signing import make_key
+    from zoo.checkpoints.signing import sign as sign_manifest
 
     checkpoint = open_checkpoint(model)
     if new_key:

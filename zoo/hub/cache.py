@@ -10,7 +10,7 @@ from huggingface_hub import constants, hf_hub_download
 from huggingface_hub.errors import LocalEntryNotFoundError, RevisionResolutionError
 from huggingface_hub.file_download import repo_folder_name
 
-from zoo.checkpoint import read_manifest, sha256_of
+from zoo.checkpoints.checkpoint import read_manifest, sha256_of
 from zoo.errors import CheckpointError
 from zoo.hub.commit import Commit
 from zoo.hub.connection import api, endpoint

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from huggingface_hub import hf_hub_download
 
-from zoo.checkpoint import Checkpoint, open_checkpoint, read_manifest, read_spec, sha256_of
+from zoo.checkpoints.checkpoint import Checkpoint, open_checkpoint, read_manifest, read_spec, sha256_of
 from zoo.download.retry import USUAL, Patience
 from zoo.errors import CheckpointError, HubError, RequestError
 from zoo.hub.cache import cached_file, cached_names, drop_damaged, remember, remembered

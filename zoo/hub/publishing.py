@@ -13,7 +13,7 @@ import httpx2
 from huggingface_hub import CommitInfo, CommitOperationAdd, CommitOperationDelete, HfApi, ModelInfo
 from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, RepositoryNotFoundError
 
-from zoo.checkpoint import Checkpoint
+from zoo.checkpoints.checkpoint import Checkpoint
 from zoo.download.retry import USUAL, Passing, Patience, Result
 from zoo.errors import HubError, RequestError
 from zoo.hub.commit import ATTRIBUTES, Commit

@@ -12,7 +12,7 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 
-from zoo.checkpoint import sha256_of
+from zoo.checkpoints.checkpoint import sha256_of
 from zoo.errors import ForeignCheckpointError
 
 SAFETENSORS = ".safetensors"

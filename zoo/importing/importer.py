@@ -9,7 +9,7 @@ from typing import Literal
 
 from pydantic import ValidationError
 
-from zoo.checkpoint import Checkpoint, save_checkpoint
+from zoo.checkpoints.checkpoint import Checkpoint, save_checkpoint
 from zoo.errors import ForeignCheckpointError, RequestError
 from zoo.importing.class_names import default_class_names
 from zoo.importing.extraction import ExtractedNetwork, extract

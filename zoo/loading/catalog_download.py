@@ -6,7 +6,7 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from zoo.checkpoint import Checkpoint, open_checkpoint
+from zoo.checkpoints.checkpoint import Checkpoint, open_checkpoint
 from zoo.download.cache import cache_directory
 from zoo.download.http import download
 from zoo.download.retry import USUAL, Patience

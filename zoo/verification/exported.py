@@ -7,7 +7,7 @@ from pathlib import Path
 
 import onnx
 
-from zoo.checkpoint import Checkpoint
+from zoo.checkpoints.checkpoint import Checkpoint
 from zoo.errors import BackendError, CheckpointError
 from zoo.models.layout import ONNX, WEIGHTS
 from zoo.models.spec import ModelSpec

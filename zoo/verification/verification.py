@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from zoo.checkpoint import read_manifest, read_spec
+from zoo.checkpoints.checkpoint import read_manifest, read_spec
+from zoo.checkpoints.signing import why_not_signed
 from zoo.errors import CheckpointError, RequestError
 from zoo.models.layout import MANIFEST, SIGNATURE
 from zoo.models.spec import ModelSpec
-from zoo.signing import why_not_signed
 from zoo.verification.check import Check
 from zoo.verification.claims import check_card, check_curve, check_empirical, check_numbers, check_rows
 from zoo.verification.exported import check_onnx

@@ -17,7 +17,7 @@ from training.evaluation.certification_run import run_for
 from training.evaluation.certified import certify_images, select_indices
 from training.evaluation.recording import record_certification
 from training.tasks import open_task
-from zoo.checkpoint import open_checkpoint, read_spec
+from zoo.checkpoints.checkpoint import open_checkpoint, read_spec
 from zoo.errors import CertificationError, RequestError
 from zoo.models.measurements import CertifiedAccuracy
 from zoo.results.chance import SIGNIFICANCE

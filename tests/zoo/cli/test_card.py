@@ -2,7 +2,7 @@
 
 import re
 
-from zoo.checkpoint import open_checkpoint
+from zoo.checkpoints.checkpoint import open_checkpoint
 
 
 def test_the_preview_of_an_untouched_checkpoint_is_its_card(copy_of_certified, zoo_command, tmp_path):

@@ -16,7 +16,7 @@ import torch
 
 import zoo
 from zoo import hub as zoo_hub
-from zoo.checkpoint import open_checkpoint
+from zoo.checkpoints.checkpoint import open_checkpoint
 from zoo.cli.app import main
 from zoo.onnx import export_network
 

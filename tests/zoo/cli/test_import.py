@@ -10,7 +10,7 @@ import zoo
 from tests.hub_card_rules import errors_in
 from tests.zoo.test_cards import CERTIFICATION
 from tests.zoo.test_checkpoint import ROWS
-from zoo.checkpoint import open_checkpoint, record_results, sha256_of
+from zoo.checkpoints.checkpoint import open_checkpoint, record_results, sha256_of
 from zoo.models.architecture import QuarterResNet
 
 STATED = ("--normalization", "none")

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import pytest
 import torch
 
-from zoo.checkpoint import Checkpoint, save_checkpoint
+from zoo.checkpoints.checkpoint import Checkpoint, save_checkpoint
 from zoo.download.retry import Patience
 from zoo.models.architecture import build_network
 from zoo.models.measurements import CertificationResult, CertifiedAccuracy

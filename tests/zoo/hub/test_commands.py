@@ -9,7 +9,7 @@ import pytest
 
 from tests.zoo.hub.conftest import REPOSITORY, left_in, save
 from zoo import hub as zoo_hub
-from zoo.checkpoint import open_checkpoint
+from zoo.checkpoints.checkpoint import open_checkpoint
 from zoo.models.catalog import CATALOG
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:httpx2")

@@ -11,9 +11,9 @@ from tests.full_disk import files_no_larger_than
 from tests.loopback_hub import Repository
 from tests.zoo.hub.conftest import REPOSITORY, left_in
 from zoo import hub as zoo_hub
+from zoo.checkpoints.copying import install
 from zoo.errors import CheckpointError, HubError, RequestError
 from zoo.hub.connection import require_reachable
-from zoo.installation import install
 from zoo.locate import describe, locate
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:httpx2")

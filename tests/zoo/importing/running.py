@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import torch
 
-from zoo.checkpoint import Checkpoint
+from zoo.checkpoints.checkpoint import Checkpoint
 from zoo.errors import ForeignCheckpointError
 from zoo.importing.importer import ImportOptions, ImportReport, import_file
 

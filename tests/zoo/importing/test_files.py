@@ -7,7 +7,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from zoo.checkpoint import sha256_of
+from zoo.checkpoints.checkpoint import sha256_of
 from zoo.errors import ForeignCheckpointError
 from zoo.importing.files import read_foreign_file
 

@@ -3,7 +3,7 @@
 import pytest
 
 from tests.zoo.importing.running import imported
-from zoo.checkpoint import open_checkpoint, sha256_of
+from zoo.checkpoints.checkpoint import open_checkpoint, sha256_of
 from zoo.errors import RequestError, UnknownNameError
 from zoo.importing.importer import ImportOptions
 

@@ -10,7 +10,7 @@ import torch
 
 from training.evaluation.certification_log import log_text
 from zoo.cards import render_card
-from zoo.checkpoint import config_bytes, read_spec, sha256_of
+from zoo.checkpoints.checkpoint import config_bytes, read_spec, sha256_of
 from zoo.models.architecture import build_network
 from zoo.models.measurements import EmpiricalResult
 from zoo.results.curve import curve_of

@@ -12,11 +12,11 @@ from training.evaluation.certification_run import run_for
 from training.evaluation.certified import certify_images, select_indices
 from training.evaluation.recording import record_certification
 from training.tasks import open_task
-from zoo.checkpoint import open_checkpoint
+from zoo.checkpoints.checkpoint import open_checkpoint
+from zoo.checkpoints.signing import make_key, sign
 from zoo.errors import LogError, ZooError
 from zoo.results.curve import curve_of
 from zoo.runtime import open_backend
-from zoo.signing import make_key, sign
 from zoo.smoothing import SamplingOptions, SmoothingSpec
 from zoo.verification import claims, verify
 from zoo.verification.verification import check_signature

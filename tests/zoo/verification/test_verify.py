@@ -10,7 +10,7 @@ import torch
 from tests.zoo.results.test_log import row
 from tests.zoo.smoothing.fakes import Threshold
 from tests.zoo.verification import forging
-from zoo.checkpoint import open_checkpoint, read_manifest, record_onnx
+from zoo.checkpoints.checkpoint import open_checkpoint, read_manifest, record_onnx
 from zoo.results.contradictions import contradictions
 from zoo.results.log import read_log, row_of
 from zoo.rules import ANYTIME, AT_RADIUS, rule_from

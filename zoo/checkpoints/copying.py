@@ -7,7 +7,7 @@ import tempfile
 from dataclasses import replace
 from pathlib import Path
 
-from zoo.checkpoint import Checkpoint, open_checkpoint
+from zoo.checkpoints.checkpoint import Checkpoint, open_checkpoint
 from zoo.errors import HubError, RequestError
 
 
