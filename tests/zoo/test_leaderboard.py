@@ -7,10 +7,10 @@ import pytest
 
 from tests.zoo.test_cards import CERTIFICATION, EMPIRICAL
 from tests.zoo.test_spec import SPEC
+from zoo.cards.leaderboard import entry_of
+from zoo.cards.leaderboard_schema import LeaderboardEntry, read_entry, write_entry
 from zoo.checkpoints.checkpoint import Checkpoint
 from zoo.errors import CheckpointError, RequestError
-from zoo.leaderboard import LeaderboardEntry, read_entry, write_entry
-from zoo.leaderboard_entry import entry_of
 from zoo.models.catalog import CATALOG
 from zoo.models.measurements import Attack, SmoothedTarget
 from zoo.models.spec import Origin

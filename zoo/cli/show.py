@@ -23,8 +23,8 @@ def show(
     from zoo.locate import describe, locate
 
     if leaderboard:  # an entry names the weights by their hash, so they are looked at too
-        from zoo.leaderboard import write_entry
-        from zoo.leaderboard_entry import entry_of
+        from zoo.cards.leaderboard import entry_of
+        from zoo.cards.leaderboard_schema import write_entry
 
         typer.echo(write_entry(entry_of(locate(model, offline=offline, patience=patience()))))
         return

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from pydantic import ValidationError
 
-from zoo.checkpoints.checkpoint import Checkpoint
-from zoo.errors import CheckpointError
-from zoo.leaderboard import (
+from zoo.cards.leaderboard_schema import (
     SCHEMA_VERSION,
     AccuracyUnderNoise,
     AttackedBy,
@@ -21,6 +19,8 @@ from zoo.leaderboard import (
     Source,
     Training,
 )
+from zoo.checkpoints.checkpoint import Checkpoint
+from zoo.errors import CheckpointError
 from zoo.models.catalog import CATALOG
 from zoo.models.layout import ROWS
 from zoo.models.measurements import Attack, CertificationResult, EmpiricalResult
