@@ -31,9 +31,10 @@ from rich.table import Table
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from zoo.export.onnx import export_network, quantize_to_int8
+from zoo.export.specialization import specialized
 from zoo.models.architecture import build_network
 from zoo.models.spec import Preprocessing
-from zoo.onnx import export_network, quantize_to_int8
 from zoo.smoothing import (
     BaseClassifier,
     Certification,
@@ -47,7 +48,6 @@ from zoo.smoothing import (
 )
 from zoo.smoothing.backends import fused
 from zoo.smoothing.backends.onnxruntime import OnnxBackend
-from zoo.specialize import specialized
 
 NUM_CLASSES = 10
 SIGMA = 0.5

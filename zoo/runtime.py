@@ -7,9 +7,9 @@ import torch
 
 from zoo.checkpoints.checkpoint import Checkpoint
 from zoo.errors import RequestError
+from zoo.export.cached_export import require_agreement, specialized_export
 from zoo.smoothing.backends import BaseClassifier, TorchBackend, fused
 from zoo.smoothing.backends.onnxruntime import OnnxBackend
-from zoo.specialized_export import require_agreement, specialized_export
 
 BACKENDS = ("auto", "torch", "onnx")
 VALUES_A_BATCH = {"cpu": 2**20, "cuda": 2**25}

@@ -13,8 +13,8 @@ from serving.protocol import Limits
 from tests.zoo.test_checkpoint import saved
 from zoo.checkpoints.checkpoint import save_checkpoint
 from zoo.errors import BackendError, CertificationError, ServerError
+from zoo.export.cached_export import specialized_export
 from zoo.runtime import open_backend
-from zoo.specialized_export import specialized_export
 
 
 def test_an_archive_holds_the_checkpoint_the_handler_and_the_settings(digits_checkpoint, tmp_path):

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from zoo.errors import BackendError
-from zoo.parity import compare, compare_on_probes, probes, require_parity
+from zoo.export.parity import compare, compare_on_probes, probes, require_parity
 
 LOGITS_BK = np.array([[20.0, -3.0, 19.0], [0.5, 0.4, 0.1]], dtype=np.float32)
 

@@ -10,8 +10,8 @@ import torch
 
 from training.tasks import open_task
 from zoo.errors import BackendError, RequestError
+from zoo.export.onnx import export_network, quantize_to_int8
 from zoo.models.preprocessing import prepare
-from zoo.onnx import export_network, quantize_to_int8
 from zoo.runtime import default_batch_size, open_backend
 from zoo.smoothing import Certification, CertificationEngine, NoiseKey, NoisySampler, SamplingOptions, SmoothingSpec
 from zoo.smoothing.backends.onnxruntime import OnnxBackend

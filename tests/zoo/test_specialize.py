@@ -5,8 +5,8 @@ import torch
 from torch import nn
 
 from tests.zoo.smoothing.backends.test_pytorch import network
+from zoo.export.specialization import PointwiseProduct, WholeMapProduct, specialized
 from zoo.models.architecture import ARCHITECTURES
-from zoo.specialize import PointwiseProduct, WholeMapProduct, specialized
 
 
 def num_products(module):

@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 import torch
 
-from zoo import specialized_export as module
 from zoo.checkpoints.checkpoint import Checkpoint, save_checkpoint
 from zoo.errors import BackendError
-from zoo.onnx import export_network, publishable
+from zoo.export import cached_export as module
+from zoo.export.cached_export import EXPECTED, NUM_KEPT, WEIGHTS_SHA256, specialized_export
+from zoo.export.onnx import export_network, publishable
 from zoo.runtime import open_backend
 from zoo.smoothing.backends.onnxruntime import OnnxBackend
-from zoo.specialized_export import EXPECTED, NUM_KEPT, WEIGHTS_SHA256, specialized_export
 
 
 @pytest.fixture

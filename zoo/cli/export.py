@@ -13,7 +13,7 @@ from zoo.cli._options import Json, Model
 
 if TYPE_CHECKING:
     from zoo.checkpoints.checkpoint import Checkpoint
-    from zoo.exporting import Export
+    from zoo.export.checkpoint_export import Export
 
 
 def export(
@@ -30,7 +30,7 @@ def export(
     """
     from zoo.checkpoints.checkpoint import record_onnx
     from zoo.errors import RequestError
-    from zoo.exporting import export_checkpoint
+    from zoo.export.checkpoint_export import export_checkpoint
     from zoo.locate import locate
     from zoo.models.layout import ONNX
 

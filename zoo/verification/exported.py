@@ -9,10 +9,10 @@ import onnx
 
 from zoo.checkpoints.checkpoint import Checkpoint
 from zoo.errors import BackendError, CheckpointError
+from zoo.export.onnx import INPUT, OUTPUT
+from zoo.export.parity import compare_on_probes
 from zoo.models.layout import ONNX, WEIGHTS
 from zoo.models.spec import ModelSpec
-from zoo.onnx import INPUT, OUTPUT
-from zoo.parity import compare_on_probes
 from zoo.smoothing.backends.onnxruntime import OnnxBackend
 from zoo.verification.check import Check
 from zoo.verification.contents import why_not_its_kind

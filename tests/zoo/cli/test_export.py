@@ -18,7 +18,7 @@ import zoo
 from zoo import hub as zoo_hub
 from zoo.checkpoints.checkpoint import open_checkpoint
 from zoo.cli.app import main
-from zoo.onnx import export_network
+from zoo.export.onnx import export_network
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:httpx2")
 
@@ -84,7 +84,7 @@ def test_a_network_that_onnx_runtime_computes_differently_is_not_written(
         other.backbone.fc.bias.data[0] += 0.01
         return export_network(other, size=size)
 
-    monkeypatch.setattr("zoo.exporting.export_network", with_another_bias)
+    monkeypatch.setattr("zoo.export.checkpoint_export.export_network", with_another_bias)
     ended = zoo_command("export", copy_of_digits, tmp_path / "a.onnx", "--record")
     assert ended.code == 1 and "does not compute what PyTorch does: on uniform pixels" in ended.err
     assert not (tmp_path / "a.onnx").exists() and not (copy_of_digits / "model.onnx").exists()

@@ -21,11 +21,11 @@ from torch import Tensor
 from zoo.checkpoints.checkpoint import Checkpoint
 from zoo.download.cache import cache_directory
 from zoo.errors import BackendError
-from zoo.onnx import export_network, publishable
-from zoo.parity import Logits, compare
+from zoo.export.onnx import export_network, publishable
+from zoo.export.parity import Logits, compare
+from zoo.export.specialization import specialized
 from zoo.smoothing.backends import evaluating
 from zoo.smoothing.backends.onnxruntime import OnnxBackend
-from zoo.specialize import specialized
 
 NUM_PROBES = 4
 NUM_KEPT = 8

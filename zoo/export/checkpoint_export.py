@@ -10,9 +10,9 @@ from importlib.metadata import version
 import onnx
 
 from zoo.checkpoints.checkpoint import Checkpoint, require_trained_head
+from zoo.export.onnx import INPUT, OUTPUT, export_network, publishable
+from zoo.export.parity import Parity, compare_on_probes, require_parity
 from zoo.models.layout import WEIGHTS
-from zoo.onnx import INPUT, OUTPUT, export_network, publishable
-from zoo.parity import Parity, compare_on_probes, require_parity
 from zoo.smoothing.backends.onnxruntime import OnnxBackend
 
 ANOTHER_CLASSIFIER = (

@@ -1,0 +1,1 @@
+"""A checkpoint -> ONNX: exported, specialized, compared with PyTorch, kept between starts."""
