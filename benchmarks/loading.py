@@ -33,7 +33,7 @@ from pathlib import Path
 import torch, torchvision.models
 import zoo
 from zoo.checkpoints.checkpoint import open_checkpoint
-from zoo.network import CertifiedNetwork
+from zoo.loading.pretrained import CertifiedNetwork
 
 def cpu_seconds(work):
     start = time.process_time()

@@ -48,8 +48,8 @@ from training.run import TrainingRun
 from training.tasks import Task, open_task
 from training.trainer import train
 from zoo.checkpoints.checkpoint import Checkpoint, open_checkpoint
+from zoo.loading.backend import open_backend
 from zoo.models.preprocessing import prepare
-from zoo.runtime import open_backend
 from zoo.smoothing import (
     BaseClassifier,
     Certification,

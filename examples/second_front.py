@@ -9,8 +9,8 @@ from serving.asgi import application
 from serving.loading import load_service
 from serving.loopback import running
 from serving.protocol import Limits
-from zoo.device import pick_device
-from zoo.locate import locate
+from zoo.loading.device import pick_device
+from zoo.loading.locate import locate
 
 
 def main() -> None:

@@ -18,10 +18,10 @@ from serving.loading import BACKEND, EXPORTED, SECTION, require_servable
 from serving.protocol import Limits
 from serving.store import FIRST_VERSION
 from zoo.checkpoints.checkpoint import Checkpoint
-from zoo.device import pick_device, require_device_name
 from zoo.errors import RequestError, ServerError
 from zoo.export.cached_export import specialized_export
-from zoo.runtime import require_backend_name, runs_onnx
+from zoo.loading.backend import require_backend_name, runs_onnx
+from zoo.loading.device import pick_device, require_device_name
 
 # TorchServe hands on more requests than we keep open, so that it is we who refuse the others, with 429 and Retry-After.
 ROWS_AN_OPEN_REQUEST = 2

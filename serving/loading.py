@@ -15,7 +15,7 @@ from serving.service import SECONDS_A_STEP, InferenceService, fit_batch_size
 from serving.store import FIRST_VERSION
 from zoo.checkpoints.checkpoint import Checkpoint, open_checkpoint, require_trained_head
 from zoo.errors import ServerError
-from zoo.runtime import default_batch_size, open_backend
+from zoo.loading.backend import default_batch_size, open_backend
 from zoo.smoothing import SmoothingSpec
 
 LARGEST_BATCH_ON_CPU = 256

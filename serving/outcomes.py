@@ -47,8 +47,8 @@ async def on_the_spot(
     from serving.loading import load_service
     from serving.local import ask_service
     from serving.protocol import Limits
-    from zoo.device import pick_device
-    from zoo.locate import locate
+    from zoo.loading.device import pick_device
+    from zoo.loading.locate import locate
 
     picked = str(pick_device(device))
     service = load_service(locate(model), device=picked, limits=Limits(), backend=backend, spins=True)

@@ -58,7 +58,7 @@ def certified_digits(digits_checkpoint: Checkpoint, tmp_path_factory: pytest.Tem
     from training.evaluation.recording import record_certification
     from training.tasks import open_task
     from zoo.checkpoints.checkpoint import open_checkpoint
-    from zoo.runtime import open_backend
+    from zoo.loading.backend import open_backend
     from zoo.smoothing import SamplingOptions, SmoothingSpec
 
     folder = tmp_path_factory.mktemp("certified")

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import PIL.Image
     import torch
 
-    from zoo.network import CertifiedNetwork
+    from zoo.loading.pretrained import CertifiedNetwork
     from zoo.smoothing.classifier import SmoothedClassifier
 
 __all__ = ["CertifiedNetwork", "ZooError", "load", "preprocess", "smooth"]
@@ -34,7 +34,7 @@ def load(model: str | Path, *, revision: str | None = None) -> CertifiedNetwork:
     Every file is checked against the manifest first, and nothing in it is ever executed.
     Raises: RequestError if `model` is no MODEL; CheckpointError, HubError.
     """
-    from zoo.network import CertifiedNetwork
+    from zoo.loading.pretrained import CertifiedNetwork
 
     return CertifiedNetwork.from_pretrained(model, revision=revision)
 
@@ -49,8 +49,8 @@ def smooth(
     """
     from zoo.checkpoints.checkpoint import require_trained_head
     from zoo.errors import CertificationError
-    from zoo.locate import locate
-    from zoo.runtime import default_batch_size, open_backend
+    from zoo.loading.backend import default_batch_size, open_backend
+    from zoo.loading.locate import locate
     from zoo.smoothing import SamplingOptions, SmoothedClassifier, SmoothingSpec
 
     checkpoint = locate(str(model), revision=revision)
@@ -77,8 +77,8 @@ def preprocess(picture: str | Path | PIL.Image.Image, model: str | Path | Certif
     """
     from PIL import Image
 
+    from zoo.loading.pretrained import CertifiedNetwork
     from zoo.models.decoding import read_picture
-    from zoo.network import CertifiedNetwork
 
     network = model if isinstance(model, CertifiedNetwork) else load(model)
     return network.transforms(picture if isinstance(picture, Image.Image) else read_picture(picture))
@@ -87,7 +87,7 @@ def preprocess(picture: str | Path | PIL.Image.Image, model: str | Path | Certif
 def __getattr__(name: str) -> Any:
     """CertifiedNetwork, once it is asked for: a bare `import zoo` does not import torch."""
     if name == "CertifiedNetwork":
-        from zoo.network import CertifiedNetwork
+        from zoo.loading.pretrained import CertifiedNetwork
 
         return CertifiedNetwork
     raise AttributeError(f"module 'zoo' has no attribute {name!r}")

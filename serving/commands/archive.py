@@ -25,7 +25,7 @@ def archive(
 ) -> None:
     """Pack a checkpoint and its handler into a .mar for TorchServe."""
     from serving.archive import make_archive
-    from zoo.locate import locate
+    from zoo.loading.locate import locate
 
     limits = limits_from(n, max_n, max_pixels, limit or ())
     made = make_archive(

@@ -59,7 +59,7 @@ def add(
     from serving.server import switching
     from serving.server.record import ServerRecord
     from serving.store import read_archive
-    from zoo.locate import locate
+    from zoo.loading.locate import locate
 
     limits = limits_from(n, max_n, max_pixels, limit or ())
     record = ServerRecord.read(store)

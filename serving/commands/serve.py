@@ -70,10 +70,10 @@ def serve(
     from serving.archive import make_archive
     from serving.server import Ports, ServerOptions, TorchServe
     from serving.server.record import ServerRecord
-    from zoo.device import pick_device
     from zoo.errors import RequestError
-    from zoo.locate import locate
-    from zoo.runtime import require_backend_name
+    from zoo.loading.backend import require_backend_name
+    from zoo.loading.device import pick_device
+    from zoo.loading.locate import locate
 
     limits = limits_from(n, max_n, max_pixels, limit or ())
     workers = _num_gpus() if pick_device(device).type == "cuda" and ":" not in device else 1

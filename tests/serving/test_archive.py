@@ -14,7 +14,7 @@ from tests.zoo.test_checkpoint import saved
 from zoo.checkpoints.checkpoint import save_checkpoint
 from zoo.errors import BackendError, CertificationError, ServerError
 from zoo.export.cached_export import specialized_export
-from zoo.runtime import open_backend
+from zoo.loading.backend import open_backend
 
 
 def test_an_archive_holds_the_checkpoint_the_handler_and_the_settings(digits_checkpoint, tmp_path):
@@ -37,7 +37,7 @@ def test_the_network_is_exported_when_it_is_packed_and_not_again_by_a_worker(dig
     with zipfile.ZipFile(path) as archive:
         archive.extractall(tmp_path / "unpacked")
     fresh = open_backend(digits_checkpoint)
-    monkeypatch.setattr("zoo.runtime.specialized_export", lambda _: pytest.fail("a worker must not export"))
+    monkeypatch.setattr("zoo.loading.backend.specialized_export", lambda _: pytest.fail("a worker must not export"))
     service = load_from_archive(tmp_path / "unpacked", {}, device="cpu")
     noisy_BCHW = torch.randn(5, 3, 32, 32, generator=torch.Generator().manual_seed(0))
     packed = service.engine.sampler.base

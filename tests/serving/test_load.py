@@ -7,7 +7,7 @@ from serving.protocol import Limits
 from serving.service import InferenceService
 from tests.serving.test_service import SMALL, Brightness, png
 from training.tasks import open_task
-from zoo.runtime import open_backend
+from zoo.loading.backend import open_backend
 
 STEP = 64
 LONG = {

@@ -12,10 +12,10 @@ from PIL import Image
 from serving.protocol import Limits
 from serving.service import InferenceService
 from tests.serving.test_service import SMALL, Brightness, drive, png
+from zoo.loading.backend import open_backend
 from zoo.models.decoding import decode_image
 from zoo.models.preprocessing import prepare
 from zoo.rules import rule_from
-from zoo.runtime import open_backend
 from zoo.smoothing import SamplingOptions, SmoothedClassifier, SmoothingSpec
 
 pytestmark = pytest.mark.slow

@@ -22,7 +22,7 @@ from zoo.errors import CheckpointError, ForeignCheckpointError, HubError, Unknow
 from zoo.importing.formats import FORMATS
 from zoo.importing.normalization import NORMALIZATIONS
 from zoo.loading.catalog_download import fetch
-from zoo.locate import locate
+from zoo.loading.locate import locate
 from zoo.models import catalog
 from zoo.models.architecture import ARCHITECTURES, QuarterResNet
 from zoo.models.catalog import CATALOG, CatalogEntry, HubFile, WebFile, find_entry, near_ids
@@ -293,7 +293,7 @@ def test_the_table_holds_what_the_paper_builds_on():
 
 def test_importing_the_catalog_imports_nothing_that_computes():
     code = (
-        "import sys, zoo.models.catalog, zoo.locate\n"
+        "import sys, zoo.models.catalog, zoo.loading.locate\n"
         "sys.exit(' '.join({'torch', 'numpy', 'huggingface_hub', 'httpx', 'safetensors'} & set(sys.modules)) or 0)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)

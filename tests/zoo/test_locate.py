@@ -3,7 +3,7 @@
 import pytest
 
 from zoo.errors import RequestError
-from zoo.locate import locate, parse_hub_id
+from zoo.loading.locate import locate, parse_hub_id
 
 
 @pytest.mark.parametrize(

@@ -11,8 +11,8 @@ import torch
 from training.tasks import open_task
 from zoo.errors import BackendError, RequestError
 from zoo.export.onnx import export_network, quantize_to_int8
+from zoo.loading.backend import default_batch_size, open_backend
 from zoo.models.preprocessing import prepare
-from zoo.runtime import default_batch_size, open_backend
 from zoo.smoothing import Certification, CertificationEngine, NoiseKey, NoisySampler, SamplingOptions, SmoothingSpec
 from zoo.smoothing.backends.onnxruntime import OnnxBackend
 
@@ -96,7 +96,7 @@ def test_a_damaged_model_and_an_unknown_backend_are_refused(digits_checkpoint):
 
 def test_onnx_runtime_reports_to_nobody(tmp_path):
     environment = {name: value for name, value in os.environ.items() if name not in ("CI", "ORT_DISABLE_TELEMETRY")}
-    program = "import os, zoo.runtime; print(os.environ['ORT_DISABLE_TELEMETRY'])"
+    program = "import os, zoo.loading.backend; print(os.environ['ORT_DISABLE_TELEMETRY'])"
     environment |= {"TMPDIR": str(tmp_path)}
     done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True)
     assert done.stdout == "1\n" and not list(tmp_path.iterdir()), "its reporter leaves a file named .ses"

@@ -14,7 +14,7 @@ from zoo.errors import BackendError
 from zoo.export import cached_export as module
 from zoo.export.cached_export import EXPECTED, NUM_KEPT, WEIGHTS_SHA256, specialized_export
 from zoo.export.onnx import export_network, publishable
-from zoo.runtime import open_backend
+from zoo.loading.backend import open_backend
 from zoo.smoothing.backends.onnxruntime import OnnxBackend
 
 

@@ -46,9 +46,9 @@ def audit(
     from training.evaluation.audit import audit_claims, plan_audit
     from training.evaluation.audit_report import print_audit
     from training.tasks import open_task
-    from zoo.device import pick_device
-    from zoo.locate import locate
-    from zoo.runtime import default_batch_size, open_backend
+    from zoo.loading.backend import default_batch_size, open_backend
+    from zoo.loading.device import pick_device
+    from zoo.loading.locate import locate
     from zoo.smoothing import SamplingOptions
 
     checkpoint, opened = locate(model), open_task(task, data_dir=data_dir)

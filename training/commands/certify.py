@@ -76,10 +76,10 @@ def certify(
     from training.evaluation.recording import record_certification
     from training.evaluation.report import print_report
     from training.tasks import open_task
-    from zoo.device import pick_device
-    from zoo.locate import locate
+    from zoo.loading.backend import default_batch_size, open_backend
+    from zoo.loading.device import pick_device
+    from zoo.loading.locate import locate
     from zoo.rules import rule_from
-    from zoo.runtime import default_batch_size, open_backend
     from zoo.smoothing import SamplingOptions
 
     with join_ranks() as ranks:

@@ -83,9 +83,9 @@ def evaluate(
     from training.tasks import open_task
     from training.threat import ThreatModel
     from zoo.checkpoints.checkpoint import record_results
-    from zoo.device import pick_device
     from zoo.errors import RequestError
-    from zoo.locate import locate
+    from zoo.loading.device import pick_device
+    from zoo.loading.locate import locate
 
     sigmas = parse_numbers(noise_sigmas, "--noise-sigmas")
     threat = ThreatModel(norm=cast("Norm", norm), epsilon=epsilon)

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 def find_starting_point(init: str) -> Checkpoint | None:
     """The checkpoint that `--init` names; None for random weights. Raises: RequestError, CheckpointError, HubError."""
     from zoo.errors import RequestError
-    from zoo.locate import locate
+    from zoo.loading.locate import locate
 
     if init == "random":
         return None

@@ -65,8 +65,8 @@ def search(
     from training.search import Search
     from training.search import search as run_search
     from training.tasks import open_task
-    from zoo.device import pick_device
     from zoo.errors import DivergenceError
+    from zoo.loading.device import pick_device
 
     parent = find_starting_point(init)
     asked = {"architecture": architecture, "freeze": freeze, "limit_per_class": limit_per_class}

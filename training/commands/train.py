@@ -57,7 +57,7 @@ def train(
     from training.run import TrainingRun
     from training.tasks import open_task
     from training.trainer import train as run_training
-    from zoo.device import pick_device
+    from zoo.loading.device import pick_device
 
     with join_ranks() as ranks:
         with ranks.united():

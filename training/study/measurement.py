@@ -17,8 +17,8 @@ from training.study.plan import Run
 from training.tasks import Task
 from training.threat import ThreatModel
 from zoo.checkpoints.checkpoint import Checkpoint
+from zoo.loading.backend import default_batch_size, open_backend
 from zoo.models.measurements import Attack, CertificationResult, EmpiricalResult
-from zoo.runtime import default_batch_size, open_backend
 from zoo.smoothing import SamplingOptions, SmoothingSpec
 
 

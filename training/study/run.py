@@ -19,8 +19,8 @@ from training.study.result import RunResult, Seconds
 from training.tasks import open_task
 from training.trainer import train
 from zoo.checkpoints.checkpoint import Checkpoint, open_checkpoint
-from zoo.device import pick_device
-from zoo.locate import locate
+from zoo.loading.device import pick_device
+from zoo.loading.locate import locate
 
 PACKAGES = ("certified-zoo", "numpy", "onnxruntime-gpu", "torch", "torchvision")
 

@@ -28,7 +28,7 @@ def card(
     from zoo.cards import render_card
     from zoo.checkpoints.checkpoint import config_bytes, restate
     from zoo.errors import RequestError
-    from zoo.locate import locate
+    from zoo.loading.locate import locate
     from zoo.models.layout import CONFIG
 
     if record and not Path(model).is_dir():

@@ -31,7 +31,7 @@ def export(
     from zoo.checkpoints.checkpoint import record_onnx
     from zoo.errors import RequestError
     from zoo.export.checkpoint_export import export_checkpoint
-    from zoo.locate import locate
+    from zoo.loading.locate import locate
     from zoo.models.layout import ONNX
 
     if file is None and not record:

@@ -23,7 +23,7 @@ def pull(
     from zoo.checkpoints.copying import install, require_new
     from zoo.cli._waiting import patience
     from zoo.loading.catalog_download import fetch, weights_directory
-    from zoo.locate import parse_hub_id
+    from zoo.loading.locate import parse_hub_id
     from zoo.models.catalog import CATALOG, find_entry
 
     require_new(directory)

@@ -32,7 +32,7 @@ def push(
     """Publish a checkpoint on the Hugging Face Hub, as one commit."""
     from zoo import hub
     from zoo.cli._waiting import patience
-    from zoo.locate import locate
+    from zoo.loading.locate import locate
 
     waiting = patience()
     pushed = hub.push(

@@ -20,7 +20,7 @@ def show(
     """Print a checkpoint's card, or with --json its config; of one on the Hub no weights are fetched."""
     from zoo.cli._plain import plain
     from zoo.cli._waiting import patience
-    from zoo.locate import describe, locate
+    from zoo.loading.locate import describe, locate
 
     if leaderboard:  # an entry names the weights by their hash, so they are looked at too
         from zoo.cards.leaderboard import entry_of

@@ -27,7 +27,7 @@ def verify(
     That the files agree with each other does not say who made them (--public-key does), nor that the rows are what the
     network gives (zoo audit asks it). docs/trust.md says what catches what.
     """
-    from zoo.locate import locate
+    from zoo.loading.locate import locate
     from zoo.verification import verify as verify_directory
 
     directory = Path(model) if Path(model).is_dir() else locate(model).path

@@ -19,13 +19,13 @@ from training.evaluation.recording import record_certification
 from training.tasks import open_task
 from zoo.checkpoints.checkpoint import open_checkpoint, read_spec
 from zoo.errors import CertificationError, RequestError
+from zoo.loading.backend import open_backend
 from zoo.models.measurements import CertifiedAccuracy
 from zoo.results.chance import SIGNIFICANCE
 from zoo.results.implausible import ImplausibleRow
 from zoo.results.log import read_log
 from zoo.results.thinning import thinned
 from zoo.rules import rule_from
-from zoo.runtime import open_backend
 from zoo.smoothing import SamplingOptions, SmoothingSpec
 
 N0, N, ALPHA = 20, 100, 0.001

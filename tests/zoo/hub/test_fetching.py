@@ -14,7 +14,7 @@ from zoo import hub as zoo_hub
 from zoo.checkpoints.copying import install
 from zoo.errors import CheckpointError, HubError, RequestError
 from zoo.hub.connection import require_reachable
-from zoo.locate import describe, locate
+from zoo.loading.locate import describe, locate
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:httpx2")
 NOWHERE = "http://127.0.0.1:9"

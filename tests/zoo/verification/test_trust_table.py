@@ -15,8 +15,8 @@ from training.tasks import open_task
 from zoo.checkpoints.checkpoint import open_checkpoint
 from zoo.checkpoints.signing import make_key, sign
 from zoo.errors import LogError, ZooError
+from zoo.loading.backend import open_backend
 from zoo.results.curve import curve_of
-from zoo.runtime import open_backend
 from zoo.smoothing import SamplingOptions, SmoothingSpec
 from zoo.verification import claims, verify
 from zoo.verification.verification import check_signature

@@ -53,7 +53,7 @@ class CertifiedNetwork(NormalizedNetwork):
 
         Raises: RequestError if `model` is none of these; CheckpointError, HubError.
         """
-        from zoo.locate import locate
+        from zoo.loading.locate import locate
 
         return cls.from_checkpoint(locate(str(model), revision=revision))
 
