@@ -10,8 +10,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from serving.protocol.limits import Limits
 from zoo.errors import RequestError
-from zoo.rules import AT_RADIUS, FIXED, rule_from
 from zoo.smoothing import Noise, SmoothingSpec
+from zoo.smoothing.named_rules import AT_RADIUS, FIXED, rule_from
 
 DRAWS_OF_A_PREDICTION = 100
 MOST_COPIES = 8

@@ -23,8 +23,8 @@ from tests.serving.toy import png, toy_service
 from training.tasks import open_task
 from zoo.errors import ServerError
 from zoo.models.preprocessing import prepare
-from zoo.rules import rule_from
 from zoo.smoothing import SmoothedClassifier, SmoothingSpec
+from zoo.smoothing.named_rules import rule_from
 
 RULES = [
     {"stopping": "fixed", "n": 400},

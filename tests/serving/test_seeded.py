@@ -15,8 +15,8 @@ from tests.serving.test_service import SMALL, Brightness, drive, png
 from zoo.loading.backend import open_backend
 from zoo.models.decoding import decode_image
 from zoo.models.preprocessing import prepare
-from zoo.rules import rule_from
 from zoo.smoothing import SamplingOptions, SmoothedClassifier, SmoothingSpec
+from zoo.smoothing.named_rules import rule_from
 
 pytestmark = pytest.mark.slow
 RULES = {

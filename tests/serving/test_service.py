@@ -451,7 +451,7 @@ def test_a_seed_gives_the_certificate_of_the_offline_classifier(rule):
     body = {"instances": instances, "parameters": {"n": 2000, "seed": seed, **rule}}
     told = drive(service, neighbours | {"x": {"body": body}})["x"].body["predictions"]
 
-    from zoo.rules import rule_from
+    from zoo.smoothing.named_rules import rule_from
 
     values = {name: rule.get(name) for name in ("radius", "tolerance")}
     spec = SmoothingSpec(

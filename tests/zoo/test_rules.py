@@ -3,8 +3,8 @@
 import pytest
 
 from zoo.errors import CertificationError, RequestError
-from zoo.rules import rule_from, tolerance_of
 from zoo.smoothing import Anytime, AtRadius, FixedSample
+from zoo.smoothing.named_rules import rule_from, tolerance_of
 
 
 def test_each_name_gives_its_rule_and_n_is_the_draws_or_the_most_of_them():

@@ -79,8 +79,8 @@ def certify(
     from zoo.loading.backend import default_batch_size, open_backend
     from zoo.loading.device import pick_device
     from zoo.loading.locate import locate
-    from zoo.rules import rule_from
     from zoo.smoothing import SamplingOptions
+    from zoo.smoothing.named_rules import rule_from
 
     with join_ranks() as ranks:
         with ranks.united():

@@ -38,8 +38,8 @@ from zoo.results.implausible import ImplausibleRow, implausible_rows
 from zoo.results.log import CertificationRow, read_log
 from zoo.results.summary import Summary, summarize
 from zoo.results.thinning import thinned
-from zoo.rules import FIXED, rule_from
 from zoo.smoothing import BaseClassifier, Noise, SamplingOptions, SmoothingSpec
+from zoo.smoothing.named_rules import FIXED, rule_from
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,8 +10,8 @@ from typing import Any
 from training.tasks import Task
 from zoo.checkpoints.checkpoint import Checkpoint
 from zoo.models.spec import Preprocessing
-from zoo.rules import tolerance_of
 from zoo.smoothing import BaseClassifier, SamplingOptions, SmoothingSpec
+from zoo.smoothing.named_rules import tolerance_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

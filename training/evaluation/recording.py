@@ -10,7 +10,7 @@ from zoo.checkpoints.checkpoint import Checkpoint, record_results
 from zoo.models.measurements import CertificationResult
 from zoo.results.log import CertificationRow
 from zoo.results.summary import summarize
-from zoo.rules import tolerance_of
+from zoo.smoothing.named_rules import tolerance_of
 
 RECORDED_RADII = (0.0, 0.25, 0.5, 0.75, 1.0, 1.25, 1.5)
 

@@ -15,8 +15,8 @@ from scipy.optimize import brentq
 from scipy.special import rel_entr
 
 from zoo.results.log import CertificationRow, Provenance
-from zoo.rules import FIXED
 from zoo.smoothing.bounds import clopper_pearson_lower
+from zoo.smoothing.named_rules import FIXED
 from zoo.smoothing.radius import certified_radius
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from zoo.models.measurements import CertificationResult
 from zoo.results.log import CertificationRow
 from zoo.results.summary import Interval, summarize
-from zoo.rules import FIXED
+from zoo.smoothing.named_rules import FIXED
 
 # Rounding of sums, and of another machine's bounds.
 CLOSE = 1e-9

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from zoo.results.log import ABSTAIN, CertificationRow, Provenance
-from zoo.rules import FIXED
 from zoo.smoothing.bounds import clopper_pearson_upper
 from zoo.smoothing.confidence_sequence import log_wealth_below
+from zoo.smoothing.named_rules import FIXED
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

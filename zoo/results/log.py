@@ -15,10 +15,10 @@ from io import StringIO
 from pathlib import Path
 
 from zoo.errors import CertificationError, LogError
-from zoo.rules import AT_RADIUS, FIXED, RULES
 from zoo.smoothing.arguments import checked_alpha, checked_sigma
 from zoo.smoothing.bounds import clopper_pearson_lower
 from zoo.smoothing.certificate import Certificate
+from zoo.smoothing.named_rules import AT_RADIUS, FIXED, RULES
 from zoo.smoothing.noise import require_noise
 from zoo.smoothing.radius import certified_radius
 

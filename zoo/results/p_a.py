@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from zoo.results.log import CertificationRow, Provenance
-from zoo.rules import AT_RADIUS
+from zoo.smoothing.named_rules import AT_RADIUS
 
 DECILES = tuple(tenths / 10 for tenths in range(1, 10))
 EDGES = (0.0, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99, 0.999, 1.0)

@@ -9,8 +9,8 @@ import numpy as np
 
 from zoo.errors import CertificationError
 from zoo.results.log import ABSTAIN, CertificationRow, Provenance
-from zoo.rules import FIXED
 from zoo.smoothing.bounds import clopper_pearson_lower
+from zoo.smoothing.named_rules import FIXED
 from zoo.smoothing.radius import certified_radius
 
 

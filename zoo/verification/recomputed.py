@@ -8,10 +8,10 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 
 from zoo.results.log import ABSTAIN, CertificationRow, Provenance
-from zoo.rules import ANYTIME, AT_RADIUS, FIXED
 from zoo.smoothing.bounds import clopper_pearson_lower
 from zoo.smoothing.confidence_sequence import log_wealth_above, mixture_lower
 from zoo.smoothing.jobs import alpha_left
+from zoo.smoothing.named_rules import ANYTIME, AT_RADIUS, FIXED
 from zoo.smoothing.radius import certified_radius, probability_at
 
 # Another machine's library may differ in a bound's last digits.

@@ -25,8 +25,8 @@ from zoo.results.chance import SIGNIFICANCE
 from zoo.results.implausible import ImplausibleRow
 from zoo.results.log import read_log
 from zoo.results.thinning import thinned
-from zoo.rules import rule_from
 from zoo.smoothing import SamplingOptions, SmoothingSpec
+from zoo.smoothing.named_rules import rule_from
 
 N0, N, ALPHA = 20, 100, 0.001
 RADII = (0.0, 0.25, 0.5, 0.75, 1.0)

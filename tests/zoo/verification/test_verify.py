@@ -13,8 +13,8 @@ from tests.zoo.verification import forging
 from zoo.checkpoints.checkpoint import open_checkpoint, read_manifest, record_onnx
 from zoo.results.contradictions import contradictions
 from zoo.results.log import read_log, row_of
-from zoo.rules import ANYTIME, AT_RADIUS, rule_from
 from zoo.smoothing import SmoothedClassifier, SmoothingSpec
+from zoo.smoothing.named_rules import ANYTIME, AT_RADIUS, rule_from
 from zoo.verification import verify
 from zoo.verification.recomputed import why_not_recomputed
 
