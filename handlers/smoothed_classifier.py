@@ -9,11 +9,11 @@ from typing import Any
 
 import torch
 
-from serving.draining import DrainSign
 from serving.loading import load_from_archive
 from serving.metrics import PrometheusObserver
 from serving.protocol import error_body, to_json
 from serving.replies import JSON, Reply
+from serving.server.draining import DrainSign
 from serving.server.logs import log_json_lines
 from serving.service import InferenceService
 

@@ -19,8 +19,8 @@ from serving.observing import Answered, NullObserver, ServiceObserver
 from serving.open_request import OpenRequest
 from serving.protocol import Limits, answer, parse_request, respond, wire_of
 from serving.replies import Reply
+from serving.server.model_store import FIRST_VERSION
 from serving.step_size import StepSize
-from serving.store import FIRST_VERSION
 from zoo.errors import ClosingError, OverloadError, ZooError
 from zoo.models.spec import ModelSpec
 from zoo.smoothing import BaseClassifier, Certificate, CertificationEngine, NoisySampler, SamplingOptions

@@ -24,7 +24,7 @@ def archive(
     backend: Backend = "auto",
 ) -> None:
     """Pack a checkpoint and its handler into a .mar for TorchServe."""
-    from serving.archive import make_archive
+    from serving.server.archive import make_archive
     from zoo.loading.locate import locate
 
     limits = limits_from(n, max_n, max_pixels, limit or ())

@@ -52,9 +52,9 @@ def health(
 
 
 def _ask_management(url: str, key_file: Path | None, timeout: float) -> dict[str, Any]:
-    from serving.health import health_of
-    from serving.management import Management
     from serving.server.configuration import read_key
+    from serving.server.health import health_of
+    from serving.server.management import Management
 
     with Management(url, token=None if key_file is None else read_key(key_file), timeout=timeout) as management:
         return health_of(management).to_json()
@@ -62,8 +62,8 @@ def _ask_management(url: str, key_file: Path | None, timeout: float) -> dict[str
 
 def _ask_model(url: str, key_file: Path | None, token: str | None, timeout: float) -> dict[str, Any]:
     from serving.client import NO_RETRY, Client
-    from serving.health import PROBE_IMAGE
     from serving.server.configuration import read_key
+    from serving.server.health import PROBE_IMAGE
     from zoo.errors import RefusedError, ServerError
 
     token = token if key_file is None else read_key(key_file, "inference")

@@ -55,10 +55,10 @@ def add(
     backend: Backend = "auto",
 ) -> None:
     """Load a model, or a new version of one, beside those that answer; prints its name and version."""
-    from serving.archive import make_archive
     from serving.server import switching
+    from serving.server.archive import make_archive
+    from serving.server.model_store import read_archive
     from serving.server.record import ServerRecord
-    from serving.store import read_archive
     from zoo.loading.locate import locate
 
     limits = limits_from(n, max_n, max_pixels, limit or ())

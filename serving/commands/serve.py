@@ -67,8 +67,8 @@ def serve(
     """
     import tempfile
 
-    from serving.archive import make_archive
     from serving.server import Ports, ServerOptions, TorchServe
+    from serving.server.archive import make_archive
     from serving.server.record import ServerRecord
     from zoo.errors import RequestError
     from zoo.loading.backend import require_backend_name

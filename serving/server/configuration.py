@@ -9,11 +9,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from serving.draining import SIGNS
 from serving.server.cores import num_cores
+from serving.server.draining import SIGNS
+from serving.server.model_store import Archive
 from serving.server.options import ServerOptions
 from serving.server.ports import LOOPBACK, Ports
-from serving.store import Archive
 from zoo.errors import ServerError
 
 TOKEN_MINUTES = 525_600  # TorchServe would let tokens expire after an hour, and nothing renews them

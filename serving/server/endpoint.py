@@ -9,7 +9,7 @@ from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
 
-from serving.health import Health
+from serving.server.health import Health
 from serving.server.ports import LOOPBACK
 
 METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"

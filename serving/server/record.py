@@ -9,8 +9,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from serving.management import Management
 from serving.server.configuration import read_key
+from serving.server.management import Management
 from zoo.errors import RequestError, ServerError
 
 if TYPE_CHECKING:

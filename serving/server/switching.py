@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from serving.draining import sign_of
-from serving.management import Management, ServedVersion
 from serving.server.activity import wait_until_idle
+from serving.server.draining import sign_of
 from serving.server.exposition import OPEN_REQUESTS, total
 from serving.server.logs import WORKER_LOG, read_log, reason_of_death
+from serving.server.management import Management, ServedVersion
+from serving.server.model_store import Archive
 from serving.server.record import ServerRecord
-from serving.store import Archive
 from zoo.errors import RequestError, ServerError, UnknownNameError
 
 

@@ -15,19 +15,19 @@ from typing import NoReturn
 
 import psutil
 
-from serving.draining import ALL
-from serving.health import Health, health_of
-from serving.management import Management
 from serving.server import configuration
 from serving.server.activity import wait_until_idle
 from serving.server.configuration import read_key
+from serving.server.draining import ALL
 from serving.server.endpoint import OperatorEndpoint
 from serving.server.exposition import OPEN_REQUESTS, exposed, make_metrics_folder, total
+from serving.server.health import Health, health_of
 from serving.server.logs import EVENTS, SERVER_LOG, WORKER_LOG, log4j_configuration, read_log, reason_of_death
+from serving.server.management import Management
+from serving.server.model_store import read_archive
 from serving.server.options import ServerOptions
 from serving.server.ports import LOOPBACK, Ports
 from serving.server.processes import ProcessGroup
-from serving.store import read_archive
 from zoo.errors import ServerError
 
 STARTUP_SECONDS = 300.0

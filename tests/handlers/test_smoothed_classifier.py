@@ -10,7 +10,7 @@ from PIL import Image
 from ts.context import Context, RequestProcessor
 
 from handlers.smoothed_classifier import SmoothedClassifierHandler
-from serving.archive import handler_file
+from serving.server.archive import handler_file
 from serving.step_size import StepSize
 from zoo.errors import CertificationError
 from zoo.smoothing import NoisySampler, SamplingOptions

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from serving.archive import make_archive
 from serving.protocol import Limits
 from serving.server import TorchServe
+from serving.server.archive import make_archive
 from training.tasks import open_task
 from zoo.checkpoints.checkpoint import Checkpoint
 

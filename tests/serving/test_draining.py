@@ -4,9 +4,9 @@ import time
 
 import pytest
 
-from serving.draining import ALL, SIGNS, DrainSign, sign_of
 from serving.metrics import PrometheusObserver
 from serving.server.activity import wait_until_idle
+from serving.server.draining import ALL, SIGNS, DrainSign, sign_of
 from tests.serving.toy import png, toy_service
 
 

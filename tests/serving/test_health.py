@@ -11,9 +11,9 @@ import httpx
 import pytest
 
 from serving.client import Client
-from serving.management import Management
 from serving.server import Ports
 from serving.server.exposition import total
+from serving.server.management import Management
 
 PROBE = "deploy/probe.py"
 
@@ -96,7 +96,7 @@ def test_a_server_that_answers_something_else_is_not_taken_for_a_healthy_one(tmp
     from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
     from threading import Thread
 
-    from serving.health import health_of
+    from serving.server.health import health_of
 
     class Page(BaseHTTPRequestHandler):
         def do_GET(self):

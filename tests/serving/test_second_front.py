@@ -204,7 +204,7 @@ from tests.serving.toy import png, toy_service
 
 service = toy_service()
 with running(application(service)) as origin, Client(f"{origin}/predictions/{service.spec.name}") as client:
-    print(client.certify(png(255)).label, "serving.server" in sys.modules, "serving.archive" in sys.modules)
+    print(client.certify(png(255)).label, "serving.server" in sys.modules, "serving.server.archive" in sys.modules)
 """
 
 

@@ -18,10 +18,10 @@ import psutil
 import pytest
 from PIL import Image
 
-from serving.archive import make_archive
 from serving.client import ask
 from serving.protocol import Limits
 from serving.server import Ports, TorchServe
+from serving.server.archive import make_archive
 from training.tasks import open_task
 from zoo.errors import RequestError, ServerError
 from zoo.models.preprocessing import prepare

@@ -7,9 +7,9 @@ import sys
 import pytest
 import yaml
 
-from serving.archive import model_settings
 from serving.protocol import Limits
 from serving.server import Ports, ServerOptions
+from serving.server.archive import model_settings
 from serving.server.configuration import environment, properties
 from serving.server.cores import num_cores
 from zoo.errors import RequestError, ServerError

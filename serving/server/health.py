@@ -6,7 +6,7 @@ import base64
 from dataclasses import dataclass
 from typing import Any
 
-from serving.management import Management, ServedVersion
+from serving.server.management import Management, ServedVersion
 from zoo.errors import ZooError
 
 # A grey image of 8x8 pixels: every model scales what it gets.

@@ -16,7 +16,7 @@ from model_archiver.model_packaging_utils import ModelExportUtils
 
 from serving.loading import BACKEND, EXPORTED, SECTION, require_servable
 from serving.protocol import Limits
-from serving.store import FIRST_VERSION
+from serving.server.model_store import FIRST_VERSION
 from zoo.checkpoints.checkpoint import Checkpoint
 from zoo.errors import RequestError, ServerError
 from zoo.export.cached_export import specialized_export
