@@ -6,9 +6,9 @@ import argparse
 import signal
 
 from serving.asgi import application
-from serving.loading import load_service
 from serving.loopback import running
 from serving.protocol import Limits
+from serving.service.loading import load_service
 from zoo.loading.device import pick_device
 from zoo.loading.locate import locate
 

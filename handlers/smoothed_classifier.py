@@ -9,13 +9,13 @@ from typing import Any
 
 import torch
 
-from serving.loading import load_from_archive
 from serving.metrics import PrometheusObserver
 from serving.protocol import error_body, to_json
-from serving.replies import JSON, Reply
 from serving.server.draining import DrainSign
 from serving.server.logs import log_json_lines
-from serving.service import InferenceService
+from serving.service.loading import load_from_archive
+from serving.service.replies import JSON, Reply
+from serving.service.service import InferenceService
 
 # TorchServe ends a gRPC call after the first part of its answer, and loses its worker to a call that streams.
 NOT_OVER_GRPC = Reply(

@@ -21,8 +21,8 @@ from starlette.routing import Route
 
 from serving.description import openapi_document
 from serving.protocol import error_body
-from serving.replies import Reply
-from serving.service import InferenceService, RequestId
+from serving.service.replies import Reply
+from serving.service.service import InferenceService, RequestId
 
 logger = logging.getLogger(__name__)
 

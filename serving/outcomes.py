@@ -44,9 +44,9 @@ async def on_the_spot(
     model: str, paths: Sequence[Path], parameters: Mapping[str, Any], *, device: str, backend: str
 ) -> AsyncGenerator[Outcome]:
     """The answers that a server would give, computed in this process one by one."""
-    from serving.loading import load_service
-    from serving.local import ask_service
     from serving.protocol import Limits
+    from serving.service.loading import load_service
+    from serving.service.local import ask_service
     from zoo.loading.device import pick_device
     from zoo.loading.locate import locate
 

@@ -11,7 +11,7 @@ from ts.context import Context, RequestProcessor
 
 from handlers.smoothed_classifier import SmoothedClassifierHandler
 from serving.server.archive import handler_file
-from serving.step_size import StepSize
+from serving.service.step_size import StepSize
 from zoo.errors import CertificationError
 from zoo.smoothing import NoisySampler, SamplingOptions
 

@@ -1,6 +1,6 @@
 """The same question meets the same noise as long as the cache remembers it."""
 
-from serving.answer_cache import AnswerCache, fresh_key
+from serving.service.answer_cache import AnswerCache, fresh_key
 
 
 def test_a_question_keeps_its_noise_and_its_answer():

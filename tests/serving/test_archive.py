@@ -7,9 +7,9 @@ import pytest
 import torch
 import yaml
 
-from serving.loading import load_from_archive
 from serving.protocol import Limits
 from serving.server.archive import handler_file, make_archive
+from serving.service.loading import load_from_archive
 from tests.zoo.test_checkpoint import saved
 from zoo.checkpoints.checkpoint import save_checkpoint
 from zoo.errors import BackendError, CertificationError, ServerError

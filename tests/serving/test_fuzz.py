@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 
 from serving.protocol import Limits
-from serving.service import InferenceService
+from serving.service.service import InferenceService
 from tests.serving import malformed
 from tests.serving.test_service import SMALL, Brightness, png
 

@@ -13,7 +13,7 @@ from zoo.errors import CheckpointError, RequestError
 SENT = "what a client sent"
 
 
-def line(*, is_serving, error=None, name="serving.service", message="it failed", args=()):
+def line(*, is_serving, error=None, name="serving.service.service", message="it failed", args=()):
     try:
         raise error if error is not None else ValueError
     except Exception:

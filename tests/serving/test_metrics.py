@@ -10,8 +10,8 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from serving.client import Client
 from serving.metrics import PrometheusObserver
-from serving.observing import Answered
 from serving.server.exposition import exposed, total
+from serving.service.observer import Answered
 from zoo.errors import RequestError
 
 DASHBOARD = Path("deploy/grafana/dashboard.json")

@@ -16,9 +16,9 @@ import torch
 from serving import asgi
 from serving.asgi import application
 from serving.client import Client
-from serving.loading import load_service
 from serving.loopback import running
 from serving.protocol import Limits
+from serving.service.loading import load_service
 from tests.serving.toy import png, toy_service
 from training.tasks import open_task
 from zoo.errors import ServerError

@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 
 from serving.protocol import Limits
-from serving.service import InferenceService
+from serving.service.service import InferenceService
 from tests.serving.test_service import SMALL, Brightness, drive, png
 from zoo.loading.backend import open_backend
 from zoo.models.decoding import decode_image

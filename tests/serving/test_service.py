@@ -10,10 +10,10 @@ import pytest
 import torch
 from PIL import Image
 
-from serving.loading import load_from_archive, load_service
-from serving.local import ask_service
 from serving.protocol import Limits
-from serving.service import InferenceService, fit_batch_size
+from serving.service.loading import load_from_archive, load_service
+from serving.service.local import ask_service
+from serving.service.service import InferenceService, fit_batch_size
 from tests.serving.journal import Journal
 from tests.zoo.test_spec import SPEC
 from zoo.errors import CertificationError, OutOfMemoryError, RequestError, ServerError

@@ -2,7 +2,7 @@
 
 import math
 
-from serving.step_size import StepSize
+from serving.service.step_size import StepSize
 
 
 def after(step_size, seconds_a_draw, *, steps=20):

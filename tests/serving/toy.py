@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 
 from serving.protocol import Limits
-from serving.service import InferenceService
+from serving.service.service import InferenceService
 from tests.zoo.test_spec import SPEC
 from zoo.models.spec import Preprocessing
 

@@ -13,14 +13,14 @@ from typing import Any
 
 import torch
 
-from serving.admission import Admission
-from serving.images import encode_copies
-from serving.observing import Answered, NullObserver, ServiceObserver
-from serving.open_request import OpenRequest
 from serving.protocol import Limits, answer, parse_request, respond, wire_of
-from serving.replies import Reply
 from serving.server.model_store import FIRST_VERSION
-from serving.step_size import StepSize
+from serving.service.admission import Admission
+from serving.service.images import encode_copies
+from serving.service.observer import Answered, NullObserver, ServiceObserver
+from serving.service.open_request import OpenRequest
+from serving.service.replies import Reply
+from serving.service.step_size import StepSize
 from zoo.errors import ClosingError, OverloadError, ZooError
 from zoo.models.spec import ModelSpec
 from zoo.smoothing import BaseClassifier, Certificate, CertificationEngine, NoisySampler, SamplingOptions

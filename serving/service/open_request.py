@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Hashable, Iterator
 from dataclasses import dataclass, field
 
-from serving.admission import Question
 from serving.protocol import Request
+from serving.service.admission import Question
 from zoo.smoothing import Certificate, Votes
 from zoo.smoothing.jobs import Certification, Job
 

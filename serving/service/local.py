@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from serving.service import InferenceService
+from serving.service.service import InferenceService
 from zoo.errors import RequestError, ServerError
 
 ONLY_REQUEST = 0

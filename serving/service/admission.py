@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from serving.answer_cache import AnswerCache, Entry, fresh_key
 from serving.protocol import Limits, Parameters, PredictionSpec, Request, prediction_of, smoothing_of
+from serving.service.answer_cache import AnswerCache, Entry, fresh_key
 from zoo.errors import ImageError, RequestError
 from zoo.models.decoding import decode_image
 from zoo.models.preprocessing import prepare
