@@ -14,7 +14,7 @@ from zoo.cli._options import Backend, Device, Json
 from zoo.errors import RequestError, ZooError
 
 if TYPE_CHECKING:
-    from serving.outcomes import Outcome
+    from serving.commands.batch_prediction import Outcome
 
 
 def predict(
@@ -46,7 +46,7 @@ def predict(
     """Predict images with certified radii, by a server or on the spot."""
     import asyncio
 
-    from serving.outcomes import by_server, on_the_spot
+    from serving.commands.batch_prediction import by_server, on_the_spot
     from serving.protocol import Limits, parse_parameters
 
     if (url is None) == (model is None):

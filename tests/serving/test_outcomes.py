@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from serving.outcomes import MOST_IN_FLIGHT, _in_order, by_server
+from serving.commands.batch_prediction import MOST_IN_FLIGHT, _in_order, by_server
 from tests.serving.scripted_server import ScriptedServer, answer, reply
 from zoo.errors import RefusedError, RequestError
 
