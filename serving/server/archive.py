@@ -15,8 +15,8 @@ from model_archiver.model_packaging import package_model
 from model_archiver.model_packaging_utils import ModelExportUtils
 
 from serving.protocol import Limits
-from serving.server.model_store import FIRST_VERSION
 from serving.service.loading import BACKEND, EXPORTED, SECTION, require_servable
+from serving.service.service import FIRST_VERSION
 from zoo.checkpoints.checkpoint import Checkpoint
 from zoo.errors import RequestError, ServerError
 from zoo.export.cached_export import specialized_export

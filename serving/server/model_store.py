@@ -10,7 +10,6 @@ from pathlib import Path
 from zoo.errors import ServerError
 
 MANIFEST = "MAR-INF/MANIFEST.json"
-FIRST_VERSION = "1.0"
 
 
 @dataclass(frozen=True, slots=True)

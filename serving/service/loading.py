@@ -10,9 +10,8 @@ import torch
 from pydantic import ValidationError
 
 from serving.protocol import Limits
-from serving.server.model_store import FIRST_VERSION
 from serving.service.observer import ServiceObserver
-from serving.service.service import SECONDS_A_STEP, InferenceService, fit_batch_size
+from serving.service.service import FIRST_VERSION, SECONDS_A_STEP, InferenceService, fit_batch_size
 from zoo.checkpoints.checkpoint import Checkpoint, open_checkpoint, require_trained_head
 from zoo.errors import ServerError
 from zoo.loading.backend import default_batch_size, open_backend

@@ -14,7 +14,6 @@ from typing import Any
 import torch
 
 from serving.protocol import Limits, answer, parse_request, respond, wire_of
-from serving.server.model_store import FIRST_VERSION
 from serving.service.admission import Admission
 from serving.service.images import encode_copies
 from serving.service.observer import Answered, NullObserver, ServiceObserver
@@ -28,6 +27,7 @@ from zoo.smoothing import BaseClassifier, Certificate, CertificationEngine, Nois
 logger = logging.getLogger(__name__)
 
 RequestId = Hashable
+FIRST_VERSION = "1.0"
 SECONDS_A_STEP = 0.2
 LONGEST_RETRY_AFTER = 60
 RETRY_AFTER_CLOSING = 5

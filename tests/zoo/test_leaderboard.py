@@ -9,7 +9,6 @@ from tests.zoo.test_cards import CERTIFICATION, EMPIRICAL
 from tests.zoo.test_spec import SPEC
 from zoo.cards.leaderboard import entry_of
 from zoo.cards.leaderboard_schema import LeaderboardEntry, read_entry, write_entry
-from zoo.checkpoints.checkpoint import Checkpoint
 from zoo.errors import CheckpointError, RequestError
 from zoo.models.catalog import CATALOG
 from zoo.models.measurements import Attack, SmoothedTarget
@@ -33,7 +32,7 @@ SMOOTHED = ATTACKED.model_copy(
 def entry(*, rows=True, **results):
     files = {"model.safetensors": WEIGHTS} | ({"certification.tsv": ROWS} if rows else {})
     spec = SPEC.model_copy(update={"certified": SPEC.certified.model_copy(update=results)})
-    return entry_of(Checkpoint(path=Path("here"), spec=spec, files=files))
+    return entry_of(spec, files=files, source="here")
 
 
 def written(**results):
@@ -136,5 +135,7 @@ def test_an_impossible_number_is_not_written():
 def test_show_prints_the_entry_and_nothing_else(zoo_command, digits_checkpoint):
     done = zoo_command("show", digits_checkpoint.path, "--leaderboard")
     told = read_entry(done.out, source="stdout")
-    assert (done.code, done.err) == (0, "") and told == entry_of(digits_checkpoint)
+    assert (done.code, done.err) == (0, "") and told == entry_of(
+        digits_checkpoint.spec, files=digits_checkpoint.files, source=""
+    )
     assert (told.training.objective, told.training.sigma) == ("consistency", 0.5)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from pydantic import ValidationError
 
 from zoo.cards.leaderboard_schema import (
@@ -19,28 +21,28 @@ from zoo.cards.leaderboard_schema import (
     Source,
     Training,
 )
-from zoo.checkpoints.checkpoint import Checkpoint
 from zoo.errors import CheckpointError
 from zoo.models.catalog import CATALOG
-from zoo.models.layout import ROWS
+from zoo.models.layout import ROWS, WEIGHTS
 from zoo.models.measurements import Attack, CertificationResult, EmpiricalResult
-from zoo.models.spec import CertifiedConfig, Origin
+from zoo.models.spec import CertifiedConfig, ModelSpec, Origin
 from zoo.results.summary import Interval, binomial_interval
 
 
-def entry_of(checkpoint: Checkpoint) -> LeaderboardEntry:
+def entry_of(spec: ModelSpec, *, files: Mapping[str, str], source: str) -> LeaderboardEntry:
     """What is known of a checkpoint and what its card claims. Nothing is measured anew: `zoo audit` tests claims.
 
+    `files` are the SHA-256 of the checkpoint's files by name; `source` names the checkpoint in errors.
     Raises: CheckpointError if the card claims what cannot be, such as a number outside its interval.
     """
     try:
-        return _entry_of(checkpoint)
+        return _entry_of(spec, files)
     except ValidationError as error:
-        raise CheckpointError(f"{checkpoint.path} claims what cannot be: {error.errors()[0]['msg']}") from error
+        raise CheckpointError(f"{source} claims what cannot be: {error.errors()[0]['msg']}") from error
 
 
-def _entry_of(checkpoint: Checkpoint) -> LeaderboardEntry:
-    spec, certified = checkpoint.spec, checkpoint.spec.certified
+def _entry_of(spec: ModelSpec, files: Mapping[str, str]) -> LeaderboardEntry:
+    certified = spec.certified
     empirical = certified.empirical
     return LeaderboardEntry(
         schema_version=SCHEMA_VERSION,
@@ -48,12 +50,12 @@ def _entry_of(checkpoint: Checkpoint) -> LeaderboardEntry:
         architecture=spec.architecture,
         num_classes=spec.num_classes,
         input=spec.preprocessing.describe(),
-        weights_sha256=checkpoint.weights_sha256,
+        weights_sha256=files[WEIGHTS],
         licence=None if certified.origin is None else certified.origin.licence,
         source=_source(certified.origin),
         training=_training(certified),
         measured=Measured(
-            certified=_certified(certified.certification, rows_sha256=checkpoint.files.get(ROWS)),
+            certified=_certified(certified.certification, rows_sha256=files.get(ROWS)),
             empirical_base=_empirical(empirical),
             empirical_smoothed=None if empirical is None else _empirical(empirical.smoothed),
         ),

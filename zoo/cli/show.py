@@ -26,7 +26,8 @@ def show(
         from zoo.cards.leaderboard import entry_of
         from zoo.cards.leaderboard_schema import write_entry
 
-        typer.echo(write_entry(entry_of(locate(model, offline=offline, patience=patience()))))
+        checkpoint = locate(model, offline=offline, patience=patience())
+        typer.echo(write_entry(entry_of(checkpoint.spec, files=checkpoint.files, source=str(checkpoint.path))))
         return
     found = describe(model, offline=offline, patience=patience())
     typer.echo(found.checked, err=True)
