@@ -11,7 +11,7 @@ from PIL import Image
 
 from serving.protocol import Limits
 from serving.service.service import InferenceService
-from tests.zoo.test_spec import SPEC
+from tests.zoo.models.test_spec import SPEC
 from zoo.models.spec import Preprocessing
 
 CROP = 16

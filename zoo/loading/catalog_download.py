@@ -1,4 +1,8 @@
-"""An entry of the catalog -> a checkpoint on this machine."""
+"""An entry of the catalog -> a checkpoint on this machine.
+
+Importing this module is cheap, since `zoo list` and `zoo show` need its folder only: what downloads and what reads
+weights is imported where it is called.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +12,6 @@ from pathlib import Path
 
 from zoo.checkpoints.checkpoint import Checkpoint, open_checkpoint
 from zoo.download.cache import cache_directory
-from zoo.download.http import download
 from zoo.download.retry import USUAL, Patience
 from zoo.errors import HubError
 from zoo.models.catalog import CatalogEntry, HubFile, WebFile
@@ -43,6 +46,8 @@ def _obtain(entry: CatalogEntry, cache: Path, patience: Patience) -> Path:
         from zoo.hub import download_file
 
         return download_file(entry.file.repository, entry.file.name, revision=entry.file.revision, patience=patience)
+    from zoo.download.http import download
+
     target = cache / ".downloads" / entry.id / entry.file.url.rpartition("/")[2]
     if not target.exists():
         download(entry.file.url, target, sha256_prefix=entry.file.sha256_prefix, patience=patience)
@@ -59,7 +64,7 @@ def _published_accuracy(entry: CatalogEntry) -> ReportedNumber:
 
 def _import(entry: CatalogEntry, file: Path, directory: Path) -> None:
     """Imports into a temporary folder beside `directory`, which therefore is there wholly or not at all."""
-    from zoo.importing.importer import ImportOptions, import_file  # imports torch, which `zoo show` does without
+    from zoo.importing.importer import ImportOptions, import_file
 
     options = ImportOptions(
         format=entry.format,

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from rich.console import Console
 
+from tests.zoo.cards.test_card import CERTIFICATION
 from tests.zoo.results.test_log import row
-from tests.zoo.test_cards import CERTIFICATION
 from tests.zoo.verification.forging import invent, recompute_card, recompute_manifest, voted, write_config
 from training.evaluation.audit import compare_rows, plan_audit
 from training.evaluation.audit_report import describe_row

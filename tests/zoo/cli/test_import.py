@@ -8,8 +8,8 @@ from huggingface_hub import ModelCard
 
 import zoo
 from tests.hub_card_rules import errors_in
-from tests.zoo.test_cards import CERTIFICATION
-from tests.zoo.test_checkpoint import ROWS
+from tests.zoo.cards.test_card import CERTIFICATION
+from tests.zoo.checkpoints.test_checkpoint import ROWS
 from zoo.checkpoints.checkpoint import open_checkpoint, record_results, sha256_of
 from zoo.models.architecture import QuarterResNet
 

@@ -4,10 +4,10 @@ from dataclasses import replace
 
 import pytest
 
+from tests.zoo.cards.test_card import CERTIFICATION
 from tests.zoo.results.test_log import ANYTIME
 from tests.zoo.results.test_log import row as certified_row
 from tests.zoo.results.test_summary import row as published_row
-from tests.zoo.test_cards import CERTIFICATION
 from zoo.models.measurements import CertifiedAccuracy
 from zoo.results.contradictions import contradictions
 from zoo.results.summary import summarize

@@ -9,7 +9,7 @@ from huggingface_hub import ModelCard
 from huggingface_hub.repocard_data import eval_results_to_model_index, model_index_to_eval_results
 
 from tests.hub_card_rules import errors_in
-from tests.zoo.golden_cards import CARDS, FOLDER, IMPORTED, TRAINED
+from tests.zoo.cards.golden_cards import CARDS, FOLDER, IMPORTED, TRAINED
 from zoo.cards import card_metadata, render_card
 
 SECTIONS = (
@@ -22,7 +22,7 @@ SECTIONS = (
 
 @pytest.mark.parametrize("name", CARDS)
 def test_the_whole_card_is_the_one_that_was_looked_at(name):
-    """Where a change is meant: python -m tests.zoo.golden_cards, and read the difference."""
+    """Where a change is meant: python -m tests.zoo.cards.golden_cards, and read the difference."""
     spec, files = CARDS[name]
     assert render_card(spec, files=files) == (FOLDER / name).read_text()
 

@@ -5,7 +5,7 @@ import pytest
 from benchmarks.serving_load import load, sure_pictures
 from serving.protocol import Limits
 from serving.service.service import InferenceService
-from tests.serving.test_service import SMALL, Brightness, png
+from tests.serving.service.test_service import SMALL, Brightness, png
 from training.tasks import open_task
 from zoo.loading.backend import open_backend
 

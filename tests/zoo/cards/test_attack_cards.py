@@ -3,7 +3,7 @@
 import pytest
 from pydantic import ValidationError
 
-from tests.zoo.test_cards import EMPIRICAL, card_of
+from tests.zoo.cards.test_card import EMPIRICAL, card_of
 from zoo.models.measurements import Attack, EmpiricalResult, NoiseAccuracy, SmoothedTarget
 
 APGD = Attack(

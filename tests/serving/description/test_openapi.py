@@ -26,7 +26,7 @@ from serving.page.server import page
 from tests.serving.toy import toy_service
 
 pytestmark = pytest.mark.slow
-FOLDER = Path(__file__).parents[2] / "schemas"
+FOLDER = Path(__file__).parents[3] / "schemas"
 DOCUMENT = openapi_document()
 OPERATIONS = list(DOCUMENT["paths"])
 TIMEOUT = 120

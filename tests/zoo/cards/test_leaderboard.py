@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.zoo.test_cards import CERTIFICATION, EMPIRICAL
-from tests.zoo.test_spec import SPEC
+from tests.zoo.cards.test_card import CERTIFICATION, EMPIRICAL
+from tests.zoo.models.test_spec import SPEC
 from zoo.cards.leaderboard import entry_of
 from zoo.cards.leaderboard_schema import LeaderboardEntry, read_entry, write_entry
 from zoo.errors import CheckpointError, RequestError
@@ -15,7 +15,7 @@ from zoo.models.measurements import Attack, SmoothedTarget
 from zoo.models.spec import Origin
 from zoo.results.summary import binomial_interval
 
-SCHEMA = Path(__file__).parents[2] / "schemas" / "leaderboard.schema.json"
+SCHEMA = Path(__file__).parents[3] / "schemas" / "leaderboard.schema.json"
 WEIGHTS, ROWS = "ab" * 32, "cd" * 32
 PGD = Attack(
     name="pgd", version="1", norm="l2", epsilon=0.5, num_steps=20, step_size=0.0625, start="the image", seed=3,

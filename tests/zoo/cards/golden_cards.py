@@ -1,9 +1,9 @@
-"""The models whose whole cards are kept in `golden/`; `python -m tests.zoo.golden_cards` writes them anew."""
+"""The models whose whole cards are kept in `golden/`; `python -m tests.zoo.cards.golden_cards` writes them anew."""
 
 from pathlib import Path
 
-from tests.zoo.test_attack_cards import ATTACKED, SMOOTHED
-from tests.zoo.test_cards import CERTIFICATION
+from tests.zoo.cards.test_attack_cards import ATTACKED, SMOOTHED
+from tests.zoo.cards.test_card import CERTIFICATION
 from zoo.cards import render_card
 from zoo.models.measurements import CertifiedAccuracy
 from zoo.models.spec import CertifiedConfig, ModelSpec, Origin, Preprocessing, ReportedNumber

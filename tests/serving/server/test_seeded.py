@@ -11,7 +11,7 @@ from PIL import Image
 
 from serving.protocol import Limits
 from serving.service.service import InferenceService
-from tests.serving.test_service import SMALL, Brightness, drive, png
+from tests.serving.service.test_service import SMALL, Brightness, drive, png
 from zoo.loading.backend import open_backend
 from zoo.models.decoding import decode_image
 from zoo.models.preprocessing import prepare

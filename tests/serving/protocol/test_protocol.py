@@ -21,7 +21,7 @@ from serving.protocol import (
     to_line,
     wire_of,
 )
-from tests.zoo.test_spec import SPEC
+from tests.zoo.models.test_spec import SPEC
 from zoo.errors import ImageError, RequestError
 from zoo.smoothing import Anytime, AtRadius, FixedSample, SmoothingSpec
 from zoo.smoothing.certificate import conclude
@@ -317,7 +317,7 @@ def test_json_that_comes_as_bytes_is_not_taken_for_an_image(body, said):
 
 
 def test_the_page_for_clients_names_every_parameter_every_output_and_no_other_parameter():
-    page = (Path(__file__).parents[2] / "docs" / "protocol.md").read_text()
+    page = (Path(__file__).parents[3] / "docs" / "protocol.md").read_text()
     table = page.split("## Parameters")[1].split("## Answers")[0]
     assert set(re.findall(r"^\| `(\w+)` \|", table, flags=re.MULTILINE)) == set(Parameters.model_fields)
     assert all(f'"{name}"' in page for name in answer(concluded(1, 990), SPEC, model_sha256="ab")["certificate"])

@@ -16,7 +16,7 @@ from PIL import Image
 
 from serving.client import NO_RETRY, AsyncClient, Certificate, Client, Retry, StreamUpdate
 from serving.client.retrying import Pause, exchange
-from tests.serving.scripted_server import ScriptedServer, answer, died, reply, reset, say_nothing, stream
+from tests.serving.client.scripted_server import ScriptedServer, answer, died, reply, reset, say_nothing, stream
 from zoo.errors import RefusedError, RequestError, ServerError, ServerUnavailableError, StreamInterruptedError
 
 VOTES = {"certificate": None, "votes": {"n": 100, "top": [[7, 98], [1, 2]], "alpha": 0.001}}

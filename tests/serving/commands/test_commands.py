@@ -6,7 +6,7 @@ import pytest
 
 from serving.client import Client
 from serving.server import Ports
-from tests.serving.scripted_server import ScriptedServer, answer, reply
+from tests.serving.client.scripted_server import ScriptedServer, answer, reply
 from training.tasks import open_task
 
 

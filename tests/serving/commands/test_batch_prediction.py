@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from serving.commands.batch_prediction import MOST_IN_FLIGHT, _in_order, by_server
-from tests.serving.scripted_server import ScriptedServer, answer, reply
+from tests.serving.client.scripted_server import ScriptedServer, answer, reply
 from zoo.errors import RefusedError, RequestError
 
 PATHS = [Path(str(index)) for index in range(10)]

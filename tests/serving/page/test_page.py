@@ -15,7 +15,7 @@ from playwright.sync_api import expect, sync_playwright
 from serving.asgi import application
 from serving.loopback import running
 from serving.page.server import serve_page
-from tests.serving.scripted_server import ScriptedServer, answer, reply, reset, stream
+from tests.serving.client.scripted_server import ScriptedServer, answer, reply, reset, stream
 from tests.serving.toy import CROP, png, toy_service
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)

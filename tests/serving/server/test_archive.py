@@ -10,7 +10,7 @@ import yaml
 from serving.protocol import Limits
 from serving.server.archive import handler_file, make_archive
 from serving.service.loading import load_from_archive
-from tests.zoo.test_checkpoint import saved
+from tests.zoo.checkpoints.test_checkpoint import saved
 from zoo.checkpoints.checkpoint import save_checkpoint
 from zoo.errors import BackendError, CertificationError, ServerError
 from zoo.export.cached_export import specialized_export

@@ -10,7 +10,7 @@ from safetensors.torch import load_file, save_file
 
 import zoo
 from tests.loopback_hub import LoopbackHub
-from tests.zoo.test_checkpoint import saved
+from tests.zoo.checkpoints.test_checkpoint import saved
 from zoo import hub as zoo_hub
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:httpx2")

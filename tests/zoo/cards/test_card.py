@@ -2,7 +2,7 @@
 
 import yaml
 
-from tests.zoo.test_spec import SPEC
+from tests.zoo.models.test_spec import SPEC
 from zoo.cards import render_card
 from zoo.models.measurements import CertificationResult, CertifiedAccuracy, EmpiricalResult, NoiseAccuracy
 from zoo.models.spec import Origin

@@ -15,7 +15,7 @@ from serving.service.loading import load_from_archive, load_service
 from serving.service.local import ask_service
 from serving.service.service import InferenceService, fit_batch_size
 from tests.serving.journal import Journal
-from tests.zoo.test_spec import SPEC
+from tests.zoo.models.test_spec import SPEC
 from zoo.errors import CertificationError, OutOfMemoryError, RequestError, ServerError
 from zoo.models.preprocessing import prepare
 from zoo.models.spec import Preprocessing

@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import load_file
 
 import zoo
-from tests.zoo.test_cards import CERTIFICATION, EMPIRICAL
+from tests.zoo.cards.test_card import CERTIFICATION, EMPIRICAL
 from zoo.checkpoints.checkpoint import open_checkpoint, record_results, save_checkpoint
 from zoo.errors import CertificationError, CheckpointError, RequestError
 from zoo.models.architecture import ARCHITECTURES, build_network

@@ -10,8 +10,8 @@ from hypothesis import HealthCheck, Phase, given, settings
 
 from serving.protocol import Limits
 from serving.service.service import InferenceService
-from tests.serving import malformed
-from tests.serving.test_service import SMALL, Brightness, png
+from tests.serving.protocol import malformed
+from tests.serving.service.test_service import SMALL, Brightness, png
 
 LIMITS = Limits(
     n=60, max_n=200, max_pixels=1000, max_bytes=20_000, max_images=3, max_draws_a_request=1000, allows_seed=True

@@ -8,8 +8,8 @@ import subprocess
 
 import pytest
 
-from tests.zoo.test_cards import EMPIRICAL
-from tests.zoo.test_checkpoint import saved
+from tests.zoo.cards.test_card import EMPIRICAL
+from tests.zoo.checkpoints.test_checkpoint import saved
 from zoo.checkpoints.checkpoint import open_checkpoint, record_results
 from zoo.checkpoints.signing import make_key, why_not_signed
 
