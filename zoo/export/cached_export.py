@@ -31,7 +31,7 @@ NUM_PROBES = 4
 NUM_KEPT = 8
 WEIGHTS_SHA256, EXPECTED = "weights_sha256", "expected_logits"
 MAKERS = ("torch", "torchvision", "onnx", "onnxscript")
-SOURCES = Path(__file__).parent
+SOURCES = Path(__file__).parents[1]  # the whole package zoo
 
 _logger = logging.getLogger(__name__)
 
