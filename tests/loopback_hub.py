@@ -334,6 +334,12 @@ class _Connection(BaseHTTPRequestHandler):
         self.hub.repositories[repo_id] = Repository(id=repo_id, private=private)
         return {"url": url}
 
+    def delete(self) -> object:
+        request = json.loads(self.body)
+        repository = self.authorized(f"{request['organization']}/{request['name']}", writes=True, proposes=False)
+        del self.hub.repositories[repository.id]
+        return {}
+
     def validate_yaml(self) -> object:
         refused = self.hub.refused_metadata
         messages = errors_in(json.loads(self.body)["content"]) if refused is None else [refused]
@@ -485,6 +491,7 @@ MODEL, LFS = f"/api/models/{REPOSITORY}", rf"/{REPOSITORY}\.git/info/lfs/objects
 ROUTES: tuple[tuple[str, str, bool, Callable[..., object]], ...] = (
     ("GET", "/api/whoami-v2", False, _Connection.whoami),
     ("POST", "/api/repos/create", False, _Connection.create),
+    ("DELETE", "/api/repos/delete", False, _Connection.delete),
     ("POST", "/api/validate-yaml", False, _Connection.validate_yaml),
     ("GET", "/api/models", False, _Connection.models),
     ("POST", f"{MODEL}/preupload/{COMMIT}", True, _Connection.preupload),

@@ -203,6 +203,18 @@ def test_whoami_and_create_repo_know_the_user(hub, alice):
     assert alice.create_repo(REPO, exist_ok=True) == f"{hub.endpoint}/{REPO}"
 
 
+def test_a_repository_is_removed_by_its_owner_only_and_is_gone_then(hub, alice):
+    alice.create_repo(REPO, private=True)
+    with pytest.raises(HfHubHTTPError, match="403"):
+        HfApi(endpoint=hub.endpoint, token="hf_other").delete_repo(REPO)
+    assert alice.repo_exists(REPO)
+    alice.delete_repo(REPO)
+    assert not alice.repo_exists(REPO)
+    with pytest.raises(RepositoryNotFoundError):
+        alice.delete_repo(REPO)
+    alice.delete_repo(REPO, missing_ok=True)
+
+
 def test_an_injected_status_meets_as_many_requests_as_asked(hub, alice):
     push(alice)
     hub.fail_next("GET", "/api/models/", status=503, times=2)
