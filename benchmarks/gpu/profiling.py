@@ -23,8 +23,8 @@ STEPS = 4
 
 
 def profile_step(settings: Settings, findings: Findings) -> None:
-    """Launches, copies and waits per step of the sampler in bfloat16, and the operators that take longest on the device;
-    the whole table is in profile.txt."""
+    """Launches, copies and waits per step of the sampler in bfloat16, and the operators that take longest on the
+    device; the whole table is in profile.txt."""
     batch_size = settings.batch_sizes[-1]
     sampler = NoisySampler(backend_of(build(settings), settings, "bfloat16"), SamplingOptions(batch_size=batch_size))
     draws = draws_of(picture(0, settings), STEPS * batch_size)

@@ -53,7 +53,7 @@ def race(
 def rows_of(
     rounds: list[dict[str, float]], contenders: Mapping[str, Contender], share_of: Mapping[str, float] | None
 ) -> dict[str, dict[str, float]]:
-    """Median, slowest and fastest per second, ratio, and share of the peak, of each contender that ran in all rounds."""
+    """Median, slowest and fastest per second, ratio, share of the peak, of each contender that ran in all rounds."""
     references = [name for name, contender in contenders.items() if contender.is_reference]
     rows = {}
     for name, contender in contenders.items():

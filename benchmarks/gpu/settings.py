@@ -5,8 +5,10 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import torch
+if TYPE_CHECKING:
+    import torch
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -15,10 +17,11 @@ class Settings:
 
     `device_name` is cpu, cuda or cuda:INDEX. `is_tiny` asks for the least work that shows that a section runs; its
     figures mean nothing. `checkpoint` is a directory that takes the place of networks made here. `ends_at`, of
-    `time.monotonic`, is when the last section may begin.
+    `time.monotonic`, is when the last section may begin. `caches` is a folder for what is not kept.
     """
 
     output: Path
+    caches: Path
     device_name: str = "cuda"
     is_tiny: bool = False
     checkpoint: Path | None = None
@@ -26,11 +29,13 @@ class Settings:
 
     @property
     def device(self) -> torch.device:
+        import torch  # not by the process that only looks on
+
         return torch.device(self.device_name)
 
     @property
     def is_cuda(self) -> bool:
-        return self.device.type == "cuda"
+        return self.device_name != "cpu"
 
     @property
     def architecture(self) -> str:
@@ -43,7 +48,7 @@ class Settings:
 
     @property
     def batch_sizes(self) -> tuple[int, ...]:
-        return (1, 2, 4) if self.is_tiny else (128, 512, 1024)
+        return (2, 4) if self.is_tiny else (128, 512, 1024)
 
     @property
     def num_repeats(self) -> int:

@@ -37,7 +37,7 @@ AUTOTUNED = {"max_autotune": True, "conv_1x1_as_mm": True}
 
 
 def eager(settings: Settings, findings: Findings) -> None:
-    """The engine in every precision at three batch sizes, and the loop on the device as a CUDA graph, nothing compiled."""
+    """The engine in every precision at three batch sizes, and the device loop as a CUDA graph; nothing compiled."""
     network = build(settings)
     contenders = loops(network, settings)
     for batch_size in settings.batch_sizes:

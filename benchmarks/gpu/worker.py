@@ -10,8 +10,6 @@ import traceback
 from multiprocessing.connection import Connection
 from typing import Any
 
-import torch
-
 from benchmarks.gpu.findings import Findings
 from benchmarks.gpu.settings import Settings
 from benchmarks.gpu.table import Section
@@ -52,10 +50,11 @@ def _clean_up(settings: Settings) -> bool:
 
     After an illegal access in a kernel every later call of the process fails.
     """
+    torch: Any = sys.modules.get("torch")
     if "torch._dynamo" in sys.modules:
         torch._dynamo.reset()
     gc.collect()
-    if not settings.is_cuda:
+    if torch is None or not settings.is_cuda:
         return True
     try:
         torch.cuda.synchronize()
