@@ -47,7 +47,6 @@ def main(words: list[str] | None = None) -> int:
     except ValueError as error:
         print(error, file=sys.stderr)
         return 2
-    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))  # so that the worker is ended too
     arguments.output.mkdir(parents=True, exist_ok=True)
     output = arguments.output.resolve()
     report = Report(output, about_run(arguments))
@@ -132,4 +131,5 @@ def prepare_environment(settings: Settings) -> None:
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))  # so that the worker is ended too
     sys.exit(main())

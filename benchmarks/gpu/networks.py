@@ -29,9 +29,9 @@ def picture(number: int, settings: Settings) -> Tensor:
     return (smooth * 255).round() / 255
 
 
-def draws_of(x_CHW: Tensor, num: int, *, start: int = 0, job: int = 2**40 + 7) -> Draws:
+def draws_of(x_CHW: Tensor, num: int, *, start: int = 0, job: int = 2**40 + 7, sigma: float = SIGMA) -> Draws:
     """`num` draws of Gaussian noise around a picture, by a key whose words use all their bits."""
-    return Draws(x_CHW.numpy(), SIGMA, "gaussian", NoiseKey(2**63 + 5, job), Phase.ESTIMATION, start, num)
+    return Draws(x_CHW.numpy(), sigma, "gaussian", NoiseKey(2**63 + 5, job), Phase.ESTIMATION, start, num)
 
 
 def rows_of(draws: Draws) -> list[Row]:

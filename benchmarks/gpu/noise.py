@@ -92,7 +92,9 @@ def difference_of_kernel(settings: Settings) -> dict[str, float]:
     from benchmarks.gpu.fused_noise import draws_on_device, normalized_noisy_batch
 
     num = 1 if settings.is_tiny else 4
-    rows = [*rows_of(draws_of(picture(0, settings), num, start=2**30)), *rows_of(draws_of(picture(1, settings), num))]
+    one = draws_of(picture(0, settings), num, start=2**30)
+    other = draws_of(picture(1, settings), num, job=2**64 - 1, sigma=0.25)
+    rows = [*rows_of(one), *rows_of(other)]
     draws, expected = draws_on_device(rows, settings.device), noisy_batch(rows, settings.device)
     mean_C, std_C = normalization(settings)
     plain = normalized_noisy_batch(draws, torch.zeros_like(mean_C), torch.ones_like(std_C), torch.float32)

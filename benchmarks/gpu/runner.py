@@ -25,17 +25,11 @@ Tell = Callable[[dict[str, Any]], None]
 
 
 def run_sections(sections: Sequence[Section], settings: Settings, report: Report) -> None:
-    """Runs the sections in their order and writes the report after each; none begins that needs more time than is left.
-
-    A section's seconds are those on the GPU that it is made for; a tiny run needs a fraction of them, and is only held
-    to the end itself.
-    """
+    """Runs the sections in their order and writes the report after each."""
     with Supervisor(settings) as supervisor:
         for section in sections:
-            left = settings.seconds_left
-            needed = 0.0 if settings.is_tiny else section.seconds
-            if left <= needed:
-                reason = f"it needs some {section.seconds:.0f} s, and {max(0.0, left):.0f} s were left"
+            reason = reason_to_skip(section, settings)
+            if reason is not None:
                 report.record(section, {"status": "skipped", "skipped": {"": reason}})
                 continue
             started = time.monotonic()
@@ -45,6 +39,20 @@ def run_sections(sections: Sequence[Section], settings: Settings, report: Report
 
             tell({"status": "running"})
             tell(supervisor.run(section, tell))
+
+
+def reason_to_skip(section: Section, settings: Settings) -> str | None:
+    """Why a section does not begin: there is no GPU for it, or less time than it needs.
+
+    Its seconds are those on the GPU that it is made for. A tiny run needs a fraction of them; it begins as long as the
+    end is not reached.
+    """
+    if section.needs_cuda and not settings.is_cuda:
+        return "it needs a GPU"
+    left = settings.seconds_left
+    if left > (0 if settings.is_tiny else section.seconds):
+        return None
+    return f"it needs some {section.seconds:.0f} s, and {max(0.0, left):.0f} s were left"
 
 
 class Supervisor:
