@@ -96,7 +96,7 @@ class Supervisor:
 
     def _start(self) -> None:
         self._connection, theirs = self._context.Pipe()
-        self._process = self._context.Process(target=work, args=(theirs, self._settings), daemon=True)
+        self._process = self._context.Process(target=work, args=(theirs, self._settings))
         self._process.start()
         theirs.close()
 

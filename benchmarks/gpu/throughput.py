@@ -31,8 +31,9 @@ from zoo.smoothing import TorchBackend
 from zoo.smoothing.device_noise import noisy_batch
 
 PRECISIONS = {"float32": "float32", "TF32": "float32", "bfloat16": "bfloat16"}
-BFLOAT16_TOLERANCE = 0.05
-"""Of the largest logit, between two orders of the same operations in bfloat16."""
+BFLOAT16_TOLERANCE = 0.15
+"""Of the largest logit, between two ways to round in bfloat16: each was found 0.04 from float32 on a ResNet-50, and a
+wrong network is about 1 away."""
 AUTOTUNED = {"max_autotune": True, "conv_1x1_as_mm": True}
 
 
