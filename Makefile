@@ -3,8 +3,9 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 MODEL ?= runs/demo/pulled
+OUTPUT ?= runs/gpu
 
-.PHONY: setup demo test check bench serve clean
+.PHONY: setup demo test check bench gpu serve clean
 
 setup: $(INSTALLED)
 
@@ -30,6 +31,9 @@ bench: $(INSTALLED)
 	$(BIN)/python -m benchmarks.stopping
 	$(BIN)/python -m benchmarks.throughput
 	$(BIN)/python -m benchmarks.training
+
+gpu: $(INSTALLED)
+	$(BIN)/python -m benchmarks.gpu --output $(OUTPUT)
 
 serve: $(INSTALLED)
 	$(BIN)/zoo serve $(MODEL)

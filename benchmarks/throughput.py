@@ -1,13 +1,11 @@
-"""Draws per second of the engine on each backend, beside a plain loop written as the published algorithm.
+"""Draws per second of the engine on each backend of a CPU, beside a plain loop written as the published algorithm.
 
     python -m benchmarks.throughput --architecture resnet18 --size 32 --draws 1600 --rounds 5
     python -m benchmarks.throughput --architecture resnet50 --size 224 --draws 160 --rounds 3
-    python -m benchmarks.throughput --architecture resnet50 --size 224 --draws 4000 --device cuda
 
-The loop is Cohen et al.'s: eager float32, noisy copies of one image, torch's own noise, argmax, counts on the host; it
-runs at a batch of 64 and at the published 400. All contenders run in every round, in turn; the figures are medians
-over rounds, and ratios are taken within a round against the faster loop. On a GPU it also runs bfloat16, compiled
-networks and a sweep of batches, and gives the share of the peak that a matrix product reaches on the same device.
+The loop is that of `benchmarks.loops`, at a batch of 64 and at the published 400. All contenders run in every round, in
+turn; the figures are medians over rounds, and ratios are taken within a round against the faster loop. On a GPU
+`python -m benchmarks.gpu --only throughput compiled` compares more of them.
 
 Prints a table to stderr and JSON to stdout.
 """
@@ -20,7 +18,6 @@ import platform
 import resource
 import statistics
 import sys
-import time
 from collections.abc import Callable
 
 import numpy as np
@@ -29,81 +26,19 @@ import torch
 from rich.console import Console
 from rich.table import Table
 from torch import Tensor, nn
-from torch.utils.flop_counter import FlopCounterMode
 
+from benchmarks.loops import LOOP_BATCHES, SIGMA, Run, published_loop, run_engine
 from zoo.export.onnx import export_network, quantize_to_int8
 from zoo.export.specialization import specialized
 from zoo.models.architecture import build_network
 from zoo.models.spec import Preprocessing
-from zoo.smoothing import (
-    BaseClassifier,
-    Certification,
-    CertificationEngine,
-    Noise,
-    NoiseKey,
-    NoisySampler,
-    SamplingOptions,
-    SmoothingSpec,
-    TorchBackend,
-)
+from zoo.smoothing import BaseClassifier, TorchBackend
 from zoo.smoothing.backends import fused
 from zoo.smoothing.backends.onnxruntime import OnnxBackend
 
 NUM_CLASSES = 10
-SIGMA = 0.5
-N0 = 20
-LOOP_BATCHES = (64, 400)
 
-Contender = Callable[[], "Run"]
-
-
-class Run:
-    """How long one run took, how many draws it made, and what share of the time was not the network's."""
-
-    def __init__(self, num: int, seconds: float, network_seconds: float | None = None) -> None:
-        self.rate = num / seconds
-        self.outside = None if network_seconds is None else 1 - network_seconds / seconds
-
-
-class Timed:
-    """A backend that adds up the time it spends in the network."""
-
-    def __init__(self, base: BaseClassifier) -> None:
-        self.base, self.seconds = base, 0.0
-        self.name, self.num_classes, self.draws_on = base.name, base.num_classes, base.draws_on
-        self.depends_on_batch_shape = base.depends_on_batch_shape
-
-    def classify(self, x_BCHW: Tensor) -> np.ndarray:
-        started = time.perf_counter()
-        classes_B = self.base.classify(x_BCHW)
-        self.seconds += time.perf_counter() - started
-        return classes_B
-
-
-def published_loop(network: nn.Module, x_CHW: Tensor, *, num: int, batch_size: int) -> Run:
-    """Class counts of at least `num` noisy copies, in whole batches, as the published `_sample_noise` makes them."""
-    num = -(-num // batch_size) * batch_size
-    counts_K = np.zeros(NUM_CLASSES, dtype=int)
-    started = time.perf_counter()
-    with torch.no_grad():
-        for _ in range(num // batch_size):
-            batch_BCHW = x_CHW.repeat((batch_size, 1, 1, 1))
-            noise_BCHW = torch.randn_like(batch_BCHW) * SIGMA
-            for label in network(batch_BCHW + noise_BCHW).argmax(1).cpu().numpy():
-                counts_K[label] += 1
-    return Run(num, time.perf_counter() - started)
-
-
-def run_engine(base: BaseClassifier, x_CHW: Tensor, *, num: int, batch_size: int, noise: Noise = "gaussian") -> Run:
-    """One certification of `num` draws, the selection included."""
-    timed = Timed(base)
-    engine = CertificationEngine(NoisySampler(timed, SamplingOptions(batch_size=batch_size)))
-    smoothing = SmoothingSpec(sigma=SIGMA, n0=N0, n=num - N0, noise=noise)
-    engine.admit(Certification(0, x_CHW.cpu(), smoothing=smoothing, key=NoiseKey(0, 0)))
-    started = time.perf_counter()
-    while engine.num_open:
-        engine.step()
-    return Run(num, time.perf_counter() - started, timed.seconds)
+Contender = Callable[[], Run]
 
 
 def calibrated_network(architecture: str, size: int) -> nn.Module:
@@ -124,48 +59,28 @@ def noisy_images(num: int, size: int) -> Tensor:
 
 def contenders(options: argparse.Namespace) -> tuple[dict[str, Contender], dict[str, BaseClassifier]]:
     """What runs, by name, and the backends among it."""
-    device, size, num = torch.device(options.device), options.size, options.draws
+    size, num, batch_size = options.size, options.draws, options.batch_size
     network = calibrated_network(options.architecture, size)
-    x_CHW = (torch.randint(0, 256, (3, size, size)) / 255).to(device)
-    backends: dict[str, BaseClassifier] = {}
-    batches = {}
-    if device.type == "cpu":
-        exported = export_network(specialized(network, size=size), size=size)
-        int8 = quantize_to_int8(exported, noisy_images(32, size).numpy())
-        backends["onnx"] = OnnxBackend(exported, num_classes=NUM_CLASSES)
-        backends["onnx, 8 bits (another classifier)"] = OnnxBackend(int8, num_classes=NUM_CLASSES, precision="int8")
-        backends["torch"] = torch_backend(network, device)
-        batches = dict.fromkeys(backends, options.batch_size)
-    else:
-        for batch_size in (64, 256, 1024):
-            name = f"torch, batch {batch_size}"
-            backends[name], batches[name] = torch_backend(network, device), batch_size
-            name = f"torch bfloat16 (another classifier), batch {batch_size}"
-            backends[name], batches[name] = torch_backend(network, device, precision="bfloat16"), batch_size
-            name = f"torch bfloat16 compiled (another classifier), batch {batch_size}"
-            compiled = torch.compile(fused(network).to(device), mode="reduce-overhead")
-            backends[name] = TorchBackend(
-                compiled, num_classes=NUM_CLASSES, device=device, precision="bfloat16", is_channels_last=True
-            )
-            batches[name] = batch_size
-    network = network.to(device)
+    x_CHW = torch.randint(0, 256, (3, size, size)) / 255
+    exported = export_network(specialized(network, size=size), size=size)
+    int8 = quantize_to_int8(exported, noisy_images(32, size).numpy())
+    backends: dict[str, BaseClassifier] = {
+        "onnx": OnnxBackend(exported, num_classes=NUM_CLASSES),
+        "onnx, 8 bits (another classifier)": OnnxBackend(int8, num_classes=NUM_CLASSES, precision="int8"),
+        "torch": TorchBackend(fused(network), num_classes=NUM_CLASSES, is_channels_last=True),
+    }
     runs: dict[str, Contender] = {
-        f"published loop, batch {batch}": lambda batch=batch: published_loop(network, x_CHW, num=num, batch_size=batch)
+        f"published loop, batch {batch}": lambda batch=batch: published_loop(
+            network, x_CHW, num=num, batch_size=batch, num_classes=NUM_CLASSES
+        )
         for batch in LOOP_BATCHES
     }
     for name, base in backends.items():
-        runs[name] = lambda base=base, name=name: run_engine(base, x_CHW, num=num, batch_size=batches[name])
-    if device.type == "cpu":
-        runs["onnx, discrete noise"] = lambda: run_engine(
-            backends["onnx"], x_CHW, num=num, batch_size=options.batch_size, noise="discrete"
-        )
-    return runs, backends
-
-
-def torch_backend(network: nn.Module, device: torch.device, precision: str = "float32") -> TorchBackend:
-    return TorchBackend(
-        fused(network), num_classes=NUM_CLASSES, device=device, precision=precision, is_channels_last=True
+        runs[name] = lambda base=base: run_engine(base, x_CHW, num=num, batch_size=batch_size)
+    runs["onnx, discrete noise"] = lambda: run_engine(
+        backends["onnx"], x_CHW, num=num, batch_size=batch_size, noise="discrete"
     )
+    return runs, backends
 
 
 def compare_votes(options: argparse.Namespace, backends: dict[str, BaseClassifier]) -> dict[str, object]:
@@ -190,34 +105,14 @@ def compare_votes(options: argparse.Namespace, backends: dict[str, BaseClassifie
     }
 
 
-def matrix_peak(device: torch.device, dtype: torch.dtype, size: int = 8192) -> float:
-    """Floating-point operations per second of a square matrix product on a GPU."""
-    a, b = (torch.randn(size, size, device=device, dtype=dtype) for _ in range(2))
-    a @ b
-    torch.cuda.synchronize(device)
-    started = time.perf_counter()
-    for _ in range(20):
-        a @ b
-    torch.cuda.synchronize(device)
-    return 20 * 2 * size**3 / (time.perf_counter() - started)
-
-
-def flops_a_draw(options: argparse.Namespace) -> int:
-    network = calibrated_network(options.architecture, options.size)
-    with FlopCounterMode(display=False) as counter, torch.no_grad():
-        network(noisy_images(1, options.size))
-    return int(counter.get_total_flops())
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--architecture", default="resnet18")
     parser.add_argument("--size", type=int, default=32)
     parser.add_argument("--draws", type=int, default=1600, help="draws a run; the loop makes whole batches")
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--batch-size", type=int, default=256, help="of the engine on a CPU")
+    parser.add_argument("--batch-size", type=int, default=256, help="of the engine")
     parser.add_argument("--votes", type=int, default=0, help="votes to compare across backends")
-    parser.add_argument("--device", default="cpu")
     options = parser.parse_args()
 
     runs, backends = contenders(options)
@@ -257,16 +152,8 @@ def main() -> None:
             "onnxruntime": onnxruntime.__version__,
         },
     }
-    if options.votes and options.device == "cpu":
+    if options.votes:
         result["agreement"] = compare_votes(options, backends)
-    if options.device != "cpu":
-        device = torch.device(options.device)
-        peak, needed = matrix_peak(device, torch.bfloat16), flops_a_draw(options)
-        result["device"] = torch.cuda.get_device_name(device)
-        result["bfloat16_matrix_peak_TFLOPS"] = round(peak / 1e12, 1)
-        result["share_of_the_peak"] = {
-            name: round(each["draws_per_second"] * needed / peak, 3) for name, each in found.items()
-        }
     show(found)
     print(json.dumps(result, indent=2))
 

@@ -8,14 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 from torchvision.models import resnet
 
 from zoo.errors import UnknownNameError
-from zoo.models.spec import Preprocessing
+
+if TYPE_CHECKING:
+    from zoo.models.spec import Preprocessing
 
 
 class Normalization(nn.Module):

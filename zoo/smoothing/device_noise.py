@@ -38,12 +38,23 @@ def noisy_batch(rows: Sequence[tuple[Draws, int]], device: torch.device) -> Tens
 
 def standard_normal(rows: Sequence[tuple[Draws, int]], num_values: int, device: torch.device) -> Tensor:
     """Independent standard normal numbers for each draw: `(B, num_values)`, float32."""
-    num_blocks = -(-num_values // WORDS_A_BLOCK)
+    return normal_numbers(draw_words(rows, device), num_values)
+
+
+def draw_words(rows: Sequence[tuple[Draws, int]], device: torch.device) -> Tensor:
+    """`words_B5`, int64, of 32 bits each, that name a draw: its index with its phase; the job's low and high half; the
+    root's low and high half."""
     words = [
         (index | draws.phase << PHASE_BIT, *_halves(draws.key.job), *_halves(draws.key.root)) for draws, index in rows
     ]
-    index_B1, job_low_B1, job_high_B1, key_low_B1, key_high_B1 = torch.tensor(words, device=device).T.unsqueeze(-1)
-    block_1N = torch.arange(num_blocks, device=device).unsqueeze(0)
+    return torch.tensor(words, device=device)
+
+
+def normal_numbers(words_B5: Tensor, num_values: int) -> Tensor:
+    """As `standard_normal`, of the draws that `words_B5` names, where it is: tensor operations and nothing else."""
+    num_blocks = -(-num_values // WORDS_A_BLOCK)
+    index_B1, job_low_B1, job_high_B1, key_low_B1, key_high_B1 = words_B5.T.unsqueeze(-1)
+    block_1N = torch.arange(num_blocks, device=words_B5.device).unsqueeze(0)
     counter = (block_1N, index_B1, job_low_B1, job_high_B1)
     first, second, third, fourth = philox_4x32(counter, (key_low_B1, key_high_B1))
     normal_BN4 = torch.stack([*_box_muller(first, second), *_box_muller(third, fourth)], dim=-1)

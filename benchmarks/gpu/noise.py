@@ -1,0 +1,163 @@
+"""Sections `noise` and `noise-speed`: whether the device draws what the CPU would, and how long it takes."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from benchmarks.gpu.findings import Findings
+from benchmarks.gpu.networks import compiler, draws_of, normalization, picture, rows_of
+from benchmarks.gpu.require import require
+from benchmarks.gpu.settings import Settings
+from benchmarks.gpu.timing import milliseconds
+from benchmarks.loops import SIGMA
+from zoo.smoothing.device_noise import draw_words, noisy_batch, normal_numbers, philox_4x32, standard_normal
+
+CPU = torch.device("cpu")
+NUM_WORDS = 100_003
+KNOWN_ANSWER = (0x6627E8D5, 0xE169C58D, 0xBC57AC4C, 0x9B00DBD8)
+"""Philox-4x32-10 of counter and key zero, from its authors' known-answer file."""
+MOMENTS = {"mean": (0, 1), "variance": (1, 2), "skewness": (0, 15), "kurtosis": (3, 96)}
+"""Of N(0, 1), in the order of their powers, each with the variance of one number's power."""
+STANDARD_ERRORS = 5
+CLOSE = 2e-5
+"""Logarithm, square root, sine and cosine differ in their last digits between devices; normals go up to 6.7."""
+BFLOAT16_STEP = 2.0**-7
+
+
+def check(settings: Settings, findings: Findings) -> None:
+    """Words equal to the CPU's, normal numbers close to its and of the right moments, each draw alike in any batch; the
+    fused kernel the same."""
+    with findings.part("words"):
+        check_words(settings)
+        findings["words equal to the CPU's"] = 4 * NUM_WORDS
+    with findings.part("normal numbers"):
+        findings["largest difference of a normal number from the CPU's"] = difference_of_normals(settings)
+    with findings.part("moments"):
+        findings["moments"] = moments(settings)
+    with findings.part("independence of the batch"):
+        check_independence(settings)
+        findings["a draw depends on its batch"] = False
+    with findings.part("fused kernel"):
+        findings["fused kernel"] = difference_of_kernel(settings)
+
+
+def check_words(settings: Settings) -> None:
+    generator = torch.Generator().manual_seed(1)
+    words = [torch.randint(0, 2**32, (NUM_WORDS,), generator=generator) for _ in range(6)]
+    on_host = philox_4x32(tuple(words[:4]), (words[4], words[5]))
+    there = [word.to(settings.device) for word in words]
+    on_device = philox_4x32(tuple(there[:4]), (there[4], there[5]))
+    require(all(torch.equal(a, b.cpu()) for a, b in zip(on_host, on_device, strict=True)), "words differ")
+    zero = torch.zeros(1, dtype=torch.int64, device=settings.device)
+    answer = tuple(int(word) for word in philox_4x32((zero,) * 4, (zero, zero)))
+    require(answer == KNOWN_ANSWER, f"of zeros Philox made {answer}")
+
+
+def difference_of_normals(settings: Settings) -> float:
+    rows, num_values = rows_of(draws_of(picture(0, settings), 8)), 3 * settings.size**2
+    found = standard_normal(rows, num_values, settings.device).cpu()
+    difference = float((found - standard_normal(rows, num_values, CPU)).abs().max())
+    require(difference < CLOSE, f"a normal number differs by {difference}")
+    return difference
+
+
+def moments(settings: Settings) -> dict[str, dict[str, float]]:
+    """Four moments of some million numbers, each within 5 standard errors of that of N(0, 1)."""
+    rows = rows_of(draws_of(picture(0, settings), 64, start=2**30))
+    values = standard_normal(rows, 3 * settings.size**2, settings.device).double().flatten()
+    require(bool(torch.isfinite(values).all()), "a normal number is not finite")
+    found = {}
+    for power, (name, (expected, variance)) in enumerate(MOMENTS.items(), start=1):
+        mean = float((values**power).mean())
+        errors = (mean - expected) / math.sqrt(variance / len(values))
+        found[name] = {"found": mean, "expected": expected, "standard errors apart": round(errors, 2)}
+        require(abs(errors) < STANDARD_ERRORS, f"{name} is {mean}, {errors:.1f} standard errors from {expected}")
+    return found
+
+
+def check_independence(settings: Settings) -> None:
+    rows = [*rows_of(draws_of(picture(0, settings), 4)), *rows_of(draws_of(picture(1, settings), 4, job=9))]
+    together = noisy_batch(rows, settings.device)
+    for row, expected in zip(rows, together, strict=True):
+        require(torch.equal(noisy_batch([row], settings.device)[0], expected), "a draw depends on its batch")
+
+
+def difference_of_kernel(settings: Settings) -> dict[str, float]:
+    """The largest difference of the kernel's pixels from `noisy_batch`'s: as they are, and normalized in bfloat16."""
+    from benchmarks.gpu.fused_noise import draws_on_device, normalized_noisy_batch
+
+    num = 1 if settings.is_tiny else 4
+    one = draws_of(picture(0, settings), num, start=2**30)
+    other = draws_of(picture(1, settings), num, job=2**64 - 1, sigma=0.25)
+    rows = [*rows_of(one), *rows_of(other)]
+    draws, expected = draws_on_device(rows, settings.device), noisy_batch(rows, settings.device)
+    mean_C, std_C = normalization(settings)
+    plain = normalized_noisy_batch(draws, torch.zeros_like(mean_C), torch.ones_like(std_C), torch.float32)
+    rounded = normalized_noisy_batch(draws, mean_C, std_C, torch.bfloat16).float()
+    normalized = (expected - mean_C.view(3, 1, 1)) / std_C.view(3, 1, 1)
+    difference = float((plain - expected).abs().max())
+    relative = float(((rounded - normalized).abs() / normalized.abs().clamp(min=0.1)).max())
+    require(difference < CLOSE, f"a pixel of the fused kernel differs by {difference}")
+    require(relative < BFLOAT16_STEP, f"a pixel in bfloat16 differs by {relative} of its size")
+    return {"difference of a pixel": difference, "share of a normalized pixel, in bfloat16": relative}
+
+
+def measure(settings: Settings, findings: Findings) -> None:
+    """Microseconds per draw of each way to make a batch of noisy images, and the most memory that it took."""
+    num = settings.batch_sizes[-1]
+    rows, num_values = rows_of(draws_of(picture(0, settings), num)), 3 * settings.size**2
+    findings["draws per batch"] = num
+    findings["microseconds per draw"] = {}
+    words_B5 = draw_words(rows, settings.device)
+    x_BCHW = noisy_batch(rows, settings.device)
+    ways: dict[str, Callable[[], object]] = {
+        "noisy_batch, as the product has it": lambda: noisy_batch(rows, settings.device),
+        "its normal numbers alone": lambda: normal_numbers(words_B5, num_values),
+        "its preparation on the host": lambda: draw_words(rows, settings.device),
+        "channels last, afterwards": lambda: x_BCHW.clone(memory_format=torch.channels_last),
+        "the published loop's: torch.randn_like, sigma, sum": lambda: x_BCHW + SIGMA * torch.randn_like(x_BCHW),
+    }
+    for name, run in ways.items():
+        with findings.part(name):
+            findings["microseconds per draw"][name] = timed(run, num, settings)
+    with findings.part("compiled"):
+        compiled = compiled_normal_numbers(words_B5, num_values, settings)
+        name = "normal numbers, compiled"
+        findings["microseconds per draw"][name] = timed(lambda: compiled(words_B5, num_values), num, settings)
+    with findings.part("fused kernel"):
+        measure_kernel(rows, settings, findings)
+
+
+def timed(run: Callable[[], object], num: int, settings: Settings) -> dict[str, float]:
+    if settings.is_cuda:
+        torch.cuda.reset_peak_memory_stats()
+    found = {"microseconds": round(1e3 * milliseconds(run, settings) / num, 3)}
+    if settings.is_cuda:
+        found["peak memory, GiB"] = round(torch.cuda.max_memory_allocated() / 2**30, 2)
+    return found
+
+
+def compiled_normal_numbers(words_B5: Tensor, num_values: int, settings: Settings) -> Callable[[Tensor, int], Tensor]:
+    """`normal_numbers` by torch.compile, of which the numbers were found to be the same but for their last digits."""
+    compiled = torch.compile(normal_numbers, dynamic=False, backend=compiler(settings))
+    difference = float((compiled(words_B5, num_values) - normal_numbers(words_B5, num_values)).abs().max())
+    require(difference < CLOSE, f"compiled, a normal number differs by {difference}")
+    return compiled
+
+
+def measure_kernel(rows: list, settings: Settings, findings: Findings) -> None:
+    from benchmarks.gpu.fused_noise import draws_on_device, normalized_noisy_batch
+
+    draws, (mean_C, std_C) = draws_on_device(rows, settings.device), normalization(settings)
+    for dtype in (torch.float32, torch.bfloat16):
+        name = f"fused kernel, normalized, channels last, {dtype}".replace("torch.", "")
+        run = lambda dtype=dtype: normalized_noisy_batch(draws, mean_C, std_C, dtype)  # noqa: E731
+        findings["microseconds per draw"][name] = timed(run, len(rows), settings)
+        written = np.prod((len(rows), 3, settings.size, settings.size)) * dtype.itemsize
+        took = findings["microseconds per draw"][name]["microseconds"] * len(rows) / 1e6
+        findings["microseconds per draw"][name]["GB/s written"] = round(float(written) / took / 1e9, 1)

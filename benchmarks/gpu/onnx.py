@@ -1,0 +1,45 @@
+"""Section `onnxruntime`: ONNX Runtime computes on the device and agrees, or refuses; it never falls back in silence."""
+
+from __future__ import annotations
+
+import onnxruntime
+import torch
+
+from benchmarks.gpu.findings import Findings
+from benchmarks.gpu.networks import build, logits_of, picture, relative_difference
+from benchmarks.gpu.require import require
+from benchmarks.gpu.settings import Settings
+from benchmarks.gpu.timing import milliseconds
+from zoo.errors import BackendError
+from zoo.export.onnx import export_network
+from zoo.smoothing import TorchBackend
+from zoo.smoothing.backends import fused
+from zoo.smoothing.backends.onnxruntime import PROVIDERS, OnnxBackend
+
+TOLERANCE = 1e-2
+"""Of the largest logit; its CUDA provider uses TF32 unless it is told not to."""
+
+
+def check(settings: Settings, findings: Findings) -> None:
+    """Its logits beside PyTorch's in float32 on the CPU, and its milliseconds per batch, fed from the host."""
+    findings["providers"] = onnxruntime.get_available_providers()
+    provider = PROVIDERS[settings.device.type]
+    network = build(settings).cpu()
+    num_classes = network.backbone.fc.out_features
+    exported = export_network(network, size=settings.size)
+    try:
+        base = OnnxBackend(exported, num_classes=num_classes, device=settings.device)
+    except BackendError as error:
+        require(settings.is_cuda, str(error))
+        findings["refused"] = str(error)
+        findings["refused although it names the provider"] = provider in findings["providers"]
+        return
+    x_BCHW = torch.stack([picture(number, settings) for number in range(settings.batch_sizes[0])])
+    expected = TorchBackend(fused(network), num_classes=num_classes)
+    difference = relative_difference(torch.from_numpy(base.logits(x_BCHW)), logits_of(expected, x_BCHW))
+    findings["name"] = base.name
+    findings["difference of a logit, share of the largest"] = difference
+    findings["depends on the batch's shape"] = base.depends_on_batch_shape
+    findings["milliseconds per batch"] = milliseconds(lambda: base.classify(x_BCHW), settings)
+    findings["batch"] = len(x_BCHW)
+    require(difference < TOLERANCE, f"a logit differs from PyTorch's by {difference} of the largest")

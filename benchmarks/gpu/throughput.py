@@ -1,0 +1,173 @@
+"""Sections `throughput`, `compiled` and `autotuned`: draws per second of the published loop and of the engine."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import torch
+from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from benchmarks.gpu.device_loop import DeviceLoop, bfloat16_backbone
+from benchmarks.gpu.findings import Findings
+from benchmarks.gpu.networks import (
+    NUM_CLASSES,
+    backend_of,
+    build,
+    compiler,
+    draws_of,
+    logits_of,
+    picture,
+    relative_difference,
+    rows_of,
+)
+from benchmarks.gpu.racing import Contender, race
+from benchmarks.gpu.require import require
+from benchmarks.gpu.settings import Settings
+from benchmarks.gpu.timing import matrix_peaks, tf32
+from benchmarks.loops import LOOP_BATCHES, published_loop, run_engine
+from zoo.models.architecture import NormalizedNetwork
+from zoo.smoothing import TorchBackend
+from zoo.smoothing.device_noise import noisy_batch
+
+PRECISIONS = {"float32": "float32", "TF32": "float32", "bfloat16": "bfloat16"}
+BFLOAT16_TOLERANCE = 0.15
+"""Of the largest logit, between two ways to round in bfloat16: each was found 0.04 from float32 on a ResNet-50, and a
+wrong network is about 1 away."""
+AUTOTUNED = {"max_autotune": True, "conv_1x1_as_mm": True}
+
+
+def eager(settings: Settings, findings: Findings) -> None:
+    """The engine in every precision at three batch sizes, and the device loop as a CUDA graph; nothing compiled."""
+    network = build(settings)
+    contenders = loops(network, settings)
+    for batch_size in settings.batch_sizes:
+        for arithmetic, precision in PRECISIONS.items():
+            base = backend_of(network, settings, precision)
+            name = f"engine, {arithmetic}, batch {batch_size}"
+            contenders[name] = Contender(arithmetic, engine_rate(base, batch_size, settings))
+        with findings.part(f"device loop, batch {batch_size}"):
+            backbone = bfloat16_backbone(network, settings)
+            add_device_loop(contenders, "eager", backbone, network, batch_size, settings, findings)
+    run(contenders, network, settings, findings)
+
+
+def compiled(settings: Settings, findings: Findings) -> None:
+    """The engine and the device loop with the network compiled, in bfloat16, at three batch sizes."""
+    batch_sizes = settings.batch_sizes[-1:] if settings.is_tiny else settings.batch_sizes
+    compare_compiled(settings, findings, batch_sizes, {"backend": compiler(settings)}, "compiled")
+
+
+def autotuned(settings: Settings, findings: Findings) -> None:
+    """As `compiled`, at the largest batch, when the compiler tries many kernels: minutes, so it comes last."""
+    options = {"backend": "inductor", "options": AUTOTUNED}
+    compare_compiled(settings, findings, settings.batch_sizes[-1:], options, "autotuned")
+
+
+def compare_compiled(
+    settings: Settings, findings: Findings, batch_sizes: tuple[int, ...], options: Mapping[str, object], how: str
+) -> None:
+    network = build(settings)
+    contenders = loops(network, settings)
+    for batch_size in reversed(batch_sizes):  # what is compiled first is most sure to be measured
+        with findings.part(f"engine, {how}, batch {batch_size}"):
+            base = backend_of(network, settings, "bfloat16")
+            base.base = torch.compile(base.base, dynamic=False, **options)
+            note_difference(base, network, batch_size, settings, findings, f"engine, {how}, batch {batch_size}")
+            name = f"engine, bfloat16, {how}, batch {batch_size}"
+            contenders[name] = Contender("bfloat16", engine_rate(base, batch_size, settings))
+        with findings.part(f"device loop, {how}, batch {batch_size}"):
+            backbone = torch.compile(bfloat16_backbone(network, settings), dynamic=False, **options)
+            add_device_loop(contenders, how, backbone, network, batch_size, settings, findings)
+    run(contenders, network, settings, findings)
+
+
+def loops(network: nn.Module, settings: Settings) -> dict[str, Contender]:
+    """The published loop as torch computes it by default, with TF32 convolutions, and in true float32."""
+    x_CHW, num = picture(0, settings).to(settings.device), num_draws(settings)
+    found = {}
+    for batch_size in settings.batch_sizes[-1:] if settings.is_tiny else LOOP_BATCHES:
+        for arithmetic in ("TF32", "float32"):
+
+            def rate(batch_size: int = batch_size) -> float:
+                sizes = {"num": num, "batch_size": batch_size, "num_classes": NUM_CLASSES}
+                return published_loop(network, x_CHW, **sizes).rate
+
+            name = f"published loop, {arithmetic}, batch {batch_size}"
+            found[name] = Contender(arithmetic, rate, is_reference=arithmetic == "TF32")
+    return found
+
+
+def engine_rate(base: TorchBackend, batch_size: int, settings: Settings) -> Callable[[], float]:
+    x_CHW, num = picture(0, settings), num_draws(settings)
+    return lambda: run_engine(base, x_CHW, num=num, batch_size=batch_size).rate
+
+
+def num_draws(settings: Settings) -> int:
+    """Of one run: some batches of the largest size, more than the engine's selection."""
+    return 32 if settings.is_tiny else 8 * settings.batch_sizes[-1]
+
+
+def add_device_loop(
+    contenders: dict[str, Contender],
+    how: str,
+    backbone: Callable[[Tensor], Tensor],
+    network: NormalizedNetwork,
+    batch_size: int,
+    settings: Settings,
+    findings: Findings,
+) -> None:
+    """Adds the loop on the device to the contenders, with its graph on a GPU, once it answers as the product does."""
+    loop = DeviceLoop(backbone, settings, batch_size=batch_size)
+    with torch.inference_mode():
+        found_BK = loop.logits().cpu()
+    note_agreement(found_BK, network, batch_size, settings, findings, f"device loop, {how}, batch {batch_size}")
+    if settings.is_cuda:
+        loop.capture()
+        how += ", CUDA graph"
+    num = batch_size if settings.is_tiny else num_draws(settings)
+    name = f"device loop, fused noise, bfloat16, {how}, batch {batch_size}"
+    contenders[name] = Contender("bfloat16", lambda: loop.rate(num))
+
+
+def note_difference(
+    base: TorchBackend, network: NormalizedNetwork, batch_size: int, settings: Settings, findings: Findings, name: str
+) -> None:
+    found_BK = logits_of(base, noisy_batch(rows_of(draws_of(picture(0, settings), batch_size)), settings.device))
+    note_agreement(found_BK, network, batch_size, settings, findings, name)
+
+
+def note_agreement(
+    found_BK: Tensor, network: NormalizedNetwork, batch_size: int, settings: Settings, findings: Findings, name: str
+) -> None:
+    """Records how far logits are from those of the eager engine in bfloat16, and how many votes differ.
+
+    Raises: AssertionError if they are further apart than the order of bfloat16's operations can explain.
+    """
+    x_BCHW = noisy_batch(rows_of(draws_of(picture(0, settings), batch_size)), settings.device)
+    expected_BK = logits_of(backend_of(network, settings, "bfloat16"), x_BCHW)
+    differs_B = found_BK.argmax(dim=1) != expected_BK.argmax(dim=1)
+    difference = relative_difference(found_BK, expected_BK)
+    findings.setdefault("beside the eager engine in bfloat16", {})[name] = {
+        "difference of a logit, share of the largest": difference,
+        "votes that differ": int(differs_B.sum()),
+        "votes": batch_size,
+    }
+    require(difference < BFLOAT16_TOLERANCE, f"{name}: a logit differs by {difference} of the largest")
+
+
+def run(contenders: dict[str, Contender], network: nn.Module, settings: Settings, findings: Findings) -> None:
+    """Lets the contenders race, beside the draws that the matrix peak of each arithmetic would allow."""
+    operations = operations_per_draw(network, settings)
+    findings["operations per draw"] = operations
+    findings["draws per run"] = num_draws(settings)
+    possible = {name: peak / operations for name, peak in matrix_peaks(settings).items()}
+    race(contenders, settings, findings, title="draws per second", share_of=possible)
+
+
+def operations_per_draw(network: nn.Module, settings: Settings) -> int:
+    """Floating-point operations of one forward pass of one picture; a multiplication and an addition are two."""
+    x_BCHW = picture(0, settings).unsqueeze(0).to(settings.device)
+    with FlopCounterMode(display=False) as counter, torch.no_grad(), tf32(True):
+        network(x_BCHW)
+    return int(counter.get_total_flops())
