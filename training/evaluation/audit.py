@@ -31,13 +31,13 @@ from zoo.checkpoints.checkpoint import Checkpoint
 from zoo.errors import LogError, RequestError
 from zoo.models.layout import ROWS
 from zoo.models.measurements import CertificationResult
-from zoo.results.chance import SIGNIFICANCE
 from zoo.results.comparison import Comparison, Rows, claims_of, compare
 from zoo.results.contradictions import contradictions
 from zoo.results.implausible import ImplausibleRow, implausible_rows
 from zoo.results.log import CertificationRow, read_log
+from zoo.results.multiple_testing import SIGNIFICANCE
+from zoo.results.subsampling import thinned
 from zoo.results.summary import Summary, summarize
-from zoo.results.thinning import thinned
 from zoo.smoothing import BaseClassifier, Noise, SamplingOptions, SmoothingSpec
 from zoo.smoothing.named_rules import FIXED, rule_from
 

@@ -16,10 +16,10 @@ import numpy as np
 import numpy.typing as npt
 
 from zoo.models.measurements import CertificationResult
-from zoo.results.chance import holm
 from zoo.results.log import ABSTAIN, CertificationRow
-from zoo.results.other_images import OtherImages
-from zoo.results.same_images import SameImages
+from zoo.results.multiple_testing import holm
+from zoo.results.paired_test import SameImages
+from zoo.results.unpaired_test import OtherImages
 
 Images = Literal["same", "other"]
 

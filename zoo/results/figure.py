@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 
 from zoo.errors import LogError
 from zoo.results.log import CertificationRow
-from zoo.results.p_a import lower_bounds
+from zoo.results.p_a_distribution import lower_bounds
 from zoo.results.summary import Summary, summarize
 
 NUM_POINTS = 200

@@ -15,7 +15,7 @@ from zoo.errors import LogError
 from zoo.models.measurements import CertifiedAccuracy
 from zoo.results.bounded_mean import chernoff_hoeffding_interval, radius_ceiling
 from zoo.results.log import ABSTAIN, CertificationRow, common_radius_asked
-from zoo.results.p_a import ProbabilityOfTopClass, distribution_of_p_a
+from zoo.results.p_a_distribution import ProbabilityOfTopClass, distribution_of_p_a
 from zoo.smoothing.named_rules import FIXED
 
 CONFIDENCE = 0.95

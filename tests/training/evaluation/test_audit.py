@@ -21,10 +21,10 @@ from zoo.checkpoints.checkpoint import open_checkpoint, read_spec
 from zoo.errors import CertificationError, RequestError
 from zoo.loading.backend import open_backend
 from zoo.models.measurements import CertifiedAccuracy
-from zoo.results.chance import SIGNIFICANCE
 from zoo.results.implausible import ImplausibleRow
 from zoo.results.log import read_log
-from zoo.results.thinning import thinned
+from zoo.results.multiple_testing import SIGNIFICANCE
+from zoo.results.subsampling import thinned
 from zoo.smoothing import SamplingOptions, SmoothingSpec
 from zoo.smoothing.named_rules import rule_from
 

@@ -8,11 +8,11 @@ from statsmodels.stats.multitest import multipletests
 
 from tests.zoo.results.test_log import ALPHA, SIGMA, N
 from tests.zoo.results.test_log import row as certified_row
-from zoo.results.chance import holm
 from zoo.results.comparison import Claim, Rows, compare
-from zoo.results.other_images import OtherImages
-from zoo.results.same_images import SameImages
-from zoo.results.thinning import thinned
+from zoo.results.multiple_testing import holm
+from zoo.results.paired_test import SameImages
+from zoo.results.subsampling import thinned
+from zoo.results.unpaired_test import OtherImages
 from zoo.smoothing.bounds import clopper_pearson_lower
 
 LEVEL = 0.001

@@ -10,7 +10,7 @@ import numpy.typing as npt
 from scipy import stats
 from scipy.special import betaincinv, ndtri
 
-from zoo.results.chance import CHANCE_OF_REVEALING, num_permutations
+from zoo.results.multiple_testing import CHANCE_OF_REVEALING, num_permutations
 
 Floats = npt.NDArray[np.float64]
 

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from scipy import stats
 from scipy.special import betaincinv, betaln, ndtri
 
-from zoo.results.chance import CHANCE_OF_REVEALING, num_permutations
+from zoo.results.multiple_testing import CHANCE_OF_REVEALING, num_permutations
 
 Floats = npt.NDArray[np.float64]
 

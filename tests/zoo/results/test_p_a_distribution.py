@@ -9,7 +9,7 @@ from tests.zoo.results.test_log import ALPHA, AT_HALF, N
 from tests.zoo.results.test_log import row as certified_row
 from tests.zoo.results.test_summary import row
 from zoo.results.figure import draw_curves, draw_p_a
-from zoo.results.p_a import EDGES, distribution_of_p_a, lower_bounds
+from zoo.results.p_a_distribution import EDGES, distribution_of_p_a, lower_bounds
 from zoo.smoothing.bounds import clopper_pearson_lower
 
 # Ten images: three abstentions, then better and better; the last is certified for a wrong class.
