@@ -31,12 +31,12 @@ from zoo.checkpoints.checkpoint import Checkpoint
 from zoo.errors import LogError, RequestError
 from zoo.models.layout import ROWS
 from zoo.models.measurements import CertificationResult
-from zoo.results.comparison import Comparison, Rows, claims_of, compare
+from zoo.results.comparison import ComparedRows, Comparison, claims_of, compare
 from zoo.results.contradictions import contradictions
 from zoo.results.implausible import ImplausibleRow, implausible_rows
 from zoo.results.log import CertificationRow, read_log
 from zoo.results.multiple_testing import SIGNIFICANCE
-from zoo.results.subsampling import thinned
+from zoo.results.subsampling import subsampled
 from zoo.results.summary import Summary, summarize
 from zoo.smoothing import BaseClassifier, Noise, SamplingOptions, SmoothingSpec
 from zoo.smoothing.named_rules import FIXED, rule_from
@@ -146,11 +146,11 @@ def compare_rows(
 ) -> tuple[list[Comparison], list[ImplausibleRow]]:
     """The tests of the claims and of single rows, with half of `SIGNIFICANCE` each; `n` draws are behind `fresh`.
 
-    Fewer draws than the claim's give smaller radii, so the claims are then those of the log's rows thinned to `n`.
+    Fewer draws than the claim's give smaller radii, so the claims are then those of the log's rows subsampled to `n`.
     """
-    fewer = log if n == claim.n else thinned(log, n, generator=generator)
+    fewer = log if n == claim.n else subsampled(log, n, generator=generator)
     fresh_of, comparable = {row.idx: row for row in fresh}, {row.idx: row for row in fewer}
-    rows = Rows(
+    rows = ComparedRows(
         same=[(row, fresh_of[row.idx]) for row in fewer if row.idx in fresh_of],
         only_log=[row for row in fewer if row.idx not in fresh_of],
         only_audit=[row for row in fresh if row.idx not in comparable],

@@ -15,7 +15,7 @@ from zoo.models.layout import CARD, CURVE, ROWS
 from zoo.models.measurements import CertificationResult, EmpiricalResult
 from zoo.models.spec import ModelSpec
 from zoo.results.contradictions import contradictions
-from zoo.results.curve import curve_of, drawn_by
+from zoo.results.figure import curve_png, drawing_software
 from zoo.results.log import CertificationRow, read_log
 from zoo.results.summary import Interval, binomial_interval
 from zoo.verification.check import Check
@@ -117,8 +117,8 @@ def check_curve(directory: Path, spec: ModelSpec, found: Mapping[str, str], rows
         return Check(
             name=name, note=f"{CURVE} has no rows", findings=(f"{CURVE} is there, but no rows to draw it from",)
         )
-    again = curve_of((directory / ROWS).read_bytes(), name=spec.name)
-    made_by, ours = drawn_by(picture.read_bytes()), drawn_by(again)
+    again = curve_png((directory / ROWS).read_bytes(), name=spec.name)
+    made_by, ours = drawing_software(picture.read_bytes()), drawing_software(again)
     if made_by != ours:
         note = f"it says it was drawn by {made_by or 'nothing known'}, and here is {ours}: look at it beside the table"
         return Check(name=name, note=note, is_unchecked=True)

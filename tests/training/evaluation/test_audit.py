@@ -24,7 +24,7 @@ from zoo.models.measurements import CertifiedAccuracy
 from zoo.results.implausible import ImplausibleRow
 from zoo.results.log import read_log
 from zoo.results.multiple_testing import SIGNIFICANCE
-from zoo.results.subsampling import thinned
+from zoo.results.subsampling import subsampled
 from zoo.smoothing import SamplingOptions, SmoothingSpec
 from zoo.smoothing.named_rules import rule_from
 
@@ -107,7 +107,7 @@ def test_an_honest_checkpoint_passes_and_the_result_says_what_was_drawn(audit, h
 def test_an_honest_checkpoint_passes_under_fewer_draws_too(seed, audit, honest):
     done = audit(honest, "--n", 50, seed=seed)
     assert done.code == 0 and "no claim refuted" in done.out
-    assert "n 50 (the card: 100, its rows thinned to as many)" in " ".join(done.out.split())
+    assert "n 50 (the card: 100, its rows subsampled to as many)" in " ".join(done.out.split())
     assert "certifying afresh" in done.err
 
 
@@ -229,5 +229,5 @@ def test_a_little_added_to_every_row_is_found_in_the_average_though_no_row_is_im
 
 
 def test_fewer_draws_are_refused_where_rows_cannot_be_thinned():
-    with pytest.raises(CertificationError, match="cannot be thinned to 2000: that takes the rule fixed"):
-        thinned([row(900)], 2000, generator=np.random.default_rng(0))
+    with pytest.raises(CertificationError, match="cannot be subsampled to 2000: that takes the rule fixed"):
+        subsampled([row(900)], 2000, generator=np.random.default_rng(0))

@@ -16,7 +16,7 @@ from zoo.checkpoints.checkpoint import open_checkpoint
 from zoo.checkpoints.signing import make_key, sign
 from zoo.errors import LogError, ZooError
 from zoo.loading.backend import open_backend
-from zoo.results.curve import curve_of
+from zoo.results.figure import curve_png
 from zoo.smoothing import SamplingOptions, SmoothingSpec
 from zoo.verification import claims, verify
 from zoo.verification.verification import check_signature
@@ -73,9 +73,9 @@ def public_key(key):
 @pytest.fixture(autouse=True)
 def pictures_are_drawn_once(monkeypatch):
     """Most copies have the same rows, and drawing them takes most of a verification's time."""
-    drawn = cache(curve_of)
+    drawn = cache(curve_png)
     for module in (claims, forging):
-        monkeypatch.setattr(module, "curve_of", drawn)
+        monkeypatch.setattr(module, "curve_png", drawn)
 
 
 def caught_by(path):
