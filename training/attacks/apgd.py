@@ -10,10 +10,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from training.attacks.inside import strictly_inside
 from training.attacks.losses import Loss, find_loss
-from training.attacks.restarts import first_fooling
-from training.attacks.starts import SMALLEST, plain_l2_norm, random_start
+from training.attacks.perturbations import SMALLEST, first_fooling, plain_l2_norm, random_start, strictly_inside
 from training.attacks.target import Network, under_attack
 from training.threat import ThreatModel
 

@@ -7,8 +7,7 @@ from importlib.metadata import PackageNotFoundError, version
 import torch
 from torch import Tensor
 
-from training.attacks.inside import strictly_inside
-from training.attacks.restarts import first_fooling
+from training.attacks.perturbations import first_fooling, strictly_inside
 from training.attacks.target import Network, under_attack
 from training.threat import ThreatModel
 from zoo.errors import RequestError

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from training.attacks import under_attack
-from training.attacks.inside import distances
+from training.attacks.perturbations import distances
 from training.evaluation.attacks import adversarial_images, threat_of
 from training.evaluation.empirical_log import EmpiricalRow
 from training.streams import derived_seed

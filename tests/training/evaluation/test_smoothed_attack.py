@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from training.attacks.smoothed_pgd import smoothed_pgd
+from training.attacks.smoothed import smoothed_pgd
 from training.evaluation.attacks import find_attack
 from training.evaluation.victims import SmoothedVictim, victim_for
 from training.threat import ThreatModel
