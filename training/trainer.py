@@ -27,8 +27,8 @@ from training.run_folder import RunFolder, RunState
 from training.schedule import is_exhausted, rate_factor
 from training.starting_point import fitted_preprocessing, published_network, starting_network
 from training.streams import derived_seed, stream
-from training.tasks.limit import limit_per_class
 from training.tasks.loading import EvaluationImages, ShuffledBatches, TrainingImages
+from training.tasks.subsets import limit_per_class
 from training.tasks.task import Subset, stratified_split
 from zoo.checkpoints.checkpoint import Checkpoint, open_checkpoint, save_checkpoint
 from zoo.errors import CheckpointError, DivergenceError, RecipeError

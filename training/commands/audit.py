@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from training.commands.checks import require_same_classes
+from training.commands.options import require_same_classes
 from zoo.cli._errors import interruptible
 from zoo.cli._options import (
     DATA_DIR,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
-from training.commands.checks import require_recordable, require_same_classes
+from training.commands.options import require_recordable, require_same_classes
 from training.commands.report import DEFAULT_RADII
 from zoo.cli._errors import interruptible
 from zoo.cli._options import (

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
-from training.commands.checks import parse_numbers, require_recordable, require_same_classes
+from training.commands.options import parse_numbers, require_recordable, require_same_classes
 from zoo.cli._errors import interruptible
 from zoo.cli._options import DATA_DIR, BatchSize, DataDir, Device, Json, Model, Record, Seed, TaskName
 

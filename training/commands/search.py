@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from training.commands.resolving import find_starting_point, resolve_recipe
+from training.commands.options import find_starting_point, resolve_recipe
 from zoo.cli._errors import interruptible
 from zoo.cli._options import (
     DATA_DIR,

@@ -8,7 +8,7 @@ from torch.nn import functional as F
 
 from training.attacks import under_attack
 from training.attacks.target import Network
-from training.objectives.attacking import Attacking
+from training.objectives.adversary import Attacking
 from training.objectives.objective import Batch, ObjectiveOutput, Progress
 
 
