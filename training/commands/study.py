@@ -38,10 +38,10 @@ def plan(study_file: StudyFile, folder: Folder = None, data_dir: DataDir = DATA_
     """List the runs, what each starts from, whether it is done, and how long it takes (estimated where it is not)."""
     from rich.console import Console
 
+    from training.study.console_report import plan_as_json, plan_table
     from training.study.cost import estimated_seconds
     from training.study.folder import StudyFolder
     from training.study.plan import plan_runs
-    from training.study.plan_report import plan_as_json, plan_table
     from training.study.study_file import read_study
 
     described = read_study(study_file)
@@ -77,10 +77,10 @@ def run(
     """
     from rich.console import Console
 
+    from training.study.console_report import outcome_as_json, outcome_in_words
     from training.study.execution import Execution
     from training.study.folder import StudyFolder
     from training.study.plan import plan_runs
-    from training.study.plan_report import outcome_as_json, outcome_in_words
     from training.study.run import Workplace
     from training.study.study_file import read_study
     from zoo.errors import ZooError
@@ -138,9 +138,9 @@ def summarize(
     """Mean relative improvements over random, and R^2 of improvements in robustness against those in accuracy."""
     from rich.console import Console
 
+    from training.study.console_report import as_json_object, fits_table, improvements_table
     from training.study.long_table import read_table
     from training.study.statistics import summarize_table
-    from training.study.summary_report import as_json_object, fits_table, improvements_table
 
     summaries = summarize_table(read_table(table))
     if as_json:

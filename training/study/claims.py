@@ -10,9 +10,8 @@ from __future__ import annotations
 import typer
 
 from training.study.claim import Claim
-from training.study.claims_section_3 import SECTION_3
-from training.study.claims_section_4 import SECTION_4
 from training.study.claims_section_5 import SECTION_5_1, SECTION_5_2
+from training.study.claims_sections_3_and_4 import SECTION_3, SECTION_4
 from training.study.rendering import TextTable
 
 OTHERS = (
