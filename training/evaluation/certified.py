@@ -11,8 +11,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from training.distributed import ALONE, Ranks
-from training.evaluation.certification_log import CertificationLog
-from training.evaluation.certification_run import CertificationRun, differing_names
+from training.evaluation.certification_log import CertificationLog, CertificationRun
+from training.evaluation.run_log import differing_names
 from training.tasks import LabelledImages
 from zoo.errors import LogError
 from zoo.models.preprocessing import prepare

@@ -13,14 +13,13 @@ import json
 import os
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Generic, Protocol, TypeVar
 
 from training.distributed import Ranks
-from training.evaluation.certification_run import difference
 from zoo.errors import LogError
 
 
@@ -184,6 +183,19 @@ class RunLog(ABC, Generic[R]):
             file.flush()
             os.fsync(file.fileno())  # the parts are deleted next
         temporary.replace(self.path)
+
+
+def difference(found: object, wanted: Mapping[str, Any]) -> str:
+    """In words, where the identity that was found is not the one wanted; empty if it is."""
+    if not isinstance(found, dict):
+        return "the record of its run is missing"
+    names = differing_names(found, wanted)
+    return "; ".join(f"{name} was {found.get(name)!r}, is {wanted.get(name)!r}" for name in names)
+
+
+def differing_names(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[str]:
+    """What two identities do not share."""
+    return [name for name in {**wanted, **found} if found.get(name) != wanted.get(name)]
 
 
 def text_of(header: str, lines: Iterable[str]) -> str:

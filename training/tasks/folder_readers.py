@@ -1,4 +1,4 @@
-"""Readers of published data sets with a folder per class: split by train/ and test/, or by the first files per class."""
+"""Readers of published data sets with a folder per class: split by folders or by the first files per class."""
 
 from __future__ import annotations
 

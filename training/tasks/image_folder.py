@@ -1,4 +1,4 @@
-"""Any folder of pictures: `imagefolder:PATH` with a folder per class, `unlabelled:PATH` without classes, to pre-train on.
+"""Any folder of pictures: `imagefolder:PATH` with a folder per class, `unlabelled:PATH` without classes.
 
 PATH of `imagefolder` holds `train/` and `test/` (or `val/`), each with the same class folders; or the class folders
 themselves. Of these about a fifth becomes the test set, chosen by a hash of each file's name below PATH: a picture that

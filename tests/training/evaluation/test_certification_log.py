@@ -6,8 +6,8 @@ import pytest
 
 from tests.training.ranks import in_threads
 from training.distributed import ALONE
-from training.evaluation.certification_log import CertificationLog, log_text, part_path, run_record_path
-from training.evaluation.certification_run import CertificationRun
+from training.evaluation.certification_log import CertificationLog, CertificationRun, log_text
+from training.evaluation.run_log import part_path, run_record_path
 from zoo.errors import LogError
 from zoo.models.spec import Preprocessing
 from zoo.results.log import HEADER, format_row, read_log, row_of

@@ -8,10 +8,10 @@ from rich.console import Console
 
 from tests.training.ranks import in_threads
 from training.distributed import ALONE
-from training.evaluation.certification_log import run_record_path
-from training.evaluation.certification_run import CertificationRun
+from training.evaluation.certification_log import CertificationRun
 from training.evaluation.certified import certify_images, select_indices
 from training.evaluation.empirical import num_correct_under_noise
+from training.evaluation.run_log import run_record_path
 from training.tasks import open_task
 from training.tasks.loading import EvaluationImages
 from zoo.errors import LogError
