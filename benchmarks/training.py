@@ -37,7 +37,7 @@ from torch.nn import functional as F
 
 from training import trainer
 from training.distributed import ALONE
-from training.journal import Journal
+from training.metric_logger import Journal
 from training.objectives import Objective
 from training.objectives.adversarial import Adversarial
 from training.objectives.consistency import Consistency

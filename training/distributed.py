@@ -1,6 +1,6 @@
 """Several processes at one piece of work, as torchrun starts them; one process needs none of it.
 
-Tensors that a training step exchanges are in `training/exchange.py`.
+Tensors that a training step exchanges are in `training/collectives.py`.
 """
 
 from __future__ import annotations

@@ -12,7 +12,7 @@ from accelerate.state import AcceleratorState
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from training.exchange import num_ranks, sum_over_ranks
+from training.collectives import num_ranks, sum_over_ranks
 from training.objectives import Batch, ObjectiveOutput
 from training.optimizers import optimizer_for
 from training.precision import MixedPrecision, Precision, resolved

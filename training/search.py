@@ -20,7 +20,7 @@ from rich.console import Console
 
 from training.distributed import ALONE
 from training.grid import Grid, assignments, require_sound
-from training.journal import read_log
+from training.metric_logger import read_log
 from training.recipe import TrainingRecipe, override
 from training.run import TrainingRun
 from training.search_folder import alone_in, next_trial, open_study, writing_below

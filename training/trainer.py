@@ -14,11 +14,11 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
+from training.collectives import copy_from_first, sum_over_ranks
 from training.distributed import ALONE, Ranks
 from training.evaluation.empirical import num_correct_under_noise
-from training.exchange import copy_from_first, sum_over_ranks
 from training.freezing import to_train_mode
-from training.journal import Journal, Silence
+from training.metric_logger import Journal, Silence
 from training.objectives import Batch, ObjectiveOutput
 from training.objectives import Progress as TrainingProgress
 from training.optimization import Optimization

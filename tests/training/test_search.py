@@ -14,7 +14,7 @@ from rich.console import Console
 
 from training import search_folder
 from training.grid import parse_grid, points, require_sound
-from training.journal import read_log
+from training.metric_logger import read_log
 from training.objectives.simclr import SimClr
 from training.objectives.standard import Standard
 from training.recipe import TrainingRecipe, override

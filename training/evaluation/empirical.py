@@ -14,9 +14,9 @@ from torch import nn
 from torch.utils.data import DataLoader, Subset
 
 from training.distributed import ALONE
+from training.evaluation.attack_targets import Victim, victim_for
 from training.evaluation.certified import select_indices
 from training.evaluation.empirical_log import EmpiricalLog, EmpiricalRow
-from training.evaluation.victims import Victim, victim_for
 from training.streams import normal_per_image, stream
 from training.tasks import Task
 from training.tasks.loading import EvaluationImages

@@ -16,7 +16,7 @@ from torch.func import functional_call
 from training.attacks import pgd
 from training.attacks.pgd import LossOf
 from training.attacks.target import Network, bare_network
-from training.exchange import mean_over_ranks
+from training.collectives import mean_over_ranks
 from training.objectives.objective import Objective, Progress, require, require_at_least
 from training.threat import NORMS, Norm, ThreatModel
 

@@ -7,8 +7,8 @@ import torch
 from torch import nn
 
 from training.attacks.smoothed import smoothed_pgd
+from training.evaluation.attack_targets import SmoothedVictim, victim_for
 from training.evaluation.attacks import find_attack
-from training.evaluation.victims import SmoothedVictim, victim_for
 from training.threat import ThreatModel
 from zoo.smoothing import SmoothedClassifier, SmoothingSpec
 from zoo.smoothing.certificate import certified_radius

@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from tests.training.test_trainer import same_weights, weights
-from training.journal import Journal, read_log
+from training.metric_logger import Journal, read_log
 from zoo.checkpoints.checkpoint import open_checkpoint
 from zoo.errors import CheckpointError
 
