@@ -18,7 +18,7 @@ from training.collectives import copy_from_first, sum_over_ranks
 from training.distributed import ALONE, Ranks
 from training.evaluation.empirical import num_correct_under_noise
 from training.freezing import to_train_mode
-from training.metric_logger import Journal, Silence
+from training.metric_logger import MetricLogger, NullLogger
 from training.objectives import Batch, ObjectiveOutput
 from training.objectives import Progress as TrainingProgress
 from training.optimization import Optimization
@@ -62,10 +62,10 @@ def train(
     if state is not None:
         loop.restore(state)
     with ranks.united():
-        journal = Journal(folder.path, steps_done=loop.steps_done) if ranks.is_first else Silence()
-    with _progress_bar(console, run, loop) as advance, journal, ranks.missing_none():
+        logger = MetricLogger(folder.path, steps_done=loop.steps_done) if ranks.is_first else NullLogger()
+    with _progress_bar(console, run, loop) as advance, logger, ranks.missing_none():
         while loop.epochs_done < run.recipe.epochs and not is_exhausted(run.recipe.schedule, loop.history):
-            loop.run_epoch(journal, advance)
+            loop.run_epoch(logger, advance)
             with ranks.united():
                 loop.save()
     with ranks.united():
@@ -132,7 +132,7 @@ class _Loop:
         self.network.backbone.load_state_dict(state.backbone)
         self.optimization.optimizer.load_state_dict(state.optimizer)
 
-    def run_epoch(self, journal: Journal, advance: Callable[[float], None]) -> None:
+    def run_epoch(self, logger: MetricLogger, advance: Callable[[float], None]) -> None:
         recipe, epoch = self.run.recipe, self.epochs_done
         self.images.epoch = self.batches.epoch = epoch
         to_train_mode(self.optimization.model, self.network.backbone, recipe.freeze, recipe.batch_statistics)
@@ -140,14 +140,14 @@ class _Loop:
         for index, (start, end) in enumerate(self.batches.bounds):
             parts = [self._batch(*part) for part in islice(loaded, recipe.accumulation)]
             values = self._update(parts, batch_size=end - start, step=self.steps_done + index)
-            journal.write("train", values, step=self.steps_done + index + 1)
+            logger.write("train", values, step=self.steps_done + index + 1)
             advance(values["loss"])
         self.epochs_done += 1
         copy_from_first(list(self.network.buffers()))  # validation then measures what the checkpoint will hold
         if len(self.validation) > 0:
             self.history.append(self._validation_accuracy())
             values = {"epochs": self.epochs_done, "accuracy_under_noise": self.history[-1]}
-            journal.write("validation", values, step=self.steps_done)
+            logger.write("validation", values, step=self.steps_done)
 
     def save(self) -> Checkpoint | None:
         """Writes the resume state, then the checkpoint; on the first rank only."""

@@ -14,7 +14,7 @@ from torch import nn
 from torch.utils.data import DataLoader, Subset
 
 from training.distributed import ALONE
-from training.evaluation.attack_targets import Victim, victim_for
+from training.evaluation.attack_targets import AttackTarget, attack_target_for
 from training.evaluation.certified import select_indices
 from training.evaluation.empirical_log import EmpiricalLog, EmpiricalRow
 from training.streams import normal_per_image, stream
@@ -51,9 +51,9 @@ def evaluate_network(
     """
     images = EvaluationImages(task.test, preprocessing)
     indices = select_indices(len(images), skip=skip, maximum=maximum)
-    victim = victim_for(network, attack, num_classes=task.num_classes, batch_size=batch_size)
+    target = attack_target_for(network, attack, num_classes=task.num_classes, batch_size=batch_size)
     device = next(network.parameters()).device
-    rows = measured_rows(victim, images, indices, device=device, log=log, console=console)
+    rows = measured_rows(target, images, indices, device=device, log=log, console=console)
 
     def noise_accuracy(sigma: float) -> NoiseAccuracy:
         correct = num_correct_under_noise(
@@ -88,7 +88,7 @@ def beside(
 
 
 def measured_rows(
-    victim: Victim,
+    target: AttackTarget,
     images: EvaluationImages,
     indices: Sequence[int],
     *,
@@ -101,14 +101,14 @@ def measured_rows(
     Batches are cut from all of `indices`, whatever the log holds: a resumed evaluation meets the very batches of one
     that was never interrupted, and the same rounding.
     """
-    console, size = console or Console(quiet=True), victim.batch_size
+    console, size = console or Console(quiet=True), target.batch_size
     batches = [list(indices[start : start + size]) for start in range(0, len(indices), size)]
 
     def rows_of(chosen: Sequence[list[int]]) -> Iterator[EmpiricalRow]:
         loader = DataLoader(images, batch_sampler=chosen)
         pairs = zip(chosen, loader, strict=True)
         for numbers, (x_bytes, labels_B) in track(pairs, "measuring", total=len(chosen), console=console):
-            yield from victim.rows(to_pixels(x_bytes).to(device), labels_B, torch.tensor(numbers))
+            yield from target.rows(to_pixels(x_bytes).to(device), labels_B, torch.tensor(numbers))
 
     if log is None:
         return list(rows_of(batches))
