@@ -1,4 +1,4 @@
-"""The metrics of a run's steps: `.run/log.jsonl`, one line of JSON each, to the last digit; and TensorBoard's scalars."""
+"""The metrics of a run's steps: `.run/log.jsonl`, a line of JSON each, to the last digit; and TensorBoard's scalars."""
 
 from __future__ import annotations
 

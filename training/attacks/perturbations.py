@@ -12,7 +12,8 @@ from training.attacks.target import Network
 from training.streams import normal_per_image
 from training.threat import ThreatModel
 
-SMALLEST = 1e-12
+START_NORM_EPS = 1e-12
+"""Added to the norm of a random start before dividing by it; AutoAttack's value."""
 
 
 def random_start(
@@ -30,7 +31,7 @@ def random_start(
     drawn_BCHW = drawn_BCHW.to(center_BCHW)
     is_linf = threat.norm == "linf"
     length_B111 = drawn_BCHW.abs().amax(dim=(1, 2, 3), keepdim=True) if is_linf else plain_l2_norm(drawn_BCHW)
-    return (center_BCHW + threat.epsilon * (drawn_BCHW / (length_B111 + SMALLEST))).clamp(0.0, 1.0)
+    return (center_BCHW + threat.epsilon * (drawn_BCHW / (length_B111 + START_NORM_EPS))).clamp(0.0, 1.0)
 
 
 def plain_l2_norm(x_BCHW: Tensor) -> Tensor:

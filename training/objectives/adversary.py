@@ -20,7 +20,8 @@ from training.collectives import mean_over_ranks
 from training.objectives.objective import Objective, Progress, require, require_at_least
 from training.threat import NORMS, Norm, ThreatModel
 
-SMALLEST_NORM = 1e-20
+GRADIENT_NORM_EPS = 1e-20
+"""Added to the norm of a weight's gradient before dividing by it; the value of the authors' code."""
 
 
 def perturbed(model: Network, loss_of: Callable[[Network], Tensor], *, gamma: float) -> Network:
@@ -41,7 +42,7 @@ def perturbed(model: Network, loss_of: Callable[[Network], Tensor], *, gamma: fl
     loss = loss_of(lambda x_BCHW: functional_call(bare, statistics, (x_BCHW,)))
     gradients = mean_over_ranks(torch.autograd.grad(loss, tuple(weights.values()), materialize_grads=True))
     offsets = {
-        id(w): gamma * w.detach().norm() / (gradient.norm() + SMALLEST_NORM) * gradient
+        id(w): gamma * w.detach().norm() / (gradient.norm() + GRADIENT_NORM_EPS) * gradient
         for w, gradient in zip(weights.values(), gradients, strict=True)
     }
     moved = {name: w + offsets[id(w)] for name, w in model.named_parameters() if id(w) in offsets}
