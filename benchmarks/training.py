@@ -36,7 +36,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from training import trainer
-from training.distributed import ALONE
+from training.distributed import SINGLE_PROCESS
 from training.metric_logger import MetricLogger
 from training.objectives import Objective
 from training.objectives.adversarial import Adversarial
@@ -155,8 +155,8 @@ class Ours:
         task = open_task(f"imagefolder:{folder}", data_dir=folder)
         run = TrainingRun(task=task, recipe=recipe, seed=0, output=output)
         run_folder = RunFolder(output / ".run")
-        run_folder.begin(run.identity(ALONE))
-        self.loop = trainer._Loop(run, run_folder, device, ALONE)
+        run_folder.begin(run.identity(SINGLE_PROCESS))
+        self.loop = trainer._Loop(run, run_folder, device, SINGLE_PROCESS)
         self.loop.prepare()
         self.logger = MetricLogger(run_folder.path, steps_done=0)
         self.watch = Stopwatch(device)

@@ -18,7 +18,7 @@ import torch
 from optuna.trial import FrozenTrial, Trial, TrialState
 from rich.console import Console
 
-from training.distributed import ALONE
+from training.distributed import SINGLE_PROCESS
 from training.grid import Grid, assignments, require_sound
 from training.metric_logger import read_log
 from training.recipe import TrainingRecipe, override
@@ -59,7 +59,7 @@ class Search:
 
     def request(self) -> dict[str, Any]:
         """What must be equal for a search to be gone on with, as JSON values."""
-        identity = self.run(0, {}).identity(ALONE).as_json()
+        identity = self.run(0, {}).identity(SINGLE_PROCESS).as_json()
         request: dict[str, Any] = json.loads(json.dumps(identity | {"grid": dict(self.grid)}))
         return request
 

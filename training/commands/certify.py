@@ -83,10 +83,10 @@ def certify(
     from zoo.smoothing.named_rules import rule_from
 
     with join_ranks() as ranks:
-        with ranks.united():
+        with ranks.failing_together():
             require_recordable(model, record, sigma=sigma)
             rule = rule_from(stopping, n=n, radius=radius, tolerance=tolerance)
-            with ranks.first_of_node_first():
+            with ranks.local_first_rank_first():
                 checkpoint, opened = locate(model), open_task(task, data_dir=data_dir)
             smoothing = _smoothing(checkpoint, sigma=sigma, n0=n0, alpha=alpha, rule=rule, noise=noise)
             require_same_classes(checkpoint, opened)

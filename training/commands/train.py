@@ -60,8 +60,8 @@ def train(
     from zoo.loading.device import pick_device
 
     with join_ranks() as ranks:
-        with ranks.united():
-            with ranks.first_of_node_first():
+        with ranks.failing_together():
+            with ranks.local_first_rank_first():
                 parent = find_starting_point(init)
                 opened = open_task(task, data_dir=data_dir)
             asked = {"architecture": architecture, "freeze": freeze, "limit_per_class": limit_per_class}

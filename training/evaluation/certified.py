@@ -10,7 +10,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from training.distributed import ALONE, Ranks
+from training.distributed import SINGLE_PROCESS, Ranks
 from training.evaluation.certification_log import CertificationLog, CertificationRun
 from training.evaluation.run_log import differing_names
 from training.tasks import LabelledImages
@@ -42,7 +42,7 @@ def certify_images(
     output: Path,
     options: SamplingOptions,
     console: Console,
-    ranks: Ranks = ALONE,
+    ranks: Ranks = SINGLE_PROCESS,
 ) -> list[CertificationRow]:
     """Certifies the images not yet in `output`, each rank its share; returns all rows in order. Collective.
 
@@ -81,7 +81,7 @@ def _certify_the_rest(
     if ranks.world_size > 1:
         console.print("the first rank's share is done; waiting for the others")
     rows = log.merge(indices, ranks)
-    with ranks.united():
+    with ranks.failing_together():
         if len(rows) < len(indices):
             missing = len(indices) - len(rows)
             raise LogError(f"{missing} of {len(indices)} rows are gone from {log.path}: run the same command again")
@@ -125,8 +125,8 @@ def _job(run: CertificationRun, images: LabelledImages, index: int) -> Certifica
 
 def _require_same_work(run: CertificationRun, indices: Sequence[int], ranks: Ranks) -> None:
     """Raises LogError unless all ranks are to certify the same images in the same way."""
-    started = ranks.gather_everywhere({**run.as_json(), "images": list(indices)})
-    with ranks.united():
+    started = ranks.all_gather({**run.as_json(), "images": list(indices)})
+    with ranks.failing_together():
         for rank, other in enumerate(started):
             names = differing_names(other, started[0])
             if names:

@@ -13,7 +13,7 @@ from rich.progress import track
 from torch import nn
 from torch.utils.data import DataLoader, Subset
 
-from training.distributed import ALONE
+from training.distributed import SINGLE_PROCESS
 from training.evaluation.attack_targets import AttackTarget, attack_target_for
 from training.evaluation.certified import select_indices
 from training.evaluation.empirical_log import EmpiricalLog, EmpiricalRow
@@ -112,13 +112,13 @@ def measured_rows(
 
     if log is None:
         return list(rows_of(batches))
-    with log.held(ALONE):
-        done = {row.idx for row in log.merge(indices, ALONE)}
-        with log.appending(ALONE) as append:
+    with log.held(SINGLE_PROCESS):
+        done = {row.idx for row in log.merge(indices, SINGLE_PROCESS)}
+        with log.appending(SINGLE_PROCESS) as append:
             for row in rows_of([batch for batch in batches if not done.issuperset(batch)]):
                 if row.idx not in done:
                     append(row)
-        return log.merge(indices, ALONE)
+        return log.merge(indices, SINGLE_PROCESS)
 
 
 def mean_per_class(labels: Sequence[int], are_right: Sequence[bool]) -> float:

@@ -74,18 +74,18 @@ class RunLog(ABC, Generic[R]):
         Raises: LogError if a file belongs to another run, holds another image than `indices` or an image with two
         answers, is malformed, or cannot be written.
         """
-        with ranks.united(), _using(self.path):
+        with ranks.failing_together(), _using(self.path):
             parts = self._parts()
             found = [
                 *(self._read_log() if ranks.is_first else []),
                 *(row for part in parts for row in self._rows_of(part)),
             ]
-        everywhere = ranks.gather_everywhere(found)
-        with ranks.united(), _using(self.path):
+        everywhere = ranks.all_gather(found)
+        with ranks.failing_together(), _using(self.path):
             rows = self._union((row for rows in everywhere for row in rows), indices)
             if ranks.is_first:
                 self._replace(rows)
-        with ranks.united(), _using(self.path):
+        with ranks.failing_together(), _using(self.path):
             for part in parts:
                 part.unlink(missing_ok=True)
         return rows
@@ -97,7 +97,7 @@ class RunLog(ABC, Generic[R]):
         Raises: LogError if another one does.
         """
         lock = self.path.with_name(self.path.name + ".lock")
-        with ranks.united(), _using(lock):
+        with ranks.failing_together(), _using(lock):
             if ranks.is_first:
                 lock.parent.mkdir(parents=True, exist_ok=True)
                 file = lock.open("w")

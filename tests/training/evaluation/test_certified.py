@@ -7,7 +7,7 @@ import torch
 from rich.console import Console
 
 from tests.training.ranks import in_threads
-from training.distributed import ALONE
+from training.distributed import SINGLE_PROCESS
 from training.evaluation.certification_log import CertificationRun
 from training.evaluation.certified import certify_images, select_indices
 from training.evaluation.empirical import num_correct_under_noise
@@ -41,7 +41,7 @@ def certify(digits_checkpoint, digits, tmp_path):
         data="",
         backend="torch-cpu-float32",
         seed=0,
-        ranks=ALONE,
+        ranks=SINGLE_PROCESS,
         **smoothing,
     ):
         preprocessing = digits_checkpoint.spec.preprocessing
