@@ -19,7 +19,7 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 from rich.console import Console
 
 from training.distributed import SINGLE_PROCESS
-from training.grid import Grid, assignments, require_sound
+from training.grid import Grid, assignments, require_valid_grid
 from training.metric_logger import read_log
 from training.recipe import TrainingRecipe, override
 from training.run import TrainingRun
@@ -85,7 +85,7 @@ def search(plan: Search, *, device: torch.device, console: Console) -> list[Tria
     Raises: RecipeError if the grid is not sound or the folder holds something else; RequestError if another process
     works in it; CheckpointError if a file cannot be written. What was finished is kept then.
     """
-    require_sound(plan.grid, plan.recipe)
+    require_valid_grid(plan.grid, plan.recipe)
     with alone_in(plan.output):
         with writing_below(plan.output):
             study = open_study(plan.output, plan.grid, plan.request())

@@ -20,7 +20,7 @@ from zoo.errors import CheckpointError, RecipeError, RequestError
 JOURNAL, LOCK = "study.journal", "search.lock"
 
 
-class AskedGrid(GridSampler):
+class AskAndTellGridSampler(GridSampler):
     """A grid whose points are asked for one by one. Optuna's own stops `Study.optimize` at the last one, which fails
     where that is not running."""
 
@@ -37,7 +37,7 @@ def open_study(output: Path, grid: Grid, request: dict[str, Any]) -> optuna.Stud
     _mend(output / JOURNAL)
     study = optuna.create_study(
         storage=JournalStorage(JournalFileBackend(str(output / JOURNAL))),
-        sampler=AskedGrid(grid),
+        sampler=AskAndTellGridSampler(grid),
         study_name="grid",
         direction="maximize",
         load_if_exists=True,
@@ -57,7 +57,7 @@ def open_study(output: Path, grid: Grid, request: dict[str, Any]) -> optuna.Stud
 
 def next_trial(study: optuna.Study, *, output: Path) -> Trial | None:
     """The trial that was cut off, else a new one, else None. Raises: CheckpointError if that cannot be written."""
-    assert isinstance(study.sampler, AskedGrid)
+    assert isinstance(study.sampler, AskAndTellGridSampler)
     with writing_below(output):
         cut_off = study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
         if cut_off:

@@ -24,7 +24,7 @@ from training.objectives import Progress as TrainingProgress
 from training.optimization import Optimization
 from training.run import TrainingRun
 from training.run_folder import RunFolder, RunState
-from training.schedule import is_exhausted, rate_factor
+from training.schedule import is_exhausted, lr_factor
 from training.starting_point import fitted_preprocessing, published_network, starting_network
 from training.streams import derived_seed, stream
 from training.tasks.loading import EvaluationImages, ShuffledBatches, TrainingImages
@@ -189,7 +189,7 @@ class _Loop:
 
     def _update(self, parts: list[Batch], *, batch_size: int, step: int) -> dict[str, float]:
         recipe, steps_per_epoch = self.run.recipe, self.batches.num_batches
-        factor = rate_factor(
+        factor = lr_factor(
             recipe.schedule,
             step=step,
             steps_per_epoch=steps_per_epoch,

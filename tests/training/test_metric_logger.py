@@ -50,7 +50,7 @@ main()
 @pytest.mark.parametrize(
     ("hook", "condition", "limit", "said"),
     [
-        ("rate_factor", "named['step'] == 100", 1000, "log.jsonl: File too large; the last finished epoch is kept"),
+        ("lr_factor", "named['step'] == 100", 1000, "log.jsonl: File too large; the last finished epoch is kept"),
         ("num_correct_under_noise", "named and len(open(sys.argv[-1] + '/.run/log.jsonl').readlines()) > 80", 100_000,
          "state.pt: "),
     ],

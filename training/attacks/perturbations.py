@@ -12,8 +12,8 @@ from training.attacks.target import Network
 from training.streams import normal_per_image
 from training.threat import ThreatModel
 
-START_NORM_EPS = 1e-12
-"""Added to the norm of a random start before dividing by it; AutoAttack's value."""
+NORM_EPS = 1e-12
+"""Added to a norm before dividing by it; AutoAttack's value."""
 
 
 def random_start(
@@ -31,7 +31,7 @@ def random_start(
     drawn_BCHW = drawn_BCHW.to(center_BCHW)
     is_linf = threat.norm == "linf"
     length_B111 = drawn_BCHW.abs().amax(dim=(1, 2, 3), keepdim=True) if is_linf else plain_l2_norm(drawn_BCHW)
-    return (center_BCHW + threat.epsilon * (drawn_BCHW / (length_B111 + START_NORM_EPS))).clamp(0.0, 1.0)
+    return (center_BCHW + threat.epsilon * (drawn_BCHW / (length_B111 + NORM_EPS))).clamp(0.0, 1.0)
 
 
 def plain_l2_norm(x_BCHW: Tensor) -> Tensor:
@@ -43,20 +43,22 @@ Search = Callable[[int, Tensor], Tensor]
 """`(restart, places_R) -> x_RCHW`: changed images for those of a batch at these places."""
 
 
-def first_fooling(target: Network, x_BCHW: Tensor, labels_B: Tensor, search: Search, *, num_restarts: int) -> Tensor:
+def attack_with_restarts(
+    target: Network, x_BCHW: Tensor, labels_B: Tensor, search: Search, *, num_restarts: int
+) -> Tensor:
     """For each image a changed one that is misclassified, or the image itself if it is so already or none was found."""
     answer_BCHW = x_BCHW.detach().clone()
     for restart in range(num_restarts):
-        left_R = is_right(target, answer_BCHW, labels_B).nonzero().squeeze(1)
+        left_R = is_correct(target, answer_BCHW, labels_B).nonzero().squeeze(1)
         if len(left_R) == 0:
             break
         found_RCHW = search(restart, left_R)
-        is_fooled_R = ~is_right(target, found_RCHW, labels_B[left_R])
+        is_fooled_R = ~is_correct(target, found_RCHW, labels_B[left_R])
         answer_BCHW[left_R[is_fooled_R]] = found_RCHW[is_fooled_R]
     return answer_BCHW
 
 
-def is_right(target: Network, x_BCHW: Tensor, labels_B: Tensor) -> Tensor:
+def is_correct(target: Network, x_BCHW: Tensor, labels_B: Tensor) -> Tensor:
     """`is_right_B`: where the network answers the label."""
     with torch.no_grad():
         return target(x_BCHW).argmax(dim=1) == labels_B

@@ -61,7 +61,7 @@ def search(
     _require_optuna()
     from rich.console import Console
 
-    from training.grid import parse_grid, require_sound
+    from training.grid import parse_grid, require_valid_grid
     from training.search import Search
     from training.search import search as run_search
     from training.tasks import open_task
@@ -72,7 +72,7 @@ def search(
     asked = {"architecture": architecture, "freeze": freeze, "limit_per_class": limit_per_class}
     resolved = resolve_recipe(recipe, objective, parent, asked, assignments or [])
     axes = parse_grid(grid) if grid else _own_grid(recipe)
-    require_sound(axes, resolved)
+    require_valid_grid(axes, resolved)
     options: dict[str, str | int] = {
         "--task": task,
         "--objective": objective,

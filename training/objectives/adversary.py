@@ -24,7 +24,7 @@ GRADIENT_NORM_EPS = 1e-20
 """Added to the norm of a weight's gradient before dividing by it; the value of the authors' code."""
 
 
-def perturbed(model: Network, loss_of: Callable[[Network], Tensor], *, gamma: float) -> Network:
+def adversarial_weight_perturbation(model: Network, loss_of: Callable[[Network], Tensor], *, gamma: float) -> Network:
     """The network with every weight matrix and kernel moved by `gamma` times its own norm along the gradient of
     `loss_of`; gradients reach the weights as if they stood there. The network itself for gamma 0, or if it is no
     module.
@@ -50,7 +50,7 @@ def perturbed(model: Network, loss_of: Callable[[Network], Tensor], *, gamma: fl
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Attacking(Objective):
+class AdversarialObjective(Objective):
     """An adversary of `num_steps` steps of `relative_step_size` * epsilon / num_steps within `epsilon`, on the [0, 1]
     pixel scale. Unlike in MadryLab's library normalization does not clamp the input.
 
@@ -84,7 +84,7 @@ class Attacking(Objective):
             keep_best=keep_best,
         )
 
-    def moved(self, model: Network, loss_of: Callable[[Network], Tensor], progress: Progress) -> Network:
+    def perturb_weights(self, model: Network, loss_of: Callable[[Network], Tensor], progress: Progress) -> Network:
         """The network at the weights where its loss is to be taken: perturbed ones, if the method asks for that."""
         is_warm = progress.epochs >= self.awp_warmup_epochs
-        return perturbed(model, loss_of, gamma=self.awp_gamma if is_warm else 0.0)
+        return adversarial_weight_perturbation(model, loss_of, gamma=self.awp_gamma if is_warm else 0.0)
