@@ -53,8 +53,8 @@ def digits_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Checkpoint:
 @pytest.fixture(scope="session")
 def certified_digits(digits_checkpoint: Checkpoint, tmp_path_factory: pytest.TempPathFactory) -> Checkpoint:
     """The digits checkpoint with the recorded certification of 120 of 359 images by 100 draws each."""
+    from training.evaluation.certification import certify_images, select_indices
     from training.evaluation.certification_log import run_for
-    from training.evaluation.certified import certify_images, select_indices
     from training.evaluation.recording import record_certification
     from training.tasks import open_task
     from zoo.checkpoints.checkpoint import open_checkpoint

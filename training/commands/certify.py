@@ -71,8 +71,8 @@ def certify(
     from rich.console import Console
 
     from training.distributed import join_ranks
+    from training.evaluation.certification import certify_images, select_indices
     from training.evaluation.certification_log import run_for
-    from training.evaluation.certified import certify_images, select_indices
     from training.evaluation.recording import record_certification
     from training.evaluation.report import print_report
     from training.tasks import open_task

@@ -23,8 +23,8 @@ import torch
 from rich.console import Console
 from rich.progress import track
 
+from training.evaluation.certification import certified_rows
 from training.evaluation.certification_log import run_for
-from training.evaluation.certified import certified_rows
 from training.streams import derived_seed, stream
 from training.tasks import Task
 from zoo.checkpoints.checkpoint import Checkpoint

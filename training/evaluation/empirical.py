@@ -15,7 +15,7 @@ from torch.utils.data import DataLoader, Subset
 
 from training.distributed import SINGLE_PROCESS
 from training.evaluation.attack_targets import AttackTarget, attack_target_for
-from training.evaluation.certified import select_indices
+from training.evaluation.certification import select_indices
 from training.evaluation.empirical_log import EmpiricalLog, EmpiricalRow
 from training.streams import normal_per_image, stream
 from training.tasks import Task

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import fields
 from pathlib import Path
 
-from training.evaluation.certified import select_indices
+from training.evaluation.certification import select_indices
 from training.objectives import Objective
 from training.objectives.table import objective_name
 from training.study.plan import Run

@@ -19,7 +19,7 @@ from zoo.results.figure import curve_png, drawing_software
 from zoo.results.log import CertificationRow, read_log
 from zoo.results.summary import Interval, binomial_interval
 from zoo.verification.check import Check
-from zoo.verification.recomputed import CLOSE, why_not_recomputed
+from zoo.verification.recomputation import CLOSE, why_not_recomputed
 
 MOST_NAMED = 5
 # A share of the picture's pixels: a curve that lies elsewhere changes more of them, another processor's rounding fewer.

@@ -13,8 +13,8 @@ from tests.zoo.results.test_log import row
 from tests.zoo.verification.forging import invent, recompute_card, recompute_manifest, voted, write_config
 from training.evaluation.audit import compare_rows, plan_audit
 from training.evaluation.audit_report import describe_row
+from training.evaluation.certification import certify_images, select_indices
 from training.evaluation.certification_log import run_for
-from training.evaluation.certified import certify_images, select_indices
 from training.evaluation.recording import record_certification
 from training.tasks import open_task
 from zoo.checkpoints.checkpoint import open_checkpoint, read_spec

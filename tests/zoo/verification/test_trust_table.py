@@ -8,8 +8,8 @@ import pytest
 from rich.console import Console
 
 from tests.zoo.verification import forging
+from training.evaluation.certification import certify_images, select_indices
 from training.evaluation.certification_log import run_for
-from training.evaluation.certified import certify_images, select_indices
 from training.evaluation.recording import record_certification
 from training.tasks import open_task
 from zoo.checkpoints.checkpoint import open_checkpoint

@@ -16,7 +16,7 @@ from zoo.results.log import read_log, row_of
 from zoo.smoothing import SmoothedClassifier, SmoothingSpec
 from zoo.smoothing.named_rules import ANYTIME, AT_RADIUS, rule_from
 from zoo.verification import verify
-from zoo.verification.recomputed import why_not_recomputed
+from zoo.verification.recomputation import why_not_recomputed
 
 PIXELS = 3 * 32 * 32
 

@@ -8,8 +8,8 @@ from rich.console import Console
 
 from tests.training.ranks import in_threads
 from training.distributed import SINGLE_PROCESS
+from training.evaluation.certification import certify_images, select_indices
 from training.evaluation.certification_log import CertificationRun
-from training.evaluation.certified import certify_images, select_indices
 from training.evaluation.empirical import num_correct_under_noise
 from training.evaluation.run_log import run_record_path
 from training.tasks import open_task
