@@ -18,7 +18,7 @@ from zoo.results.contradictions import contradictions
 from zoo.results.figure import curve_png, drawing_software
 from zoo.results.log import CertificationRow, read_log
 from zoo.results.summary import Interval, binomial_interval
-from zoo.verification.check import Check
+from zoo.verification.integrity import Check
 from zoo.verification.recomputation import CLOSE, why_not_recomputed
 
 MOST_NAMED = 5

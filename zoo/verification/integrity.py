@@ -1,18 +1,38 @@
-"""Is a directory what its manifest says, and nothing else; can its network be built, and its config be believed?"""
+"""A check of a checkpoint, and the checks of its files: manifest, contents, config and weights."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from zoo.checkpoints.checkpoint import Checkpoint, config_bytes, sha256_of
 from zoo.errors import CheckpointError
 from zoo.models.layout import CONFIG, MANIFEST, SIGNATURE, WEIGHTS
 from zoo.models.spec import ModelSpec
-from zoo.verification.check import Check
 from zoo.verification.contents import looks_like_code, why_not_its_kind
+
+Outcome = Literal["passed", "failed", "unchecked"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Check:
+    """`findings` are what is wrong, in words. `note` says what was looked at, or why nothing could be: `is_unchecked`
+    means that nothing speaks for the checkpoint here, and nothing against it."""
+
+    name: str
+    note: str
+    findings: tuple[str, ...] = ()
+    is_unchecked: bool = False
+
+    @property
+    def outcome(self) -> Outcome:
+        if self.findings:
+            return "failed"
+        return "unchecked" if self.is_unchecked else "passed"
 
 
 def check_files(directory: Path, manifest: Mapping[str, str], found: Mapping[str, str]) -> Check:

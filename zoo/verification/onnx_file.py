@@ -14,8 +14,8 @@ from zoo.export.parity import compare_on_probes
 from zoo.models.layout import ONNX, WEIGHTS
 from zoo.models.spec import ModelSpec
 from zoo.smoothing.backends.onnxruntime import OnnxBackend
-from zoo.verification.check import Check
 from zoo.verification.contents import why_not_its_kind
+from zoo.verification.integrity import Check
 
 NAME = "onnx"
 

@@ -10,9 +10,8 @@ from zoo.checkpoints.signing import why_not_signed
 from zoo.errors import CheckpointError, RequestError
 from zoo.models.layout import MANIFEST, SIGNATURE
 from zoo.models.spec import ModelSpec
-from zoo.verification.check import Check
 from zoo.verification.claims import check_card, check_curve, check_empirical, check_numbers, check_rows
-from zoo.verification.integrity import check_config, check_contents, check_files, check_weights, hashes_of
+from zoo.verification.integrity import Check, check_config, check_contents, check_files, check_weights, hashes_of
 from zoo.verification.onnx_file import check_onnx
 
 
