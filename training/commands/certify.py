@@ -72,7 +72,7 @@ def certify(
 
     from training.distributed import join_ranks
     from training.evaluation.certification import certify_images, select_indices
-    from training.evaluation.certification_log import run_for
+    from training.evaluation.certification_log import certification_run
     from training.evaluation.recording import record_certification
     from training.evaluation.report import print_report
     from training.tasks import open_task
@@ -93,8 +93,8 @@ def certify(
             picked = pick_device(ranks.device_name(device))
             base = open_backend(checkpoint, backend=backend, device=picked)
             options = SamplingOptions(batch_size=batch_size or default_batch_size(checkpoint, picked))
-            run = run_for(checkpoint, opened, smoothing=smoothing, base=base, options=options, seed=seed)
-        with interruptible(go_on="every finished row is kept; run the same command to go on"):
+            run = certification_run(checkpoint, opened, smoothing=smoothing, base=base, options=options, seed=seed)
+        with interruptible(hint="every finished row is kept; run the same command to go on"):
             rows = certify_images(
                 run,
                 base,

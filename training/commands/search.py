@@ -97,7 +97,7 @@ def search(
             markup=False,
             highlight=False,
         )
-    with interruptible(go_on=f"{output} holds the finished trials; the same command goes on"):
+    with interruptible(hint=f"{output} holds the finished trials; the same command goes on"):
         results = run_search(plan, device=pick_device(device), console=console)
     _print(results, as_json=as_json)
     if results[0].error is not None:

@@ -95,7 +95,7 @@ def run(
         place=Workplace(device=device, data_dir=data_dir, console=Console(stderr=True)),
         share=share,
     )
-    with interruptible(go_on="finished runs are kept, and the same command goes on"):
+    with interruptible(hint="finished runs are kept, and the same command goes on"):
         outcome = execution.run()
     typer.echo(json.dumps(outcome_as_json(outcome), indent=2) if as_json else outcome_in_words(outcome))
     if outcome.failed:

@@ -79,7 +79,7 @@ def train(
             parent_id=None if parent is None or Path(init).is_dir() else init,
         )
         started = time.perf_counter()
-        with interruptible(go_on=f"{output} holds the last finished epoch, if there is one; add --resume to go on"):
+        with interruptible(hint=f"{output} holds the last finished epoch, if there is one; add --resume to go on"):
             checkpoint = run_training(run, device=picked, resume=resume, console=console, ranks=ranks)
         if ranks.is_first:
             _print(checkpoint, task=task, seconds=time.perf_counter() - started, as_json=as_json)

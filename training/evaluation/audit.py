@@ -24,7 +24,7 @@ from rich.console import Console
 from rich.progress import track
 
 from training.evaluation.certification import certified_rows
-from training.evaluation.certification_log import run_for
+from training.evaluation.certification_log import certification_run
 from training.streams import derived_seed, stream
 from training.tasks import Task
 from zoo.checkpoints.checkpoint import Checkpoint
@@ -199,6 +199,6 @@ def _certify(
 ) -> list[CertificationRow]:
     # The log's seed may be the audit's: a root of its own keeps the noise apart.
     root = derived_seed(plan.seed, "audit-noise")
-    run = run_for(plan.checkpoint, plan.task, smoothing=plan.smoothing, base=base, options=options, seed=root)
+    run = certification_run(plan.checkpoint, plan.task, smoothing=plan.smoothing, base=base, options=options, seed=root)
     rows = certified_rows(run, base, plan.task.test, plan.indices, options=options)
     return list(track(rows, "certifying afresh", total=len(plan.indices), console=console))

@@ -12,7 +12,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from training.distributed import SINGLE_PROCESS, Ranks
 from training.evaluation.certification_log import CertificationLog, CertificationRun
-from training.evaluation.run_log import differing_names
+from training.evaluation.run_log import differing_fields
 from training.tasks import LabelledImages
 from zoo.errors import LogError
 from zoo.models.preprocessing import prepare
@@ -54,10 +54,10 @@ def certify_images(
     _require_same_work(run, indices, ranks)
     log = CertificationLog(output, run)
     with log.held(ranks):
-        return _certify_the_rest(log, base, images, indices, options=options, console=console, ranks=ranks)
+        return _certify_remaining(log, base, images, indices, options=options, console=console, ranks=ranks)
 
 
-def _certify_the_rest(
+def _certify_remaining(
     log: CertificationLog,
     base: BaseClassifier,
     images: LabelledImages,
@@ -128,7 +128,7 @@ def _require_same_work(run: CertificationRun, indices: Sequence[int], ranks: Ran
     started = ranks.all_gather({**run.as_json(), "images": list(indices)})
     with ranks.failing_together():
         for rank, other in enumerate(started):
-            names = differing_names(other, started[0])
+            names = differing_fields(other, started[0])
             if names:
                 raise LogError(f"rank {rank} was started with other {', '.join(names)} than rank 0: give all the same")
 

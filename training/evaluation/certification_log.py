@@ -57,7 +57,7 @@ class CertificationRun:
         return as_read_back
 
 
-def run_for(
+def certification_run(
     checkpoint: Checkpoint,
     task: Task,
     *,

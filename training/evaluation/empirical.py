@@ -75,7 +75,7 @@ def evaluate_network(
     )
 
 
-def beside(
+def merge_results(
     recorded: EmpiricalResult | None, measured: EmpiricalResult, *, measure_base: Callable[[], EmpiricalResult]
 ) -> EmpiricalResult:
     """What a checkpoint is to keep: the base classifier's result, and in it that of an attack on the smoothed one.

@@ -185,15 +185,15 @@ class RunLog(ABC, Generic[R]):
         temporary.replace(self.path)
 
 
-def difference(found: object, wanted: Mapping[str, Any]) -> str:
+def identity_difference(found: object, wanted: Mapping[str, Any]) -> str:
     """In words, where the identity that was found is not the one wanted; empty if it is."""
     if not isinstance(found, dict):
         return "the record of its run is missing"
-    names = differing_names(found, wanted)
+    names = differing_fields(found, wanted)
     return "; ".join(f"{name} was {found.get(name)!r}, is {wanted.get(name)!r}" for name in names)
 
 
-def differing_names(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[str]:
+def differing_fields(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[str]:
     """What two identities do not share."""
     return [name for name in {**wanted, **found} if found.get(name) != wanted.get(name)]
 
@@ -214,7 +214,7 @@ def part_path(output: Path, rank: int) -> Path:
 
 
 def _require_same(path: Path, found: object, run: Run) -> None:
-    differs = difference(found, run.as_json())
+    differs = identity_difference(found, run.as_json())
     if differs:
         raise LogError(f"{path} belongs to another run ({differs}): give another --output or delete it")
 

@@ -13,10 +13,9 @@ from rich.console import Console
 
 from training.evaluation.attacks import find_attack
 from training.evaluation.certification import certify_images, select_indices
-from training.evaluation.certification_log import run_for as certification_run
+from training.evaluation.certification_log import certification_run
 from training.evaluation.empirical import evaluate_network
-from training.evaluation.empirical_log import EmpiricalLog
-from training.evaluation.empirical_log import run_for as empirical_run
+from training.evaluation.empirical_log import EmpiricalLog, empirical_run
 from training.evaluation.recording import certification_result
 from training.run import TrainingRun
 from training.study.folder import StudyFolder

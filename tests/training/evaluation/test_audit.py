@@ -14,7 +14,7 @@ from tests.zoo.verification.forging import invent, recompute_card, recompute_man
 from training.evaluation.audit import compare_rows, plan_audit
 from training.evaluation.audit_report import describe_row
 from training.evaluation.certification import certify_images, select_indices
-from training.evaluation.certification_log import run_for
+from training.evaluation.certification_log import certification_run
 from training.evaluation.recording import record_certification
 from training.tasks import open_task
 from zoo.checkpoints.checkpoint import open_checkpoint, read_spec
@@ -42,7 +42,7 @@ def certified_copy(checkpoint, digits, folder, *, skip, rule):
     ours = open_checkpoint(shutil.copytree(checkpoint.path, folder / "c", ignore=shutil.ignore_patterns(".run")))
     base, options = open_backend(ours, backend="torch"), SamplingOptions(batch_size=256)
     smoothing = SmoothingSpec(sigma=0.5, n0=N0, stopping=rule, alpha=ALPHA)
-    run = run_for(ours, digits, smoothing=smoothing, base=base, options=options, seed=0)
+    run = certification_run(ours, digits, smoothing=smoothing, base=base, options=options, seed=0)
     indices = select_indices(len(digits.test), skip=skip, maximum=None)
     console = Console(quiet=True)
     rows = certify_images(run, base, digits.test, indices, output=folder / "log.tsv", options=options, console=console)

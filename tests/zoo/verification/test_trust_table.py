@@ -9,7 +9,7 @@ from rich.console import Console
 
 from tests.zoo.verification import forging
 from training.evaluation.certification import certify_images, select_indices
-from training.evaluation.certification_log import run_for
+from training.evaluation.certification_log import certification_run
 from training.evaluation.recording import record_certification
 from training.tasks import open_task
 from zoo.checkpoints.checkpoint import open_checkpoint
@@ -142,7 +142,7 @@ def measure_other_weights(path, folder):
     forging.recompute_manifest(path)
     checkpoint, task = open_checkpoint(path), open_task("digits", data_dir=folder)
     base, options = open_backend(checkpoint, backend="torch"), SamplingOptions(batch_size=256)
-    run = run_for(
+    run = certification_run(
         checkpoint, task, smoothing=SmoothingSpec(sigma=0.5, n0=20, n=100), base=base, options=options, seed=0
     )
     rows = certify_images(
