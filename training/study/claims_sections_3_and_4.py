@@ -11,8 +11,8 @@ from training.study.contrasts import (
     excess,
     improvement,
     least_improvement,
-    of_pretrained,
-    over_seeds,
+    mean_over_seeds,
+    pretrained_metric,
     r_squared,
 )
 from training.study.evidence import ACR, CERTIFIED_ACCURACY, NAMES, ROBUST_ACCURACY, certified_at_radii, under_noise
@@ -24,15 +24,15 @@ SECTION_3 = (
         statement="A network trained adversarially loses accuracy as Gaussian noise grows (Table 2).",
         comparison="accuracy at sigma 0.001 less that at 0.5, of the adversarial source network",
         rule=Rule("above", 0, "points"),
-        estimate=over_seeds(of_pretrained("adversarial", under_noise, lambda at: at["0.001"] - at["0.5"])),
+        estimate=mean_over_seeds(pretrained_metric("adversarial", under_noise, lambda at: at["0.001"] - at["0.5"])),
     ),
     Claim(
         section="3",
         statement="Consistency training does well only at the sigma of its training (Table 2).",
         comparison="accuracy at sigma 0.5 less the best at 0.001, 0.01 and 0.1, of the consistency source network",
         rule=Rule("above", 0, "points"),
-        estimate=over_seeds(
-            of_pretrained(
+        estimate=mean_over_seeds(
+            pretrained_metric(
                 "consistency", under_noise, lambda at: at["0.5"] - max(at[each] for each in ("0.001", "0.01", "0.1"))
             )
         ),
@@ -43,7 +43,7 @@ SECTION_3 = (
         comparison="its certified accuracy at 0.5. It cannot be otherwise: at sigma 0.01 no radius exceeds 0.039, even "
         "if all of 100,000 draws agree",
         rule=Rule("below", 1, "%"),
-        estimate=over_seeds(of_pretrained("adversarial", certified_at_radii(0.01), lambda at: at["0.5"])),
+        estimate=mean_over_seeds(pretrained_metric("adversarial", certified_at_radii(0.01), lambda at: at["0.5"])),
     ),
     Claim(
         section="3",
@@ -51,14 +51,14 @@ SECTION_3 = (
         comparison="certified accuracy at 0.5 of the adversarial source network smoothed at sigma 0.5, where the paper "
         "measured 0.1 % accuracy under noise",
         rule=Rule("below", 5, "%"),
-        estimate=over_seeds(of_pretrained("adversarial", certified_at_radii(0.5), lambda at: at["0.5"])),
+        estimate=mean_over_seeds(pretrained_metric("adversarial", certified_at_radii(0.5), lambda at: at["0.5"])),
     ),
     Claim(
         section="3",
         statement="Smoothed at sigma 0.5, the consistency network has certified accuracy at 0.5 and 1 (Table 3).",
         comparison="its certified accuracy at radius 1",
         rule=Rule("above", 1, "%"),
-        estimate=over_seeds(of_pretrained("consistency", certified_at_radii(0.5), lambda at: at["1"])),
+        estimate=mean_over_seeds(pretrained_metric("consistency", certified_at_radii(0.5), lambda at: at["1"])),
     ),
     Claim(
         section="3",
@@ -77,7 +77,7 @@ def _section_4(section: str, kind: str, supervised: str, metrics: tuple[str, ...
                 statement=f"{NAMES[metric]} is better from {start} than from random weights, on average over tasks.",
                 comparison=f"mean relative improvement in {NAMES[metric]} from {start} over random",
                 rule=Rule("above", 0, "%"),
-                estimate=over_seeds(improvement(kind, start, metric)),
+                estimate=mean_over_seeds(improvement(kind, start, metric)),
             )
     for tasks, representation, words in (("many", "well", f"at least {MANY}"), ("few", "under", f"at most {FEW}")):
         for metric in (STANDARD_ACCURACY, metrics[0]):
@@ -86,7 +86,7 @@ def _section_4(section: str, kind: str, supervised: str, metrics: tuple[str, ...
                 statement=f"So it is on {representation}-represented tasks: {NAMES[metric]} from {supervised}.",
                 comparison=f"the same over tasks of {words} training images a class",
                 rule=Rule("above", 0, "%"),
-                estimate=over_seeds(improvement(kind, supervised, metric, tasks=tasks)),
+                estimate=mean_over_seeds(improvement(kind, supervised, metric, tasks=tasks)),
             )
     for start in (supervised, "simclr"):
         yield Claim(
@@ -95,7 +95,7 @@ def _section_4(section: str, kind: str, supervised: str, metrics: tuple[str, ...
             "(captions of Tables 4 and 5, section 6).",
             comparison="the smallest relative improvement of any task",
             rule=Rule("above", 0, "%"),
-            estimate=over_seeds(least_improvement(kind, start, metrics[0])),
+            estimate=mean_over_seeds(least_improvement(kind, start, metrics[0])),
         )
         for metric in metrics:
             yield Claim(
@@ -112,7 +112,7 @@ def _section_4(section: str, kind: str, supervised: str, metrics: tuple[str, ...
         comparison=f"improvement in {NAMES[metrics[0]]} less that in SA, from {supervised}, less the same from simclr "
         "(5.3 points in the paper's Table 4, 1.2 in its Table 5)",
         rule=Rule("within", 5, "points"),
-        estimate=over_seeds(excess(kind, supervised, "simclr", metrics[0])),
+        estimate=mean_over_seeds(excess(kind, supervised, "simclr", metrics[0])),
     )
 
 

@@ -35,7 +35,7 @@ PACKAGES = ("certified-zoo", "numpy", "onnxruntime-gpu", "torch", "torchvision")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Workplace:
+class RunEnvironment:
     """Where runs are computed: a device as `--device` takes it, the data folder, and where progress is told."""
 
     device: str
@@ -47,23 +47,23 @@ class Workplace:
         return pick_device(self.device)
 
 
-def perform(run: Run, folder: StudyFolder, place: Workplace, *, study: str) -> RunResult:
+def execute_run(run: Run, folder: StudyFolder, environment: RunEnvironment, *, study: str) -> RunResult:
     """Trains the run's network, unless it is there, and measures it; returns the result, which is not yet written.
 
     Raises: ZooError where a part cannot be done; what was finished of it is kept and the next call goes on.
     """
-    task = open_task(run.task, data_dir=place.data_dir)
+    task = open_task(run.task, data_dir=environment.data_dir)
     parent = _parent(run, folder)
     output = folder.checkpoint_path(run.id)
     was_resumed = output.exists()
     quiet = Console(quiet=True)
     clock = _Clock()
     trained = TrainingRun(task=task, recipe=run.recipe, seed=run.seed, output=output, parent=parent)
-    checkpoint = train(trained, device=place.torch_device, resume=True, console=quiet)
+    checkpoint = train(trained, device=environment.torch_device, resume=True, console=quiet)
     train_seconds = clock.lap()
-    empirical = empirical_result(run, checkpoint, task, folder, device=place.torch_device)
+    empirical = empirical_result(run, checkpoint, task, folder, device=environment.torch_device)
     evaluate_seconds = clock.lap()
-    certified = certifications(run, checkpoint, task, folder, device=place.torch_device, console=quiet)
+    certified = certifications(run, checkpoint, task, folder, device=environment.torch_device, console=quiet)
     return RunResult(
         id=run.id,
         study=study,
@@ -75,7 +75,7 @@ def perform(run: Run, folder: StudyFolder, place: Workplace, *, study: str) -> R
         empirical=empirical,
         certifications=certified,
         versions={name: version(name) for name in PACKAGES},
-        device=str(place.torch_device),
+        device=str(environment.torch_device),
         num_threads=torch.get_num_threads(),
         seconds=Seconds(train=train_seconds, evaluate=evaluate_seconds, certify=clock.lap()),
         was_resumed=was_resumed,
