@@ -15,7 +15,7 @@ MARK = "#"
 """Stands between a task's name and the classes that are taken of it."""
 
 
-class Renumbered(Subset):
+class RelabelledSubset(Subset):
     """The pictures of some classes, in their order; `new_of` is the new number of each old class that is kept."""
 
     def __init__(self, images: LabelledImages, new_of: Mapping[int, int]) -> None:
@@ -40,8 +40,8 @@ def class_subset(task: Task, classes: Sequence[str]) -> Task:
         task,
         name=f"{task.name}{MARK}{selection}",
         class_names=tuple(task.class_names[number] for number in numbers),
-        train=Renumbered(task.train, new_of),
-        test=Renumbered(task.test, new_of),
+        train=RelabelledSubset(task.train, new_of),
+        test=RelabelledSubset(task.test, new_of),
         split={**task.split, "class_subset": numbers},
         digest=hashlib.sha256(f"{task.digest} class_subset {selection}".encode()).hexdigest(),
     )

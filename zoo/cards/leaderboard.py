@@ -32,19 +32,19 @@ from zoo.results.summary import Interval, binomial_interval
 Part = TypeVar("Part", bound=BaseModel)
 
 
-def entry_of(spec: ModelSpec, *, files: Mapping[str, str], source: str) -> LeaderboardEntry:
+def leaderboard_entry(spec: ModelSpec, *, files: Mapping[str, str], source: str) -> LeaderboardEntry:
     """What is known of a checkpoint and what its card claims. Nothing is measured anew: `zoo audit` tests claims.
 
     `files` are the SHA-256 of the checkpoint's files by name; `source` names the checkpoint in errors.
     Raises: CheckpointError if the card claims what cannot be, such as a number outside its interval.
     """
     try:
-        return _entry_of(spec, files)
+        return _leaderboard_entry(spec, files)
     except ValidationError as error:
         raise CheckpointError(f"{source} claims what cannot be: {error.errors()[0]['msg']}") from error
 
 
-def _entry_of(spec: ModelSpec, files: Mapping[str, str]) -> LeaderboardEntry:
+def _leaderboard_entry(spec: ModelSpec, files: Mapping[str, str]) -> LeaderboardEntry:
     certified, origin, empirical = spec.certified, spec.certified.origin, spec.certified.empirical
     return _derive(
         LeaderboardEntry,

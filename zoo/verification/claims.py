@@ -19,7 +19,7 @@ from zoo.results.figure import curve_png, drawing_software
 from zoo.results.log import CertificationRow, read_log
 from zoo.results.summary import Interval, binomial_interval
 from zoo.verification.integrity import Check
-from zoo.verification.recomputation import CLOSE, why_not_recomputed
+from zoo.verification.recomputation import CLOSE, recomputation_faults
 
 MOST_NAMED = 5
 # A share of the picture's pixels: a curve that lies elsewhere changes more of them, another processor's rounding fewer.
@@ -36,7 +36,7 @@ def check_rows(directory: Path, spec: ModelSpec, found: Mapping[str, str]) -> tu
         rows = read_log(directory / ROWS)
     except LogError as error:
         return Check(name=name, note=ROWS, findings=(str(error),)), []
-    faults = why_not_recomputed(rows, num_values=3 * spec.preprocessing.crop**2)
+    faults = recomputation_faults(rows, num_values=3 * spec.preprocessing.crop**2)
     more = [] if len(faults) <= MOST_NAMED else [f"and {len(faults) - MOST_NAMED} other rows"]
     note = f"bound and radius of {len(rows)} rows, computed again from their counts"
     return Check(name=name, note=note, findings=(*faults[:MOST_NAMED], *more)), rows

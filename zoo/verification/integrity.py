@@ -13,7 +13,7 @@ from zoo.checkpoints.checkpoint import Checkpoint, config_bytes, sha256_of
 from zoo.errors import CheckpointError
 from zoo.models.layout import CONFIG, MANIFEST, SIGNATURE, WEIGHTS
 from zoo.models.spec import ModelSpec
-from zoo.verification.contents import looks_like_code, why_not_its_kind
+from zoo.verification.contents import format_fault, looks_like_code
 
 Outcome = Literal["passed", "failed", "unchecked"]
 
@@ -46,7 +46,7 @@ def check_files(directory: Path, manifest: Mapping[str, str], found: Mapping[str
     return _check("files", f"{len(manifest)} files by their SHA-256, and no other", findings)
 
 
-def hashes_of(directory: Path, names: Mapping[str, str]) -> dict[str, str]:
+def file_hashes(directory: Path, names: Mapping[str, str]) -> dict[str, str]:
     """The SHA-256 of those files that are there."""
     return {name: sha256_of(directory / name) for name in names if (directory / name).is_file()}
 
@@ -73,7 +73,7 @@ def check_contents(directory: Path, found: Mapping[str, str]) -> Check:
         if code is not None:
             findings.append(f"{name} is {code}")
             continue
-        wrong = why_not_its_kind(directory / name)
+        wrong = format_fault(directory / name)
         findings += [] if wrong is None else [f"{name} {wrong}"]
     return _check("contents", "each file is of its kind, and no pickle", findings)
 

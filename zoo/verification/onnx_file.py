@@ -14,7 +14,7 @@ from zoo.export.parity import compare_on_probes
 from zoo.models.layout import ONNX, WEIGHTS
 from zoo.models.spec import ModelSpec
 from zoo.smoothing.backends.onnxruntime import OnnxBackend
-from zoo.verification.contents import why_not_its_kind
+from zoo.verification.contents import format_fault
 from zoo.verification.integrity import Check
 
 NAME = "onnx"
@@ -24,7 +24,7 @@ def check_onnx(directory: Path, spec: ModelSpec, found: Mapping[str, str]) -> Ch
     """The exported network takes our input, and answers as PyTorch does on random and on extreme inputs."""
     if ONNX not in found:
         return Check(name=NAME, note=f"there is no {ONNX}", is_unchecked=True)
-    if why_not_its_kind(directory / ONNX) is not None:
+    if format_fault(directory / ONNX) is not None:
         return Check(name=NAME, note=f"{ONNX} cannot be read", is_unchecked=True)
     note = f"{ONNX} beside {WEIGHTS} on random and on extreme inputs"
     try:

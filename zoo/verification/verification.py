@@ -11,7 +11,7 @@ from zoo.errors import CheckpointError, RequestError
 from zoo.models.layout import MANIFEST, SIGNATURE
 from zoo.models.spec import ModelSpec
 from zoo.verification.claims import check_card, check_curve, check_empirical, check_numbers, check_rows
-from zoo.verification.integrity import Check, check_config, check_contents, check_files, check_weights, hashes_of
+from zoo.verification.integrity import Check, check_config, check_contents, check_files, check_weights, file_hashes
 from zoo.verification.onnx_file import check_onnx
 
 
@@ -49,7 +49,7 @@ def _checks(directory: Path) -> list[Check]:
         manifest = read_manifest(directory)
     except CheckpointError as error:
         return [Check(name="manifest", note=f"{MANIFEST} lists known files only", findings=(str(error),))]
-    found = hashes_of(directory, manifest)
+    found = file_hashes(directory, manifest)
     checks = [
         Check(name="manifest", note=f"{MANIFEST} lists known files only"),
         check_files(directory, manifest, found),
