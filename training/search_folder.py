@@ -42,15 +42,15 @@ def open_study(output: Path, grid: Grid, request: dict[str, Any]) -> optuna.Stud
         direction="maximize",
         load_if_exists=True,
     )
-    found = study.user_attrs.get("request")
-    if found is None:
+    recorded = study.user_attrs.get("request")
+    if recorded is None:
         study.set_user_attr("request", request)
-    elif found != request:
-        before, now = dict(_leaves(found)), dict(_leaves(request))
+    elif recorded != request:
+        before, now = dict(_leaves(recorded)), dict(_leaves(request))
         names = sorted(path for path in before.keys() | now.keys() if before.get(path) != now.get(path))
-        told = "; ".join(f"{path} was {before.get(path)!r}, is {now.get(path)!r}" for path in names)
+        differences = "; ".join(f"{path} was {before.get(path)!r}, is {now.get(path)!r}" for path in names)
         raise RecipeError(
-            f"{output} holds another search ({told}): go on with it as it was begun, or choose another --output"
+            f"{output} holds another search ({differences}): go on with it as it was begun, or choose another --output"
         )
     return study
 

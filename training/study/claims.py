@@ -53,8 +53,14 @@ def claims_table() -> TextTable:
         title="Claims",
         columns=("claim", "section", "the paper says", "what answers it", "when"),
         rows=tuple(
-            (name, each.section, each.statement, each.comparison, each.rule.words if each.rule else "not askable here")
-            for name, each in CLAIMS.items()
+            (
+                name,
+                claim.section,
+                claim.statement,
+                claim.comparison,
+                claim.rule.words if claim.rule else "not askable here",
+            )
+            for name, claim in CLAIMS.items()
         ),
     )
 

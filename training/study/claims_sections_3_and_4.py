@@ -33,7 +33,7 @@ SECTION_3 = (
         rule=Rule("above", 0, "points"),
         estimate=mean_over_seeds(
             pretrained_metric(
-                "consistency", under_noise, lambda at: at["0.5"] - max(at[each] for each in ("0.001", "0.01", "0.1"))
+                "consistency", under_noise, lambda at: at["0.5"] - max(at[sigma] for sigma in ("0.001", "0.01", "0.1"))
             )
         ),
     ),

@@ -23,7 +23,9 @@ def plan_as_json(
     open_seconds = [seconds[run.id] for run in runs if states[run.id] != "done"]
     return {
         "num_runs": dict(Counter(states.values())),
-        "estimated_seconds_left": None if None in open_seconds else sum(each or 0.0 for each in open_seconds),
+        "estimated_seconds_left": None
+        if None in open_seconds
+        else sum(seconds_of_run or 0.0 for seconds_of_run in open_seconds),
         "runs": [
             {
                 "id": run.id,

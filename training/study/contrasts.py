@@ -103,8 +103,8 @@ def pretrained_metric(start: str, read: Reader, combine: Callable[[dict[str, flo
     """A number made of what was read of a network that others start from."""
 
     def of_seed(evidence: Evidence, seed: int) -> float | None:
-        found = _of_seed(evidence.pretrained(read).get(start, {}), seed)
-        return combine(found) if found else None
+        values = _of_seed(evidence.pretrained(read).get(start, {}), seed)
+        return combine(values) if values else None
 
     return of_seed
 
@@ -172,9 +172,9 @@ def _by_target(
 ) -> Iterator[tuple[str, float]]:
     role, method, start = way
     cells: dict[Key, dict[str, Cell]] = evidence.cells(role, read)
-    for (target, *rest), found in cells.items():
-        if rest == [method, start] and metric in found and seed in found[metric].by_seed:
-            yield target, found[metric].by_seed[seed].value
+    for (target, *rest), by_metric in cells.items():
+        if rest == [method, start] and metric in by_metric and seed in by_metric[metric].by_seed:
+            yield target, by_metric[metric].by_seed[seed].value
 
 
 def _of_seed(cells: dict[str, Cell], seed: int) -> dict[str, float]:

@@ -155,6 +155,6 @@ def _in_words(result: RunResult) -> str:
         said.append(f"SA {100 * result.empirical.standard_accuracy:.1f} %")
         if result.empirical.robust_accuracy is not None:
             said.append(f"RA {100 * result.empirical.robust_accuracy:.1f} %")
-    for each in result.certifications:
-        said.append(f"ACR {each.average_certified_radius or 0.0:.3f} at sigma {each.sigma:g}")
+    for certification in result.certifications:
+        said.append(f"ACR {certification.average_certified_radius or 0.0:.3f} at sigma {certification.sigma:g}")
     return ", ".join(said)

@@ -31,7 +31,7 @@ def class_subset(task: Task, classes: Sequence[str]) -> Task:
 
     Raises: UnknownNameError for a class that the task has not; TaskError for fewer than two classes, or one twice.
     """
-    numbers = [_number_of(task, each) for each in classes]
+    numbers = [_number_of(task, name) for name in classes]
     if len(set(numbers)) < max(2, len(numbers)):
         raise TaskError(f"{task.name}{MARK} takes at least two classes, each once, got {','.join(classes)!r}")
     new_of = {old: new for new, old in enumerate(numbers)}
@@ -55,7 +55,7 @@ def split_selection(name: str) -> tuple[str, list[str]]:
     task, mark, selection = name.rpartition(MARK)
     if not mark:
         return name, []
-    classes = [each.strip() for each in selection.split(",")]
+    classes = [name.strip() for name in selection.split(",")]
     if not all(classes):
         raise TaskError(f"{task}{MARK} takes classes with commas between, by name or number, got {selection!r}")
     return task, classes

@@ -91,5 +91,5 @@ def license_metadata(stated: str | None, *, link: str | None) -> dict[str, str]:
         return {"license": UNKNOWN_LICENCE}
     if stated.lower() in LICENCE_IDENTIFIERS:
         return {"license": stated.lower()}
-    told = {"license": OTHER_LICENCE, "license_name": "as-stated-in-the-card"}
-    return told if link is None else {**told, "license_link": link}
+    metadata = {"license": OTHER_LICENCE, "license_name": "as-stated-in-the-card"}
+    return metadata if link is None else {**metadata, "license_link": link}

@@ -189,8 +189,8 @@ class EmpiricalResult(Strict):
 
     @model_validator(mode="after")
     def _names_its_attack(self) -> EmpiricalResult:
-        told = (self.attack, self.robust_accuracy, self.robust_accuracy_interval)
-        if any(part is None for part in told) and any(part is not None for part in told):
+        parts = (self.attack, self.robust_accuracy, self.robust_accuracy_interval)
+        if any(part is None for part in parts) and any(part is not None for part in parts):
             raise ValueError("a robust accuracy needs its interval and its attack")
         if self.smoothed is not None and (self.smoothed.classifier, self.classifier) != ("smoothed", "base"):
             raise ValueError("a result of the smoothed classifier stands beside one of the base classifier")

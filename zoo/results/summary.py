@@ -139,7 +139,7 @@ def _interval_of_mean(
 
 
 def _bootstrap_interval(values_N: npt.NDArray[np.float64]) -> Interval:
-    found = stats.bootstrap(
+    bootstrap = stats.bootstrap(
         (values_N,),
         np.mean,
         n_resamples=NUM_RESAMPLES,
@@ -147,7 +147,7 @@ def _bootstrap_interval(values_N: npt.NDArray[np.float64]) -> Interval:
         method="percentile",
         rng=np.random.default_rng(RESAMPLING_SEED),
     )
-    return float(found.confidence_interval.low), float(found.confidence_interval.high)
+    return float(bootstrap.confidence_interval.low), float(bootstrap.confidence_interval.high)
 
 
 def _mean_n(rows: Sequence[CertificationRow]) -> float | None:

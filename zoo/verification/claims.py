@@ -26,10 +26,10 @@ MOST_NAMED = 5
 MOST_OTHER_PIXELS = 0.0005
 
 
-def check_rows(directory: Path, spec: ModelSpec, found: Mapping[str, str]) -> tuple[Check, list[CertificationRow]]:
+def check_rows(directory: Path, spec: ModelSpec, hashes: Mapping[str, str]) -> tuple[Check, list[CertificationRow]]:
     """Every row's bound and radius follow from its counts; with the rows, none where they cannot be believed."""
     name, claim = "rows", spec.certified.certification
-    if ROWS not in found:
+    if ROWS not in hashes:
         missing = () if claim is None else (f"{CARD} claims certified numbers, but there is no {ROWS} behind them",)
         return Check(name=name, note=f"there is no {ROWS}", findings=missing, is_unchecked=True), []
     try:
@@ -59,8 +59,8 @@ def check_empirical(result: EmpiricalResult | None) -> Check:
     name = "empirical"
     if result is None:
         return Check(name=name, note="nothing was evaluated", is_unchecked=True)
-    each = (result, result.smoothed) if result.smoothed is not None else (result,)
-    findings = tuple(finding for one in each for finding in _of_shares(one))
+    results = (result, result.smoothed) if result.smoothed is not None else (result,)
+    findings = tuple(finding for one in results for finding in _of_shares(one))
     note = "no rows are kept of them, so nothing but their intervals can be computed again: zoo evaluate measures anew"
     return Check(name=name, note=note, findings=findings, is_unchecked=True)
 
@@ -86,13 +86,13 @@ def _are_close(one: Interval, other: Interval) -> bool:
     return all(abs(a - b) <= CLOSE for a, b in zip(one, other, strict=True))
 
 
-def check_card(directory: Path, spec: ModelSpec, found: Mapping[str, str]) -> Check:
+def check_card(directory: Path, spec: ModelSpec, hashes: Mapping[str, str]) -> Check:
     """The card is, to the byte, the one that this version renders from the config and the hashes of the files."""
     note = f"{CARD} is the one that config.json and the files render to"
-    if CARD not in found:
+    if CARD not in hashes:
         return Check(name="card", note=note, findings=(f"there is no {CARD}",))
     said = (directory / CARD).read_text(errors="replace").splitlines()
-    expected = render_card(spec, files=found).splitlines()
+    expected = render_card(spec, files=hashes).splitlines()
     differing = list(_differences(said, expected))
     if not differing:
         return Check(name="card", note=note)
@@ -108,10 +108,10 @@ def _differences(said: list[str], expected: list[str]) -> Iterator[str]:
             yield f"{CARD}, line {a + 1}: says {here!r}, expected {there!r}"
 
 
-def check_curve(directory: Path, spec: ModelSpec, found: Mapping[str, str], rows: list[CertificationRow]) -> Check:
+def check_curve(directory: Path, spec: ModelSpec, hashes: Mapping[str, str], rows: list[CertificationRow]) -> Check:
     """The picture shows what drawing the rows again shows, where the same version of matplotlib is at hand."""
     name, picture = "curve", directory / CURVE
-    if CURVE not in found:
+    if CURVE not in hashes:
         return Check(name=name, note="there is no picture", is_unchecked=True)
     if not rows:
         return Check(

@@ -80,11 +80,11 @@ def check_contents(directory: Path, found: Mapping[str, str]) -> Check:
 
 def check_config(directory: Path, spec: ModelSpec) -> Check:
     """What timm reads says the same as what we read, the recipe is its digest's, and every sigma is the same one."""
-    found, expected = (_flat(json.loads(data)) for data in ((directory / CONFIG).read_bytes(), config_bytes(spec)))
+    stated, expected = (_flat(json.loads(data)) for data in ((directory / CONFIG).read_bytes(), config_bytes(spec)))
     findings = [
-        f"{CONFIG}: {name} is {found.get(name)!r}, and what stands under 'certified' makes it {expected.get(name)!r}"
-        for name in sorted({*found, *expected})
-        if found.get(name) != expected.get(name)
+        f"{CONFIG}: {name} is {stated.get(name)!r}, and what stands under 'certified' makes it {expected.get(name)!r}"
+        for name in sorted({*stated, *expected})
+        if stated.get(name) != expected.get(name)
     ]
     return _check("config", "schema, timm's part, recipe digest, one sigma", [*findings, *_of_training(spec)])
 
@@ -108,9 +108,9 @@ def _of_training(spec: ModelSpec) -> Iterator[str]:
     in_recipe = certified.recipe.get("objective", {})
     if isinstance(in_recipe, Mapping):
         sigmas["recipe.objective.sigma"] = in_recipe.get("sigma")
-    told = {name: sigma for name, sigma in sigmas.items() if sigma is not None}
-    if len(set(told.values())) > 1:
-        yield f"{CONFIG}: " + " but ".join(f"{name} is {sigma}" for name, sigma in told.items())
+    known = {name: sigma for name, sigma in sigmas.items() if sigma is not None}
+    if len(set(known.values())) > 1:
+        yield f"{CONFIG}: " + " but ".join(f"{name} is {sigma}" for name, sigma in known.items())
 
 
 def _digest(recipe: Mapping[str, object]) -> str:
@@ -118,13 +118,13 @@ def _digest(recipe: Mapping[str, object]) -> str:
     return hashlib.sha256(json.dumps(recipe, sort_keys=True).encode()).hexdigest()
 
 
-def check_weights(directory: Path, spec: ModelSpec, found: Mapping[str, str]) -> Check:
+def check_weights(directory: Path, spec: ModelSpec, hashes: Mapping[str, str]) -> Check:
     """The weights fit the architecture, tensor by tensor, and are finite."""
     note = f"names and shapes of {spec.architecture}, every value finite"
-    if WEIGHTS not in found:
+    if WEIGHTS not in hashes:
         return _check("weights", note, [f"{WEIGHTS} is missing"])
     try:
-        Checkpoint(path=directory, spec=spec, files=found).load_network()
+        Checkpoint(path=directory, spec=spec, files=hashes).load_network()
     except CheckpointError as error:
         return _check("weights", note, [str(error)])
     return _check("weights", note, [])

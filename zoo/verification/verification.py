@@ -49,30 +49,30 @@ def _checks(directory: Path) -> list[Check]:
         manifest = read_manifest(directory)
     except CheckpointError as error:
         return [Check(name="manifest", note=f"{MANIFEST} lists known files only", findings=(str(error),))]
-    found = file_hashes(directory, manifest)
+    hashes = file_hashes(directory, manifest)
     checks = [
         Check(name="manifest", note=f"{MANIFEST} lists known files only"),
-        check_files(directory, manifest, found),
-        check_contents(directory, found),
+        check_files(directory, manifest, hashes),
+        check_contents(directory, hashes),
     ]
     try:
         spec = read_spec(directory)
     except (CheckpointError, OSError) as error:
         return [*checks, Check(name="config", note="its schema", findings=(str(error),))]
-    return [*checks, *_checks_of(directory, spec, found)]
+    return [*checks, *_checks_of(directory, spec, hashes)]
 
 
-def _checks_of(directory: Path, spec: ModelSpec, found: dict[str, str]) -> list[Check]:
-    rows_check, rows = check_rows(directory, spec, found)
+def _checks_of(directory: Path, spec: ModelSpec, hashes: dict[str, str]) -> list[Check]:
+    rows_check, rows = check_rows(directory, spec, hashes)
     return [
         check_config(directory, spec),
-        check_weights(directory, spec, found),
-        check_onnx(directory, spec, found),
+        check_weights(directory, spec, hashes),
+        check_onnx(directory, spec, hashes),
         rows_check,
         check_numbers(spec.certified.certification, rows),
         check_empirical(spec.certified.empirical),
-        check_card(directory, spec, found),
-        check_curve(directory, spec, found, rows),
+        check_card(directory, spec, hashes),
+        check_curve(directory, spec, hashes, rows),
     ]
 
 
