@@ -12,8 +12,15 @@ from training.attacks.target import Network
 from training.streams import normal_per_image
 from training.threat import ThreatModel
 
+Search = Callable[[int, Tensor], Tensor]
+"""`(restart, places_R) -> x_RCHW`: changed images for those of a batch at these places."""
+
 NORM_EPS = 1e-12
 """Added to a norm before dividing by it; AutoAttack's value."""
+MIN_SHRINKING = 2.0**-23
+"""An ulp of float32; doubled until the image is inside, it ends at 1, where nothing of the change is left."""
+SUMMATION_MARGIN = 1 - 2.0**-40
+"""Room for another order of summation where distances are measured again."""
 
 
 def random_start(
@@ -39,10 +46,6 @@ def plain_l2_norm(x_BCHW: Tensor) -> Tensor:
     return (x_BCHW**2).flatten(1).sum(dim=1).sqrt().view(-1, 1, 1, 1)
 
 
-Search = Callable[[int, Tensor], Tensor]
-"""`(restart, places_R) -> x_RCHW`: changed images for those of a batch at these places."""
-
-
 def attack_with_restarts(
     target: Network, x_BCHW: Tensor, labels_B: Tensor, search: Search, *, num_restarts: int
 ) -> Tensor:
@@ -59,15 +62,9 @@ def attack_with_restarts(
 
 
 def is_correct(target: Network, x_BCHW: Tensor, labels_B: Tensor) -> Tensor:
-    """`is_right_B`: where the network answers the label."""
+    """`is_correct_B`: where the network answers the label."""
     with torch.no_grad():
         return target(x_BCHW).argmax(dim=1) == labels_B
-
-
-SMALLEST_SHRINKING = 2.0**-23
-"""An ulp of float32; doubled until the image is inside, it ends at 1, where nothing of the change is left."""
-ORDER_OF_SUMS = 1 - 2.0**-40
-"""Whoever measures again may sum in another order."""
 
 
 def strictly_inside(x_BCHW: Tensor, center_BCHW: Tensor, threat: ThreatModel) -> Tensor:
@@ -77,7 +74,7 @@ def strictly_inside(x_BCHW: Tensor, center_BCHW: Tensor, threat: ThreatModel) ->
     as found within epsilon should be.
     """
     center, change = center_BCHW.double(), x_BCHW.double() - center_BCHW.double()
-    answer_BCHW, shrinking, allowed = x_BCHW, SMALLEST_SHRINKING, threat.epsilon * ORDER_OF_SUMS
+    answer_BCHW, shrinking, allowed = x_BCHW, MIN_SHRINKING, threat.epsilon * SUMMATION_MARGIN
     while bool((is_outside_B := distances(answer_BCHW, center_BCHW, threat) > allowed).any()):
         length_B = distances(x_BCHW, center_BCHW, threat).clamp(min=threat.epsilon)
         kept_B111 = (1 - min(shrinking, 1.0)) * (threat.epsilon / length_B).view(-1, 1, 1, 1)

@@ -35,12 +35,12 @@ class Check:
         return "unchecked" if self.is_unchecked else "passed"
 
 
-def check_files(directory: Path, manifest: Mapping[str, str], found: Mapping[str, str]) -> Check:
-    """Every file of the manifest is there with its hash, and there is no other; `found` are the hashes of those there.
+def check_files(directory: Path, manifest: Mapping[str, str], hashes: Mapping[str, str]) -> Check:
+    """Every file of the manifest is there with its hash, and there is no other; `hashes` are those of the files there.
 
     Names that start with a dot are no part of a checkpoint, and are not looked at.
     """
-    findings = [_why_not(name, expected, found.get(name)) for name, expected in manifest.items()]
+    findings = [_why_not(name, expected, hashes.get(name)) for name, expected in manifest.items()]
     findings += [f"{MANIFEST} does not list {name}" for name in (CONFIG, WEIGHTS) if name not in manifest]
     findings += _unknown(directory, manifest)
     return _check("files", f"{len(manifest)} files by their SHA-256, and no other", findings)
@@ -65,10 +65,10 @@ def _unknown(directory: Path, manifest: Mapping[str, str]) -> Iterator[str]:
         yield f"{path.name} is in no manifest" + ("" if kind is None else f", and is {kind}")
 
 
-def check_contents(directory: Path, found: Mapping[str, str]) -> Check:
+def check_contents(directory: Path, hashes: Mapping[str, str]) -> Check:
     """Every file holds what its name says, and none a pickle under another name."""
     findings = []
-    for name in found:
+    for name in hashes:
         code = looks_like_code(directory / name)
         if code is not None:
             findings.append(f"{name} is {code}")
