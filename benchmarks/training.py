@@ -36,8 +36,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from training import trainer
-from training.distributed import ALONE
-from training.journal import Journal
+from training.distributed import SINGLE_PROCESS
+from training.metric_logger import MetricLogger
 from training.objectives import Objective
 from training.objectives.adversarial import Adversarial
 from training.objectives.consistency import Consistency
@@ -155,10 +155,10 @@ class Ours:
         task = open_task(f"imagefolder:{folder}", data_dir=folder)
         run = TrainingRun(task=task, recipe=recipe, seed=0, output=output)
         run_folder = RunFolder(output / ".run")
-        run_folder.begin(run.identity(ALONE))
-        self.loop = trainer._Loop(run, run_folder, device, ALONE)
+        run_folder.begin(run.identity(SINGLE_PROCESS))
+        self.loop = trainer._Loop(run, run_folder, device, SINGLE_PROCESS)
         self.loop.prepare()
-        self.journal = Journal(run_folder.path, steps_done=0)
+        self.logger = MetricLogger(run_folder.path, steps_done=0)
         self.watch = Stopwatch(device)
         optimization = self.loop.optimization
         self.loop.network.forward = self.watch.wrap(self.loop.network.forward)  # type: ignore[method-assign]
@@ -171,7 +171,7 @@ class Ours:
         torch.autograd.grad = self.watch.wrap(real)  # an attack's backward passes
         started = time.perf_counter()
         try:
-            self.loop.run_epoch(self.journal, lambda loss: None)
+            self.loop.run_epoch(self.logger, lambda loss: None)
         finally:
             torch.autograd.grad = real
         return {"ours": time.perf_counter() - started, "network": self.watch.seconds}

@@ -53,8 +53,8 @@ def digits_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Checkpoint:
 @pytest.fixture(scope="session")
 def certified_digits(digits_checkpoint: Checkpoint, tmp_path_factory: pytest.TempPathFactory) -> Checkpoint:
     """The digits checkpoint with the recorded certification of 120 of 359 images by 100 draws each."""
-    from training.evaluation.certification_run import run_for
-    from training.evaluation.certified import certify_images, select_indices
+    from training.evaluation.certification import certify_images, select_indices
+    from training.evaluation.certification_log import certification_run
     from training.evaluation.recording import record_certification
     from training.tasks import open_task
     from zoo.checkpoints.checkpoint import open_checkpoint
@@ -66,7 +66,7 @@ def certified_digits(digits_checkpoint: Checkpoint, tmp_path_factory: pytest.Tem
     checkpoint, task = open_checkpoint(copied), open_task("digits", data_dir=folder)
     base, options = open_backend(checkpoint, backend="torch"), SamplingOptions(batch_size=256)
     smoothing = SmoothingSpec(sigma=0.5, n0=20, n=100)
-    run = run_for(checkpoint, task, smoothing=smoothing, base=base, options=options, seed=0)
+    run = certification_run(checkpoint, task, smoothing=smoothing, base=base, options=options, seed=0)
     indices, quiet = select_indices(len(task.test), skip=3, maximum=None), Console(quiet=True)
     rows = certify_images(run, base, task.test, indices, output=folder / "log.tsv", options=options, console=quiet)
     return record_certification(checkpoint, run, rows, skip=3, maximum=None)

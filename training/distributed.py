@@ -1,6 +1,6 @@
 """Several processes at one piece of work, as torchrun starts them; one process needs none of it.
 
-Tensors that a training step exchanges are in `training/exchange.py`.
+Tensors that a training step exchanges are in `training/collectives.py`.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from zoo.errors import InterruptionError, RequestError, ZooError
 T = TypeVar("T")
 
 # A rank that is done waits for the others, and shares can take hours: gloo's own 30 minutes would end the run.
-PATIENCE = timedelta(days=365)
+COLLECTIVE_TIMEOUT = timedelta(days=365)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +42,7 @@ class Ranks:
             return name
         return f"cuda:{self.local_rank % torch.cuda.device_count()}"
 
-    def gather_everywhere(self, value: T) -> list[T]:
+    def all_gather(self, value: T) -> list[T]:
         """The values of all ranks, in their order, on every rank. Collective.
 
         Raises: ZooError if a rank is gone.
@@ -50,12 +50,12 @@ class Ranks:
         if self.world_size == 1:
             return [value]
         values: list[T | None] = [None] * self.world_size
-        with self.missing_none():
+        with self.translating_lost_ranks():
             dist.all_gather_object(values, value)
         return cast(list[T], values)  # every place is filled
 
     @contextmanager
-    def missing_none(self) -> Iterator[None]:
+    def translating_lost_ranks(self) -> Iterator[None]:
         """Turns what a collective inside raises when a rank is gone into one sentence of the first rank.
 
         Raises: ZooError if a rank is gone.
@@ -66,27 +66,27 @@ class Ranks:
             if self.world_size == 1 or not (isinstance(error, dist.DistError) or "gloo" in str(error).lower()):
                 raise
             gone = ZooError("another rank ended early: what was finished is kept, start all again")
-            raise self.told_once(gone) from error
+            raise self.reported_once(gone) from error
 
-    def told_once(self, error: ZooError) -> Exception:
+    def reported_once(self, error: ZooError) -> Exception:
         """An error that all ranks met, to be raised by all: the first says why, the others end without a word."""
         return error if self.is_first else _ReportedElsewhereError(error.exit_code)
 
-    def from_first(self, value: T) -> T:
+    def broadcast(self, value: T) -> T:
         """The first rank's value, on every rank. Collective."""
         if self.world_size == 1:
             return value
         values = [value]
-        with self.missing_none():
+        with self.translating_lost_ranks():
             dist.broadcast_object_list(values, src=0)
         return values[0]
 
     def barrier(self) -> None:
         """Waits until every rank is here. Collective."""
-        self.gather_everywhere(None)
+        self.all_gather(None)
 
     @contextmanager
-    def united(self) -> Iterator[None]:
+    def failing_together(self) -> Iterator[None]:
         """A step that succeeds on all ranks or fails on all: an error inside on one is raised everywhere at the end,
         where all wait for each other. Collective.
         """
@@ -95,7 +95,7 @@ class Ranks:
             yield
         except ZooError as caught:
             error = caught
-        failures = self.gather_everywhere(None if error is None else (str(error), error.exit_code))
+        failures = self.all_gather(None if error is None else (str(error), error.exit_code))
         for rank, failure in enumerate(failures):
             if failure is None:
                 continue
@@ -107,7 +107,7 @@ class Ranks:
             raise (RequestError if code == RequestError.exit_code else ZooError)(f"rank {rank}: {message}")
 
     @contextmanager
-    def first_of_node_first(self) -> Iterator[None]:
+    def local_first_rank_first(self) -> Iterator[None]:
         """The first rank of each node goes through before its others start: one downloads for all. Collective."""
         if self.local_rank > 0:
             self.barrier()
@@ -118,7 +118,7 @@ class Ranks:
                 self.barrier()
 
 
-ALONE = Ranks()
+SINGLE_PROCESS = Ranks()
 
 
 class _ReportedElsewhereError(Exception):
@@ -139,7 +139,7 @@ def join_ranks() -> Iterator[Ranks]:
     ranks = _ranks_in(os.environ)
     if ranks.world_size > 1:
         try:
-            dist.init_process_group(_backend(), timeout=PATIENCE)
+            dist.init_process_group(_backend(), timeout=COLLECTIVE_TIMEOUT)
         except (ValueError, RuntimeError) as error:
             raise ZooError(
                 f"{ranks.world_size} ranks cannot reach each other ({error}): start with torchrun"
@@ -165,7 +165,7 @@ def _backend() -> str:
 def _ranks_in(environment: Mapping[str, str]) -> Ranks:
     names = ("RANK", "WORLD_SIZE", "LOCAL_RANK")
     if "WORLD_SIZE" not in environment:
-        return ALONE
+        return SINGLE_PROCESS
     try:
         return Ranks(*(int(environment[name]) for name in names))
     except (KeyError, ValueError) as error:

@@ -11,7 +11,7 @@ from zoo.errors import RecipeError
 Grid = Mapping[str, tuple[str, ...]]
 """Values are written as `--set` takes them."""
 
-MEASURING = ("objective.sigma", "validation_share", "limit_per_class")
+VALIDATION_FIELDS = ("objective.sigma", "validation_share", "limit_per_class")
 """Fields that change what validation accuracy measures, so that its values cannot be compared."""
 
 
@@ -32,7 +32,7 @@ def parse_grid(axes: Iterable[str]) -> dict[str, tuple[str, ...]]:
     return grid
 
 
-def require_sound(grid: Grid, recipe: TrainingRecipe) -> None:
+def require_valid_grid(grid: Grid, recipe: TrainingRecipe) -> None:
     """Checks a grid around a recipe before anything runs.
 
     Raises: RecipeError unless all its combinations are recipes, no two values of a field are equal, and validation
@@ -47,16 +47,16 @@ def require_sound(grid: Grid, recipe: TrainingRecipe) -> None:
     if recipe.limit_per_class == 1:
         raise RecipeError("a search chooses on validation images, and limit_per_class=1 leaves none: give at least 2")
     for path, values in grid.items():
-        if path in MEASURING:
+        if path in VALIDATION_FIELDS:
             raise RecipeError(f"{path} changes what validation accuracy measures: search once for each of its values")
         digests = [override(recipe, [f"{path}={value}"]).digest() for value in values]
         if len(set(digests)) < len(digests):
             raise RecipeError(f"--grid {path}={','.join(values)} holds a value twice")
-    for point in points(grid):
+    for point in grid_points(grid):
         override(recipe, assignments(point))
 
 
-def points(grid: Grid) -> Iterator[dict[str, str]]:
+def grid_points(grid: Grid) -> Iterator[dict[str, str]]:
     """Every combination of the grid's values."""
     return (dict(zip(grid, values, strict=True)) for values in itertools.product(*grid.values()))
 

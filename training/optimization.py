@@ -12,10 +12,10 @@ from accelerate.state import AcceleratorState
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from training.exchange import num_ranks, sum_over_ranks
+from training.collectives import num_ranks, sum_over_ranks
 from training.objectives import Batch, ObjectiveOutput
 from training.optimizers import optimizer_for
-from training.precision import MixedPrecision, Precision, resolved
+from training.precision import MixedPrecision, Precision, resolve_precision
 from training.recipe import TrainingRecipe
 from zoo.models.preprocessing import to_pixels
 
@@ -46,7 +46,7 @@ class Optimization:
         AcceleratorState._reset_state(reset_partial_state=True)  # its settings outlive a run in the same process
         self.accelerator = Accelerator(cpu=device.type == "cpu")
         self.device = self.accelerator.device
-        self.precision: Precision = resolved(recipe.precision, self.device)
+        self.precision: Precision = resolve_precision(recipe.precision, self.device)
         self.dtype = torch.float64 if self.precision == "float64" else torch.float32
 
         layout = _layout(recipe, self.device)

@@ -26,7 +26,7 @@ class MixedPrecision(nn.Module):
         return logits_BK.float()
 
 
-def resolved(precision: Precision, device: torch.device) -> Precision:
+def resolve_precision(precision: Precision, device: torch.device) -> Precision:
     """What `auto` means on a device: bfloat16 where a GPU has it, else float32."""
     if precision != "auto":
         return precision

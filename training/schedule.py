@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from training.recipe import Schedule
 
 
-def rate_factor(
+def lr_factor(
     schedule: Schedule, *, step: int, steps_per_epoch: int, total_epochs: int, history: Sequence[float]
 ) -> float:
     """What the recipe's learning rate is multiplied by at a step, counted from 0; never 0.
@@ -19,15 +19,15 @@ def rate_factor(
         return warm * 0.5 * (1 + math.cos(math.pi * step / (total_epochs * steps_per_epoch)))
     if schedule.name == "steps":
         return warm * schedule.factor ** sum(step >= epoch * steps_per_epoch for epoch in schedule.milestones)
-    return warm * schedule.factor ** num_stalls(history, schedule.patience)
+    return warm * schedule.factor ** num_plateaus(history, schedule.patience)
 
 
 def is_exhausted(schedule: Schedule, history: Sequence[float]) -> bool:
     """Whether a plateau schedule has stalled once more than it may drop the rate."""
-    return schedule.name == "plateau" and num_stalls(history, schedule.patience) > schedule.drops
+    return schedule.name == "plateau" and num_plateaus(history, schedule.patience) > schedule.drops
 
 
-def num_stalls(history: Sequence[float], patience: int) -> int:
+def num_plateaus(history: Sequence[float], patience: int) -> int:
     """How often `patience` epochs in a row brought no new best; the count of epochs restarts at each stall."""
     best, waited, stalls = -math.inf, 0, 0
     for accuracy in history:

@@ -18,9 +18,9 @@ import torch
 from optuna.trial import FrozenTrial, Trial, TrialState
 from rich.console import Console
 
-from training.distributed import ALONE
-from training.grid import Grid, assignments, require_sound
-from training.journal import read_log
+from training.distributed import SINGLE_PROCESS
+from training.grid import Grid, assignments, require_valid_grid
+from training.metric_logger import read_log
 from training.recipe import TrainingRecipe, override
 from training.run import TrainingRun
 from training.search_folder import alone_in, next_trial, open_study, writing_below
@@ -59,7 +59,7 @@ class Search:
 
     def request(self) -> dict[str, Any]:
         """What must be equal for a search to be gone on with, as JSON values."""
-        identity = self.run(0, {}).identity(ALONE).as_json()
+        identity = self.run(0, {}).identity(SINGLE_PROCESS).as_json()
         request: dict[str, Any] = json.loads(json.dumps(identity | {"grid": dict(self.grid)}))
         return request
 
@@ -85,7 +85,7 @@ def search(plan: Search, *, device: torch.device, console: Console) -> list[Tria
     Raises: RecipeError if the grid is not sound or the folder holds something else; RequestError if another process
     works in it; CheckpointError if a file cannot be written. What was finished is kept then.
     """
-    require_sound(plan.grid, plan.recipe)
+    require_valid_grid(plan.grid, plan.recipe)
     with alone_in(plan.output):
         with writing_below(plan.output):
             study = open_study(plan.output, plan.grid, plan.request())

@@ -20,7 +20,7 @@ from zoo.errors import CheckpointError, RecipeError, RequestError
 JOURNAL, LOCK = "study.journal", "search.lock"
 
 
-class AskedGrid(GridSampler):
+class AskAndTellGridSampler(GridSampler):
     """A grid whose points are asked for one by one. Optuna's own stops `Study.optimize` at the last one, which fails
     where that is not running."""
 
@@ -37,27 +37,27 @@ def open_study(output: Path, grid: Grid, request: dict[str, Any]) -> optuna.Stud
     _mend(output / JOURNAL)
     study = optuna.create_study(
         storage=JournalStorage(JournalFileBackend(str(output / JOURNAL))),
-        sampler=AskedGrid(grid),
+        sampler=AskAndTellGridSampler(grid),
         study_name="grid",
         direction="maximize",
         load_if_exists=True,
     )
-    found = study.user_attrs.get("request")
-    if found is None:
+    recorded = study.user_attrs.get("request")
+    if recorded is None:
         study.set_user_attr("request", request)
-    elif found != request:
-        before, now = dict(_leaves(found)), dict(_leaves(request))
+    elif recorded != request:
+        before, now = dict(_leaves(recorded)), dict(_leaves(request))
         names = sorted(path for path in before.keys() | now.keys() if before.get(path) != now.get(path))
-        told = "; ".join(f"{path} was {before.get(path)!r}, is {now.get(path)!r}" for path in names)
+        differences = "; ".join(f"{path} was {before.get(path)!r}, is {now.get(path)!r}" for path in names)
         raise RecipeError(
-            f"{output} holds another search ({told}): go on with it as it was begun, or choose another --output"
+            f"{output} holds another search ({differences}): go on with it as it was begun, or choose another --output"
         )
     return study
 
 
 def next_trial(study: optuna.Study, *, output: Path) -> Trial | None:
     """The trial that was cut off, else a new one, else None. Raises: CheckpointError if that cannot be written."""
-    assert isinstance(study.sampler, AskedGrid)
+    assert isinstance(study.sampler, AskAndTellGridSampler)
     with writing_below(output):
         cut_off = study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
         if cut_off:

@@ -12,7 +12,8 @@ from zoo.errors import RecipeError
 
 Norm = Literal["l2", "linf"]
 NORMS: tuple[Norm, ...] = ("l2", "linf")
-SMALLEST_NORM = 1e-10
+MIN_L2_NORM = 1e-10
+"""What a change of length zero is divided by when it is scaled to a norm."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,7 +39,7 @@ class ThreatModel:
         if self.norm == "linf":
             change_BCHW = change_BCHW.clamp(-self.epsilon, self.epsilon)
         else:
-            change_BCHW = change_BCHW * (self.epsilon / l2_norm(change_BCHW).clamp(min=SMALLEST_NORM)).clamp(max=1.0)
+            change_BCHW = change_BCHW * (self.epsilon / l2_norm(change_BCHW).clamp(min=MIN_L2_NORM)).clamp(max=1.0)
         return (center_BCHW + change_BCHW).clamp(0.0, 1.0)
 
     def steepest(self, gradient_BCHW: Tensor) -> Tensor:

@@ -14,21 +14,21 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
-from training.distributed import ALONE, Ranks
+from training.collectives import broadcast_from_first, sum_over_ranks
+from training.distributed import SINGLE_PROCESS, Ranks
 from training.evaluation.empirical import num_correct_under_noise
-from training.exchange import copy_from_first, sum_over_ranks
 from training.freezing import to_train_mode
-from training.journal import Journal, Silence
+from training.metric_logger import MetricLogger, NullLogger
 from training.objectives import Batch, ObjectiveOutput
 from training.objectives import Progress as TrainingProgress
 from training.optimization import Optimization
 from training.run import TrainingRun
 from training.run_folder import RunFolder, RunState
-from training.schedule import is_exhausted, rate_factor
+from training.schedule import is_exhausted, lr_factor
 from training.starting_point import fitted_preprocessing, published_network, starting_network
 from training.streams import derived_seed, stream
-from training.tasks.limit import limit_per_class
 from training.tasks.loading import EvaluationImages, ShuffledBatches, TrainingImages
+from training.tasks.subsets import limit_per_class
 from training.tasks.task import Subset, stratified_split
 from zoo.checkpoints.checkpoint import Checkpoint, open_checkpoint, save_checkpoint
 from zoo.errors import CheckpointError, DivergenceError, RecipeError
@@ -37,7 +37,7 @@ EVALUATION_BATCH_SIZE = 256
 
 
 def train(
-    run: TrainingRun, *, device: torch.device, resume: bool, console: Console, ranks: Ranks = ALONE
+    run: TrainingRun, *, device: torch.device, resume: bool, console: Console, ranks: Ranks = SINGLE_PROCESS
 ) -> Checkpoint:
     """Trains and returns the checkpoint in `run.output`, which is written after every epoch.
 
@@ -47,30 +47,30 @@ def train(
     """
     folder = RunFolder(run.output / ".run")
     state = None
-    with ranks.united():
+    with ranks.failing_together():
         if ranks.is_first:
             if resume:
                 state = folder.resume(run.identity(ranks))
             else:
                 folder.begin(run.identity(ranks))
-    state = ranks.from_first(state)
+    state = ranks.broadcast(state)
     console.print_json(json.dumps(run.recipe.describe()))
-    with ranks.united():
+    with ranks.failing_together():
         loop = _Loop(run, folder, device, ranks)
-    with ranks.missing_none():
+    with ranks.translating_lost_ranks():
         loop.prepare()
     if state is not None:
         loop.restore(state)
-    with ranks.united():
-        journal = Journal(folder.path, steps_done=loop.steps_done) if ranks.is_first else Silence()
-    with _progress_bar(console, run, loop) as advance, journal, ranks.missing_none():
+    with ranks.failing_together():
+        logger = MetricLogger(folder.path, steps_done=loop.steps_done) if ranks.is_first else NullLogger()
+    with _progress_bar(console, run, loop) as advance, logger, ranks.translating_lost_ranks():
         while loop.epochs_done < run.recipe.epochs and not is_exhausted(run.recipe.schedule, loop.history):
-            loop.run_epoch(journal, advance)
-            with ranks.united():
+            loop.run_epoch(logger, advance)
+            with ranks.failing_together():
                 loop.save()
-    with ranks.united():
+    with ranks.failing_together():
         checkpoint = loop.published() if ranks.is_first else None
-    return ranks.from_first(checkpoint) or open_checkpoint(run.output)
+    return ranks.broadcast(checkpoint) or open_checkpoint(run.output)
 
 
 class _Loop:
@@ -132,7 +132,7 @@ class _Loop:
         self.network.backbone.load_state_dict(state.backbone)
         self.optimization.optimizer.load_state_dict(state.optimizer)
 
-    def run_epoch(self, journal: Journal, advance: Callable[[float], None]) -> None:
+    def run_epoch(self, logger: MetricLogger, advance: Callable[[float], None]) -> None:
         recipe, epoch = self.run.recipe, self.epochs_done
         self.images.epoch = self.batches.epoch = epoch
         to_train_mode(self.optimization.model, self.network.backbone, recipe.freeze, recipe.batch_statistics)
@@ -140,14 +140,14 @@ class _Loop:
         for index, (start, end) in enumerate(self.batches.bounds):
             parts = [self._batch(*part) for part in islice(loaded, recipe.accumulation)]
             values = self._update(parts, batch_size=end - start, step=self.steps_done + index)
-            journal.write("train", values, step=self.steps_done + index + 1)
+            logger.write("train", values, step=self.steps_done + index + 1)
             advance(values["loss"])
         self.epochs_done += 1
-        copy_from_first(list(self.network.buffers()))  # validation then measures what the checkpoint will hold
+        broadcast_from_first(list(self.network.buffers()))  # validation then measures what the checkpoint will hold
         if len(self.validation) > 0:
             self.history.append(self._validation_accuracy())
             values = {"epochs": self.epochs_done, "accuracy_under_noise": self.history[-1]}
-            journal.write("validation", values, step=self.steps_done)
+            logger.write("validation", values, step=self.steps_done)
 
     def save(self) -> Checkpoint | None:
         """Writes the resume state, then the checkpoint; on the first rank only."""
@@ -189,7 +189,7 @@ class _Loop:
 
     def _update(self, parts: list[Batch], *, batch_size: int, step: int) -> dict[str, float]:
         recipe, steps_per_epoch = self.run.recipe, self.batches.num_batches
-        factor = rate_factor(
+        factor = lr_factor(
             recipe.schedule,
             step=step,
             steps_per_epoch=steps_per_epoch,
@@ -223,7 +223,7 @@ class _Loop:
             f"the {what} is {value} at step {step} (epoch {self.epochs_done + 1}) with optimizer.lr="
             f"{recipe.optimizer.lr:g}: {advice}, and choose another --output. Nothing of this epoch was saved."
         )
-        raise self.ranks.told_once(error)
+        raise self.ranks.reported_once(error)
 
     def _validation_accuracy(self) -> float:
         own = range(self.ranks.rank, len(self.validation), self.ranks.world_size)

@@ -43,7 +43,7 @@ class ThreadRanks(Ranks):
 
     meeting: Meeting | None = None
 
-    def gather_everywhere(self, value: Any) -> list[Any]:
+    def all_gather(self, value: Any) -> list[Any]:
         assert self.meeting is not None
         return self.meeting.exchange(self.rank, value)
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from tests.training.ranks import in_threads
-from training.distributed import ALONE, Ranks, join_ranks
+from training.distributed import SINGLE_PROCESS, Ranks, join_ranks
 from zoo.errors import InterruptionError, LogError, RequestError, ZooError
 
 
@@ -23,7 +23,7 @@ def as_rank(monkeypatch):
 
 def fails_on(*failing):
     def work(ranks):
-        with ranks.united():
+        with ranks.failing_together():
             if ranks.rank in failing:
                 raise LogError(f"rank {ranks.rank} cannot")
         return "went on"
@@ -34,14 +34,14 @@ def fails_on(*failing):
 def test_one_process_needs_no_process_group(monkeypatch):
     monkeypatch.delenv("WORLD_SIZE", raising=False)
     with join_ranks() as ranks:
-        assert ranks == ALONE and ranks.is_first
-        assert ranks.gather_everywhere("value") == ["value"]
-        with pytest.raises(LogError), ranks.united():
+        assert ranks == SINGLE_PROCESS and ranks.is_first
+        assert ranks.all_gather("value") == ["value"]
+        with pytest.raises(LogError), ranks.failing_together():
             raise LogError("its own error")
 
 
 def test_every_rank_gets_the_values_of_all_in_their_order():
-    assert in_threads(3, lambda ranks: ranks.gather_everywhere(10 * ranks.rank)) == [[0, 10, 20]] * 3
+    assert in_threads(3, lambda ranks: ranks.all_gather(10 * ranks.rank)) == [[0, 10, 20]] * 3
 
 
 def test_a_step_that_all_can_do_is_gone_on_from():
@@ -62,7 +62,7 @@ def test_the_first_rank_of_a_node_goes_through_before_the_others():
     order = []
 
     def work(ranks):
-        with ranks.first_of_node_first():
+        with ranks.local_first_rank_first():
             order.append(ranks.rank)
 
     assert in_threads(4, work) == [None] * 4
@@ -99,7 +99,7 @@ def test_half_an_environment_is_refused(monkeypatch):
         ("auto", 4, Ranks(rank=6, world_size=8, local_rank=2), "cuda:2"),
         ("auto", 2, Ranks(rank=3, world_size=4, local_rank=3), "cuda:1"),
         ("auto", 1, Ranks(rank=1, world_size=2, local_rank=1), "auto"),
-        ("auto", 4, ALONE, "auto"),
+        ("auto", 4, SINGLE_PROCESS, "auto"),
         ("cuda:3", 4, Ranks(rank=0, world_size=2, local_rank=0), "cuda:3"),
     ],
 )

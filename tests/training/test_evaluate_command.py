@@ -76,7 +76,7 @@ def test_ctrl_c_says_what_was_kept(evaluate, monkeypatch, tmp_path):
     def interrupted(*words, **named):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("training.evaluation.victims.adversarial_images", interrupted)
+    monkeypatch.setattr("training.evaluation.attack_targets.adversarial_images", interrupted)
     done = evaluate("--attack", "pgd", "--output", tmp_path / "log.tsv")
     assert done.code == 1 and "every finished row is kept; run the same command to go on" in done.err
     done = evaluate("--attack", "pgd")

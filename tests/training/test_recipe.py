@@ -5,7 +5,7 @@ import pytest
 from training.objectives.consistency import Consistency
 from training.objectives.standard import Standard
 from training.recipe import Schedule, TrainingRecipe, override
-from training.schedule import is_exhausted, num_stalls, rate_factor
+from training.schedule import is_exhausted, lr_factor, num_plateaus
 from zoo.errors import RecipeError
 from zoo.models.spec import Preprocessing
 
@@ -61,20 +61,20 @@ def test_the_image_size_scales_the_resize_with_the_crop():
 def test_the_cosine_rises_over_its_warmup_and_falls_to_zero():
     schedule = Schedule(name="cosine", warmup_epochs=2.0)
     steps = {"steps_per_epoch": 10, "total_epochs": 10, "history": []}
-    rates = [rate_factor(schedule, step=step, **steps) for step in range(100)]
+    rates = [lr_factor(schedule, step=step, **steps) for step in range(100)]
     assert rates[0] == pytest.approx(1 / 20) and rates[9] == pytest.approx(0.5, abs=0.02)
     assert max(rates) == rates[19] and rates[50] == pytest.approx(0.5) and 0 < rates[99] < 0.001
 
 
 def test_a_single_step_is_taken_at_the_full_rate():
-    assert rate_factor(Schedule(name="cosine"), step=0, steps_per_epoch=1, total_epochs=1, history=[]) == 1.0
+    assert lr_factor(Schedule(name="cosine"), step=0, steps_per_epoch=1, total_epochs=1, history=[]) == 1.0
 
 
 def test_the_plateau_drops_the_rate_at_each_stall_and_ends_after_its_last():
     schedule = Schedule(name="plateau", patience=3, factor=0.1, drops=2)
     history = [0.5, 0.6, 0.6, 0.6, 0.59]  # three epochs without a new best
-    assert num_stalls(history, 3) == 1
-    assert rate_factor(schedule, step=5, steps_per_epoch=1, total_epochs=99, history=history) == pytest.approx(0.1)
+    assert num_plateaus(history, 3) == 1
+    assert lr_factor(schedule, step=5, steps_per_epoch=1, total_epochs=99, history=history) == pytest.approx(0.1)
     assert not is_exhausted(schedule, history + [0.6] * 3)
     assert is_exhausted(schedule, history + [0.6] * 6)
     assert not is_exhausted(Schedule(name="cosine"), [0.1] * 100)

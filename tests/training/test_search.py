@@ -13,8 +13,8 @@ import torch
 from rich.console import Console
 
 from training import search_folder
-from training.grid import parse_grid, points, require_sound
-from training.journal import read_log
+from training.grid import grid_points, parse_grid, require_valid_grid
+from training.metric_logger import read_log
 from training.objectives.simclr import SimClr
 from training.objectives.standard import Standard
 from training.recipe import TrainingRecipe, override
@@ -32,7 +32,7 @@ STANDARD = ["search", "--task", "digits", "--objective", "standard", *SMALL]
 def test_a_grid_is_read_field_by_field_and_its_points_are_all_combinations():
     grid = parse_grid(["optimizer.lr=0.1, 0.01", "batch_size=32"])
     assert grid == {"optimizer.lr": ("0.1", "0.01"), "batch_size": ("32",)}
-    assert list(points(grid)) == [
+    assert list(grid_points(grid)) == [
         {"optimizer.lr": "0.1", "batch_size": "32"},
         {"optimizer.lr": "0.01", "batch_size": "32"},
     ]
@@ -56,7 +56,7 @@ def test_a_grid_is_read_field_by_field_and_its_points_are_all_combinations():
 )
 def test_a_grid_that_holds_nonsense_is_refused_by_name(axes, said):
     with pytest.raises(RecipeError) as refused:
-        require_sound(parse_grid(axes), RECIPE)
+        require_valid_grid(parse_grid(axes), RECIPE)
     assert said in str(refused.value)
 
 
@@ -70,7 +70,7 @@ def test_a_grid_that_holds_nonsense_is_refused_by_name(axes, said):
 )
 def test_what_has_no_validation_accuracy_cannot_be_searched(recipe, said):
     with pytest.raises(RecipeError, match=said):
-        require_sound({"optimizer.lr": ("0.1",)}, recipe)
+        require_valid_grid({"optimizer.lr": ("0.1",)}, recipe)
 
 
 @pytest.mark.parametrize(

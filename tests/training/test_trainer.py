@@ -16,7 +16,7 @@ from rich.console import Console
 from safetensors.torch import load_file
 
 from training import trainer
-from training.distributed import ALONE
+from training.distributed import SINGLE_PROCESS
 from training.objectives import ObjectiveOutput
 from training.objectives.gaussian import Gaussian
 from training.objectives.standard import Standard
@@ -147,7 +147,7 @@ def test_a_damaged_state_is_named(tmp_path):
     train(run_of(tmp_path, epochs=1), device=CPU, resume=False, console=QUIET)
     (tmp_path / ".run" / "state.pt").write_bytes(b"nothing")
     with pytest.raises(CheckpointError, match=r"state\.pt is damaged"):
-        RunFolder(tmp_path / ".run").resume(run_of(tmp_path, epochs=1).identity(ALONE))
+        RunFolder(tmp_path / ".run").resume(run_of(tmp_path, epochs=1).identity(SINGLE_PROCESS))
 
 
 class Explosive(Gaussian):
@@ -235,7 +235,7 @@ def test_a_directory_that_holds_something_else_is_not_trained_into(tmp_path):
 
 
 def test_a_run_that_never_finished_an_epoch_is_begun_again(tmp_path):
-    RunFolder(tmp_path / ".run").begin(run_of(tmp_path, epochs=2).identity(ALONE))
+    RunFolder(tmp_path / ".run").begin(run_of(tmp_path, epochs=2).identity(SINGLE_PROCESS))
     assert train(run_of(tmp_path, epochs=1), device=CPU, resume=False, console=QUIET).spec.certified.epochs == 1
 
 

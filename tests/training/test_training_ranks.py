@@ -10,7 +10,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from training.journal import read_log
+from training.metric_logger import read_log
 from zoo.checkpoints.checkpoint import open_checkpoint
 
 TASK = ["--task", "digits", "--architecture", "resnet10-quarter", "--limit-per-class", "16", "--device", "cpu"]

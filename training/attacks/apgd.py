@@ -10,10 +10,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from training.attacks.inside import strictly_inside
 from training.attacks.losses import Loss, find_loss
-from training.attacks.restarts import first_fooling
-from training.attacks.starts import SMALLEST, plain_l2_norm, random_start
+from training.attacks.perturbations import NORM_EPS, attack_with_restarts, plain_l2_norm, random_start, strictly_inside
 from training.attacks.target import Network, under_attack
 from training.threat import ThreatModel
 
@@ -57,7 +55,7 @@ def apgd(
             found_RCHW = _Search(target, center_RCHW, labels_R, start_RCHW, threat=threat, loss=loss).run(num_steps)
             return strictly_inside(found_RCHW, center_RCHW, threat)
 
-        return first_fooling(target, x_BCHW, labels_B, search, num_restarts=num_restarts)
+        return attack_with_restarts(target, x_BCHW, labels_B, search, num_restarts=num_restarts)
 
 
 class _Search:
@@ -140,7 +138,7 @@ class _Search:
         if self.threat.norm == "linf":
             return steepest_BCHW
         norm_B111 = plain_l2_norm(self.gradient_BCHW)
-        return torch.where(norm_B111 > SOUND_NORM, self.gradient_BCHW / (norm_B111 + SMALLEST), steepest_BCHW)
+        return torch.where(norm_B111 > SOUND_NORM, self.gradient_BCHW / (norm_B111 + NORM_EPS), steepest_BCHW)
 
     def _projected(self, x_BCHW: Tensor) -> Tensor:
         """As `ThreatModel.project`, in the authors' order of operations."""
@@ -149,7 +147,7 @@ class _Search:
             return torch.minimum(torch.maximum(x_BCHW, center_BCHW - epsilon), center_BCHW + epsilon).clamp(0.0, 1.0)
         change_BCHW = x_BCHW - center_BCHW
         norm_B111 = plain_l2_norm(change_BCHW)
-        return (center_BCHW + change_BCHW / (norm_B111 + SMALLEST) * norm_B111.clamp(max=epsilon)).clamp(0.0, 1.0)
+        return (center_BCHW + change_BCHW / (norm_B111 + NORM_EPS) * norm_B111.clamp(max=epsilon)).clamp(0.0, 1.0)
 
 
 def _chosen(is_chosen_B: Tensor, x_BCHW: Tensor, otherwise_BCHW: Tensor) -> Tensor:

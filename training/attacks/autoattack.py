@@ -7,8 +7,7 @@ from importlib.metadata import PackageNotFoundError, version
 import torch
 from torch import Tensor
 
-from training.attacks.inside import strictly_inside
-from training.attacks.restarts import first_fooling
+from training.attacks.perturbations import attack_with_restarts, strictly_inside
 from training.attacks.target import Network, under_attack
 from training.threat import ThreatModel
 from zoo.errors import RequestError
@@ -61,7 +60,7 @@ def autoattack(model: Network, x_BCHW: Tensor, labels_B: Tensor, *, threat: Thre
             found_RCHW, _ = attack.run_standard_evaluation(center_RCHW, labels_R, batch_size=len(center_RCHW))
             return strictly_inside(found_RCHW, center_RCHW, threat)
 
-        return first_fooling(target, x_BCHW, labels_B, search, num_restarts=1)
+        return attack_with_restarts(target, x_BCHW, labels_B, search, num_restarts=1)
 
 
 def attacks_for(num_classes: int) -> tuple[str, ...]:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from training.threat import SMALLEST_NORM, ThreatModel, l2_norm
+from training.threat import MIN_L2_NORM, ThreatModel, l2_norm
 
 SMALLEST_RATE = 0.01
 HIGHEST_LEVEL = 255
@@ -44,7 +44,7 @@ def ddn(
         change_BCHW = change_BCHW + rate * ThreatModel().steepest(gradient_BCHW)
         norm_B111 = torch.where(is_fooled_B111, norm_B111 * (1 - gamma), norm_B111 * (1 + gamma))
         norm_B111 = torch.minimum(norm_B111, farthest_B111)
-        change_BCHW = change_BCHW * (norm_B111 / l2_norm(change_BCHW).clamp(min=SMALLEST_NORM))
+        change_BCHW = change_BCHW * (norm_B111 / l2_norm(change_BCHW).clamp(min=MIN_L2_NORM))
         rounded_BCHW = ((center_BCHW + change_BCHW) * HIGHEST_LEVEL).round() / HIGHEST_LEVEL
         change_BCHW = rounded_BCHW.clamp(0.0, 1.0) - center_BCHW
     return ThreatModel(epsilon=max_norm).project(center_BCHW + best_BCHW, center_BCHW)

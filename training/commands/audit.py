@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from training.commands.checks import require_same_classes
+from training.commands.options import require_same_classes
 from zoo.cli._errors import interruptible
 from zoo.cli._options import (
     DATA_DIR,
@@ -57,7 +57,7 @@ def audit(
     picked = pick_device(device)
     base = open_backend(checkpoint, backend=backend, device=picked)
     options = SamplingOptions(batch_size=batch_size or default_batch_size(checkpoint, picked))
-    with interruptible(go_on="nothing is kept; run it again, with fewer --images or a smaller --n"):
+    with interruptible(hint="nothing is kept; run it again, with fewer --images or a smaller --n"):
         found = audit_claims(plan, base, options=options, console=Console(stderr=True))
     print_audit(found, as_json=as_json)
     if found.is_refuted:

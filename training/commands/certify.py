@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
-from training.commands.checks import require_recordable, require_same_classes
+from training.commands.options import require_recordable, require_same_classes
 from training.commands.report import DEFAULT_RADII
 from zoo.cli._errors import interruptible
 from zoo.cli._options import (
@@ -71,8 +71,8 @@ def certify(
     from rich.console import Console
 
     from training.distributed import join_ranks
-    from training.evaluation.certification_run import run_for
-    from training.evaluation.certified import certify_images, select_indices
+    from training.evaluation.certification import certify_images, select_indices
+    from training.evaluation.certification_log import certification_run
     from training.evaluation.recording import record_certification
     from training.evaluation.report import print_report
     from training.tasks import open_task
@@ -83,18 +83,18 @@ def certify(
     from zoo.smoothing.named_rules import rule_from
 
     with join_ranks() as ranks:
-        with ranks.united():
+        with ranks.failing_together():
             require_recordable(model, record, sigma=sigma)
             rule = rule_from(stopping, n=n, radius=radius, tolerance=tolerance)
-            with ranks.first_of_node_first():
+            with ranks.local_first_rank_first():
                 checkpoint, opened = locate(model), open_task(task, data_dir=data_dir)
             smoothing = _smoothing(checkpoint, sigma=sigma, n0=n0, alpha=alpha, rule=rule, noise=noise)
             require_same_classes(checkpoint, opened)
             picked = pick_device(ranks.device_name(device))
             base = open_backend(checkpoint, backend=backend, device=picked)
             options = SamplingOptions(batch_size=batch_size or default_batch_size(checkpoint, picked))
-            run = run_for(checkpoint, opened, smoothing=smoothing, base=base, options=options, seed=seed)
-        with interruptible(go_on="every finished row is kept; run the same command to go on"):
+            run = certification_run(checkpoint, opened, smoothing=smoothing, base=base, options=options, seed=seed)
+        with interruptible(hint="every finished row is kept; run the same command to go on"):
             rows = certify_images(
                 run,
                 base,

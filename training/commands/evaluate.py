@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
-from training.commands.checks import parse_numbers, require_recordable, require_same_classes
+from training.commands.options import parse_numbers, require_recordable, require_same_classes
 from zoo.cli._errors import interruptible
 from zoo.cli._options import DATA_DIR, BatchSize, DataDir, Device, Json, Model, Record, Seed, TaskName
 
@@ -77,8 +77,8 @@ def evaluate(
     from rich.console import Console
 
     from training.evaluation.attacks import OPTIONS, find_attack
-    from training.evaluation.empirical import beside, evaluate_network
-    from training.evaluation.empirical_log import EmpiricalLog, run_for
+    from training.evaluation.empirical import evaluate_network, merge_results
+    from training.evaluation.empirical_log import EmpiricalLog, empirical_run
     from training.evaluation.empirical_report import json_of, sentences
     from training.tasks import open_task
     from training.threat import ThreatModel
@@ -113,7 +113,7 @@ def evaluate(
             seed=seed,
         )
     picked = pick_device(device)
-    run = run_for(checkpoint, opened, attack=asked, device=picked.type, batch_size=batch_size, seed=seed)
+    run = empirical_run(checkpoint, opened, attack=asked, device=picked.type, batch_size=batch_size, seed=seed)
     measure = partial(
         evaluate_network,
         checkpoint.load_network().to(picked),
@@ -125,19 +125,19 @@ def evaluate(
         skip=skip,
         maximum=maximum,
     )
-    with interruptible(go_on=_how_to_go_on(output)):
+    with interruptible(hint=_resume_hint(output)):
         result = measure(
             attack=asked,
             log=None if output is None else EmpiricalLog(output, run),
             console=Console(stderr=True, quiet=asked is None),
         )
         if record:
-            kept = beside(checkpoint.spec.certified.empirical, result, measure_base=measure)
+            kept = merge_results(checkpoint.spec.certified.empirical, result, measure_base=measure)
             record_results(checkpoint, empirical=kept)
     typer.echo(json_of(result) if as_json else "\n".join(sentences(result)))
 
 
-def _how_to_go_on(output: Path | None) -> str:
+def _resume_hint(output: Path | None) -> str:
     if output is None:
         return "nothing is kept without --output"
     return "every finished row is kept; run the same command to go on"

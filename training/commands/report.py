@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from training.commands.checks import parse_numbers
+from training.commands.options import parse_numbers
 from zoo.cli._options import Json
 
 DEFAULT_RADII = (0.0, 0.5, 1.0, 1.5)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from training.commands.resolving import find_starting_point, resolve_recipe
+from training.commands.options import find_starting_point, resolve_recipe
 from zoo.cli._errors import interruptible
 from zoo.cli._options import (
     DATA_DIR,
@@ -61,7 +61,7 @@ def search(
     _require_optuna()
     from rich.console import Console
 
-    from training.grid import parse_grid, require_sound
+    from training.grid import parse_grid, require_valid_grid
     from training.search import Search
     from training.search import search as run_search
     from training.tasks import open_task
@@ -72,7 +72,7 @@ def search(
     asked = {"architecture": architecture, "freeze": freeze, "limit_per_class": limit_per_class}
     resolved = resolve_recipe(recipe, objective, parent, asked, assignments or [])
     axes = parse_grid(grid) if grid else _own_grid(recipe)
-    require_sound(axes, resolved)
+    require_valid_grid(axes, resolved)
     options: dict[str, str | int] = {
         "--task": task,
         "--objective": objective,
@@ -97,7 +97,7 @@ def search(
             markup=False,
             highlight=False,
         )
-    with interruptible(go_on=f"{output} holds the finished trials; the same command goes on"):
+    with interruptible(hint=f"{output} holds the finished trials; the same command goes on"):
         results = run_search(plan, device=pick_device(device), console=console)
     _print(results, as_json=as_json)
     if results[0].error is not None:

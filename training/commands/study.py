@@ -14,7 +14,7 @@ from zoo.cli._options import DATA_DIR, DataDir, Device, Json
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from training.study.execution import Share
+    from training.study.execution import Shard
     from training.study.plan import Run
 
 study = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
@@ -38,10 +38,10 @@ def plan(study_file: StudyFile, folder: Folder = None, data_dir: DataDir = DATA_
     """List the runs, what each starts from, whether it is done, and how long it takes (estimated where it is not)."""
     from rich.console import Console
 
+    from training.study.console_report import plan_as_json, plan_table
     from training.study.cost import estimated_seconds
     from training.study.folder import StudyFolder
     from training.study.plan import plan_runs
-    from training.study.plan_report import plan_as_json, plan_table
     from training.study.study_file import read_study
 
     described = read_study(study_file)
@@ -77,25 +77,25 @@ def run(
     """
     from rich.console import Console
 
+    from training.study.console_report import outcome_as_json, outcome_in_words
     from training.study.execution import Execution
     from training.study.folder import StudyFolder
     from training.study.plan import plan_runs
-    from training.study.plan_report import outcome_as_json, outcome_in_words
-    from training.study.run import Workplace
+    from training.study.run import RunEnvironment
     from training.study.study_file import read_study
     from zoo.errors import ZooError
 
     described = read_study(study_file)
-    runs, share = plan_runs(described), _share(only, retry_failed or run_id is not None, max_hours)
+    runs, shard = plan_runs(described), _shard(only, retry_failed or run_id is not None, max_hours)
     execution = Execution(
         study=described.name,
         runs=runs,
-        own=share.part_of(runs) if run_id is None else [_find(run_id, runs)],
+        own=shard.runs_of(runs) if run_id is None else [_find(run_id, runs)],
         folder=StudyFolder(folder or Path("runs") / described.name),
-        place=Workplace(device=device, data_dir=data_dir, console=Console(stderr=True)),
-        share=share,
+        environment=RunEnvironment(device=device, data_dir=data_dir, console=Console(stderr=True)),
+        shard=shard,
     )
-    with interruptible(go_on="finished runs are kept, and the same command goes on"):
+    with interruptible(hint="finished runs are kept, and the same command goes on"):
         outcome = execution.run()
     typer.echo(json.dumps(outcome_as_json(outcome), indent=2) if as_json else outcome_in_words(outcome))
     if outcome.failed:
@@ -138,9 +138,9 @@ def summarize(
     """Mean relative improvements over random, and R^2 of improvements in robustness against those in accuracy."""
     from rich.console import Console
 
+    from training.study.console_report import as_json_object, fits_table, improvements_table
     from training.study.long_table import read_table
     from training.study.statistics import summarize_table
-    from training.study.summary_report import as_json_object, fits_table, improvements_table
 
     summaries = summarize_table(read_table(table))
     if as_json:
@@ -151,14 +151,14 @@ def summarize(
     console.print(fits_table(summaries))
 
 
-def _share(only: str, retries_failed: bool, max_hours: float | None) -> Share:
-    from training.study.execution import Share
+def _shard(only: str, retries_failed: bool, max_hours: float | None) -> Shard:
+    from training.study.execution import Shard
     from zoo.errors import RequestError
 
     number, _, of = only.partition("/")
     if not (number.isdecimal() and of.isdecimal()):
         raise RequestError(f"--only takes I/N, such as 1/4, got {only!r}")
-    return Share(number=int(number), of=int(of), retries_failed=retries_failed, max_hours=max_hours)
+    return Shard(number=int(number), of=int(of), retries_failed=retries_failed, max_hours=max_hours)
 
 
 def _find(run_id: str, runs: Sequence[Run]) -> Run:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from training.commands.resolving import find_starting_point, resolve_recipe
+from training.commands.options import find_starting_point, resolve_recipe
 from zoo.cli._errors import interruptible
 from zoo.cli._options import (
     DATA_DIR,
@@ -60,8 +60,8 @@ def train(
     from zoo.loading.device import pick_device
 
     with join_ranks() as ranks:
-        with ranks.united():
-            with ranks.first_of_node_first():
+        with ranks.failing_together():
+            with ranks.local_first_rank_first():
                 parent = find_starting_point(init)
                 opened = open_task(task, data_dir=data_dir)
             asked = {"architecture": architecture, "freeze": freeze, "limit_per_class": limit_per_class}
@@ -79,7 +79,7 @@ def train(
             parent_id=None if parent is None or Path(init).is_dir() else init,
         )
         started = time.perf_counter()
-        with interruptible(go_on=f"{output} holds the last finished epoch, if there is one; add --resume to go on"):
+        with interruptible(hint=f"{output} holds the last finished epoch, if there is one; add --resume to go on"):
             checkpoint = run_training(run, device=picked, resume=resume, console=console, ranks=ranks)
         if ranks.is_first:
             _print(checkpoint, task=task, seconds=time.perf_counter() - started, as_json=as_json)

@@ -9,11 +9,9 @@ from torch import Tensor
 
 from training.attacks import apgd, pgd, under_attack
 from training.attacks.autoattack import NUM_STEPS, autoattack, installed_version, notes_for
-from training.attacks.inside import strictly_inside
 from training.attacks.losses import LOSSES, Loss, find_loss
-from training.attacks.restarts import first_fooling
-from training.attacks.smoothed_pgd import smoothed_pgd
-from training.attacks.starts import random_start
+from training.attacks.perturbations import attack_with_restarts, random_start, strictly_inside
+from training.attacks.smoothed import smoothed_pgd
 from training.attacks.target import Network
 from training.streams import derived_seed, stream
 from training.threat import ThreatModel
@@ -146,7 +144,7 @@ def _run_pgd(attack: Attack, model: Network, x_BCHW: Tensor, labels_B: Tensor, n
             )
             return strictly_inside(found_RCHW, center_RCHW, threat)
 
-        return first_fooling(target, x_BCHW, labels_B, search, num_restarts=attack.num_restarts)
+        return attack_with_restarts(target, x_BCHW, labels_B, search, num_restarts=attack.num_restarts)
 
 
 def _run_apgd(attack: Attack, model: Network, x_BCHW: Tensor, labels_B: Tensor, numbers_B: Tensor) -> Tensor:

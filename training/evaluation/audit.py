@@ -23,21 +23,21 @@ import torch
 from rich.console import Console
 from rich.progress import track
 
-from training.evaluation.certification_run import run_for
-from training.evaluation.certified import certified_rows
+from training.evaluation.certification import certified_rows
+from training.evaluation.certification_log import certification_run
 from training.streams import derived_seed, stream
 from training.tasks import Task
 from zoo.checkpoints.checkpoint import Checkpoint
 from zoo.errors import LogError, RequestError
 from zoo.models.layout import ROWS
 from zoo.models.measurements import CertificationResult
-from zoo.results.chance import SIGNIFICANCE
-from zoo.results.comparison import Comparison, Rows, claims_of, compare
+from zoo.results.comparison import ComparedRows, Comparison, claims_of, compare
 from zoo.results.contradictions import contradictions
 from zoo.results.implausible import ImplausibleRow, implausible_rows
 from zoo.results.log import CertificationRow, read_log
+from zoo.results.multiple_testing import SIGNIFICANCE
+from zoo.results.subsampling import subsampled
 from zoo.results.summary import Summary, summarize
-from zoo.results.thinning import thinned
 from zoo.smoothing import BaseClassifier, Noise, SamplingOptions, SmoothingSpec
 from zoo.smoothing.named_rules import FIXED, rule_from
 
@@ -146,11 +146,11 @@ def compare_rows(
 ) -> tuple[list[Comparison], list[ImplausibleRow]]:
     """The tests of the claims and of single rows, with half of `SIGNIFICANCE` each; `n` draws are behind `fresh`.
 
-    Fewer draws than the claim's give smaller radii, so the claims are then those of the log's rows thinned to `n`.
+    Fewer draws than the claim's give smaller radii, so the claims are then those of the log's rows subsampled to `n`.
     """
-    fewer = log if n == claim.n else thinned(log, n, generator=generator)
+    fewer = log if n == claim.n else subsampled(log, n, generator=generator)
     fresh_of, comparable = {row.idx: row for row in fresh}, {row.idx: row for row in fewer}
-    rows = Rows(
+    rows = ComparedRows(
         same=[(row, fresh_of[row.idx]) for row in fewer if row.idx in fresh_of],
         only_log=[row for row in fewer if row.idx not in fresh_of],
         only_audit=[row for row in fresh if row.idx not in comparable],
@@ -199,6 +199,6 @@ def _certify(
 ) -> list[CertificationRow]:
     # The log's seed may be the audit's: a root of its own keeps the noise apart.
     root = derived_seed(plan.seed, "audit-noise")
-    run = run_for(plan.checkpoint, plan.task, smoothing=plan.smoothing, base=base, options=options, seed=root)
+    run = certification_run(plan.checkpoint, plan.task, smoothing=plan.smoothing, base=base, options=options, seed=root)
     rows = certified_rows(run, base, plan.task.test, plan.indices, options=options)
     return list(track(rows, "certifying afresh", total=len(plan.indices), console=console))

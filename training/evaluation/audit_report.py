@@ -42,7 +42,7 @@ def as_json_object(audit: Audit) -> dict[str, object]:
 
 def conditions_of(audit: Audit) -> str:
     """What was drawn, and at which chance of a false alarm it was judged, in words."""
-    fewer = "" if audit.n == audit.claimed_n else f" (the card: {audit.claimed_n:,}, its rows thinned to as many)"
+    fewer = "" if audit.n == audit.claimed_n else f" (the card: {audit.claimed_n:,}, its rows subsampled to as many)"
     other = "" if audit.backend == audit.claimed_backend else f" (the card: {audit.claimed_backend})"
     return (
         f"{audit.num_images} random test images, {audit.num_in_log} of them in the log, n {audit.n:,}{fewer}, "

@@ -1,16 +1,82 @@
-"""The log of a certification."""
+"""A certification's identity, and its log, which is resumed only under the same identity."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from typing import ClassVar
+from typing import Any, ClassVar
 
-from training.evaluation.certification_run import CertificationRun
-from training.evaluation.run_log import RunLog, part_path, run_record_path, text_of
+from training.evaluation.run_log import RunLog, text_of
+from training.tasks import Task
+from zoo.checkpoints.checkpoint import Checkpoint
+from zoo.models.spec import Preprocessing
 from zoo.results.log import HEADER, CertificationRow, format_row, parse_log
+from zoo.smoothing import BaseClassifier, SamplingOptions, SmoothingSpec
+from zoo.smoothing.named_rules import tolerance_of
 
-__all__ = ["CertificationLog", "log_text", "part_path", "run_record_path"]
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CertificationRun:
+    """What is certified and how. Every field decides what the rows say; two runs that differ cannot share a log.
+
+    `batch_size` is None where votes do not depend on it.
+    """
+
+    model_sha256: str
+    preprocessing: Preprocessing
+    task: str
+    data: str
+    smoothing: SmoothingSpec
+    backend: str
+    batch_size: int | None
+    seed: int
+
+    def as_json(self) -> dict[str, Any]:
+        """The run's identity, as it is recorded beside the log; `n` is the most draws that the rule makes."""
+        smoothing, rule = self.smoothing, self.smoothing.stopping
+        identity = {
+            "model_sha256": self.model_sha256,
+            "preprocessing": self.preprocessing.model_dump(),
+            "task": self.task,
+            "data": self.data,
+            "sigma": smoothing.sigma,
+            "noise": smoothing.noise,
+            "n0": smoothing.n0,
+            "n": rule.max_n,
+            "alpha": smoothing.alpha,
+            "stopping": rule.name,
+            "bound": rule.bound,
+            "radius": rule.radius_asked,
+            "tolerance": tolerance_of(rule),
+            "backend": self.backend,
+            "batch_size": self.batch_size,
+            "seed": self.seed,
+        }
+        as_read_back: dict[str, Any] = json.loads(json.dumps(identity))
+        return as_read_back
+
+
+def certification_run(
+    checkpoint: Checkpoint,
+    task: Task,
+    *,
+    smoothing: SmoothingSpec,
+    base: BaseClassifier,
+    options: SamplingOptions,
+    seed: int,
+) -> CertificationRun:
+    """The run that certifies a checkpoint on a task."""
+    return CertificationRun(
+        model_sha256=checkpoint.weights_sha256,
+        preprocessing=checkpoint.spec.preprocessing,
+        task=task.name,
+        data=task.digest,
+        smoothing=smoothing,
+        backend=base.name,
+        batch_size=options.batch_size if base.depends_on_batch_shape else None,
+        seed=seed,
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,10 +13,10 @@ from rich.progress import track
 from torch import nn
 from torch.utils.data import DataLoader, Subset
 
-from training.distributed import ALONE
-from training.evaluation.certified import select_indices
+from training.distributed import SINGLE_PROCESS
+from training.evaluation.attack_targets import AttackTarget, attack_target_for
+from training.evaluation.certification import select_indices
 from training.evaluation.empirical_log import EmpiricalLog, EmpiricalRow
-from training.evaluation.victims import Victim, victim_for
 from training.streams import normal_per_image, stream
 from training.tasks import Task
 from training.tasks.loading import EvaluationImages
@@ -51,9 +51,9 @@ def evaluate_network(
     """
     images = EvaluationImages(task.test, preprocessing)
     indices = select_indices(len(images), skip=skip, maximum=maximum)
-    victim = victim_for(network, attack, num_classes=task.num_classes, batch_size=batch_size)
+    target = attack_target_for(network, attack, num_classes=task.num_classes, batch_size=batch_size)
     device = next(network.parameters()).device
-    rows = measured_rows(victim, images, indices, device=device, log=log, console=console)
+    rows = measured_rows(target, images, indices, device=device, log=log, console=console)
 
     def noise_accuracy(sigma: float) -> NoiseAccuracy:
         correct = num_correct_under_noise(
@@ -75,7 +75,7 @@ def evaluate_network(
     )
 
 
-def beside(
+def merge_results(
     recorded: EmpiricalResult | None, measured: EmpiricalResult, *, measure_base: Callable[[], EmpiricalResult]
 ) -> EmpiricalResult:
     """What a checkpoint is to keep: the base classifier's result, and in it that of an attack on the smoothed one.
@@ -88,7 +88,7 @@ def beside(
 
 
 def measured_rows(
-    victim: Victim,
+    target: AttackTarget,
     images: EvaluationImages,
     indices: Sequence[int],
     *,
@@ -101,24 +101,24 @@ def measured_rows(
     Batches are cut from all of `indices`, whatever the log holds: a resumed evaluation meets the very batches of one
     that was never interrupted, and the same rounding.
     """
-    console, size = console or Console(quiet=True), victim.batch_size
+    console, size = console or Console(quiet=True), target.batch_size
     batches = [list(indices[start : start + size]) for start in range(0, len(indices), size)]
 
     def rows_of(chosen: Sequence[list[int]]) -> Iterator[EmpiricalRow]:
         loader = DataLoader(images, batch_sampler=chosen)
         pairs = zip(chosen, loader, strict=True)
         for numbers, (x_bytes, labels_B) in track(pairs, "measuring", total=len(chosen), console=console):
-            yield from victim.rows(to_pixels(x_bytes).to(device), labels_B, torch.tensor(numbers))
+            yield from target.rows(to_pixels(x_bytes).to(device), labels_B, torch.tensor(numbers))
 
     if log is None:
         return list(rows_of(batches))
-    with log.held(ALONE):
-        done = {row.idx for row in log.merge(indices, ALONE)}
-        with log.appending(ALONE) as append:
+    with log.held(SINGLE_PROCESS):
+        done = {row.idx for row in log.merge(indices, SINGLE_PROCESS)}
+        with log.appending(SINGLE_PROCESS) as append:
             for row in rows_of([batch for batch in batches if not done.issuperset(batch)]):
                 if row.idx not in done:
                     append(row)
-        return log.merge(indices, ALONE)
+        return log.merge(indices, SINGLE_PROCESS)
 
 
 def mean_per_class(labels: Sequence[int], are_right: Sequence[bool]) -> float:

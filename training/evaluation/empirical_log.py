@@ -73,7 +73,7 @@ class EmpiricalRun:
         return as_read_back
 
 
-def run_for(
+def empirical_run(
     checkpoint: Checkpoint, task: Task, *, attack: Attack | None, device: str, batch_size: int, seed: int
 ) -> EmpiricalRun:
     """The run that measures a checkpoint on a task; `device` is a type, such as cpu."""

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from training.evaluation.certification_log import log_text
-from training.evaluation.certification_run import CertificationRun
+from training.evaluation.certification_log import CertificationRun, log_text
 from zoo.checkpoints.checkpoint import Checkpoint, record_results
 from zoo.models.measurements import CertificationResult
 from zoo.results.log import CertificationRow

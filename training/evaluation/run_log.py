@@ -13,14 +13,13 @@ import json
 import os
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Generic, Protocol, TypeVar
 
 from training.distributed import Ranks
-from training.evaluation.certification_run import difference
 from zoo.errors import LogError
 
 
@@ -75,18 +74,18 @@ class RunLog(ABC, Generic[R]):
         Raises: LogError if a file belongs to another run, holds another image than `indices` or an image with two
         answers, is malformed, or cannot be written.
         """
-        with ranks.united(), _using(self.path):
+        with ranks.failing_together(), _using(self.path):
             parts = self._parts()
             found = [
                 *(self._read_log() if ranks.is_first else []),
                 *(row for part in parts for row in self._rows_of(part)),
             ]
-        everywhere = ranks.gather_everywhere(found)
-        with ranks.united(), _using(self.path):
+        everywhere = ranks.all_gather(found)
+        with ranks.failing_together(), _using(self.path):
             rows = self._union((row for rows in everywhere for row in rows), indices)
             if ranks.is_first:
                 self._replace(rows)
-        with ranks.united(), _using(self.path):
+        with ranks.failing_together(), _using(self.path):
             for part in parts:
                 part.unlink(missing_ok=True)
         return rows
@@ -98,7 +97,7 @@ class RunLog(ABC, Generic[R]):
         Raises: LogError if another one does.
         """
         lock = self.path.with_name(self.path.name + ".lock")
-        with ranks.united(), _using(lock):
+        with ranks.failing_together(), _using(lock):
             if ranks.is_first:
                 lock.parent.mkdir(parents=True, exist_ok=True)
                 file = lock.open("w")
@@ -186,6 +185,19 @@ class RunLog(ABC, Generic[R]):
         temporary.replace(self.path)
 
 
+def identity_difference(found: object, wanted: Mapping[str, Any]) -> str:
+    """In words, where the identity that was found is not the one wanted; empty if it is."""
+    if not isinstance(found, dict):
+        return "the record of its run is missing"
+    names = differing_fields(found, wanted)
+    return "; ".join(f"{name} was {found.get(name)!r}, is {wanted.get(name)!r}" for name in names)
+
+
+def differing_fields(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[str]:
+    """What two identities do not share."""
+    return [name for name in {**wanted, **found} if found.get(name) != wanted.get(name)]
+
+
 def text_of(header: str, lines: Iterable[str]) -> str:
     """A whole log as it stands in its file."""
     return "\n".join([header, *lines]) + "\n"
@@ -202,7 +214,7 @@ def part_path(output: Path, rank: int) -> Path:
 
 
 def _require_same(path: Path, found: object, run: Run) -> None:
-    differs = difference(found, run.as_json())
+    differs = identity_difference(found, run.as_json())
     if differs:
         raise LogError(f"{path} belongs to another run ({differs}): give another --output or delete it")
 

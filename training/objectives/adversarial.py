@@ -8,12 +8,12 @@ from torch.nn import functional as F
 
 from training.attacks import under_attack
 from training.attacks.target import Network
-from training.objectives.attacking import Attacking
+from training.objectives.adversary import AdversarialObjective
 from training.objectives.objective import Batch, ObjectiveOutput, Progress
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Adversarial(Attacking):
+class Adversarial(AdversarialObjective):
     """Cross-entropy on images that projected gradient ascent made as wrong as it could.
 
     The defaults are the transfer study's (section 4.1): l2, epsilon 0.5, 3 steps of 2/3 epsilon. The attack sees the
@@ -36,4 +36,4 @@ class Adversarial(Attacking):
         def loss_of(network: Network) -> Tensor:
             return F.cross_entropy(network(adversarial_BCHW), batch.labels_B)
 
-        return ObjectiveOutput(loss=loss_of(self.moved(model, loss_of, progress)), metrics={})
+        return ObjectiveOutput(loss=loss_of(self.perturb_weights(model, loss_of, progress)), metrics={})

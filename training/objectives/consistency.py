@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch.nn import functional as F
 
-from training.attacks.smoothed_loss import log_mean, log_probabilities
+from training.attacks.smoothed import log_mean, log_probabilities
 from training.attacks.target import Network
 from training.objectives.objective import Batch, Objective, ObjectiveOutput, Progress, gaussian_copies, require_at_least
 

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from training.attacks.smoothed_loss import logits_of_copies
+from training.attacks.smoothed import logits_of_copies
 from training.attacks.target import Network
 from training.objectives.objective import (
     Batch,

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from training.attacks.target import Network
-from training.exchange import gather_rows
+from training.collectives import gather_rows
 from training.objectives.objective import (
     Batch,
     Objective,

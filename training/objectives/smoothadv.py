@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from training.attacks import ddn, pgd, under_attack
-from training.attacks.smoothed_loss import log_mean, log_probabilities, negative_log_likelihood
+from training.attacks.smoothed import log_mean, log_probabilities, negative_log_likelihood
 from training.attacks.target import Network
 from training.objectives.objective import (
     Batch,

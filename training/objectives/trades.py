@@ -8,14 +8,14 @@ from torch.nn import functional as F
 
 from training.attacks import under_attack
 from training.attacks.target import Network
-from training.objectives.attacking import Attacking
+from training.objectives.adversary import AdversarialObjective
 from training.objectives.objective import Batch, ObjectiveOutput, Progress, gaussian_noise, require_at_least
 
 START_SIGMA = 0.001
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Trades(Attacking):
+class Trades(AdversarialObjective):
     """Cross-entropy on clean images, plus `beta` times how far an adversary drives the answer away from the clean one:
 
         mean over B of [ CE(F(x), y) + beta * KL(F(x) || F(x')) ]
@@ -30,7 +30,7 @@ class Trades(Attacking):
     beta: float = 6.0
 
     def __post_init__(self) -> None:
-        Attacking.__post_init__(self)
+        AdversarialObjective.__post_init__(self)
         require_at_least(self, beta=0)
 
     def __call__(
@@ -54,7 +54,7 @@ class Trades(Attacking):
             cross_entropy, divergence = parts(network)
             return cross_entropy + self.beta * divergence
 
-        cross_entropy, divergence = parts(self.moved(model, loss_of, progress))
+        cross_entropy, divergence = parts(self.perturb_weights(model, loss_of, progress))
         return ObjectiveOutput(
             loss=cross_entropy + self.beta * divergence,
             metrics={"cross_entropy": cross_entropy.detach(), "divergence": divergence.detach()},

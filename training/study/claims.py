@@ -10,9 +10,8 @@ from __future__ import annotations
 import typer
 
 from training.study.claim import Claim
-from training.study.claims_section_3 import SECTION_3
-from training.study.claims_section_4 import SECTION_4
 from training.study.claims_section_5 import SECTION_5_1, SECTION_5_2
+from training.study.claims_sections_3_and_4 import SECTION_3, SECTION_4
 from training.study.rendering import TextTable
 
 OTHERS = (
@@ -54,8 +53,14 @@ def claims_table() -> TextTable:
         title="Claims",
         columns=("claim", "section", "the paper says", "what answers it", "when"),
         rows=tuple(
-            (name, each.section, each.statement, each.comparison, each.rule.words if each.rule else "not askable here")
-            for name, each in CLAIMS.items()
+            (
+                name,
+                claim.section,
+                claim.statement,
+                claim.comparison,
+                claim.rule.words if claim.rule else "not askable here",
+            )
+            for name, claim in CLAIMS.items()
         ),
     )
 

@@ -3,7 +3,13 @@
 from __future__ import annotations
 
 from training.study.claim import Claim, Rule
-from training.study.contrasts import against, difference, of_way, over_seeds, train_seconds_ratio
+from training.study.contrasts import (
+    difference,
+    fine_tuned_contrast,
+    fine_tuned_metric,
+    mean_over_seeds,
+    train_seconds_ratio,
+)
 from training.study.evidence import CERTIFIED_ACCURACY as CA
 from training.study.evidence import NAMES, certified, empirical, smoothed_at
 from training.study.evidence import ROBUST_ACCURACY as RA
@@ -17,7 +23,7 @@ SECTION_5_1 = tuple(
         comparison=f"{NAMES[metric]} from {robust} less that from {other}, mean over tasks; the paper's largest "
         "difference is 4.6 points",
         rule=Rule("within", 5, "points"),
-        estimate=over_seeds(difference(kind, robust, other, metric)),
+        estimate=mean_over_seeds(difference(kind, robust, other, metric)),
     )
     for kind, robust, metric in (("empirical", "adversarial", RA), ("certified", "consistency", CA))
     for other in ("standard", "simclr")
@@ -29,15 +35,15 @@ SECTION_5_2 = (
         statement="Robust training costs more than standard training.",
         comparison="seconds an image and epoch of adversarial pre-training over those of standard pre-training",
         rule=Rule("above", 1),
-        estimate=over_seeds(train_seconds_ratio("adversarial", "standard")),
+        estimate=mean_over_seeds(train_seconds_ratio("adversarial", "standard")),
     ),
     Claim(
         section="5.2",
         statement="Standard fine-tuning of all layers loses empirical robustness.",
         comparison="RA after standard over that after adversarial fine-tuning, both from the adversarial network",
         rule=Rule("below", 0.5),
-        estimate=over_seeds(
-            against(
+        estimate=mean_over_seeds(
+            fine_tuned_contrast(
                 empirical,
                 RA,
                 ("standard-fine-tuning", "standard", "adversarial"),
@@ -51,8 +57,8 @@ SECTION_5_2 = (
         statement="Standard fine-tuning of all layers loses certified robustness.",
         comparison="CA at 0.5 after standard over that after consistency fine-tuning, from the consistency network",
         rule=Rule("below", 0.5),
-        estimate=over_seeds(
-            against(
+        estimate=mean_over_seeds(
+            fine_tuned_contrast(
                 certified,
                 CA,
                 ("standard-fine-tuning", "standard", "consistency"),
@@ -67,8 +73,8 @@ SECTION_5_2 = (
         "(Shafahi et al. 2019b).",
         comparison="RA of the last layer alone less that of all layers, fine-tuned by standard training",
         rule=Rule("above", 0, "points"),
-        estimate=over_seeds(
-            against(
+        estimate=mean_over_seeds(
+            fine_tuned_contrast(
                 empirical,
                 RA,
                 ("standard-fine-tuning", "head", "adversarial"),
@@ -82,8 +88,8 @@ SECTION_5_2 = (
         statement="It is less robust than adversarial fine-tuning.",
         comparison="RA of the last layer alone less that after adversarial fine-tuning of all layers",
         rule=Rule("below", 0, "points"),
-        estimate=over_seeds(
-            against(
+        estimate=mean_over_seeds(
+            fine_tuned_contrast(
                 empirical,
                 RA,
                 ("standard-fine-tuning", "head", "adversarial"),
@@ -98,14 +104,16 @@ SECTION_5_2 = (
         "smoothed at sigma 0.5 (Table 7).",
         comparison="SA less that of guessing",
         rule=Rule("below", 5, "points"),
-        estimate=over_seeds(of_way(smoothed_at(0.5), SA, ("last-layer", "head", "consistency"), above_chance=True)),
+        estimate=mean_over_seeds(
+            fine_tuned_metric(smoothed_at(0.5), SA, ("last-layer", "head", "consistency"), above_chance=True)
+        ),
     ),
     Claim(
         section="5.2",
         statement="And trivial certified accuracy (Table 7).",
         comparison="CA at 0.5",
         rule=Rule("below", 10, "%"),
-        estimate=over_seeds(of_way(smoothed_at(0.5), CA, ("last-layer", "head", "consistency"))),
+        estimate=mean_over_seeds(fine_tuned_metric(smoothed_at(0.5), CA, ("last-layer", "head", "consistency"))),
     ),
     Claim(
         section="5.2",
@@ -113,8 +121,10 @@ SECTION_5_2 = (
         "batches, as in MadryLab's library (the paper does not say; ours).",
         comparison="SA less that of guessing, of the method head-updating",
         rule=Rule("below", 5, "points"),
-        estimate=over_seeds(
-            of_way(smoothed_at(0.5), SA, ("standard-fine-tuning", "head-updating", "consistency"), above_chance=True)
+        estimate=mean_over_seeds(
+            fine_tuned_metric(
+                smoothed_at(0.5), SA, ("standard-fine-tuning", "head-updating", "consistency"), above_chance=True
+            )
         ),
     ),
     Claim(
@@ -122,8 +132,8 @@ SECTION_5_2 = (
         statement="It is less certifiably robust than consistency fine-tuning.",
         comparison="CA at 0.5 of the last layer alone less that after consistency fine-tuning of all layers",
         rule=Rule("below", 0, "points"),
-        estimate=over_seeds(
-            against(
+        estimate=mean_over_seeds(
+            fine_tuned_contrast(
                 certified,
                 CA,
                 ("last-layer", "head", "consistency"),
@@ -137,7 +147,7 @@ SECTION_5_2 = (
         statement="At sigma 0 its SA is restored (Table 7).",
         comparison="SA at sigma 0, which is that of the base classifier",
         rule=Rule("above", 50, "%"),
-        estimate=over_seeds(of_way(smoothed_at(0.0), SA, ("last-layer", "head", "consistency"))),
+        estimate=mean_over_seeds(fine_tuned_metric(smoothed_at(0.0), SA, ("last-layer", "head", "consistency"))),
     ),
     Claim(
         section="5.2",

@@ -20,12 +20,12 @@ FEW, MANY = 100, 500
 """Images a class of under-represented tasks at most (the paper's Flowers, Caltech-101 and Pets), and of
 well-represented ones at least (its CIFAR-100, Food and CIFAR-10)."""
 
-OfSeed = Callable[[Evidence, int], float | None]
-Measure = Callable[[Evidence], Estimate | None]
-Read = Callable[[RunResult], Readings]
+PerSeed = Callable[[Evidence, int], float | None]
+Estimator = Callable[[Evidence], Estimate | None]
+Reader = Callable[[RunResult], Readings]
 
 
-def over_seeds(of_seed: OfSeed) -> Measure:
+def mean_over_seeds(of_seed: PerSeed) -> Estimator:
     """The mean over the seeds that have the number."""
 
     def measure(evidence: Evidence) -> Estimate | None:
@@ -35,7 +35,7 @@ def over_seeds(of_seed: OfSeed) -> Measure:
     return measure
 
 
-def r_squared(kind: Kind, initialization: str, metric: str) -> Measure:
+def r_squared(kind: Kind, initialization: str, metric: str) -> Estimator:
     """R^2 of improvements in `metric` against those in standard accuracy, with its interval over tasks."""
 
     def measure(evidence: Evidence) -> Estimate | None:
@@ -49,7 +49,7 @@ def r_squared(kind: Kind, initialization: str, metric: str) -> Measure:
     return measure
 
 
-def improvement(kind: Kind, initialization: str, metric: str, *, tasks: str = "all") -> OfSeed:
+def improvement(kind: Kind, initialization: str, metric: str, *, tasks: str = "all") -> PerSeed:
     """Mean relative improvement over random weights in percent, over all tasks, or those of `few` or `many` images."""
 
     def of_seed(evidence: Evidence, seed: int) -> float | None:
@@ -63,7 +63,7 @@ def improvement(kind: Kind, initialization: str, metric: str, *, tasks: str = "a
     return of_seed
 
 
-def least_improvement(kind: Kind, initialization: str, metric: str) -> OfSeed:
+def least_improvement(kind: Kind, initialization: str, metric: str) -> PerSeed:
     """The smallest relative improvement of any task, in percent."""
 
     def of_seed(evidence: Evidence, seed: int) -> float | None:
@@ -72,7 +72,7 @@ def least_improvement(kind: Kind, initialization: str, metric: str) -> OfSeed:
     return of_seed
 
 
-def excess(kind: Kind, initialization: str, other: str, metric: str) -> OfSeed:
+def excess(kind: Kind, initialization: str, other: str, metric: str) -> PerSeed:
     """By how many points more than standard accuracy `metric` improves, from one starting point less from another."""
     parts = [
         improvement(kind, start, name) for start in (initialization, other) for name in (metric, STANDARD_ACCURACY)
@@ -88,7 +88,7 @@ def excess(kind: Kind, initialization: str, other: str, metric: str) -> OfSeed:
     return of_seed
 
 
-def difference(kind: Kind, initialization: str, other: str, metric: str) -> OfSeed:
+def difference(kind: Kind, initialization: str, other: str, metric: str) -> PerSeed:
     """The mean over tasks of the difference between two starting points, in the metric's unit."""
 
     def of_seed(evidence: Evidence, seed: int) -> float | None:
@@ -99,23 +99,23 @@ def difference(kind: Kind, initialization: str, other: str, metric: str) -> OfSe
     return of_seed
 
 
-def of_pretrained(start: str, read: Read, combine: Callable[[dict[str, float]], float | None]) -> OfSeed:
+def pretrained_metric(start: str, read: Reader, combine: Callable[[dict[str, float]], float | None]) -> PerSeed:
     """A number made of what was read of a network that others start from."""
 
     def of_seed(evidence: Evidence, seed: int) -> float | None:
-        found = _of_seed(evidence.pretrained(read).get(start, {}), seed)
-        return combine(found) if found else None
+        values = _of_seed(evidence.pretrained(read).get(start, {}), seed)
+        return combine(values) if values else None
 
     return of_seed
 
 
-def against(
-    read: Read,
+def fine_tuned_contrast(
+    read: Reader,
     metric: str,
     this: tuple[Role, str, str],
     that: tuple[Role, str, str],
     combine: Callable[[float, float], float],
-) -> OfSeed:
+) -> PerSeed:
     """Two ways of fine-tuning, each a role, method and starting point: the mean over the tasks of both."""
 
     def of_seed(evidence: Evidence, seed: int) -> float | None:
@@ -126,7 +126,7 @@ def against(
     return of_seed
 
 
-def of_way(read: Read, metric: str, way: tuple[Role, str, str], *, above_chance: bool = False) -> OfSeed:
+def fine_tuned_metric(read: Reader, metric: str, way: tuple[Role, str, str], *, above_chance: bool = False) -> PerSeed:
     """The mean over tasks of one way of fine-tuning, or of what it has above guessing, in percent."""
 
     def of_seed(evidence: Evidence, seed: int) -> float | None:
@@ -139,7 +139,7 @@ def of_way(read: Read, metric: str, way: tuple[Role, str, str], *, above_chance:
     return of_seed
 
 
-def train_seconds_ratio(start: str, other: str) -> OfSeed:
+def train_seconds_ratio(start: str, other: str) -> PerSeed:
     """Training time of one network that others start from, over another's of as many images and epochs."""
 
     def of_seed(evidence: Evidence, seed: int) -> float | None:
@@ -168,13 +168,13 @@ def _is(evidence: Evidence, task: str, tasks: str) -> bool:
 
 
 def _by_target(
-    evidence: Evidence, read: Read, metric: str, way: tuple[Role, str, str], seed: int
+    evidence: Evidence, read: Reader, metric: str, way: tuple[Role, str, str], seed: int
 ) -> Iterator[tuple[str, float]]:
     role, method, start = way
     cells: dict[Key, dict[str, Cell]] = evidence.cells(role, read)
-    for (target, *rest), found in cells.items():
-        if rest == [method, start] and metric in found and seed in found[metric].by_seed:
-            yield target, found[metric].by_seed[seed].value
+    for (target, *rest), by_metric in cells.items():
+        if rest == [method, start] and metric in by_metric and seed in by_metric[metric].by_seed:
+            yield target, by_metric[metric].by_seed[seed].value
 
 
 def _of_seed(cells: dict[str, Cell], seed: int) -> dict[str, float]:

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import fields
 from pathlib import Path
 
-from training.evaluation.certified import select_indices
+from training.evaluation.certification import select_indices
 from training.objectives import Objective
 from training.objectives.table import objective_name
 from training.study.plan import Run
@@ -20,7 +20,7 @@ from training.tasks import Task, open_task
 from zoo.errors import ZooError
 
 ATTACK, CERTIFY = "attack", "certify"
-USUAL_ATTACK_STEPS = 100
+DEFAULT_ATTACK_STEPS = 100
 UPDATE, ATTACK_STEP = 3.0, 2.0
 
 Passes = Mapping[str, float]
@@ -35,7 +35,7 @@ def passes_of(run: Run, task: Task) -> dict[str, float]:
     evaluated = len(select_indices(len(task.test), skip=run.evaluated.skip, maximum=run.evaluated.max))
     certified = len(select_indices(len(task.test), skip=run.certified.skip, maximum=run.certified.max))
     if measure.attack:
-        counted[ATTACK] = evaluated * ATTACK_STEP * (run.evaluation.attack.num_steps or USUAL_ATTACK_STEPS)
+        counted[ATTACK] = evaluated * ATTACK_STEP * (run.evaluation.attack.num_steps or DEFAULT_ATTACK_STEPS)
     if any(sigma > 0 for sigma in measure.certify):
         draws = run.evaluation.certification.n0 + run.evaluation.certification.n
         counted[CERTIFY] = certified * draws * sum(sigma > 0 for sigma in measure.certify)

@@ -11,12 +11,12 @@ from datetime import UTC, datetime
 from training.study.folder import StudyFolder
 from training.study.plan import Run
 from training.study.result import Failure, RunResult
-from training.study.run import Workplace, perform
+from training.study.run import RunEnvironment, execute_run
 from zoo.errors import RequestError, ZooError
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Share:
+class Shard:
     """Which runs a process takes: every `of`-th from run `number` on, counted from 1. It begins none after
     `max_hours`."""
 
@@ -29,8 +29,8 @@ class Share:
         if not 1 <= self.number <= self.of:
             raise RequestError(f"--only takes I/N with I from 1 to N, got {self.number}/{self.of}")
 
-    def part_of(self, runs: Sequence[Run]) -> list[Run]:
-        """The share's runs."""
+    def runs_of(self, runs: Sequence[Run]) -> list[Run]:
+        """The shard's runs."""
         return list(runs[self.number - 1 :: self.of])
 
 
@@ -53,8 +53,8 @@ class Execution:
     runs: Sequence[Run]
     own: Sequence[Run]
     folder: StudyFolder
-    place: Workplace
-    share: Share
+    environment: RunEnvironment
+    shard: Shard
     done: list[str] = field(default_factory=list)
     failed: dict[str, str] = field(default_factory=dict)
 
@@ -66,7 +66,7 @@ class Execution:
         kept.
         """
         self._require_same_study()
-        started, limit = time.monotonic(), self.share.max_hours
+        started, limit = time.monotonic(), self.shard.max_hours
         while limit is None or time.monotonic() - started < 3600 * limit:
             if not self._do_next():
                 break
@@ -89,7 +89,7 @@ class Execution:
     def _attempt(self, run: Run) -> None:
         self._tell(f"{run.id} ...")
         try:
-            result = perform(run, self.folder, self.place, study=self.study)
+            result = execute_run(run, self.folder, self.environment, study=self.study)
         except Exception as error:  # whatever one run meets must not stop the others
             self.failed[run.id] = _told(error)
             self._tell(f"{run.id} failed: {self.failed[run.id]}")
@@ -104,7 +104,7 @@ class Execution:
 
     def _is_missing(self, run: Run) -> bool:
         """Whether it is to be done now: it has no result, or its network is gone and wanted."""
-        if run.id in self.failed or (self.folder.has_failed(run) and not self.share.retries_failed):
+        if run.id in self.failed or (self.folder.has_failed(run) and not self.shard.retries_failed):
             return False
         return not self.folder.is_finished(run) or self._is_wanted_again(run)
 
@@ -132,7 +132,7 @@ class Execution:
             )
 
     def _tell(self, line: str) -> None:
-        self.place.console.print(line, markup=False, highlight=False, soft_wrap=True)
+        self.environment.console.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
 def _failure(run: Run, error: Exception) -> Failure:
@@ -155,6 +155,6 @@ def _in_words(result: RunResult) -> str:
         said.append(f"SA {100 * result.empirical.standard_accuracy:.1f} %")
         if result.empirical.robust_accuracy is not None:
             said.append(f"RA {100 * result.empirical.robust_accuracy:.1f} %")
-    for each in result.certifications:
-        said.append(f"ACR {each.average_certified_radius or 0.0:.3f} at sigma {each.sigma:g}")
+    for certification in result.certifications:
+        said.append(f"ACR {certification.average_certified_radius or 0.0:.3f} at sigma {certification.sigma:g}")
     return ", ".join(said)

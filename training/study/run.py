@@ -1,4 +1,4 @@
-"""One run of a study: train, evaluate, certify; each part is gone on with where it was cut off."""
+"""One run of a study: train, evaluate, certify; each part is resumed where it was interrupted."""
 
 from __future__ import annotations
 
@@ -11,22 +11,31 @@ from pathlib import Path
 import torch
 from rich.console import Console
 
+from training.evaluation.attacks import find_attack
+from training.evaluation.certification import certify_images, select_indices
+from training.evaluation.certification_log import certification_run
+from training.evaluation.empirical import evaluate_network
+from training.evaluation.empirical_log import EmpiricalLog, empirical_run
+from training.evaluation.recording import certification_result
 from training.run import TrainingRun
 from training.study.folder import StudyFolder
-from training.study.measurement import certifications, empirical_result
 from training.study.plan import Run
 from training.study.result import RunResult, Seconds
-from training.tasks import open_task
+from training.tasks import Task, open_task
+from training.threat import ThreatModel
 from training.trainer import train
 from zoo.checkpoints.checkpoint import Checkpoint, open_checkpoint
+from zoo.loading.backend import default_batch_size, open_backend
 from zoo.loading.device import pick_device
 from zoo.loading.locate import locate
+from zoo.models.measurements import Attack, CertificationResult, EmpiricalResult
+from zoo.smoothing import SamplingOptions, SmoothingSpec
 
 PACKAGES = ("certified-zoo", "numpy", "onnxruntime-gpu", "torch", "torchvision")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Workplace:
+class RunEnvironment:
     """Where runs are computed: a device as `--device` takes it, the data folder, and where progress is told."""
 
     device: str
@@ -38,23 +47,23 @@ class Workplace:
         return pick_device(self.device)
 
 
-def perform(run: Run, folder: StudyFolder, place: Workplace, *, study: str) -> RunResult:
+def execute_run(run: Run, folder: StudyFolder, environment: RunEnvironment, *, study: str) -> RunResult:
     """Trains the run's network, unless it is there, and measures it; returns the result, which is not yet written.
 
     Raises: ZooError where a part cannot be done; what was finished of it is kept and the next call goes on.
     """
-    task = open_task(run.task, data_dir=place.data_dir)
+    task = open_task(run.task, data_dir=environment.data_dir)
     parent = _parent(run, folder)
     output = folder.checkpoint_path(run.id)
     was_resumed = output.exists()
     quiet = Console(quiet=True)
     clock = _Clock()
     trained = TrainingRun(task=task, recipe=run.recipe, seed=run.seed, output=output, parent=parent)
-    checkpoint = train(trained, device=place.torch_device, resume=True, console=quiet)
+    checkpoint = train(trained, device=environment.torch_device, resume=True, console=quiet)
     train_seconds = clock.lap()
-    empirical = empirical_result(run, checkpoint, task, folder, device=place.torch_device)
+    empirical = empirical_result(run, checkpoint, task, folder, device=environment.torch_device)
     evaluate_seconds = clock.lap()
-    certified = certifications(run, checkpoint, task, folder, device=place.torch_device, console=quiet)
+    certified = certifications(run, checkpoint, task, folder, device=environment.torch_device, console=quiet)
     return RunResult(
         id=run.id,
         study=study,
@@ -66,7 +75,7 @@ def perform(run: Run, folder: StudyFolder, place: Workplace, *, study: str) -> R
         empirical=empirical,
         certifications=certified,
         versions={name: version(name) for name in PACKAGES},
-        device=str(place.torch_device),
+        device=str(environment.torch_device),
         num_threads=torch.get_num_threads(),
         seconds=Seconds(train=train_seconds, evaluate=evaluate_seconds, certify=clock.lap()),
         was_resumed=was_resumed,
@@ -89,3 +98,55 @@ class _Clock:
     def lap(self) -> float:
         before, self._last = self._last, time.perf_counter()
         return round(self._last - before, 2)
+
+
+def empirical_result(
+    run: Run, checkpoint: Checkpoint, task: Task, folder: StudyFolder, *, device: torch.device
+) -> EmpiricalResult | None:
+    """Accuracy of the base classifier on the run's images, under attack and noise where these are asked for; attacked
+    images are kept one by one in the folder's log.
+
+    None for a network whose last layer is untrained.
+    """
+    if not checkpoint.spec.certified.has_trained_head:
+        return None
+    attack, batch_size = _attack(run, task) if run.measure.attack else None, run.evaluation.batch_size
+    evaluated = empirical_run(checkpoint, task, attack=attack, device=device.type, batch_size=batch_size, seed=run.seed)
+    return evaluate_network(
+        checkpoint.load_network().to(device),
+        task,
+        checkpoint.spec.preprocessing,
+        sigmas=run.evaluation.noise_sigmas if run.measure.noise else (),
+        batch_size=batch_size,
+        seed=run.seed,
+        attack=attack,
+        skip=run.evaluated.skip,
+        maximum=run.evaluated.max,
+        log=EmpiricalLog(folder.evaluation_path(run), evaluated),
+    )
+
+
+def certifications(
+    run: Run, checkpoint: Checkpoint, task: Task, folder: StudyFolder, *, device: torch.device, console: Console
+) -> tuple[CertificationResult, ...]:
+    """What smoothing at each of the run's sigmas certifies; rows are kept one by one in the folder's logs."""
+    if not run.measure.certify:
+        return ()
+    base = open_backend(checkpoint, device=device, spins=False)  # another run may be computing beside this one
+    options = SamplingOptions(batch_size=default_batch_size(checkpoint, device))
+    indices = select_indices(len(task.test), skip=run.certified.skip, maximum=run.certified.max)
+    settings, results = run.evaluation.certification, []
+    for sigma in run.measure.certify:
+        smoothing = SmoothingSpec(sigma=sigma, n0=settings.n0, n=settings.n, alpha=settings.alpha)
+        certified = certification_run(checkpoint, task, smoothing=smoothing, base=base, options=options, seed=run.seed)
+        log = folder.log_path(run, sigma)
+        rows = certify_images(certified, base, task.test, indices, output=log, options=options, console=console)
+        images, radii = run.certified, run.evaluation.radii
+        results.append(certification_result(certified, rows, radii=radii, skip=images.skip, maximum=images.max))
+    return tuple(results)
+
+
+def _attack(run: Run, task: Task) -> Attack:
+    settings = run.evaluation.attack
+    threat = ThreatModel(norm=settings.norm, epsilon=settings.epsilon)
+    return find_attack(settings.name, threat, num_steps=settings.num_steps, num_classes=task.num_classes, seed=run.seed)

@@ -1,8 +1,8 @@
-"""Any folder of pictures: `imagefolder:PATH` with a folder a class.
+"""Any folder of pictures: `imagefolder:PATH` with a folder per class, `unlabelled:PATH` without classes.
 
-PATH holds `train/` and `test/` (or `val/`), each with the same class folders; or the class folders themselves. Of these
-about a fifth becomes the test set, chosen by a hash of each file's name below PATH: a picture that is added later moves
-no other one from train to test.
+PATH of `imagefolder` holds `train/` and `test/` (or `val/`), each with the same class folders; or the class folders
+themselves. Of these about a fifth becomes the test set, chosen by a hash of each file's name below PATH: a picture that
+is added later moves no other one from train to test.
 """
 
 from __future__ import annotations
@@ -75,3 +75,33 @@ def _scan(root: Path) -> tuple[tuple[str, ...], ImageFiles]:
     if len(folder.classes) < 2:
         raise TaskError(f"{root} holds {len(folder.classes)} class folder(s), a classifier needs at least 2")
     return tuple(folder.classes), ImageFiles([path for path, _ in folder.samples], folder.targets)
+
+
+UNLABELLED = ("unlabelled",)
+
+
+def open_unlabelled(argument: str | None, data_dir: Path) -> Task:
+    """Pictures of any size, used at 3x224x224, all of one class that stands for none; there is no test set.
+
+    Raises: TaskError if the folder holds fewer than two pictures.
+    """
+    from torchvision.datasets.folder import is_image_file
+
+    if not argument:
+        raise TaskError("the task unlabelled needs a folder: --task unlabelled:PATH")
+    root = Path(argument).expanduser()
+    if not root.is_dir():
+        raise TaskError(f"{root} is no folder")
+    paths = sorted(str(path) for path in root.rglob("*") if path.is_file() and is_image_file(path.name))
+    if len(paths) < 2:
+        raise TaskError(f"{root} holds {len(paths)} picture(s), pre-training needs at least 2")
+    images = ImageFiles(paths, [0] * len(paths))
+    return Task(
+        name=f"unlabelled:{root.resolve().name}",
+        class_names=UNLABELLED,
+        preprocessing=Preprocessing(resize=256, crop=224),
+        augmentation="resized-crop-flip",
+        train=images,
+        test=Subset(images, []),
+        digest=folder_digest(root),
+    )

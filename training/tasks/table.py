@@ -18,17 +18,15 @@ from torchvision.datasets import (
     StanfordCars,
 )
 
-from training.tasks.class_subset import class_subset, split_selection
 from training.tasks.digits import open_digits
 from training.tasks.fashion_mnist import open_fashion_mnist
-from training.tasks.first_files import FirstFiles
-from training.tasks.folder_trees import FolderTree, imagenet_names
+from training.tasks.folder_readers import FirstFiles, FolderTree, imagenet_names
 from training.tasks.hugging_face import open_hugging_face
-from training.tasks.image_folder import open_image_folder
+from training.tasks.image_folder import open_image_folder, open_unlabelled
 from training.tasks.official_splits import CifarBatches, OfficialSplits, read_pets, read_sun397
 from training.tasks.published import PublishedTask, Table8
+from training.tasks.subsets import class_subset, split_selection
 from training.tasks.task import Task
-from training.tasks.unlabelled import open_unlabelled
 from zoo.errors import UnknownNameError
 from zoo.models.spec import Preprocessing
 

@@ -9,10 +9,9 @@ from typing import Any
 import jinja2
 import yaml
 
-from zoo.cards.citations import CITATIONS
-from zoo.cards.data_sets import data_set_of
 from zoo.cards.metadata import card_metadata
 from zoo.cards.reproduction import certify_command, evaluate_commands, train_command
+from zoo.cards.tables import CITATIONS, data_set_of
 from zoo.models.layout import CARD, CURVE, ONNX, ROWS, WEIGHTS
 from zoo.models.spec import UNKNOWN, ModelSpec
 

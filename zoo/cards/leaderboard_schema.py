@@ -9,21 +9,28 @@ from __future__ import annotations
 
 from typing import Annotated, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
+from pydantic_core import PydanticUndefined
 
 from zoo.errors import RequestError
+from zoo.models.measurements import AttackParameters, CertificationConditions, ImageSelection, Strict
 
 SCHEMA_VERSION: Final = 1
 
-Norm = Literal["l2", "linf"]
 Share = Annotated[float, Field(ge=0, le=1)]
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+class _Complete(Strict):
+    """A part of the document: every field has to be there, also those that have a default in the base classes."""
+
+    @classmethod
+    def __pydantic_init_subclass__(cls, **kwargs: object) -> None:
+        for field in cls.model_fields.values():
+            field.default = PydanticUndefined
+        cls.model_rebuild(force=True)
 
 
-class Estimate(_Strict):
+class Estimate(_Complete):
     """A mean over images with its 95 % interval over images, where one is known."""
 
     value: float = Field(ge=0)
@@ -40,24 +47,18 @@ class Estimate(_Strict):
         return self
 
 
-class Images(_Strict):
+class Images(_Complete, ImageSelection):
     """Which images the numbers are about: every `skip`-th of the split, below number `maximum` where there is one."""
 
-    task: str
-    split: str
-    skip: int = Field(ge=1)
-    maximum: int | None = Field(ge=1)
-    num_images: int = Field(ge=1)
 
-
-class CertifiedAccuracyAt(_Strict):
+class CertifiedAccuracyAt(_Complete):
     """Share of the images that are classified correctly with a certified radius of at least `radius`."""
 
     radius: float = Field(ge=0)
     accuracy: Estimate
 
 
-class Certified(_Strict):
+class Certified(_Complete, CertificationConditions):
     """Of the smoothed classifier, with a proof: lower bounds at confidence 1 - alpha an image. Fractions in [0, 1].
 
     Radii and sigma are in `norm`, on the [0, 1] pixel scale. An abstention is no correct answer; `abstention_rate` is
@@ -68,17 +69,8 @@ class Certified(_Strict):
 
     norm: Literal["l2"]
     sigma: float = Field(gt=0)
-    noise: str
-    images: Images
     n0: int = Field(ge=1)
-    n: int = Field(ge=1)
-    mean_n: float | None = Field(gt=0)
-    alpha: float = Field(gt=0, lt=1)
-    stopping: str
-    radius_asked: float | None = Field(ge=0)
-    tolerance: float | None = Field(ge=0)
-    backend: str
-    seed: int
+    images: Images
     standard_accuracy: Estimate | None
     certified_accuracy: tuple[CertifiedAccuracyAt, ...]
     abstention_rate: Estimate
@@ -86,23 +78,13 @@ class Certified(_Strict):
     rows_sha256: str | None
 
 
-class AttackedBy(_Strict):
+class AttackedBy(_Complete, AttackParameters):
     """An attack; `epsilon` and `step_size` in `norm`, on the [0, 1] pixel scale; null what it does not have.
 
     An attack on a smoothed classifier averages its gradient over `num_noise_samples` draws of noise of `sigma`, and
     predicts from `n` draws at `alpha`.
     """
 
-    name: str
-    version: str
-    norm: Norm
-    epsilon: float = Field(ge=0)
-    num_steps: int = Field(ge=1)
-    step_size: float | None
-    start: str
-    loss: str | None
-    num_restarts: int = Field(ge=1)
-    seed: int | None
     sigma: float | None
     num_noise_samples: int | None
     n: int | None
@@ -110,14 +92,14 @@ class AttackedBy(_Strict):
     notes: tuple[str, ...]
 
 
-class AccuracyUnderNoise(_Strict):
+class AccuracyUnderNoise(_Complete):
     """Accuracy under one draw of Gaussian noise an image; sigma on the [0, 1] pixel scale."""
 
     sigma: float = Field(ge=0)
     accuracy: Estimate
 
 
-class Empirical(_Strict):
+class Empirical(_Complete):
     """Measured by trying, without proof. `robust_accuracy`, under the `attack`, is an upper bound: a better attack may
     break more images; of a smoothed classifier it counts abstentions, whose share is `attacked_abstention_rate`.
     """
@@ -139,7 +121,7 @@ class Empirical(_Strict):
         return self
 
 
-class Measured(_Strict):
+class Measured(_Complete):
     """What this project's commands measured: with a proof, and by trying, on the network and on its smoothing."""
 
     certified: Certified | None
@@ -147,7 +129,7 @@ class Measured(_Strict):
     empirical_smoothed: Empirical | None
 
 
-class Reported(_Strict):
+class Reported(_Complete):
     """A number that `source` published and nobody measured here; `of` says of what it is the accuracy."""
 
     standard_accuracy: Share
@@ -156,7 +138,7 @@ class Reported(_Strict):
     source: str
 
 
-class Training(_Strict):
+class Training(_Complete):
     """How the network was made, as far as that is known. `parent` is the checkpoint that it started from."""
 
     objective: str
@@ -171,7 +153,7 @@ class Training(_Strict):
     recipe_digest: str | None
 
 
-class Source(_Strict):
+class Source(_Complete):
     """The file of another project that the weights were imported from; null for what it does not say."""
 
     file: str
@@ -180,7 +162,7 @@ class Source(_Strict):
     catalog_id: str | None
 
 
-class LeaderboardEntry(_Strict):
+class LeaderboardEntry(_Complete):
     """One model. `licence` is that of the weights, as their source states it; `source` is null for what was trained
     here."""
 

@@ -6,8 +6,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from zoo.cards.data_sets import data_set_of
-from zoo.cards.licences import license_metadata
+from zoo.cards.tables import data_set_of, license_metadata
 from zoo.models.catalog import CATALOG, HubFile
 from zoo.models.layout import ONNX
 from zoo.models.measurements import CertificationResult, EmpiricalResult

@@ -112,10 +112,10 @@ def record_results(
     results: dict[str, object] = {} if empirical is None else {"empirical": empirical}
     rows: dict[str, bytes] = {}
     if certification is not None:
-        from zoo.results.curve import curve_of
+        from zoo.results.figure import curve_png
 
         results["certification"], rows[ROWS] = certification
-        rows[CURVE] = curve_of(rows[ROWS], name=now.spec.name)
+        rows[CURVE] = curve_png(rows[ROWS], name=now.spec.name)
     certified = now.spec.certified.model_copy(update=results)
     described = _described(now.spec.model_copy(update={"certified": certified}), rows, kept=now.files)
     return _write(now.path, described, kept=now.files)

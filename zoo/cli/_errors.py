@@ -24,9 +24,9 @@ def exit_code_of(error: Exception, *, debug: bool) -> int:
 
 
 @contextmanager
-def interruptible(*, go_on: str) -> Iterator[None]:
+def interruptible(*, hint: str) -> Iterator[None]:
     """Ctrl-C inside ends the command with a sentence that says what was kept and how to go on."""
     try:
         yield
     except KeyboardInterrupt as error:
-        raise InterruptionError(f"interrupted: {go_on}") from error
+        raise InterruptionError(f"interrupted: {hint}") from error

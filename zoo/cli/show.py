@@ -23,11 +23,11 @@ def show(
     from zoo.loading.locate import describe, locate
 
     if leaderboard:  # an entry names the weights by their hash, so they are looked at too
-        from zoo.cards.leaderboard import entry_of
+        from zoo.cards.leaderboard import leaderboard_entry
         from zoo.cards.leaderboard_schema import write_entry
 
         checkpoint = locate(model, offline=offline, patience=patience())
-        typer.echo(write_entry(entry_of(checkpoint.spec, files=checkpoint.files, source=str(checkpoint.path))))
+        typer.echo(write_entry(leaderboard_entry(checkpoint.spec, files=checkpoint.files, source=str(checkpoint.path))))
         return
     found = describe(model, offline=offline, patience=patience())
     typer.echo(found.checked, err=True)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from zoo.errors import ForeignCheckpointError
-from zoo.importing.formats import FORMATS, FoundNetwork
+from zoo.importing.formats import FORMATS, LocatedNetwork
 from zoo.importing.normalization import ChannelStatistics, statistics_of
 
 # list(resnet.children()) of torchvision: relu, maxpool and avgpool (2, 3 and 8) hold no tensors.
@@ -33,7 +33,7 @@ class ExtractedNetwork:
     unexpected: tuple[str, ...]
 
 
-def extract(found: FoundNetwork, *, path: Path) -> ExtractedNetwork:
+def extract(found: LocatedNetwork, *, path: Path) -> ExtractedNetwork:
     """The network's tensors under torchvision's names, and where the others went.
 
     Raises: ForeignCheckpointError if the file contradicts itself.
@@ -66,7 +66,7 @@ def _torchvision_name(name: str, *, numbered: bool) -> str:
     return _CHILDREN.get(child, child) + dot + rest if numbered else name
 
 
-def _require_equal_copies(found: FoundNetwork, path: Path) -> None:
+def _require_equal_copies(found: LocatedNetwork, path: Path) -> None:
     for key, copy in found.tensors.items():
         for below, twin_below in FORMATS[found.format].copies:
             twin_key = twin_below + key.removeprefix(below)

@@ -107,7 +107,7 @@ FORMATS: dict[str, ForeignFormat] = {
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class FoundNetwork:
+class LocatedNetwork:
     """The state dict in which a network was found: every tensor of it, and the names of what is no tensor."""
 
     format: str
@@ -117,7 +117,7 @@ class FoundNetwork:
     others: tuple[str, ...]
 
 
-def find_network(file: ForeignFile, *, format: str = AUTO) -> FoundNetwork:
+def locate_network(file: ForeignFile, *, format: str = AUTO) -> LocatedNetwork:
     """The network in the file by the named format, or by the first one that fits.
 
     Raises: UnknownNameError; ForeignCheckpointError if there is no ResNet of that format.
@@ -135,7 +135,7 @@ def find_network(file: ForeignFile, *, format: str = AUTO) -> FoundNetwork:
     )
 
 
-def _search(file: ForeignFile, name: str, *, needs_mark: bool) -> FoundNetwork | None:
+def _search(file: ForeignFile, name: str, *, needs_mark: bool) -> LocatedNetwork | None:
     format = FORMATS[name]
     signature = _NUMBERED if format.numbered else _NAMED
     for container in format.containers:
@@ -153,13 +153,13 @@ def _search(file: ForeignFile, name: str, *, needs_mark: bool) -> FoundNetwork |
 
 def _found(
     file: ForeignFile, format: str, container: tuple[str, ...], prefix: str, state: Mapping[Any, Any]
-) -> FoundNetwork:
+) -> LocatedNetwork:
     tensors = {key: value for key, value in state.items() if isinstance(key, str) and isinstance(value, Tensor)}
     for key, tensor in tensors.items():
         if tensor.is_meta or tensor.is_quantized or tensor.layout is not torch.strided:
             raise ForeignCheckpointError(f"{file.path}: {key} is no plain tensor (quantized, sparse or without values)")
     others = tuple(str(key) for key in state if key not in tensors)
-    return FoundNetwork(format=format, container=container, prefix=prefix, tensors=tensors, others=others)
+    return LocatedNetwork(format=format, container=container, prefix=prefix, tensors=tensors, others=others)
 
 
 def _below(content: Mapping[str, Any], path: tuple[str, ...]) -> Mapping[Any, Any] | None:

@@ -14,7 +14,7 @@ from zoo.errors import ForeignCheckpointError, RequestError
 from zoo.importing.class_names import default_class_names
 from zoo.importing.extraction import ExtractedNetwork, extract
 from zoo.importing.files import ForeignFile, read_foreign_file
-from zoo.importing.formats import AUTO, FoundNetwork, find_network
+from zoo.importing.formats import AUTO, LocatedNetwork, locate_network
 from zoo.importing.matching import MatchedNetwork, match
 from zoo.importing.normalization import ChannelStatistics, choose_normalization
 from zoo.models.architecture import ARCHITECTURES, NormalizedNetwork, find_architecture
@@ -87,7 +87,7 @@ def import_file(path: Path, output: Path, options: ImportOptions) -> tuple[Check
     """
     require_new(output)
     file = read_foreign_file(path)
-    found = find_network(file, format=options.format)
+    found = locate_network(file, format=options.format)
     extracted = extract(found, path=path)
     _require_names_for_head(extracted, options, path)
     normalization = choose_normalization(options.normalization, extracted.normalization, path=path)
@@ -128,7 +128,7 @@ def _stated_architecture(file: ForeignFile) -> str | None:
 
 def _spec(
     file: ForeignFile,
-    found: FoundNetwork,
+    found: LocatedNetwork,
     matched: MatchedNetwork,
     normalization: ChannelStatistics,
     options: ImportOptions,
@@ -166,7 +166,7 @@ def _spec(
 
 
 def _report(
-    found: FoundNetwork, extracted: ExtractedNetwork, matched: MatchedNetwork, normalization: ChannelStatistics
+    found: LocatedNetwork, extracted: ExtractedNetwork, matched: MatchedNetwork, normalization: ChannelStatistics
 ) -> ImportReport:
     in_file = extracted.original
     return ImportReport(

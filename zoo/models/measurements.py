@@ -30,20 +30,23 @@ class CertifiedAccuracy(Strict):
         return repr(self.radius).removesuffix(".0")
 
 
-class CertificationResult(Strict):
-    """What a certification log says of a test set: the numbers on the card.
-
-    Fractions in [0, 1], intervals at 95 % over images. Every `skip`-th image of the split was certified, up to number
-    `maximum` where there is one. `n` is the number of draws, or the most that the stopping rule makes; `mean_n` is how
-    many it made on average. A rule that decides one radius, `radius_asked`, tells neither standard accuracy nor average
-    certified radius: both are None.
-    """
+class ImageSelection(Strict):
+    """Which images were looked at: every `skip`-th of the split, up to number `maximum` where there is one."""
 
     task: str
     split: str
     skip: int = Field(ge=1)
     maximum: int | None = Field(default=None, ge=1)
     num_images: int = Field(gt=0)
+
+
+class CertificationConditions(Strict):
+    """What a certificate depends on besides network and image.
+
+    `n` is the number of draws, or the most that the stopping rule makes; `mean_n` is how many it made on average.
+    `radius_asked` is the radius of a rule that decides one radius only.
+    """
+
     sigma: float = Field(ge=0)
     noise: str
     n0: int = Field(ge=0)
@@ -55,6 +58,15 @@ class CertificationResult(Strict):
     tolerance: float | None = Field(default=None, ge=0)
     backend: str
     seed: int
+
+
+class CertificationResult(CertificationConditions, ImageSelection):
+    """What a certification log says of a test set: the numbers on the card.
+
+    Fractions in [0, 1], intervals at 95 % over images. A rule that decides one radius tells neither standard accuracy
+    nor average certified radius: both are None.
+    """
+
     standard_accuracy: float | None = Field(default=None, ge=0, le=1)
     standard_accuracy_interval: tuple[float, float] | None = None
     average_certified_radius: float | None = Field(default=None, ge=0)
@@ -98,11 +110,10 @@ class SmoothedTarget(Strict):
     alpha: float = Field(gt=0, lt=1)
 
 
-class Attack(Strict):
+class AttackParameters(Strict):
     """An attack; `epsilon` and `step_size` (the first one, where it adapts itself) on the [0, 1] pixel scale.
 
-    Where it is several attacks it has no one step size and loss. `smoothed` tells an attack on the smoothed classifier;
-    else the base classifier is attacked. `notes` say what else it did, and what it left out.
+    Where it is several attacks it has no one step size and loss.
     """
 
     name: str
@@ -115,6 +126,14 @@ class Attack(Strict):
     loss: Literal["ce", "dlr"] | None = None
     num_restarts: int = Field(default=1, ge=1)
     seed: int | None = None
+
+
+class Attack(AttackParameters):
+    """An attack on the base classifier, or, where `smoothed` is given, on that smoothed classifier.
+
+    `notes` say what else the attack did, and what it left out.
+    """
+
     smoothed: SmoothedTarget | None = None
     notes: tuple[str, ...] = ()
 
@@ -170,8 +189,8 @@ class EmpiricalResult(Strict):
 
     @model_validator(mode="after")
     def _names_its_attack(self) -> EmpiricalResult:
-        told = (self.attack, self.robust_accuracy, self.robust_accuracy_interval)
-        if any(part is None for part in told) and any(part is not None for part in told):
+        parts = (self.attack, self.robust_accuracy, self.robust_accuracy_interval)
+        if any(part is None for part in parts) and any(part is not None for part in parts):
             raise ValueError("a robust accuracy needs its interval and its attack")
         if self.smoothed is not None and (self.smoothed.classifier, self.classifier) != ("smoothed", "base"):
             raise ValueError("a result of the smoothed classifier stands beside one of the base classifier")

@@ -1,8 +1,8 @@
 """Whether the claims of a log are too good for what an audit found: tests at a significance kept over all of them.
 
 The null hypothesis is that the log is what the certification procedure gives under fresh noise. Each claim is a mean
-over images, tested one-sidedly on the images that both certified (`SameImages`) and on those that only one of them did
-(`OtherImages`); Holm's method keeps the chance that any true claim is refuted below the significance.
+over images, tested one-sidedly on the images that both certified (`PairedTest`) and on those that only one of them did
+(`UnpairedTest`); Holm's method keeps the chance that any true claim is refuted below the significance.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ import numpy as np
 import numpy.typing as npt
 
 from zoo.models.measurements import CertificationResult
-from zoo.results.chance import holm
 from zoo.results.log import ABSTAIN, CertificationRow
-from zoo.results.other_images import OtherImages
-from zoo.results.same_images import SameImages
+from zoo.results.multiple_testing import holm_adjusted
+from zoo.results.paired_test import PairedTest
+from zoo.results.unpaired_test import UnpairedTest
 
 Images = Literal["same", "other"]
 
@@ -34,7 +34,7 @@ class Claim:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Rows:
+class ComparedRows:
     """The rows to compare: pairs (of the log, of the audit) of the same images, and those that only one of them has."""
 
     same: Sequence[tuple[CertificationRow, CertificationRow]]
@@ -72,11 +72,11 @@ def claims_of(result: CertificationResult) -> list[Claim]:
 
 
 def compare(
-    claims: Sequence[Claim], rows: Rows, *, significance: float, generator: np.random.Generator
+    claims: Sequence[Claim], rows: ComparedRows, *, significance: float, generator: np.random.Generator
 ) -> list[Comparison]:
     """The tests of all claims, but of images too few to refute anything whatever is found on them."""
     samples = [(claim, images, sample) for claim in claims for images, sample in _samples(claim, rows)]
-    testable = [each for each in samples if each[2].least_p_value <= significance / len(samples)]
+    testable = [sample for sample in samples if sample[2].min_p_value <= significance / len(samples)]
     if not testable:
         return []
     level = significance / len(testable)
@@ -84,7 +84,7 @@ def compare(
         sample.share_p_value() if claim.is_share else sample.mean_p_value(level=level, generator=generator)
         for claim, _, sample in testable
     ]
-    adjusted = holm(p_values)
+    adjusted = holm_adjusted(p_values)
     return [
         Comparison(
             claim=claim.name,
@@ -96,21 +96,21 @@ def compare(
             p_value=p_value,
             adjusted_p_value=float(adjusted[index]),
             is_refuted=bool(adjusted[index] <= significance),
-            smallest_overstatement=sample.smallest_share(level) if claim.is_share else sample.smallest_mean(level),
+            smallest_overstatement=sample.detectable_share(level) if claim.is_share else sample.detectable_mean(level),
         )
         for index, ((claim, images, sample), p_value) in enumerate(zip(testable, p_values, strict=True))
     ]
 
 
-def _samples(claim: Claim, rows: Rows) -> list[tuple[Images, SameImages | OtherImages]]:
+def _samples(claim: Claim, rows: ComparedRows) -> list[tuple[Images, PairedTest | UnpairedTest]]:
     def values(some: Iterable[CertificationRow]) -> npt.NDArray[np.float64]:
         return np.array([claim.value(row) for row in some], dtype=np.float64)
 
-    samples: list[tuple[Images, SameImages | OtherImages]] = []
+    samples: list[tuple[Images, PairedTest | UnpairedTest]] = []
     if rows.same:
-        samples.append(("same", SameImages(values(log for log, _ in rows.same), values(new for _, new in rows.same))))
+        samples.append(("same", PairedTest(values(log for log, _ in rows.same), values(new for _, new in rows.same))))
     if rows.only_log and rows.only_audit:
-        samples.append(("other", OtherImages(values(rows.only_log), values(rows.only_audit))))
+        samples.append(("other", UnpairedTest(values(rows.only_log), values(rows.only_audit))))
     return samples
 
 

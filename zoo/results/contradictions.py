@@ -34,23 +34,23 @@ def contradictions(
 
 def _of_places(result: CertificationResult, rows: Sequence[CertificationRow]) -> Iterator[str]:
     """As `_of_images`, as far as it shows without the test set: no image is left out, none is beyond the last."""
-    found = {row.idx for row in rows}
-    claimed = set(range(0, max(found) + 1, result.skip))
+    in_log = {row.idx for row in rows}
+    claimed = set(range(0, max(in_log) + 1, result.skip))
     if result.maximum is not None:
         claimed = {index for index in claimed if index < result.maximum}
-    if claimed != found:
-        example = min(claimed ^ found)
+    if claimed != in_log:
+        example = min(claimed ^ in_log)
         held = "is not in the log" if example in claimed else "is in the log too"
         yield f"the card says {result.images}, but image {example} {held}"
 
 
 def _of_images(result: CertificationResult, rows: Sequence[CertificationRow], labels: Sequence[int]) -> Iterator[str]:
     num_below = len(labels) if result.maximum is None else min(result.maximum, len(labels))
-    claimed, found = set(range(0, num_below, result.skip)), {row.idx for row in rows}
-    if claimed != found:
-        example = min(claimed ^ found)
+    claimed, in_log = set(range(0, num_below, result.skip)), {row.idx for row in rows}
+    if claimed != in_log:
+        example = min(claimed ^ in_log)
         held = "is not in the log" if example in claimed else "is in the log too"
-        yield f"the card says {result.images} ({len(claimed)}), but the log holds {len(found)}; image {example} {held}"
+        yield f"the card says {result.images} ({len(claimed)}), but the log holds {len(in_log)}; image {example} {held}"
     wrong = [row for row in rows if row.idx < len(labels) and row.label != labels[row.idx]]
     if wrong:
         first = wrong[0]
@@ -62,40 +62,40 @@ def _of_conditions(result: CertificationResult, rows: Sequence[CertificationRow]
     for name in (*SAME_FOR_ALL, "n"):
         claimed = getattr(result, name)
         for row in rows:
-            found = None if row.provenance is None else getattr(row.provenance, name)
-            is_fewer_draws = name == "n" and result.stopping != FIXED and found is not None and found <= claimed
-            if found != claimed and not is_fewer_draws:
-                yield f"{name}: the card says {claimed}, row {row.idx} of the log {found}"
+            in_log = None if row.provenance is None else getattr(row.provenance, name)
+            is_fewer_draws = name == "n" and result.stopping != FIXED and in_log is not None and in_log <= claimed
+            if in_log != claimed and not is_fewer_draws:
+                yield f"{name}: the card says {claimed}, row {row.idx} of the log {in_log}"
                 break
 
 
 def _of_numbers(result: CertificationResult, rows: Sequence[CertificationRow]) -> Iterator[str]:
     summary = summarize(rows, radii=[point.radius for point in result.certified_accuracy])
     for name in ("num_images", "mean_n", "standard_accuracy", "average_certified_radius", "abstention_rate"):
-        claimed, found = getattr(result, name), getattr(summary, name)
-        if not _is_close(claimed, found) and not (name == "mean_n" and claimed is None):
-            yield f"{name.replace('_', ' ')}: the card says {claimed}, the log gives {found}"
+        claimed, in_log = getattr(result, name), getattr(summary, name)
+        if not _is_close(claimed, in_log) and not (name == "mean_n" and claimed is None):
+            yield f"{name.replace('_', ' ')}: the card says {claimed}, the log gives {in_log}"
     yield from _of_resampled(result.average_certified_radius_interval, summary.average_certified_radius_interval)
     found_at = {point.radius: point for point in summary.certified_accuracy}
     for point in result.certified_accuracy:
         there = found_at.get(point.radius)
-        told = None if there is None else (there.accuracy, there.low, there.high)
+        in_log = None if there is None else (there.accuracy, there.low, there.high)
         claims = (point.accuracy, point.low, point.high)
-        if told is None or not all(map(_is_close, claims, told)):
-            yield f"certified accuracy at {point.at} and its interval: the card says {claims}, the log gives {told}"
+        if in_log is None or not all(map(_is_close, claims, in_log)):
+            yield f"certified accuracy at {point.at} and its interval: the card says {claims}, the log gives {in_log}"
 
 
-def _of_resampled(claimed: Interval | None, found: Interval | None) -> Iterator[str]:
-    if claimed is None or found is None:
-        is_near = claimed is found
+def _of_resampled(claimed: Interval | None, in_log: Interval | None) -> Iterator[str]:
+    if claimed is None or in_log is None:
+        is_near = claimed is in_log
     else:
-        slack = max(RESAMPLING_SLACK * (found[1] - found[0]), CLOSE)
-        is_near = all(abs(one - other) <= slack for one, other in zip(claimed, found, strict=True))
+        slack = max(RESAMPLING_SLACK * (in_log[1] - in_log[0]), CLOSE)
+        is_near = all(abs(one - other) <= slack for one, other in zip(claimed, in_log, strict=True))
     if not is_near:
-        yield f"interval of the average certified radius: the card says {claimed}, the log gives about {found}"
+        yield f"interval of the average certified radius: the card says {claimed}, the log gives about {in_log}"
 
 
-def _is_close(claimed: float | None, found: float | None) -> bool:
-    if claimed is None or found is None:
-        return claimed is found
-    return math.isclose(claimed, found, rel_tol=CLOSE, abs_tol=CLOSE)
+def _is_close(claimed: float | None, in_log: float | None) -> bool:
+    if claimed is None or in_log is None:
+        return claimed is in_log
+    return math.isclose(claimed, in_log, rel_tol=CLOSE, abs_tol=CLOSE)

@@ -1,43 +1,46 @@
-"""The certified-accuracy curve, and the distribution of p_A beside it."""
+"""The certified-accuracy curve and the distribution of p_A, as a figure and as the PNG on a card."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from io import BytesIO
 from pathlib import Path
 
+import matplotlib
 import numpy as np
 import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from PIL import Image, UnidentifiedImageError
 
 from zoo.errors import LogError
-from zoo.results.log import CertificationRow
-from zoo.results.p_a import lower_bounds
+from zoo.results.log import CertificationRow, parse_log
+from zoo.results.p_a_distribution import p_a_lower_bounds
 from zoo.results.summary import Summary, summarize
 
 NUM_POINTS = 200
 
 
 def draw_curves(logs: Mapping[str, Sequence[CertificationRow]], path: Path) -> None:
-    """Draws `curves_of` into a .png, .svg or .pdf file.
+    """Draws `certified_accuracy_figure` into a .png, .svg or .pdf file.
 
     Raises: LogError if the file cannot be written, or a log has no row or mixes rules.
     """
-    figure = curves_of(logs)
+    figure = certified_accuracy_figure(logs)
     try:
         figure.savefig(path, dpi=150)
     except (OSError, ValueError) as error:
         raise LogError(f"the figure {path} cannot be written: {error}") from error
 
 
-def curves_of(logs: Mapping[str, Sequence[CertificationRow]]) -> Figure:
+def certified_accuracy_figure(logs: Mapping[str, Sequence[CertificationRow]]) -> Figure:
     """Certified accuracy over the radius, with its 95 % interval.
 
     A curve and its band a log; where the rows were asked for one radius only, a point at that radius. Logs that tell
     the lower bounds of p_A have them drawn in a second panel.
     Raises: LogError if a log has no row or mixes rules.
     """
-    p_a_of = {name: lower_bounds(rows) for name, rows in logs.items()}
+    p_a_of = {name: p_a_lower_bounds(rows) for name, rows in logs.items()}
     has_p_a = any(p_a_N is not None for p_a_N in p_a_of.values())
     figure = Figure(figsize=(11, 4.5) if has_p_a else (7, 4.5), layout="constrained")
     axes, *beside = figure.subplots(1, 2 if has_p_a else 1, squeeze=False, width_ratios=(7, 4)[: 1 + has_p_a])[0]
@@ -105,3 +108,23 @@ def _furthest(rows: Sequence[CertificationRow]) -> float:
 def _label(name: str, summary: Summary) -> str:
     acr = summary.average_certified_radius
     return f"{name}\n{summary.conditions}" + ("" if acr is None else f", ACR {acr:.3f}")
+
+
+def curve_png(rows: bytes, *, name: str) -> bytes:
+    """A PNG of certified accuracy over the radius, the same bytes for the same rows and the same libraries.
+
+    Raises: LogError if the rows are no log, or an empty one.
+    """
+    figure = certified_accuracy_figure({name: parse_log(rows.decode(errors="replace"), source="certification.tsv")})
+    picture = BytesIO()
+    figure.savefig(picture, format="png", dpi=100, metadata={"Software": f"matplotlib {matplotlib.__version__}"})
+    return picture.getvalue()
+
+
+def drawing_software(picture: bytes) -> str | None:
+    """The program and version that a PNG says it was drawn by; None if it does not, or is none."""
+    try:
+        said = Image.open(BytesIO(picture)).info.get("Software")
+    except (UnidentifiedImageError, OSError, SyntaxError):  # what Pillow raises over damaged bytes
+        return None
+    return None if said is None else str(said)

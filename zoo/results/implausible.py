@@ -38,8 +38,8 @@ def implausible_rows(
     than the level (`test_implausible.py` sums it up exactly).
     """
     claims = [(claimed, fresh) for claimed, fresh in pairs if claimed.predict != ABSTAIN and _bound_of(claimed) > 0]
-    found = (_implausible(claimed, fresh, level=significance / len(claims)) for claimed, fresh in claims)
-    return [row for row in found if row is not None]
+    candidates = (_implausible(claimed, fresh, level=significance / len(claims)) for claimed, fresh in claims)
+    return [row for row in candidates if row is not None]
 
 
 def _implausible(claimed: CertificationRow, fresh: CertificationRow, *, level: float) -> ImplausibleRow | None:

@@ -15,7 +15,7 @@ from zoo.errors import LogError
 from zoo.models.measurements import CertifiedAccuracy
 from zoo.results.bounded_mean import chernoff_hoeffding_interval, radius_ceiling
 from zoo.results.log import ABSTAIN, CertificationRow, common_radius_asked
-from zoo.results.p_a import ProbabilityOfTopClass, distribution_of_p_a
+from zoo.results.p_a_distribution import TopClassProbability, p_a_distribution
 from zoo.smoothing.named_rules import FIXED
 
 CONFIDENCE = 0.95
@@ -56,7 +56,7 @@ class Summary:
     abstention_rate: float
     abstention_rate_interval: Interval
     certified_accuracy: tuple[CertifiedAccuracy, ...]
-    p_a: ProbabilityOfTopClass | None
+    p_a: TopClassProbability | None
 
     @property
     def conditions(self) -> str:
@@ -109,7 +109,7 @@ def summarize(rows: Sequence[CertificationRow], *, radii: Sequence[float]) -> Su
         certified_accuracy=tuple(
             _certified_accuracy(correct_N, certified_N, r) for r in (radii if asked is None else [asked])
         ),
-        p_a=distribution_of_p_a(rows),
+        p_a=p_a_distribution(rows),
     )
 
 
@@ -139,7 +139,7 @@ def _interval_of_mean(
 
 
 def _bootstrap_interval(values_N: npt.NDArray[np.float64]) -> Interval:
-    found = stats.bootstrap(
+    bootstrap = stats.bootstrap(
         (values_N,),
         np.mean,
         n_resamples=NUM_RESAMPLES,
@@ -147,7 +147,7 @@ def _bootstrap_interval(values_N: npt.NDArray[np.float64]) -> Interval:
         method="percentile",
         rng=np.random.default_rng(RESAMPLING_SEED),
     )
-    return float(found.confidence_interval.low), float(found.confidence_interval.high)
+    return float(bootstrap.confidence_interval.low), float(bootstrap.confidence_interval.high)
 
 
 def _mean_n(rows: Sequence[CertificationRow]) -> float | None:

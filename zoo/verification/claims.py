@@ -15,28 +15,28 @@ from zoo.models.layout import CARD, CURVE, ROWS
 from zoo.models.measurements import CertificationResult, EmpiricalResult
 from zoo.models.spec import ModelSpec
 from zoo.results.contradictions import contradictions
-from zoo.results.curve import curve_of, drawn_by
+from zoo.results.figure import curve_png, drawing_software
 from zoo.results.log import CertificationRow, read_log
 from zoo.results.summary import Interval, binomial_interval
-from zoo.verification.check import Check
-from zoo.verification.recomputed import CLOSE, why_not_recomputed
+from zoo.verification.integrity import Check
+from zoo.verification.recomputation import CLOSE, recomputation_faults
 
 MOST_NAMED = 5
 # A share of the picture's pixels: a curve that lies elsewhere changes more of them, another processor's rounding fewer.
 MOST_OTHER_PIXELS = 0.0005
 
 
-def check_rows(directory: Path, spec: ModelSpec, found: Mapping[str, str]) -> tuple[Check, list[CertificationRow]]:
+def check_rows(directory: Path, spec: ModelSpec, hashes: Mapping[str, str]) -> tuple[Check, list[CertificationRow]]:
     """Every row's bound and radius follow from its counts; with the rows, none where they cannot be believed."""
     name, claim = "rows", spec.certified.certification
-    if ROWS not in found:
+    if ROWS not in hashes:
         missing = () if claim is None else (f"{CARD} claims certified numbers, but there is no {ROWS} behind them",)
         return Check(name=name, note=f"there is no {ROWS}", findings=missing, is_unchecked=True), []
     try:
         rows = read_log(directory / ROWS)
     except LogError as error:
         return Check(name=name, note=ROWS, findings=(str(error),)), []
-    faults = why_not_recomputed(rows, num_values=3 * spec.preprocessing.crop**2)
+    faults = recomputation_faults(rows, num_values=3 * spec.preprocessing.crop**2)
     more = [] if len(faults) <= MOST_NAMED else [f"and {len(faults) - MOST_NAMED} other rows"]
     note = f"bound and radius of {len(rows)} rows, computed again from their counts"
     return Check(name=name, note=note, findings=(*faults[:MOST_NAMED], *more)), rows
@@ -59,8 +59,8 @@ def check_empirical(result: EmpiricalResult | None) -> Check:
     name = "empirical"
     if result is None:
         return Check(name=name, note="nothing was evaluated", is_unchecked=True)
-    each = (result, result.smoothed) if result.smoothed is not None else (result,)
-    findings = tuple(finding for one in each for finding in _of_shares(one))
+    results = (result, result.smoothed) if result.smoothed is not None else (result,)
+    findings = tuple(finding for one in results for finding in _of_shares(one))
     note = "no rows are kept of them, so nothing but their intervals can be computed again: zoo evaluate measures anew"
     return Check(name=name, note=note, findings=findings, is_unchecked=True)
 
@@ -86,13 +86,13 @@ def _are_close(one: Interval, other: Interval) -> bool:
     return all(abs(a - b) <= CLOSE for a, b in zip(one, other, strict=True))
 
 
-def check_card(directory: Path, spec: ModelSpec, found: Mapping[str, str]) -> Check:
+def check_card(directory: Path, spec: ModelSpec, hashes: Mapping[str, str]) -> Check:
     """The card is, to the byte, the one that this version renders from the config and the hashes of the files."""
     note = f"{CARD} is the one that config.json and the files render to"
-    if CARD not in found:
+    if CARD not in hashes:
         return Check(name="card", note=note, findings=(f"there is no {CARD}",))
     said = (directory / CARD).read_text(errors="replace").splitlines()
-    expected = render_card(spec, files=found).splitlines()
+    expected = render_card(spec, files=hashes).splitlines()
     differing = list(_differences(said, expected))
     if not differing:
         return Check(name="card", note=note)
@@ -108,17 +108,17 @@ def _differences(said: list[str], expected: list[str]) -> Iterator[str]:
             yield f"{CARD}, line {a + 1}: says {here!r}, expected {there!r}"
 
 
-def check_curve(directory: Path, spec: ModelSpec, found: Mapping[str, str], rows: list[CertificationRow]) -> Check:
+def check_curve(directory: Path, spec: ModelSpec, hashes: Mapping[str, str], rows: list[CertificationRow]) -> Check:
     """The picture shows what drawing the rows again shows, where the same version of matplotlib is at hand."""
     name, picture = "curve", directory / CURVE
-    if CURVE not in found:
+    if CURVE not in hashes:
         return Check(name=name, note="there is no picture", is_unchecked=True)
     if not rows:
         return Check(
             name=name, note=f"{CURVE} has no rows", findings=(f"{CURVE} is there, but no rows to draw it from",)
         )
-    again = curve_of((directory / ROWS).read_bytes(), name=spec.name)
-    made_by, ours = drawn_by(picture.read_bytes()), drawn_by(again)
+    again = curve_png((directory / ROWS).read_bytes(), name=spec.name)
+    made_by, ours = drawing_software(picture.read_bytes()), drawing_software(again)
     if made_by != ours:
         note = f"it says it was drawn by {made_by or 'nothing known'}, and here is {ours}: look at it beside the table"
         return Check(name=name, note=note, is_unchecked=True)

@@ -22,7 +22,7 @@ def looks_like_code(path: Path) -> str | None:
     return None
 
 
-def why_not_its_kind(path: Path) -> str | None:
+def format_fault(path: Path) -> str | None:
     """None if a checkpoint's file holds what its suffix says; else what it should be."""
     return KINDS[path.suffix](path)
 

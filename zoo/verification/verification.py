@@ -10,10 +10,9 @@ from zoo.checkpoints.signing import why_not_signed
 from zoo.errors import CheckpointError, RequestError
 from zoo.models.layout import MANIFEST, SIGNATURE
 from zoo.models.spec import ModelSpec
-from zoo.verification.check import Check
 from zoo.verification.claims import check_card, check_curve, check_empirical, check_numbers, check_rows
-from zoo.verification.exported import check_onnx
-from zoo.verification.integrity import check_config, check_contents, check_files, check_weights, hashes_of
+from zoo.verification.integrity import Check, check_config, check_contents, check_files, check_weights, file_hashes
+from zoo.verification.onnx_file import check_onnx
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,30 +49,30 @@ def _checks(directory: Path) -> list[Check]:
         manifest = read_manifest(directory)
     except CheckpointError as error:
         return [Check(name="manifest", note=f"{MANIFEST} lists known files only", findings=(str(error),))]
-    found = hashes_of(directory, manifest)
+    hashes = file_hashes(directory, manifest)
     checks = [
         Check(name="manifest", note=f"{MANIFEST} lists known files only"),
-        check_files(directory, manifest, found),
-        check_contents(directory, found),
+        check_files(directory, manifest, hashes),
+        check_contents(directory, hashes),
     ]
     try:
         spec = read_spec(directory)
     except (CheckpointError, OSError) as error:
         return [*checks, Check(name="config", note="its schema", findings=(str(error),))]
-    return [*checks, *_checks_of(directory, spec, found)]
+    return [*checks, *_checks_of(directory, spec, hashes)]
 
 
-def _checks_of(directory: Path, spec: ModelSpec, found: dict[str, str]) -> list[Check]:
-    rows_check, rows = check_rows(directory, spec, found)
+def _checks_of(directory: Path, spec: ModelSpec, hashes: dict[str, str]) -> list[Check]:
+    rows_check, rows = check_rows(directory, spec, hashes)
     return [
         check_config(directory, spec),
-        check_weights(directory, spec, found),
-        check_onnx(directory, spec, found),
+        check_weights(directory, spec, hashes),
+        check_onnx(directory, spec, hashes),
         rows_check,
         check_numbers(spec.certified.certification, rows),
         check_empirical(spec.certified.empirical),
-        check_card(directory, spec, found),
-        check_curve(directory, spec, found, rows),
+        check_card(directory, spec, hashes),
+        check_curve(directory, spec, hashes, rows),
     ]
 
 

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from torch import nn
 
 from training.attacks import apgd, pgd, under_attack
-from training.attacks.inside import strictly_inside
 from training.attacks.losses import LOSSES, find_loss
+from training.attacks.perturbations import strictly_inside
 from training.tasks import open_task
 from training.tasks.loading import EvaluationImages
 from training.threat import ThreatModel

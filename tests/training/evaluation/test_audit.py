@@ -13,18 +13,18 @@ from tests.zoo.results.test_log import row
 from tests.zoo.verification.forging import invent, recompute_card, recompute_manifest, voted, write_config
 from training.evaluation.audit import compare_rows, plan_audit
 from training.evaluation.audit_report import describe_row
-from training.evaluation.certification_run import run_for
-from training.evaluation.certified import certify_images, select_indices
+from training.evaluation.certification import certify_images, select_indices
+from training.evaluation.certification_log import certification_run
 from training.evaluation.recording import record_certification
 from training.tasks import open_task
 from zoo.checkpoints.checkpoint import open_checkpoint, read_spec
 from zoo.errors import CertificationError, RequestError
 from zoo.loading.backend import open_backend
 from zoo.models.measurements import CertifiedAccuracy
-from zoo.results.chance import SIGNIFICANCE
 from zoo.results.implausible import ImplausibleRow
 from zoo.results.log import read_log
-from zoo.results.thinning import thinned
+from zoo.results.multiple_testing import SIGNIFICANCE
+from zoo.results.subsampling import subsampled
 from zoo.smoothing import SamplingOptions, SmoothingSpec
 from zoo.smoothing.named_rules import rule_from
 
@@ -42,7 +42,7 @@ def certified_copy(checkpoint, digits, folder, *, skip, rule):
     ours = open_checkpoint(shutil.copytree(checkpoint.path, folder / "c", ignore=shutil.ignore_patterns(".run")))
     base, options = open_backend(ours, backend="torch"), SamplingOptions(batch_size=256)
     smoothing = SmoothingSpec(sigma=0.5, n0=N0, stopping=rule, alpha=ALPHA)
-    run = run_for(ours, digits, smoothing=smoothing, base=base, options=options, seed=0)
+    run = certification_run(ours, digits, smoothing=smoothing, base=base, options=options, seed=0)
     indices = select_indices(len(digits.test), skip=skip, maximum=None)
     console = Console(quiet=True)
     rows = certify_images(run, base, digits.test, indices, output=folder / "log.tsv", options=options, console=console)
@@ -107,7 +107,7 @@ def test_an_honest_checkpoint_passes_and_the_result_says_what_was_drawn(audit, h
 def test_an_honest_checkpoint_passes_under_fewer_draws_too(seed, audit, honest):
     done = audit(honest, "--n", 50, seed=seed)
     assert done.code == 0 and "no claim refuted" in done.out
-    assert "n 50 (the card: 100, its rows thinned to as many)" in " ".join(done.out.split())
+    assert "n 50 (the card: 100, its rows subsampled to as many)" in " ".join(done.out.split())
     assert "certifying afresh" in done.err
 
 
@@ -229,5 +229,5 @@ def test_a_little_added_to_every_row_is_found_in_the_average_though_no_row_is_im
 
 
 def test_fewer_draws_are_refused_where_rows_cannot_be_thinned():
-    with pytest.raises(CertificationError, match="cannot be thinned to 2000: that takes the rule fixed"):
-        thinned([row(900)], 2000, generator=np.random.default_rng(0))
+    with pytest.raises(CertificationError, match="cannot be subsampled to 2000: that takes the rule fixed"):
+        subsampled([row(900)], 2000, generator=np.random.default_rng(0))

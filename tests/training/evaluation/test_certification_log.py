@@ -5,9 +5,9 @@ from dataclasses import replace
 import pytest
 
 from tests.training.ranks import in_threads
-from training.distributed import ALONE
-from training.evaluation.certification_log import CertificationLog, log_text, part_path, run_record_path
-from training.evaluation.certification_run import CertificationRun
+from training.distributed import SINGLE_PROCESS
+from training.evaluation.certification_log import CertificationLog, CertificationRun, log_text
+from training.evaluation.run_log import part_path, run_record_path
 from zoo.errors import LogError
 from zoo.models.spec import Preprocessing
 from zoo.results.log import HEADER, format_row, read_log, row_of
@@ -39,7 +39,7 @@ class Files:
         self.path = self.log.path
 
     def begin(self, rows):
-        self.log.merge(INDICES, ALONE)
+        self.log.merge(INDICES, SINGLE_PROCESS)
         self.path.write_text(log_text(rows))
 
     def leave_part(self, rank, rows, *, torn="", run=RUN):
@@ -56,7 +56,7 @@ class Files:
     def merge_by(self, world_size):
         """Merges with that many ranks, which must agree; returns the rows."""
         if world_size == 1:
-            return self.log.merge(INDICES, ALONE)
+            return self.log.merge(INDICES, SINGLE_PROCESS)
         first, *others = in_threads(world_size, lambda ranks: self.log.merge(INDICES, ranks))
         if isinstance(first, Exception):
             raise first
@@ -178,16 +178,16 @@ def test_a_part_that_is_there_is_never_written_over(files):
 
 def test_a_row_is_in_the_file_as_soon_as_it_is_appended(files):
     files.begin([])
-    with files.log.appending(ALONE) as append:
+    with files.log.appending(SINGLE_PROCESS) as append:
         append(ROWS[0])
         assert files.path.read_text() == f"{HEADER}\n{format_row(ROWS[0])}\n"
 
 
 def test_a_log_that_another_process_holds_is_left_alone(files):
-    with files.log.held(ALONE):
-        with pytest.raises(LogError, match="another process is certifying into"), files.log.held(ALONE):
+    with files.log.held(SINGLE_PROCESS):
+        with pytest.raises(LogError, match="another process is certifying into"), files.log.held(SINGLE_PROCESS):
             raise AssertionError("it must not be entered")
         assert "log.tsv.lock" in files.names
-    with files.log.held(ALONE):
+    with files.log.held(SINGLE_PROCESS):
         pass
     assert files.names == []

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from training.evaluation.attacks import find_attack
-from training.evaluation.empirical import beside, evaluate_network, mean_per_class
+from training.evaluation.empirical import evaluate_network, mean_per_class, merge_results
 from training.evaluation.empirical_log import EmpiricalLog, EmpiricalRow, EmpiricalRun
 from training.evaluation.empirical_report import sentences
 from training.evaluation.run_log import run_record_path
@@ -305,10 +305,10 @@ def test_what_is_recorded_keeps_the_base_and_the_smoothed_classifier_side_by_sid
     base = evaluate(attack=attack_of())
     smoothed = base.model_copy(update={"classifier": "smoothed"})
     clean = evaluate()
-    assert beside(None, smoothed, measure_base=lambda: clean) == clean.model_copy(update={"smoothed": smoothed})
-    both = beside(base, smoothed, measure_base=None)
+    assert merge_results(None, smoothed, measure_base=lambda: clean) == clean.model_copy(update={"smoothed": smoothed})
+    both = merge_results(base, smoothed, measure_base=None)
     assert (both.robust_accuracy, both.smoothed) == (base.robust_accuracy, smoothed)
-    assert beside(both, clean, measure_base=None) == clean.model_copy(update={"smoothed": smoothed})
+    assert merge_results(both, clean, measure_base=None) == clean.model_copy(update={"smoothed": smoothed})
 
 
 def test_the_sentences_say_images_interval_and_how_it_was_attacked():

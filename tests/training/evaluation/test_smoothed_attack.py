@@ -6,9 +6,9 @@ import pytest
 import torch
 from torch import nn
 
-from training.attacks.smoothed_pgd import smoothed_pgd
+from training.attacks.smoothed import smoothed_pgd
+from training.evaluation.attack_targets import SmoothedAttackTarget, attack_target_for
 from training.evaluation.attacks import find_attack
-from training.evaluation.victims import SmoothedVictim, victim_for
 from training.threat import ThreatModel
 from zoo.smoothing import SmoothedClassifier, SmoothingSpec
 from zoo.smoothing.certificate import certified_radius
@@ -42,10 +42,10 @@ def attack_of(epsilon, *, n=1000, num_noise_samples=16):
 
 
 def rows_of(x_BCHW, *, epsilon, numbers=None, labels=None, **settings):
-    victim = victim_for(HalfSpace(), attack_of(epsilon, **settings), num_classes=2, batch_size=256)
-    assert isinstance(victim, SmoothedVictim)
+    target = attack_target_for(HalfSpace(), attack_of(epsilon, **settings), num_classes=2, batch_size=256)
+    assert isinstance(target, SmoothedAttackTarget)
     numbers_B = torch.arange(len(x_BCHW)) if numbers is None else torch.tensor(numbers)
-    return victim.rows(x_BCHW, torch.ones(len(x_BCHW), dtype=torch.int64) if labels is None else labels, numbers_B)
+    return target.rows(x_BCHW, torch.ones(len(x_BCHW), dtype=torch.int64) if labels is None else labels, numbers_B)
 
 
 def test_the_change_goes_straight_to_the_plane_and_stays_in_ball_and_box():
@@ -111,7 +111,7 @@ def test_the_noise_of_a_gradient_and_the_copies_of_a_batch_fit_the_batch_size():
             seen.append(len(x_BCHW))
             return super().forward(x_BCHW)
 
-    victim = victim_for(Watched(), attack_of(0.3, num_noise_samples=16), num_classes=2, batch_size=64)
-    assert victim.batch_size == 4
-    victim.rows(at_distance(0.1, 0.2, 0.3, 0.4), torch.ones(4, dtype=torch.int64), torch.arange(4))
+    target = attack_target_for(Watched(), attack_of(0.3, num_noise_samples=16), num_classes=2, batch_size=64)
+    assert target.batch_size == 4
+    target.rows(at_distance(0.1, 0.2, 0.3, 0.4), torch.ones(4, dtype=torch.int64), torch.arange(4))
     assert max(seen) == 64

@@ -9,7 +9,7 @@ import torch
 import torch.distributed as dist
 
 from tests.training.objectives.samples import Smooth, rng
-from training.exchange import gather_rows
+from training.collectives import gather_rows
 from training.objectives import Batch, Progress
 from training.objectives.adversarial import Adversarial
 from training.objectives.simclr import SimClr

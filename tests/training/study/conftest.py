@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from training.study.execution import Execution, Outcome, Share
+from training.study.execution import Execution, Outcome, Shard
 from training.study.folder import StudyFolder
 from training.study.plan import Run, plan_runs
-from training.study.run import Workplace
+from training.study.run import RunEnvironment
 from training.study.study_file import Study, read_study
 
 TWO_RUNS = Path(__file__).with_name("two-runs.yaml")
@@ -24,11 +24,13 @@ def two_runs() -> Study:
 def start(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Outcome]:
     """Does a study's missing runs in this process, quietly."""
 
-    def run(study: Study, folder: StudyFolder, *, share: Share | None = None, runs: list[Run] | None = None) -> Outcome:
-        share, runs = share or Share(), plan_runs(study) if runs is None else runs
-        place = Workplace(device="cpu", data_dir=tmp_path_factory.getbasetemp(), console=Console(quiet=True))
-        own = share.part_of(runs)
-        return Execution(study=study.name, runs=runs, own=own, folder=folder, place=place, share=share).run()
+    def run(study: Study, folder: StudyFolder, *, shard: Shard | None = None, runs: list[Run] | None = None) -> Outcome:
+        shard, runs = shard or Shard(), plan_runs(study) if runs is None else runs
+        environment = RunEnvironment(device="cpu", data_dir=tmp_path_factory.getbasetemp(), console=Console(quiet=True))
+        own = shard.runs_of(runs)
+        return Execution(
+            study=study.name, runs=runs, own=own, folder=folder, environment=environment, shard=shard
+        ).run()
 
     return run
 

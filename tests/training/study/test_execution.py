@@ -7,7 +7,7 @@ import pytest
 
 from tests.training.study.conftest import TWO_RUNS
 from training.study.cost import passes_of
-from training.study.execution import Share
+from training.study.execution import Shard
 from training.study.folder import StudyFolder
 from training.study.plan import plan_runs
 from training.tasks import open_task
@@ -53,7 +53,9 @@ def test_the_rows_give_the_result_s_radius(finished, two_runs):
 
 
 def test_running_again_redoes_nothing_even_without_the_last_checkpoint(copied, two_runs, start, monkeypatch):
-    monkeypatch.setattr("training.study.execution.perform", lambda *_, **__: pytest.fail("a finished run was redone"))
+    monkeypatch.setattr(
+        "training.study.execution.execute_run", lambda *_, **__: pytest.fail("a finished run was redone")
+    )
     shutil.rmtree(copied.checkpoint_path(TARGET))
     before = contents(copied)
     assert start(two_runs, copied).done == () and contents(copied) == before
@@ -77,7 +79,7 @@ def test_a_failed_run_is_recorded_and_the_others_are_kept(two_runs, start, tmp_p
     assert outcome.done == (SOURCE, TARGET) and list(outcome.failed) == [bad.id] == ["pretraining.bad.s0"]
     assert folder.state(bad) == "failed" and "a random one has learned nothing" in folder.failure(bad).message
     assert "RecipeError" in folder.failure(bad).traceback
-    monkeypatch.setattr("training.study.execution.perform", lambda *_, **__: pytest.fail("a run was tried again"))
+    monkeypatch.setattr("training.study.execution.execute_run", lambda *_, **__: pytest.fail("a run was tried again"))
     assert start(study, folder).done == ()
 
 
@@ -88,11 +90,11 @@ def test_a_failed_run_is_tried_again_when_asked_and_what_starts_from_it_waits(tw
         raise DivergenceError("the loss is nan")
 
     with monkeypatch.context() as patch:
-        patch.setattr("training.study.execution.perform", diverging)
+        patch.setattr("training.study.execution.execute_run", diverging)
         outcome = start(two_runs, folder)
     assert outcome.failed == {SOURCE: "the loss is nan"} and outcome.waiting == {TARGET: SOURCE}
     assert start(two_runs, folder).done == ()
-    assert start(two_runs, folder, share=Share(retries_failed=True)).done == (SOURCE, TARGET)
+    assert start(two_runs, folder, shard=Shard(retries_failed=True)).done == (SOURCE, TARGET)
     assert not folder.has_failed(plan_runs(two_runs)[0])
 
 
@@ -114,7 +116,7 @@ def test_a_run_that_was_killed_goes_on_and_ends_with_the_same_numbers(copied, fi
 def test_two_processes_never_take_the_same_run(two_runs, start, tmp_path, monkeypatch):
     folder = StudyFolder(tmp_path / "study")
     source = plan_runs(two_runs)[0]
-    monkeypatch.setattr("training.study.execution.perform", lambda *_, **__: pytest.fail("another process has it"))
+    monkeypatch.setattr("training.study.execution.execute_run", lambda *_, **__: pytest.fail("another process has it"))
     with folder.held(source) as is_free:
         assert is_free and folder.state(source) == "running"
         outcome = start(two_runs, folder)
@@ -124,19 +126,19 @@ def test_two_processes_never_take_the_same_run(two_runs, start, tmp_path, monkey
 
 def test_jobs_of_an_array_take_every_nth_run(two_runs, start, copied, tmp_path):
     runs = plan_runs(two_runs)
-    assert [run.id for run in Share(number=2, of=2).part_of(runs)] == [TARGET]
-    waiting = start(two_runs, StudyFolder(tmp_path / "new"), share=Share(number=2, of=2))
+    assert [run.id for run in Shard(number=2, of=2).runs_of(runs)] == [TARGET]
+    waiting = start(two_runs, StudyFolder(tmp_path / "new"), shard=Shard(number=2, of=2))
     assert (waiting.done, waiting.waiting) == ((), {TARGET: SOURCE})
     copied.result_path(runs[1]).unlink()
-    assert start(two_runs, copied, share=Share(number=1, of=2)).done == ()
-    assert start(two_runs, copied, share=Share(number=2, of=2)).done == (TARGET,)
+    assert start(two_runs, copied, shard=Shard(number=1, of=2)).done == ()
+    assert start(two_runs, copied, shard=Shard(number=2, of=2)).done == (TARGET,)
     for number, of in ((0, 2), (3, 2)):
         with pytest.raises(RequestError, match=f"with I from 1 to N, got {number}/{of}"):
-            Share(number=number, of=of)
+            Shard(number=number, of=of)
 
 
 def test_no_run_is_begun_after_its_time(two_runs, start, tmp_path):
-    outcome = start(two_runs, StudyFolder(tmp_path / "study"), share=Share(max_hours=0.0))
+    outcome = start(two_runs, StudyFolder(tmp_path / "study"), shard=Shard(max_hours=0.0))
     assert outcome.done == () and outcome.left == (SOURCE,)
 
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from training.tasks.limit import limit_per_class
+from training.tasks.subsets import limit_per_class
 from training.tasks.task import ArrayImages, Task
 from zoo.errors import TaskError
 from zoo.models.spec import Preprocessing

@@ -7,7 +7,7 @@ import pytest
 
 from tests.zoo.cards.test_card import CERTIFICATION, EMPIRICAL
 from tests.zoo.models.test_spec import SPEC
-from zoo.cards.leaderboard import entry_of
+from zoo.cards.leaderboard import leaderboard_entry
 from zoo.cards.leaderboard_schema import LeaderboardEntry, read_entry, write_entry
 from zoo.errors import CheckpointError, RequestError
 from zoo.models.catalog import CATALOG
@@ -32,7 +32,7 @@ SMOOTHED = ATTACKED.model_copy(
 def entry(*, rows=True, **results):
     files = {"model.safetensors": WEIGHTS} | ({"certification.tsv": ROWS} if rows else {})
     spec = SPEC.model_copy(update={"certified": SPEC.certified.model_copy(update=results)})
-    return entry_of(spec, files=files, source="here")
+    return leaderboard_entry(spec, files=files, source="here")
 
 
 def written(**results):
@@ -135,7 +135,7 @@ def test_an_impossible_number_is_not_written():
 def test_show_prints_the_entry_and_nothing_else(zoo_command, digits_checkpoint):
     done = zoo_command("show", digits_checkpoint.path, "--leaderboard")
     told = read_entry(done.out, source="stdout")
-    assert (done.code, done.err) == (0, "") and told == entry_of(
+    assert (done.code, done.err) == (0, "") and told == leaderboard_entry(
         digits_checkpoint.spec, files=digits_checkpoint.files, source=""
     )
     assert (told.training.objective, told.training.sigma) == ("consistency", 0.5)

@@ -54,8 +54,8 @@ def test_the_command_on_a_card_trains_by_the_recipe_whose_digest_it_names(certif
 
 
 def test_the_curve_of_the_same_rows_is_the_same_file(certified_digits):
-    from zoo.results.curve import curve_of
+    from zoo.results.figure import curve_png
 
     rows = (certified_digits.path / "certification.tsv").read_bytes()
-    again = curve_of(rows, name=certified_digits.spec.name)
+    again = curve_png(rows, name=certified_digits.spec.name)
     assert again == (certified_digits.path / "certified_accuracy.png").read_bytes()

@@ -13,7 +13,7 @@ from zoo.cards import render_card
 from zoo.checkpoints.checkpoint import config_bytes, read_spec, sha256_of
 from zoo.models.architecture import build_network
 from zoo.models.measurements import EmpiricalResult
-from zoo.results.curve import curve_of
+from zoo.results.figure import curve_png
 from zoo.results.log import CertificationRow, read_log
 from zoo.results.summary import binomial_interval, summarize
 from zoo.smoothing.bounds import clopper_pearson_lower
@@ -34,7 +34,7 @@ def recompute_card(path: Path) -> None:
     spec = read_spec(path)
     if (path / "certification.tsv").exists():
         (path / "certified_accuracy.png").write_bytes(
-            curve_of((path / "certification.tsv").read_bytes(), name=spec.name)
+            curve_png((path / "certification.tsv").read_bytes(), name=spec.name)
         )
     files = {file.name: sha256_of(file) for file in path.iterdir() if not file.name.startswith((".", "manifest."))}
     (path / "README.md").write_text(render_card(spec, files=files))

@@ -8,15 +8,15 @@ import pytest
 from rich.console import Console
 
 from tests.zoo.verification import forging
-from training.evaluation.certification_run import run_for
-from training.evaluation.certified import certify_images, select_indices
+from training.evaluation.certification import certify_images, select_indices
+from training.evaluation.certification_log import certification_run
 from training.evaluation.recording import record_certification
 from training.tasks import open_task
 from zoo.checkpoints.checkpoint import open_checkpoint
 from zoo.checkpoints.signing import make_key, sign
 from zoo.errors import LogError, ZooError
 from zoo.loading.backend import open_backend
-from zoo.results.curve import curve_of
+from zoo.results.figure import curve_png
 from zoo.smoothing import SamplingOptions, SmoothingSpec
 from zoo.verification import claims, verify
 from zoo.verification.verification import check_signature
@@ -73,9 +73,9 @@ def public_key(key):
 @pytest.fixture(autouse=True)
 def pictures_are_drawn_once(monkeypatch):
     """Most copies have the same rows, and drawing them takes most of a verification's time."""
-    drawn = cache(curve_of)
+    drawn = cache(curve_png)
     for module in (claims, forging):
-        monkeypatch.setattr(module, "curve_of", drawn)
+        monkeypatch.setattr(module, "curve_png", drawn)
 
 
 def caught_by(path):
@@ -142,7 +142,7 @@ def measure_other_weights(path, folder):
     forging.recompute_manifest(path)
     checkpoint, task = open_checkpoint(path), open_task("digits", data_dir=folder)
     base, options = open_backend(checkpoint, backend="torch"), SamplingOptions(batch_size=256)
-    run = run_for(
+    run = certification_run(
         checkpoint, task, smoothing=SmoothingSpec(sigma=0.5, n0=20, n=100), base=base, options=options, seed=0
     )
     rows = certify_images(

@@ -16,7 +16,7 @@ from zoo.results.log import read_log, row_of
 from zoo.smoothing import SmoothedClassifier, SmoothingSpec
 from zoo.smoothing.named_rules import ANYTIME, AT_RADIUS, rule_from
 from zoo.verification import verify
-from zoo.verification.recomputed import why_not_recomputed
+from zoo.verification.recomputation import recomputation_faults
 
 PIXELS = 3 * 32 * 32
 
@@ -94,17 +94,17 @@ def test_an_image_that_was_left_out_shows_without_the_test_set(copy_of_certified
 def test_a_row_that_says_less_than_its_counts_was_edited_too():
     honest = row(900)
     timid = replace(honest, provenance=replace(honest.provenance, p_a_lower=honest.provenance.p_a_lower - 0.01))
-    assert why_not_recomputed([honest], num_values=PIXELS) == []
-    (fault,) = why_not_recomputed([timid], num_values=PIXELS)
+    assert recomputation_faults([honest], num_values=PIXELS) == []
+    (fault,) = recomputation_faults([timid], num_values=PIXELS)
     assert f"row {honest.idx}: p_a_lower is" in fault and "its counts give" in fault
 
 
 def test_a_row_that_does_not_answer_as_its_bound_says_is_named():
     honest = row(900)
     silent = replace(honest, predict=-1, radius=0.0, correct=False)
-    assert "it abstains, though p_a_lower is" in why_not_recomputed([silent], num_values=PIXELS)[0]
+    assert "it abstains, though p_a_lower is" in recomputation_faults([silent], num_values=PIXELS)[0]
     published = replace(honest, provenance=None)
-    assert "does not say how" in why_not_recomputed([published], num_values=PIXELS)[0]
+    assert "does not say how" in recomputation_faults([published], num_values=PIXELS)[0]
 
 
 @pytest.mark.parametrize(("rule", "radius"), [(ANYTIME, None), (AT_RADIUS, 0.5)])
@@ -114,12 +114,12 @@ def test_rows_under_other_rules_follow_from_their_counts_and_edited_ones_do_not(
     g = SmoothedClassifier(base, num_classes=2, smoothing=smoothing)
     certificate = g.certify(x_CHW, generator=torch.Generator().manual_seed(0))
     honest = row_of(certificate, idx=0, label=1, seconds=0.0, seed=0)
-    assert honest.predict == 1 and why_not_recomputed([honest], num_values=x_CHW.numel()) == []
+    assert honest.predict == 1 and recomputation_faults([honest], num_values=x_CHW.numel()) == []
     few = replace(honest, provenance=replace(honest.provenance, count_a=honest.provenance.n // 10))
     many = replace(honest, provenance=replace(honest.provenance, count_a=honest.provenance.n))
-    assert why_not_recomputed([few], num_values=x_CHW.numel())
+    assert recomputation_faults([few], num_values=x_CHW.numel())
     # Votes that would certify an at-radius row earlier are no contradiction to it.
-    assert rule == AT_RADIUS or why_not_recomputed([many], num_values=x_CHW.numel())
+    assert rule == AT_RADIUS or recomputation_faults([many], num_values=x_CHW.numel())
 
 
 @pytest.mark.parametrize(

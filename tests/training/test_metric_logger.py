@@ -8,27 +8,27 @@ import sys
 import pytest
 
 from tests.training.test_trainer import same_weights, weights
-from training.journal import Journal, read_log
+from training.metric_logger import MetricLogger, read_log
 from zoo.checkpoints.checkpoint import open_checkpoint
 from zoo.errors import CheckpointError
 
 
 def test_lines_keep_every_digit_and_those_of_an_unfinished_epoch_are_dropped_when_it_is_begun_again(tmp_path):
-    with Journal(tmp_path, steps_done=0) as journal:
+    with MetricLogger(tmp_path, steps_done=0) as logger:
         for step in range(1, 6):
-            journal.write("train", {"loss": 1 / 3 + step}, step=step)
+            logger.write("train", {"loss": 1 / 3 + step}, step=step)
     assert read_log(tmp_path)[0] == {"step": 1, "kind": "train", "loss": 1 / 3 + 1}
     with (tmp_path / "log.jsonl").open("a") as file:
         file.write('{"step": 6, "ki')  # as a kill leaves it
-    with Journal(tmp_path, steps_done=3) as journal:
-        journal.write("validation", {"accuracy_under_noise": 0.5}, step=3)
+    with MetricLogger(tmp_path, steps_done=3) as logger:
+        logger.write("validation", {"accuracy_under_noise": 0.5}, step=3)
     assert [line["step"] for line in read_log(tmp_path)] == [1, 2, 3, 3]
 
 
 def test_a_folder_that_cannot_be_written_is_named(tmp_path):
     (tmp_path / "log.jsonl").mkdir()
     with pytest.raises(CheckpointError, match=r"cannot write .*log\.jsonl: Is a directory; the last finished epoch"):
-        Journal(tmp_path, steps_done=0)
+        MetricLogger(tmp_path, steps_done=0)
 
 
 LIMITED = """
@@ -50,7 +50,7 @@ main()
 @pytest.mark.parametrize(
     ("hook", "condition", "limit", "said"),
     [
-        ("rate_factor", "named['step'] == 100", 1000, "log.jsonl: File too large; the last finished epoch is kept"),
+        ("lr_factor", "named['step'] == 100", 1000, "log.jsonl: File too large; the last finished epoch is kept"),
         ("num_correct_under_noise", "named and len(open(sys.argv[-1] + '/.run/log.jsonl').readlines()) > 80", 100_000,
          "state.pt: "),
     ],
@@ -79,9 +79,9 @@ def test_scalars_of_an_unfinished_epoch_are_forgotten_by_tensorboard_too(tmp_pat
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
     for steps_done, loss in ((0, 1.0), (2, 5.0)):
-        with Journal(tmp_path, steps_done=steps_done) as journal:
+        with MetricLogger(tmp_path, steps_done=steps_done) as logger:
             for step in range(steps_done + 1, steps_done + 4):
-                journal.write("train", {"loss": loss, "lr": 0.1}, step=step)
+                logger.write("train", {"loss": loss, "lr": 0.1}, step=step)
     events = EventAccumulator(str(tmp_path / "scalars"))
     events.Reload()
     told = [(event.step, event.value) for event in events.Scalars("train/loss")]

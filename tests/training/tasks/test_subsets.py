@@ -6,8 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from training.tasks import open_task
-from training.tasks.class_subset import class_subset
-from training.tasks.limit import limit_per_class
+from training.tasks.subsets import class_subset, limit_per_class
 from training.tasks.task import ArrayImages, Task
 from zoo.errors import TaskError, UnknownNameError
 from zoo.models.spec import Preprocessing

@@ -21,7 +21,7 @@ EDGES = (0.0, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99, 0.999, 1.0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Bin:
+class HistogramBin:
     """How many images have a p_A in [low, high), in [low, high] for the last bin; `num_correct` of them are answered
     correctly."""
 
@@ -36,11 +36,11 @@ class Distribution:
     """Over all images: the values at the shares 0.1 to 0.9, each one that occurs, and a histogram."""
 
     deciles: tuple[float, ...]
-    histogram: tuple[Bin, ...]
+    histogram: tuple[HistogramBin, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ProbabilityOfTopClass:
+class TopClassProbability:
     """Of the class that the selection draws chose, right or wrong: `lower` of the lower bounds of its probability,
     `estimate` of count_a / n. The estimate is unbiased under the fixed rule only; another ends where counts look good.
     """
@@ -49,29 +49,29 @@ class ProbabilityOfTopClass:
     estimate: Distribution
 
 
-def distribution_of_p_a(rows: Sequence[CertificationRow]) -> ProbabilityOfTopClass | None:
+def p_a_distribution(rows: Sequence[CertificationRow]) -> TopClassProbability | None:
     """The distribution of p_A over the images of a log; None where its rows do not tell it: in a published log, at
     sigma 0, and under a rule that decides one radius, whose bound is that radius's or nothing."""
-    told = _told(rows)
-    if told is None:
+    provenances = _provenances(rows)
+    if provenances is None:
         return None
     correct_N = np.array([row.correct for row in rows])
-    return ProbabilityOfTopClass(
-        lower=_distribution(np.array([one.p_a_lower for one in told]), correct_N),
-        estimate=_distribution(np.array([one.count_a / one.n for one in told]), correct_N),
+    return TopClassProbability(
+        lower=_distribution(np.array([one.p_a_lower for one in provenances]), correct_N),
+        estimate=_distribution(np.array([one.count_a / one.n for one in provenances]), correct_N),
     )
 
 
-def lower_bounds(rows: Sequence[CertificationRow]) -> npt.NDArray[np.float64] | None:
-    """The lower bound of p_A of each image, shape `(N,)`; None as for `distribution_of_p_a`."""
-    told = _told(rows)
-    return None if told is None else np.array([one.p_a_lower for one in told])
+def p_a_lower_bounds(rows: Sequence[CertificationRow]) -> npt.NDArray[np.float64] | None:
+    """The lower bound of p_A of each image, shape `(N,)`; None as for `p_a_distribution`."""
+    provenances = _provenances(rows)
+    return None if provenances is None else np.array([one.p_a_lower for one in provenances])
 
 
-def _told(rows: Sequence[CertificationRow]) -> list[Provenance] | None:
-    told = [row.provenance for row in rows if row.provenance is not None]
-    does_not_tell = len(told) < len(rows) or any(one.sigma == 0 or one.stopping == AT_RADIUS for one in told)
-    return None if does_not_tell else told
+def _provenances(rows: Sequence[CertificationRow]) -> list[Provenance] | None:
+    known = [row.provenance for row in rows if row.provenance is not None]
+    is_unknown = len(known) < len(rows) or any(one.sigma == 0 or one.stopping == AT_RADIUS for one in known)
+    return None if is_unknown else known
 
 
 def _distribution(p_a_N: npt.NDArray[np.float64], correct_N: npt.NDArray[np.bool_]) -> Distribution:
@@ -80,5 +80,7 @@ def _distribution(p_a_N: npt.NDArray[np.float64], correct_N: npt.NDArray[np.bool
     bins = zip(EDGES, EDGES[1:], all_images.tolist(), correct.tolist(), strict=False)
     return Distribution(
         deciles=tuple(np.quantile(p_a_N, DECILES, method="inverted_cdf").tolist()),
-        histogram=tuple(Bin(low=low, high=high, num_images=num, num_correct=right) for low, high, num, right in bins),
+        histogram=tuple(
+            HistogramBin(low=low, high=high, num_images=num, num_correct=right) for low, high, num, right in bins
+        ),
     )

@@ -1,9 +1,10 @@
-"""What `zoo study plan` and `zoo study run` print."""
+"""What `zoo study plan`, `zoo study run` and `zoo study summarize` print, for people and as JSON."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
 from rich.table import Table
@@ -12,6 +13,7 @@ from training.study.execution import Outcome
 from training.study.folder import State
 from training.study.long_table import RANDOM
 from training.study.plan import Run
+from training.study.statistics import InitializationSummary, LinearFit
 
 
 def plan_as_json(
@@ -21,7 +23,9 @@ def plan_as_json(
     open_seconds = [seconds[run.id] for run in runs if states[run.id] != "done"]
     return {
         "num_runs": dict(Counter(states.values())),
-        "estimated_seconds_left": None if None in open_seconds else sum(each or 0.0 for each in open_seconds),
+        "estimated_seconds_left": None
+        if None in open_seconds
+        else sum(seconds_of_run or 0.0 for seconds_of_run in open_seconds),
         "runs": [
             {
                 "id": run.id,
@@ -69,3 +73,55 @@ def outcome_in_words(outcome: Outcome) -> str:
     if outcome.left:
         lines.append(f"{len(outcome.left)} are left, or in another process's hands: {', '.join(outcome.left)}")
     return "\n".join(lines)
+
+
+SHORT = {
+    "standard_accuracy": "SA",
+    "robust_accuracy": "RA",
+    "certified_accuracy_at_0.5": "CA@0.5",
+    "average_certified_radius": "ACR",
+}
+INTERVALS = "slope: ordinary least squares; R^2: bootstrap over tasks; both at 95 %"
+
+
+def as_json_object(summary: InitializationSummary) -> dict[str, Any]:
+    """One starting point in the shape that scripts rely on; improvements in percent."""
+    return {
+        "initialization": summary.initialization,
+        "num_tasks": len(summary.tasks),
+        "mean_relative_improvement": summary.mean_relative_improvement,
+        "r_squared": {name: fit.r_squared for name, fit in summary.fits.items()},
+        "fits": {name: asdict(fit) for name, fit in summary.fits.items()},
+        "intervals": INTERVALS,
+    }
+
+
+def improvements_table(summaries: Sequence[InitializationSummary]) -> Table:
+    """Mean relative improvements over random weights."""
+    metrics = list(summaries[0].mean_relative_improvement)
+    title = "mean relative improvement over random (%)"
+    table = Table("starting point", "tasks", *(SHORT[name] for name in metrics), title=title, title_justify="left")
+    for summary in summaries:
+        values = [f"{summary.mean_relative_improvement[name]:+.1f}" for name in metrics]
+        table.add_row(summary.initialization, str(len(summary.tasks)), *values)
+    return table
+
+
+def fits_table(summaries: Sequence[InitializationSummary]) -> Table:
+    """How far each measure of robustness follows standard accuracy."""
+    title = "improvement in robustness against improvement in SA, a line through one point a task"
+    columns = ("starting point", "of", "R^2", "95 % interval", "slope", "95 % interval")
+    table = Table(*columns, title=title, title_justify="left", caption=INTERVALS, caption_justify="left")
+    for summary in summaries:
+        for name, fit in summary.fits.items():
+            table.add_row(summary.initialization, SHORT[name], *_cells(fit))
+    return table
+
+
+def _cells(fit: LinearFit) -> tuple[str, ...]:
+    return (
+        f"{fit.r_squared:.2f}",
+        "{:.2f} to {:.2f}".format(*fit.r_squared_interval),
+        f"{fit.slope:.2f}",
+        "{:.2f} to {:.2f}".format(*fit.slope_interval),
+    )

@@ -29,7 +29,7 @@ def mean_over_ranks(tensors: Sequence[Tensor]) -> list[Tensor]:
     return [sum_over_ranks(tensor) / num_ranks() for tensor in tensors]
 
 
-def copy_from_first(tensors: Sequence[Tensor]) -> None:
+def broadcast_from_first(tensors: Sequence[Tensor]) -> None:
     """Overwrites each tensor by the first rank's. Collective."""
     if num_ranks() > 1:
         for tensor in tensors:

@@ -1,4 +1,4 @@
-"""What a log would have said of fewer draws."""
+"""A log as it would be had fewer draws been made per image."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from zoo.smoothing.named_rules import FIXED
 from zoo.smoothing.radius import certified_radius
 
 
-def thinned(rows: Sequence[CertificationRow], n: int, *, generator: np.random.Generator) -> list[CertificationRow]:
+def subsampled(rows: Sequence[CertificationRow], n: int, *, generator: np.random.Generator) -> list[CertificationRow]:
     """The rows had only `n` of their draws been made, chosen at random: each is one that `n` draws might have given.
 
     The draws of a row are exchangeable, so that of `n` among them a hypergeometric number named the class. An
@@ -22,16 +22,18 @@ def thinned(rows: Sequence[CertificationRow], n: int, *, generator: np.random.Ge
     Raises: CertificationError if a row has fewer draws, or another rule than the fixed one, whose end depends on the
     draws' order.
     """
-    return [_thinned(row, row.provenance, n, generator) for row in rows if row.provenance is not None]
+    return [_subsampled(row, row.provenance, n, generator) for row in rows if row.provenance is not None]
 
 
-def _thinned(row: CertificationRow, provenance: Provenance, n: int, generator: np.random.Generator) -> CertificationRow:
+def _subsampled(
+    row: CertificationRow, provenance: Provenance, n: int, generator: np.random.Generator
+) -> CertificationRow:
     if n == provenance.n:
         return row
     if provenance.stopping != FIXED or n > provenance.n:
         raise CertificationError(
-            f"a row of {provenance.n} draws under the rule {provenance.stopping} cannot be thinned to {n}: that takes "
-            f"the rule {FIXED} and fewer draws"
+            f"a row of {provenance.n} draws under the rule {provenance.stopping} cannot be subsampled to {n}: that "
+            f"takes the rule {FIXED} and fewer draws"
         )
     count_a = int(generator.hypergeometric(provenance.count_a, provenance.n - provenance.count_a, n))
     p_a_lower = clopper_pearson_lower(count_a, n, provenance.alpha)

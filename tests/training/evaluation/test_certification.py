@@ -7,11 +7,11 @@ import torch
 from rich.console import Console
 
 from tests.training.ranks import in_threads
-from training.distributed import ALONE
-from training.evaluation.certification_log import run_record_path
-from training.evaluation.certification_run import CertificationRun
-from training.evaluation.certified import certify_images, select_indices
+from training.distributed import SINGLE_PROCESS
+from training.evaluation.certification import certify_images, select_indices
+from training.evaluation.certification_log import CertificationRun
 from training.evaluation.empirical import num_correct_under_noise
+from training.evaluation.run_log import run_record_path
 from training.tasks import open_task
 from training.tasks.loading import EvaluationImages
 from zoo.errors import LogError
@@ -41,7 +41,7 @@ def certify(digits_checkpoint, digits, tmp_path):
         data="",
         backend="torch-cpu-float32",
         seed=0,
-        ranks=ALONE,
+        ranks=SINGLE_PROCESS,
         **smoothing,
     ):
         preprocessing = digits_checkpoint.spec.preprocessing

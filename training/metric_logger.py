@@ -1,4 +1,4 @@
-"""What a run says of its steps: `.run/log.jsonl`, a line of JSON each, to the last digit; and TensorBoard's scalars."""
+"""The metrics of a run's steps: `.run/log.jsonl`, a line of JSON each, to the last digit; and TensorBoard's scalars."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from zoo.errors import CheckpointError
 LOG, SCALARS = "log.jsonl", "scalars"
 
 
-class Journal(AbstractContextManager["Journal"]):
+class MetricLogger(AbstractContextManager["MetricLogger"]):
     """Appends to both files. What a run that was cut off had logged beyond its last finished epoch is dropped first.
 
     Raises: CheckpointError, from every call, if a file cannot be written.
@@ -60,8 +60,8 @@ class Journal(AbstractContextManager["Journal"]):
         )
 
 
-class Silence(Journal):
-    """The journal of every rank but the first."""
+class NullLogger(MetricLogger):
+    """The logger of every rank but the first."""
 
     def __init__(self) -> None:
         pass
@@ -87,8 +87,8 @@ class _Scalars:
         self._append(Event(step=steps_done + 1, session_log=SessionLog(status=SessionLog.START)))
 
     def write(self, values: Mapping[str, float], *, step: int) -> None:
-        told = [Summary.Value(tag=name, simple_value=value) for name, value in values.items()]
-        self._append(Event(step=step, summary=Summary(value=told)))
+        scalars = [Summary.Value(tag=name, simple_value=value) for name, value in values.items()]
+        self._append(Event(step=step, summary=Summary(value=scalars)))
 
     def close(self) -> None:
         self._file.close()

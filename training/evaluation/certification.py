@@ -10,9 +10,9 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from training.distributed import ALONE, Ranks
-from training.evaluation.certification_log import CertificationLog
-from training.evaluation.certification_run import CertificationRun, differing_names
+from training.distributed import SINGLE_PROCESS, Ranks
+from training.evaluation.certification_log import CertificationLog, CertificationRun
+from training.evaluation.run_log import differing_fields
 from training.tasks import LabelledImages
 from zoo.errors import LogError
 from zoo.models.preprocessing import prepare
@@ -42,7 +42,7 @@ def certify_images(
     output: Path,
     options: SamplingOptions,
     console: Console,
-    ranks: Ranks = ALONE,
+    ranks: Ranks = SINGLE_PROCESS,
 ) -> list[CertificationRow]:
     """Certifies the images not yet in `output`, each rank its share; returns all rows in order. Collective.
 
@@ -54,10 +54,10 @@ def certify_images(
     _require_same_work(run, indices, ranks)
     log = CertificationLog(output, run)
     with log.held(ranks):
-        return _certify_the_rest(log, base, images, indices, options=options, console=console, ranks=ranks)
+        return _certify_remaining(log, base, images, indices, options=options, console=console, ranks=ranks)
 
 
-def _certify_the_rest(
+def _certify_remaining(
     log: CertificationLog,
     base: BaseClassifier,
     images: LabelledImages,
@@ -81,7 +81,7 @@ def _certify_the_rest(
     if ranks.world_size > 1:
         console.print("the first rank's share is done; waiting for the others")
     rows = log.merge(indices, ranks)
-    with ranks.united():
+    with ranks.failing_together():
         if len(rows) < len(indices):
             missing = len(indices) - len(rows)
             raise LogError(f"{missing} of {len(indices)} rows are gone from {log.path}: run the same command again")
@@ -125,10 +125,10 @@ def _job(run: CertificationRun, images: LabelledImages, index: int) -> Certifica
 
 def _require_same_work(run: CertificationRun, indices: Sequence[int], ranks: Ranks) -> None:
     """Raises LogError unless all ranks are to certify the same images in the same way."""
-    started = ranks.gather_everywhere({**run.as_json(), "images": list(indices)})
-    with ranks.united():
+    started = ranks.all_gather({**run.as_json(), "images": list(indices)})
+    with ranks.failing_together():
         for rank, other in enumerate(started):
-            names = differing_names(other, started[0])
+            names = differing_fields(other, started[0])
             if names:
                 raise LogError(f"rank {rank} was started with other {', '.join(names)} than rank 0: give all the same")
 

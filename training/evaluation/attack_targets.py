@@ -1,4 +1,4 @@
-"""What is measured and attacked: the base classifier, or the smoothed one."""
+"""The classifier that is measured and attacked: the base classifier, or the smoothed one."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from training.attacks import under_attack
-from training.attacks.inside import distances
+from training.attacks.perturbations import distances
 from training.evaluation.attacks import adversarial_images, threat_of
 from training.evaluation.empirical_log import EmpiricalRow
 from training.streams import derived_seed
@@ -19,7 +19,7 @@ from zoo.results.log import ABSTAIN
 from zoo.smoothing import CertificationEngine, NoiseKey, NoisySampler, Prediction, SamplingOptions, TorchBackend, Votes
 
 
-class Victim(Protocol):
+class AttackTarget(Protocol):
     """A classifier, and the attack on it if there is one."""
 
     batch_size: int
@@ -33,7 +33,7 @@ class Victim(Protocol):
         ...
 
 
-class BaseVictim:
+class BaseAttackTarget:
     """The network itself, in eval mode and full precision. What is classified right, and stays so, is robust."""
 
     def __init__(self, network: nn.Module, attack: Attack | None, *, batch_size: int) -> None:
@@ -58,7 +58,7 @@ class BaseVictim:
             return target(x_BCHW).argmax(dim=1).cpu()
 
 
-class SmoothedVictim:
+class SmoothedAttackTarget:
     """The smoothed classifier, as PREDICT answers for it (Cohen et al. 2019).
 
     An image is robust unless PREDICT names a wrong class for it, attacked or not: an abstention leaves open what the
@@ -106,11 +106,11 @@ class SmoothedVictim:
         return torch.tensor([answers[number] for number in numbers])
 
 
-def victim_for(network: nn.Module, attack: Attack | None, *, num_classes: int, batch_size: int) -> Victim:
+def attack_target_for(network: nn.Module, attack: Attack | None, *, num_classes: int, batch_size: int) -> AttackTarget:
     """The classifier that the attack is on."""
     if attack is None or attack.smoothed is None:
-        return BaseVictim(network, attack, batch_size=batch_size)
-    return SmoothedVictim(network, attack, attack.smoothed, num_classes=num_classes, batch_size=batch_size)
+        return BaseAttackTarget(network, attack, batch_size=batch_size)
+    return SmoothedAttackTarget(network, attack, attack.smoothed, num_classes=num_classes, batch_size=batch_size)
 
 
 def _is_not_wrong(answers_B: Tensor, labels_B: Tensor) -> Tensor:

@@ -14,21 +14,21 @@ from zoo.export.parity import compare_on_probes
 from zoo.models.layout import ONNX, WEIGHTS
 from zoo.models.spec import ModelSpec
 from zoo.smoothing.backends.onnxruntime import OnnxBackend
-from zoo.verification.check import Check
-from zoo.verification.contents import why_not_its_kind
+from zoo.verification.contents import format_fault
+from zoo.verification.integrity import Check
 
 NAME = "onnx"
 
 
-def check_onnx(directory: Path, spec: ModelSpec, found: Mapping[str, str]) -> Check:
+def check_onnx(directory: Path, spec: ModelSpec, hashes: Mapping[str, str]) -> Check:
     """The exported network takes our input, and answers as PyTorch does on random and on extreme inputs."""
-    if ONNX not in found:
+    if ONNX not in hashes:
         return Check(name=NAME, note=f"there is no {ONNX}", is_unchecked=True)
-    if why_not_its_kind(directory / ONNX) is not None:
+    if format_fault(directory / ONNX) is not None:
         return Check(name=NAME, note=f"{ONNX} cannot be read", is_unchecked=True)
     note = f"{ONNX} beside {WEIGHTS} on random and on extreme inputs"
     try:
-        findings = tuple(_differences(directory, spec, found))
+        findings = tuple(_differences(directory, spec, hashes))
     except CheckpointError:
         return Check(name=NAME, note=f"the network of {WEIGHTS} cannot be loaded", is_unchecked=True)
     except BackendError as error:
@@ -36,12 +36,12 @@ def check_onnx(directory: Path, spec: ModelSpec, found: Mapping[str, str]) -> Ch
     return Check(name=NAME, note=note, findings=findings)
 
 
-def _differences(directory: Path, spec: ModelSpec, found: Mapping[str, str]) -> Iterator[str]:
-    network = Checkpoint(path=directory, spec=spec, files=found).load_network()
+def _differences(directory: Path, spec: ModelSpec, hashes: Mapping[str, str]) -> Iterator[str]:
+    network = Checkpoint(path=directory, spec=spec, files=hashes).load_network()
     content, size = (directory / ONNX).read_bytes(), spec.preprocessing.crop
     model = onnx.load_model_from_string(content)
     facts = {entry.key: entry.value for entry in model.metadata_props}
-    if facts.get("weights_sha256") != found[WEIGHTS]:
+    if facts.get("weights_sha256") != hashes[WEIGHTS]:
         yield f"{ONNX} says that it was exported from weights with SHA-256 {facts.get('weights_sha256')}"
     expected = {INPUT: (3, size, size), OUTPUT: (spec.num_classes,)}
     shapes = {value.name: _shape_of(value) for value in (*model.graph.input, *model.graph.output)}

@@ -1,4 +1,4 @@
-"""How tests of a log's claims share out the chance of a false alarm, and with what chance they are to find fault."""
+"""Significance, power and Holm's correction for the tests of a log's claims."""
 
 from __future__ import annotations
 
@@ -10,16 +10,17 @@ import numpy.typing as npt
 
 SIGNIFICANCE = 0.01
 """Chance that an audit refutes an honest checkpoint: half of it for its claims, half for its rows."""
-CHANCE_OF_REVEALING = 0.9
-LEAST_PERMUTATIONS = 999
+POWER = 0.9
+"""Chance that a test refutes an overstatement of the size it reports as detectable."""
+MIN_PERMUTATIONS = 999
 
 
 def num_permutations(level: float) -> int:
     """Random permutations enough for a p-value of a fifth of `level`; one of B permutations is at least 1 / (B + 1)."""
-    return max(LEAST_PERMUTATIONS, math.ceil(5 / level))
+    return max(MIN_PERMUTATIONS, math.ceil(5 / level))
 
 
-def holm(p_values: Sequence[float]) -> npt.NDArray[np.float64]:
+def holm_adjusted(p_values: Sequence[float]) -> npt.NDArray[np.float64]:
     """The adjusted p-values: refuting those that are at most a significance refutes any true hypothesis with a chance
     of at most this significance, however they depend on one another.
 

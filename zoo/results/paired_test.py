@@ -1,4 +1,4 @@
-"""The images that the log and the audit both certified, each with noise of its own."""
+"""Tests on the images that the log and the audit both certified, each with its own noise."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ import numpy.typing as npt
 from scipy import stats
 from scipy.special import betaincinv, ndtri
 
-from zoo.results.chance import CHANCE_OF_REVEALING, num_permutations
+from zoo.results.multiple_testing import POWER, num_permutations
 
 Floats = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
-class SameImages:
+class PairedTest:
     """Values of the same M = K images by the log, `claimed_M`, and by the audit, `audited_K`; larger is better.
 
     Of an honest log both are answers of one procedure under independent noise, so that the two values of an image may
@@ -27,7 +27,7 @@ class SameImages:
     audited_K: Floats
 
     @property
-    def least_p_value(self) -> float:
+    def min_p_value(self) -> float:
         """No test gives less, whatever the values are."""
         return float(0.5 ** len(self.claimed_M))
 
@@ -41,7 +41,7 @@ class SameImages:
 
     def mean_p_value(self, *, level: float, generator: np.random.Generator) -> float:
         """The share of exchanges within pairs that give the log as large a lead. Source: Fisher 1935, section 21."""
-        found = stats.permutation_test(
+        test = stats.permutation_test(
             (self.claimed_M, self.audited_K),
             lambda claimed, audited, axis: np.mean(claimed - audited, axis=axis),
             permutation_type="samples",
@@ -51,9 +51,9 @@ class SameImages:
             batch=1000,
             rng=generator,
         )
-        return float(found.pvalue)
+        return float(test.pvalue)
 
-    def smallest_share(self, level: float) -> float | None:
+    def detectable_share(self, level: float) -> float | None:
         """The smallest overstated share that the test at `level` would reveal with a chance of 90 %: noise is taken to
         turn as many images as it made worse in the log. None where more would have to be overstated than is claimed.
         """
@@ -63,13 +63,13 @@ class SameImages:
             overstated += 1
         if overstated > num:
             return None
-        share = float(betaincinv(overstated, num - overstated + 1, CHANCE_OF_REVEALING))
+        share = float(betaincinv(overstated, num - overstated + 1, POWER))
         return share if share <= self.claimed_M.mean() else None
 
-    def smallest_mean(self, level: float) -> float:
-        """As `smallest_share`, of a mean that is overstated by the same amount for all images; normal approximation."""
+    def detectable_mean(self, level: float) -> float:
+        """As `detectable_share`, of a mean overstated by the same amount for all images; normal approximation."""
         error = float(np.std(self.claimed_M - self.audited_K)) / math.sqrt(len(self.claimed_M))
-        return float(ndtri(1 - level) + ndtri(CHANCE_OF_REVEALING)) * error
+        return float(ndtri(1 - level) + ndtri(POWER)) * error
 
     @property
     def _num_better(self) -> int:

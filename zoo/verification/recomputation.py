@@ -18,7 +18,7 @@ from zoo.smoothing.radius import certified_radius, probability_at
 CLOSE = 1e-9
 
 
-def why_not_recomputed(rows: Sequence[CertificationRow], *, num_values: int) -> list[str]:
+def recomputation_faults(rows: Sequence[CertificationRow], *, num_values: int) -> list[str]:
     """In words, each row that its counts do not give; `num_values` are the pixels of an input, times its channels.
 
     Under the rule "anytime" the best bound may have been an earlier one than that of the counts at the end: such a row

@@ -1,4 +1,4 @@
-"""What several commands of `training` check before they compute."""
+"""Options that several commands take: checked, parsed, and resolved to a starting point and a recipe."""
 
 from __future__ import annotations
 
@@ -46,3 +46,45 @@ def require_same_classes(checkpoint: Checkpoint, task: Task) -> None:
             f"{checkpoint.spec.name} was trained on the {checkpoint.spec.num_classes} classes of "
             f"{checkpoint.spec.certified.task}, not on the {task.num_classes} of {task.name}: give --task of the former"
         )
+
+
+if TYPE_CHECKING:
+    from training.recipe import TrainingRecipe
+    from zoo.checkpoints.checkpoint import Checkpoint
+
+
+def find_starting_point(init: str) -> Checkpoint | None:
+    """The checkpoint that `--init` names; None for random weights. Raises: RequestError, CheckpointError, HubError."""
+    from zoo.errors import RequestError
+    from zoo.loading.locate import locate
+
+    if init == "random":
+        return None
+    if Path(init).is_file():
+        raise RequestError(
+            f"--init {init} is a file: import it first, zoo import {init} --normalization ... --output DIR, "
+            "and start from DIR"
+        )
+    return locate(init)
+
+
+def resolve_recipe(
+    name: str, objective: str, parent: Checkpoint | None, asked: dict[str, str | int | None], assignments: list[str]
+) -> TrainingRecipe:
+    """The named recipe, with the starting point's architecture, then the options that were given, then --set.
+
+    Raises: RecipeError, UnknownNameError.
+    """
+    from dataclasses import replace
+
+    from training.recipe import override
+    from training.recipes import find_recipe
+    from zoo.models.architecture import find_architecture
+
+    recipe = find_recipe(name, objective=objective)
+    if parent is not None:
+        recipe = replace(recipe, architecture=parent.spec.architecture)
+    given = [f"{field}={value}" for field, value in asked.items() if value is not None]
+    recipe = override(recipe, [*given, *assignments])
+    find_architecture(recipe.architecture)
+    return recipe

@@ -1,4 +1,4 @@
-"""The images that only the log certified, against those that only the audit did."""
+"""Tests of the images that only the log certified against those that only the audit did."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ import numpy.typing as npt
 from scipy import stats
 from scipy.special import betaincinv, betaln, ndtri
 
-from zoo.results.chance import CHANCE_OF_REVEALING, num_permutations
+from zoo.results.multiple_testing import POWER, num_permutations
 
 Floats = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
-class OtherImages:
+class UnpairedTest:
     """Values of M images by the log, `claimed_M`, and of K others by the audit, `audited_K`; larger is better.
 
     Of an honest log whose images are as good as drawn at random from the test set, any M of the M + K values might have
@@ -28,7 +28,7 @@ class OtherImages:
     audited_K: Floats
 
     @property
-    def least_p_value(self) -> float:
+    def min_p_value(self) -> float:
         """No test gives less, whatever the values are: one of all choices of K among M + K."""
         num_log, num_audit = len(self.claimed_M), len(self.audited_K)
         return (num_log + num_audit + 1) * math.exp(betaln(num_log + 1, num_audit + 1))
@@ -39,7 +39,7 @@ class OtherImages:
 
     def mean_p_value(self, *, level: float, generator: np.random.Generator) -> float:
         """The share of choices that give the log as large a lead. Source: Fisher 1935, section 21; Pitman 1937."""
-        found = stats.permutation_test(
+        test = stats.permutation_test(
             (self.claimed_M, self.audited_K),
             lambda claimed, audited, axis: np.mean(claimed, axis=axis) - np.mean(audited, axis=axis),
             permutation_type="independent",
@@ -49,9 +49,9 @@ class OtherImages:
             batch=1000,
             rng=generator,
         )
-        return float(found.pvalue)
+        return float(test.pvalue)
 
-    def smallest_share(self, level: float) -> float | None:
+    def detectable_share(self, level: float) -> float | None:
         """The smallest overstated share that the test at `level` would reveal with a chance of 90 %, given the log's
         share. None where not even an audit without any success would refute it.
         """
@@ -60,13 +60,13 @@ class OtherImages:
         if len(refuting) == 0:
             return None
         most = int(refuting[-1])
-        true_share = float(betaincinv(most + 1, num_audit - most, 1 - CHANCE_OF_REVEALING))
+        true_share = float(betaincinv(most + 1, num_audit - most, 1 - POWER))
         return max(0.0, float(self.claimed_M.mean()) - true_share)
 
-    def smallest_mean(self, level: float) -> float:
-        """As `smallest_share`, of a mean; normal approximation."""
+    def detectable_mean(self, level: float) -> float:
+        """As `detectable_share`, of a mean; normal approximation."""
         error = math.sqrt(self.claimed_M.var() / len(self.claimed_M) + self.audited_K.var() / len(self.audited_K))
-        return float(ndtri(1 - level) + ndtri(CHANCE_OF_REVEALING)) * error
+        return float(ndtri(1 - level) + ndtri(POWER)) * error
 
     def _p_value_of(self, num_audited: npt.NDArray[Any]) -> Floats:
         """The p-value had the audit found each of these numbers of ones."""
