@@ -11,8 +11,8 @@ from torch import nn
 from benchmarks.gpu.findings import Findings, SkippedError
 from benchmarks.gpu.require import require
 from benchmarks.gpu.settings import Settings
+from training.evaluation.attack_targets import attack_target_for
 from training.evaluation.attacks import ATTACKS, find_attack
-from training.evaluation.victims import victim_for
 from training.objectives import Batch, Objective, ObjectiveOutput, Progress
 from training.objectives.table import OBJECTIVES
 from training.optimization import Optimization
@@ -102,8 +102,8 @@ def attacks(settings: Settings, findings: Findings) -> None:
                 if name == "autoattack":
                     require_autoattack(settings)
                 attack = find_attack(name, threat, num_classes=NUM_CLASSES, **ATTACK_SETTINGS[name])
-                victim = victim_for(network, attack, num_classes=NUM_CLASSES, batch_size=64)
-                rows = victim.rows(x_BCHW, labels_B, torch.arange(BATCH_SIZE))
+                target = attack_target_for(network, attack, num_classes=NUM_CLASSES, batch_size=64)
+                rows = target.rows(x_BCHW, labels_B, torch.arange(BATCH_SIZE))
                 farthest = max(row.distance for row in rows)
                 require(farthest <= threat.epsilon, f"an image is {farthest} away, of {threat.epsilon}")
                 findings["attack"][f"{name}, {norm}"] = {
