@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import shutil
 import tempfile
-from importlib.resources import files
 from pathlib import Path
 
 import yaml
@@ -108,5 +107,8 @@ def require_version(version: str) -> None:
 
 
 def handler_file() -> Path:
-    """The handler's source file, as it goes into the archive."""
-    return Path(str(files("handlers") / "smoothed_classifier.py"))
+    """The handler's source file, as it goes into the archive.
+
+    Its package is not imported: a program that makes archives may have a module `handlers` of its own.
+    """
+    return Path(__file__).parents[2] / "handlers" / "smoothed_classifier.py"

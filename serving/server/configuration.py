@@ -25,6 +25,8 @@ METRICS = "PROMETHEUS_MULTIPROC_DIR"
 # The cores are the network's: a JVM that passes bytes on needs neither an optimizing compiler nor collector threads.
 # Not by TorchServe's `vmargs`: its launcher tells of those, and dies where the log's disk is full.
 JVM_OPTIONS = "-XX:+UseSerialGC -XX:TieredStopAtLevel=1"
+PYTHONPATH = "PYTHONPATH"
+OUR_PACKAGES = Path(__file__).parents[2]
 
 
 def command(folder: Path, store: Path, archives: Sequence[Archive]) -> list[str]:
@@ -74,6 +76,8 @@ def environment(
     own |= {"PYTHONWARNINGS": "ignore"}  # what a library warns of may quote what a client sent
     own |= {JAVA: f"{JVM_OPTIONS} {inherited.get(JAVA, '')}".strip()}  # of two options the last one counts
     own |= {METRICS: str(metrics), SIGNS: str(signs)}
+    # The workers import our packages, whatever PYTHONPATH holds. An empty entry of it would be the working folder.
+    own |= {PYTHONPATH: os.pathsep.join(filter(None, [str(OUR_PACKAGES), inherited.get(PYTHONPATH)]))}
     if options.threads is not None or "OMP_NUM_THREADS" not in inherited:
         own["OMP_NUM_THREADS"] = str(options.threads or max(1, num_cores() // max(1, num_workers)))
     return {**inherited, **own}

@@ -19,8 +19,9 @@ if TYPE_CHECKING:
 
 study = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
 
-StudyFile = Annotated[
-    Path, typer.Argument(metavar="STUDY", help="A study file (YAML), such as studies/miniature.yaml.")
+StudyOrFile = Annotated[
+    str,
+    typer.Argument(metavar="STUDY", help="The name of a built-in study, such as miniature, or a study file (YAML)."),
 ]
 Folder = Annotated[
     Path | None,
@@ -34,17 +35,20 @@ def group() -> None:
 
 
 @study.command()
-def plan(study_file: StudyFile, folder: Folder = None, data_dir: DataDir = DATA_DIR, as_json: Json = False) -> None:
+def plan(
+    study_or_file: StudyOrFile, folder: Folder = None, data_dir: DataDir = DATA_DIR, as_json: Json = False
+) -> None:
     """List the runs, what each starts from, whether it is done, and how long it takes (estimated where it is not)."""
     from rich.console import Console
 
+    from training.study.built_in import find_study
     from training.study.console_report import plan_as_json, plan_table
     from training.study.cost import estimated_seconds
     from training.study.folder import StudyFolder
     from training.study.plan import plan_runs
     from training.study.study_file import read_study
 
-    described = read_study(study_file)
+    described = read_study(find_study(study_or_file))
     runs, where = plan_runs(described), StudyFolder(folder or Path("runs") / described.name)
     states = {run.id: where.state(run) for run in runs}
     results = {run.id: found for run in runs if states[run.id] == "done" and (found := where.result(run)) is not None}
@@ -57,7 +61,7 @@ def plan(study_file: StudyFile, folder: Folder = None, data_dir: DataDir = DATA_
 
 @study.command()
 def run(
-    study_file: StudyFile,
+    study_or_file: StudyOrFile,
     folder: Folder = None,
     only: Annotated[
         str, typer.Option("--only", metavar="I/N", help="Take every N-th run, from run I on: one job of an array of N.")
@@ -77,6 +81,7 @@ def run(
     """
     from rich.console import Console
 
+    from training.study.built_in import find_study
     from training.study.console_report import outcome_as_json, outcome_in_words
     from training.study.execution import Execution
     from training.study.folder import StudyFolder
@@ -85,7 +90,7 @@ def run(
     from training.study.study_file import read_study
     from zoo.errors import ZooError
 
-    described = read_study(study_file)
+    described = read_study(find_study(study_or_file))
     runs, shard = plan_runs(described), _shard(only, retry_failed or run_id is not None, max_hours)
     execution = Execution(
         study=described.name,
@@ -107,18 +112,19 @@ def run(
 
 @study.command()
 def collect(
-    study_file: StudyFile,
+    study_or_file: StudyOrFile,
     output: Annotated[Path, typer.Option("--output", metavar="DOCS", help="The folder to write into.")],
     folder: Folder = None,
 ) -> None:
     """Write tables, figures, answers to the paper's claims, a page of all, and the result of every finished run."""
+    from training.study.built_in import find_study
     from training.study.collect import collect as collect_documents
     from training.study.evidence import gather
     from training.study.folder import RESULTS, StudyFolder
     from training.study.plan import plan_runs
     from training.study.study_file import read_study
 
-    described = read_study(study_file)
+    described = read_study(find_study(study_or_file))
     evidence = gather(plan_runs(described), StudyFolder(folder or Path("runs") / described.name))
     documents = collect_documents(described, evidence)
     documents.write(output)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from PIL import Image
@@ -110,8 +111,12 @@ class ShuffledBatches:
 
 
 def augmenting_transform(augmentation: Augmentation, preprocessing: Preprocessing) -> Transform:
-    """A picture -> uint8 `(3, crop, crop)`, at random (from torch's global generator)."""
+    """A picture -> uint8 `(3, crop, crop)`, at random (from torch's global generator).
+
+    It can be pickled, for loader workers that are spawned.
+    """
     crop = preprocessing.crop
+    to_bytes = partial(to_bytes_CHW, preprocessing=preprocessing)
     if augmentation == "resized-crop-flip":
         transform: Transform = v2.Compose(
             [v2.RGB(), v2.RandomResizedCrop(crop, antialias=True), v2.RandomHorizontalFlip(), v2.PILToTensor()]
@@ -120,9 +125,9 @@ def augmenting_transform(augmentation: Augmentation, preprocessing: Preprocessin
     if augmentation == "simclr":
         return _simclr_transform(crop)
     if augmentation == "none":
-        return lambda image: to_bytes_CHW(image, preprocessing)
-    shift_flip = v2.Compose([v2.RandomCrop(crop, padding=crop // 8), v2.RandomHorizontalFlip()])
-    return lambda image: shift_flip(to_bytes_CHW(image, preprocessing))
+        return to_bytes
+    shift_flip: Transform = v2.Compose([to_bytes, v2.RandomCrop(crop, padding=crop // 8), v2.RandomHorizontalFlip()])
+    return shift_flip
 
 
 def _simclr_transform(crop: int) -> Transform:

@@ -38,7 +38,7 @@ def render_card(spec: ModelSpec, *, files: Mapping[str, str]) -> str:
     )
     environment.filters["percent"] = lambda share: f"{100 * share:.1f}"
     environment.filters["cell"] = _cell
-    template = environment.from_string((files_of("model_cards") / TEMPLATE).read_text())
+    template = environment.from_string((files_of("zoo.cards") / TEMPLATE).read_text())
     certified = spec.certified
     return template.render(
         metadata=_yaml(card_metadata(spec, files=files)),

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -16,6 +17,8 @@ from zoo.errors import InterruptionError
 
 COMMANDS = "zoo.commands"
 CODE_AFTER_CTRL_C = 130
+BESIDE_ZOO = Path(__file__).parents[2]
+IN_A_WHEEL = BESIDE_ZOO / "certified-zoo"  # as pyproject.toml names it
 
 
 class InstalledCommands(TyperGroup):
@@ -79,8 +82,19 @@ def root(
     """
 
 
+def _put_our_packages_first() -> None:
+    """Lets the names of our other packages mean ours, whatever the working folder or PYTHONPATH holds.
+
+    The processes that a command spawns take over sys.path. In a wheel the folder holds nothing but these packages, so
+    that it hides no other module.
+    """
+    folder = str(IN_A_WHEEL if IN_A_WHEEL.is_dir() else BESIDE_ZOO)
+    sys.path[:] = [folder, *(entry for entry in sys.path if entry != folder)]
+
+
 def main() -> None:
     """The console script: runs one command and exits with its code."""
+    _put_our_packages_first()
     arguments = sys.argv[1:]
     debug = "--debug" in arguments
     arguments = [argument for argument in arguments if argument != "--debug"]

@@ -1,6 +1,8 @@
 """The archive: the checkpoint's files, the handler, and our settings for TorchServe."""
 
 import hashlib
+import sys
+import types
 import zipfile
 
 import pytest
@@ -30,6 +32,11 @@ def test_an_archive_holds_the_checkpoint_the_handler_and_the_settings(digits_che
     assert handler == handler_file().read_bytes()
     assert settings["continuousBatching"] is True and settings["deviceType"] == "cpu"
     assert settings["smoothing"]["n"] == 500
+
+
+def test_the_handler_is_ours_in_a_program_with_a_module_handlers_of_its_own(monkeypatch):
+    monkeypatch.setitem(sys.modules, "handlers", types.ModuleType("handlers"))
+    assert "class SmoothedClassifierHandler" in handler_file().read_text()
 
 
 def test_the_network_is_exported_when_it_is_packed_and_not_again_by_a_worker(digits_checkpoint, tmp_path, monkeypatch):

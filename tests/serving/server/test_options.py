@@ -1,12 +1,15 @@
 """What an operator may ask of a server before it starts."""
 
+import os
 import socket
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import yaml
 
+import serving
 from serving.protocol import Limits
 from serving.server import Ports, ServerOptions
 from serving.server.archive import model_settings
@@ -46,15 +49,17 @@ def test_everything_but_predictions_stays_on_the_loopback_address_and_closed():
     assert settings(can_switch_models=True)["enable_model_api"] == "true"
 
 
-def threads(tmp_path, monkeypatch, *, options=None, num_workers=1, inherited=None):
+def environment_of_a_server(tmp_path, *, options=None, num_workers=1):
+    folders = dict.fromkeys(("logs", "metrics", "signs"), tmp_path)
+    return environment(tmp_path, **folders, options=options or ServerOptions(), num_workers=num_workers)
+
+
+def threads(tmp_path, monkeypatch, *, inherited=None, **named):
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     if inherited:
         monkeypatch.setenv("OMP_NUM_THREADS", inherited)
     monkeypatch.setattr("serving.server.configuration.num_cores", lambda: 8)
-    folders = dict.fromkeys(("logs", "metrics", "signs"), tmp_path)
-    return environment(tmp_path, **folders, options=options or ServerOptions(), num_workers=num_workers)[
-        "OMP_NUM_THREADS"
-    ]
+    return environment_of_a_server(tmp_path, **named)["OMP_NUM_THREADS"]
 
 
 def test_the_workers_share_the_cores_unless_somebody_said_otherwise(tmp_path, monkeypatch):
@@ -64,6 +69,14 @@ def test_the_workers_share_the_cores_unless_somebody_said_otherwise(tmp_path, mo
     assert threads(tmp_path, monkeypatch, inherited="5", options=ServerOptions(threads=3)) == "3"
     with pytest.raises(RequestError, match="--threads takes a positive number"):
         ServerOptions(threads=0)
+
+
+def test_the_workers_find_our_packages_before_those_on_the_users_pythonpath(tmp_path, monkeypatch):
+    ours = str(Path(serving.__file__).parents[1])
+    monkeypatch.setenv("PYTHONPATH", "/theirs")
+    assert environment_of_a_server(tmp_path)["PYTHONPATH"] == f"{ours}{os.pathsep}/theirs"
+    monkeypatch.setenv("PYTHONPATH", "")
+    assert environment_of_a_server(tmp_path)["PYTHONPATH"] == ours  # an empty entry would be the working folder
 
 
 def test_a_containers_quota_counts_not_the_machines_cores(tmp_path):

@@ -8,6 +8,7 @@ import pytest
 
 from tests.training.study.conftest import TWO_RUNS
 from tests.training.study.fabricated import DATA, evidence, papers_study
+from training.study.built_in import find_study
 from training.study.claim import Rule
 from training.study.claims import CLAIMS, HEAD, claims_table
 from training.study.collect import answers_table, collect
@@ -21,7 +22,7 @@ from training.study.study_file import read_study
 from zoo.errors import RequestError
 
 ROOT = Path(__file__).parents[3]
-MINIATURE = ROOT / "studies/miniature.yaml"
+MINIATURE = find_study("miniature")
 
 
 @pytest.fixture(scope="module")

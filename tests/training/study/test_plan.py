@@ -1,17 +1,16 @@
 """A study file is read strictly, and its runs come in an order in which each can be done."""
 
 import re
-from pathlib import Path
 
 import pytest
 import yaml
 
 from tests.training.study.conftest import TWO_RUNS
+from training.study.built_in import built_in_studies, find_study
 from training.study.plan import plan_runs
 from training.study.study_file import read_study
-from zoo.errors import RecipeError
+from zoo.errors import RecipeError, RequestError
 
-STUDIES = sorted((Path(__file__).parents[3] / "studies").glob("*.yaml"))
 CONTENT = yaml.safe_load(TWO_RUNS.read_text())
 
 
@@ -32,7 +31,7 @@ def changed(*place_and_value):
     return content
 
 
-@pytest.mark.parametrize("path", [TWO_RUNS, *STUDIES], ids=lambda path: path.name)
+@pytest.mark.parametrize("path", [TWO_RUNS, *built_in_studies().values()], ids=lambda path: path.name)
 def test_every_run_comes_after_what_it_starts_from(path):
     runs = plan_runs(read_study(path))
     ids = [run.id for run in runs]
@@ -128,3 +127,15 @@ def test_a_study_that_holds_nonsense_is_refused_by_name(content, said, tmp_path)
 def test_what_no_run_could_do_is_refused_when_it_is_planned(content, said, zoo_command, tmp_path):
     done = zoo_command("study", "plan", written(tmp_path, content))
     assert done.code == 2 and said in done.err
+
+
+def test_a_built_in_study_goes_by_its_name_and_a_file_by_its_path(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "miniature").mkdir()  # a folder of the user's is not in the way
+    assert read_study(find_study("miniature")).name == "miniature"
+    path = written(tmp_path, CONTENT)
+    assert find_study(str(path)) == path
+    path.rename("miniature.yaml")
+    assert find_study("./miniature.yaml").samefile("miniature.yaml")
+    with pytest.raises(RequestError, match="unknown study 'minature'; known: miniature"):
+        find_study("minature")

@@ -1,5 +1,7 @@
 """Batches: every image once an epoch, augmented by its own stream."""
 
+import pickle
+
 import numpy as np
 import pytest
 import torch
@@ -39,6 +41,12 @@ def test_an_augmented_image_depends_on_seed_epoch_and_index_alone(augmentation):
     assert all(x.shape == (3, 16, 16) and x.dtype == torch.uint8 for x in forwards)
     changed = any(not torch.equal(a, b) for a, b in zip(forwards, load(0, 4, range(6)), strict=True))
     assert changed == (augmentation != "none")
+
+
+@pytest.mark.parametrize("augmentation", ["none", "shift-flip", "resized-crop-flip", "simclr"])
+def test_training_images_can_be_sent_to_a_loader_worker_that_is_spawned(augmentation):
+    images = TrainingImages(IMAGES, PREPROCESSING, augmentation, seed=0)
+    assert torch.equal(pickle.loads(pickle.dumps(images))[2][0], images[2][0])
 
 
 def test_an_evaluated_image_is_prepared_as_a_request_is():
