@@ -15,7 +15,9 @@ from zoo.cli._options import Backend, Device
 if TYPE_CHECKING:
     from serving.server import TorchServe
 
-REQUEST_BYTES_A_BYTE = 2  # base64 and JSON make a body larger than its images; TorchServe must not refuse before we do
+REQUEST_BYTES_PER_IMAGE_BYTE = (
+    2  # base64 and JSON make a body larger than its images; TorchServe must not refuse before we do
+)
 
 
 def serve(
@@ -83,7 +85,7 @@ def serve(
         token=token,
         threads=threads,
         can_switch_models=store is not None,
-        max_request_bytes=REQUEST_BYTES_A_BYTE * limits.max_bytes,
+        max_request_bytes=REQUEST_BYTES_PER_IMAGE_BYTE * limits.max_bytes,
         logs=logs,
         echoes_logs=echo_logs,
     )

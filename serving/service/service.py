@@ -28,7 +28,7 @@ logger = logging.getLogger(__name__)
 
 RequestId = Hashable
 FIRST_VERSION = "1.0"
-SECONDS_A_STEP = 0.2
+SECONDS_PER_STEP = 0.2
 LONGEST_RETRY_AFTER = 60
 RETRY_AFTER_CLOSING = 5
 
@@ -62,7 +62,7 @@ class InferenceService:
         self.is_closing = is_closing
         self.clock = clock
         self.engine = CertificationEngine(NoisySampler(base, SamplingOptions(batch_size=batch_size)))
-        seconds = math.inf if base.depends_on_batch_shape else SECONDS_A_STEP
+        seconds = math.inf if base.depends_on_batch_shape else SECONDS_PER_STEP
         self.step_size = StepSize(first_step or batch_size, largest=batch_size, seconds=seconds)
         self._admission = Admission(spec, sigma=sigma, limits=limits)
         self._open: dict[RequestId, OpenRequest] = {}
@@ -123,7 +123,7 @@ class InferenceService:
             )
         if len(self._open) < self.limits.max_open_requests:
             return
-        seconds = self.engine.num_remaining * (self.step_size.seconds_a_draw or 0)
+        seconds = self.engine.num_remaining * (self.step_size.seconds_per_draw or 0)
         retry_after = min(LONGEST_RETRY_AFTER, max(1, math.ceil(seconds)))
         raise OverloadError(
             f"the server has {len(self._open)} open requests and takes no more: try again in {retry_after} s",

@@ -16,16 +16,16 @@ class StepSize:
         self.value = min(first, largest)
         self.largest = largest
         self.seconds = seconds
-        self.seconds_a_draw: float | None = None
+        self.seconds_per_draw: float | None = None
 
     def observe(self, num_draws: int, seconds: float) -> None:
         """Takes in how long a step took; one that was less than half full tells more of its overhead."""
         if 2 * num_draws < self.value or num_draws == 0:
             return
         last = seconds / num_draws
-        before = last if self.seconds_a_draw is None else self.seconds_a_draw
-        self.seconds_a_draw = WEIGHT_OF_THE_LAST * last + (1 - WEIGHT_OF_THE_LAST) * before
-        if self.seconds_a_draw * self.value > self.seconds and self.value > 1:
+        before = last if self.seconds_per_draw is None else self.seconds_per_draw
+        self.seconds_per_draw = WEIGHT_OF_THE_LAST * last + (1 - WEIGHT_OF_THE_LAST) * before
+        if self.seconds_per_draw * self.value > self.seconds and self.value > 1:
             self.value //= 2
-        elif self.seconds_a_draw * self.value * 2 <= ROOM_TO_GROW * self.seconds:
+        elif self.seconds_per_draw * self.value * 2 <= ROOM_TO_GROW * self.seconds:
             self.value = min(2 * self.value, self.largest)
