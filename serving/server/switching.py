@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from serving.server.activity import wait_until_idle
-from serving.server.draining import sign_of
+from serving.server.draining import sign_of, wait_until_idle
 from serving.server.exposition import OPEN_REQUESTS, total
 from serving.server.logs import WORKER_LOG, read_log, reason_of_death
 from serving.server.management import Management, ServedVersion

@@ -16,9 +16,8 @@ from typing import NoReturn
 import psutil
 
 from serving.server import configuration
-from serving.server.activity import wait_until_idle
 from serving.server.configuration import read_key
-from serving.server.draining import ALL
+from serving.server.draining import ALL, wait_until_idle
 from serving.server.endpoint import OperatorEndpoint
 from serving.server.exposition import OPEN_REQUESTS, exposed, make_metrics_folder, total
 from serving.server.health import Health, health_of

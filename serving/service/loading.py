@@ -11,7 +11,8 @@ from pydantic import ValidationError
 
 from serving.protocol import Limits
 from serving.service.observer import ServiceObserver
-from serving.service.service import FIRST_VERSION, SECONDS_PER_STEP, InferenceService, fit_batch_size
+from serving.service.service import FIRST_VERSION, SECONDS_PER_STEP, InferenceService
+from serving.service.step_size import fit_batch_size
 from zoo.checkpoints.checkpoint import Checkpoint, open_checkpoint, require_trained_head
 from zoo.errors import ServerError
 from zoo.loading.backend import default_batch_size, open_backend

@@ -11,14 +11,11 @@ import time
 from collections.abc import Callable, Hashable, Iterable, Mapping, Set
 from typing import Any
 
-import torch
-
 from serving.protocol import Limits, answer, parse_request, respond, wire_of
 from serving.service.admission import Admission
-from serving.service.images import encode_copies
 from serving.service.observer import Answered, NullObserver, ServiceObserver
 from serving.service.open_request import OpenRequest
-from serving.service.replies import Reply
+from serving.service.replies import Reply, encode_copies
 from serving.service.step_size import StepSize
 from zoo.errors import ClosingError, OverloadError, ZooError
 from zoo.models.spec import ModelSpec
@@ -222,23 +219,6 @@ class InferenceService:
     def _close(self, ids: Iterable[RequestId]) -> None:
         for id in list(ids):
             self.engine.forget(self._open.pop(id).job_ids())
-
-
-def fit_batch_size(base: BaseClassifier, spec: ModelSpec, *, seconds: float, largest: int) -> int:
-    """The largest power of two, at most `largest`, whose forward pass takes at most about `seconds`.
-
-    A step must stay short: a prediction that arrives during one waits for its end.
-    """
-    crop = spec.preprocessing.crop
-    size = 1
-    while True:
-        noisy_BCHW = torch.full((size, 3, crop, crop), 0.5)
-        base.classify(noisy_BCHW)  # the first pass of a shape pays for memory and kernel choice
-        started = time.perf_counter()
-        base.classify(noisy_BCHW)
-        if size * 2 > largest or (time.perf_counter() - started) * 2 > seconds:
-            return size
-        size *= 2
 
 
 def _split(job_id: Hashable) -> tuple[RequestId, int]:

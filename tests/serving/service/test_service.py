@@ -13,7 +13,8 @@ from PIL import Image
 from serving.protocol import Limits
 from serving.service.loading import load_from_archive, load_service
 from serving.service.local import ask_service
-from serving.service.service import InferenceService, fit_batch_size
+from serving.service.service import InferenceService
+from serving.service.step_size import fit_batch_size
 from tests.serving.journal import Journal
 from tests.zoo.models.test_spec import SPEC
 from zoo.errors import CertificationError, OutOfMemoryError, RequestError, ServerError
@@ -74,7 +75,7 @@ def counted_keys(monkeypatch):
     """Noise that differs from image to image and is the same in every run; test_answer_cache looks at the real keys."""
     jobs = itertools.count()
     for module in ("admission", "answer_cache"):
-        monkeypatch.setattr(f"serving.{module}.fresh_key", lambda: NoiseKey(root=7, job=next(jobs)))
+        monkeypatch.setattr(f"serving.service.{module}.fresh_key", lambda: NoiseKey(root=7, job=next(jobs)))
 
 
 @pytest.fixture
