@@ -167,7 +167,7 @@ def rounds(
         alone.append(engine_alone(base, checkpoint, pictures, step=steps[-1], options=options))
     ratios = [online / offline for online, offline in zip(served, alone, strict=True)]
     return {
-        "draws_a_step": steps,
+        "draws_per_step": steps,
         "fill": [round(each, 3) for each in fills],
         "served_draws_per_second": [round(each, 1) for each in served],
         "engine_alone_draws_per_second": [round(each, 1) for each in alone],

@@ -140,7 +140,7 @@ def main() -> None:
     result: dict[str, object] = {
         "architecture": options.architecture,
         "pixels": f"3x{options.size}x{options.size}",
-        "draws_a_run": options.draws,
+        "draws_per_run": options.draws,
         "rounds": options.rounds,
         "batch_size": options.batch_size,
         "threads": torch.get_num_threads(),

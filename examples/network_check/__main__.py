@@ -8,7 +8,7 @@ import signal
 import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +16,13 @@ from examples.network_check.budget import Budget
 from examples.network_check.pages import Cited, cited
 from examples.network_check.record import NOT_GOOD, Record
 from examples.running import say
-from zoo.download.retry import Patience
+from zoo.download.retry import DOWNLOAD_RETRY, Retrier
 from zoo.errors import RequestError, UnknownNameError
 from zoo.models.catalog import CATALOG, CatalogEntry
 
 PARTS = ("catalog", "hub", "tasks")
 HUB_CACHE = "hub"
+RETRY = replace(DOWNLOAD_RETRY, max_retries=2, max_wait=20.0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,7 +63,7 @@ def parser() -> argparse.ArgumentParser:
     return parser
 
 
-def main(words: Sequence[str] | None = None, *, subjects: Subjects | None = None, tries: Patience | None = None) -> int:
+def main(words: Sequence[str] | None = None, *, subjects: Subjects | None = None, tries: Retrier | None = None) -> int:
     """Runs the checks that the words ask for; returns the exit code.
 
     `subjects` and `tries` are what a rehearsal puts in the place of the published addresses and of waiting.
@@ -79,9 +80,9 @@ def main(words: Sequence[str] | None = None, *, subjects: Subjects | None = None
     except RequestError as error:
         print(error, file=sys.stderr)
         return error.exit_code
-    patience = tries or Patience(num_retries=2, longest_wait=20.0, tell=lambda said: print(f"{'':10} {said}"))
+    retrier = tries or Retrier(policy=RETRY, report=lambda line: print(f"{'':10} {line}"))
     try:
-        _run(asked, record, subjects, entries, patience)
+        _run(asked, record, subjects, entries, retrier)
     except KeyboardInterrupt:
         say("Interrupted: run it again to go on")
     except OSError as error:  # of the record itself: what a step raises is in the record
@@ -95,7 +96,7 @@ def _run(
     record: Record,
     subjects: Subjects,
     entries: Mapping[str, CatalogEntry],
-    patience: Patience,
+    retrier: Retrier,
 ) -> None:
     """The parts, the quick ones first."""
     from examples.network_check.catalog_check import CatalogCheck
@@ -104,10 +105,10 @@ def _run(
 
     if "tasks" in asked.parts:
         say("The tasks' download addresses, asked for their headers")
-        check_tasks(record, subjects.addresses, patience=patience)
+        check_tasks(record, subjects.addresses, retrier=retrier)
     if "hub" in asked.parts:
         say("A private repository on the Hub")
-        check_hub(record, folder=asked.output / "private", patience=patience)
+        check_hub(record, folder=asked.output / "private", retrier=retrier)
     if "catalog" in asked.parts:
         say(f"The catalog: {len(entries)} entries")
         CatalogCheck(
@@ -117,7 +118,7 @@ def _run(
             weights=asked.output / "weights",
             hub_cache=asked.output / HUB_CACHE,
             downloads=asked.downloads,
-            patience=patience,
+            retrier=retrier,
         ).run()
 
 

@@ -16,7 +16,7 @@ from examples.network_check.pages import Cited, Statement, find_accuracy, find_l
 from examples.network_check.record import FailedCheckError, Record, Result, sentence_of
 from examples.network_check.web import ask, read_page
 from zoo.checkpoints.checkpoint import Checkpoint, sha256_of
-from zoo.download.retry import Patience
+from zoo.download.retry import Retrier
 from zoo.errors import ForeignCheckpointError, ZooError
 from zoo.hub import download_file
 from zoo.hub.connection import endpoint
@@ -41,7 +41,7 @@ class CatalogCheck:
     weights: Path
     hub_cache: Path
     downloads: Downloads
-    patience: Patience
+    retrier: Retrier
     _texts: dict[str | HubFile, str] = field(default_factory=dict, init=False)
 
     def run(self) -> None:
@@ -95,9 +95,9 @@ class CatalogCheck:
     def _found(self, entry: CatalogEntry) -> Result:
         if isinstance(entry.file, HubFile):
             file = entry.file
-            headers = ask(f"{endpoint()}/{file.repository}/resolve/{file.revision}/{file.name}", patience=self.patience)
+            headers = ask(f"{endpoint()}/{file.repository}/resolve/{file.revision}/{file.name}", retrier=self.retrier)
         else:
-            headers = ask(entry.file.url, patience=self.patience)
+            headers = ask(entry.file.url, retrier=self.retrier)
         return Result(outcome="passed", sentence=headers.sentence, facts=asdict(headers))
 
     def _downloaded(self, entry: CatalogEntry) -> Result:
@@ -111,7 +111,7 @@ class CatalogCheck:
         return Result(outcome="passed", sentence=f"its SHA-256 is {sha256}", facts={"sha256": sha256})
 
     def _fetch(self, entry: CatalogEntry) -> Checkpoint:
-        return fetch(entry, cache=self.weights, patience=self.patience)
+        return fetch(entry, cache=self.weights, retrier=self.retrier)
 
     def _kept_file(self, entry: CatalogEntry) -> Path:
         """The download that could not be imported, and was kept for a look at it."""
@@ -190,10 +190,10 @@ class CatalogCheck:
         """The text of a page, which is read once in a run."""
         if page not in self._texts:
             if isinstance(page, HubFile):
-                path = download_file(page.repository, page.name, revision=page.revision, patience=self.patience)
+                path = download_file(page.repository, page.name, revision=page.revision, retrier=self.retrier)
                 self._texts[page] = path.read_text(encoding="utf-8", errors="replace")
             else:
-                self._texts[page] = read_page(page, patience=self.patience)
+                self._texts[page] = read_page(page, retrier=self.retrier)
         return self._texts[page]
 
 

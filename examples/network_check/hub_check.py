@@ -23,9 +23,9 @@ from examples.network_check.web import TIMEOUT
 from zoo import hub
 from zoo.checkpoints.checkpoint import Checkpoint, open_checkpoint, save_checkpoint
 from zoo.checkpoints.copying import install
-from zoo.download.retry import Passing, Patience
+from zoo.download.retry import Retrier, TransientFailure
 from zoo.hub.connection import api, connect, endpoint
-from zoo.hub.refusals import passing, translated
+from zoo.hub.refusals import transient_failure, translated
 from zoo.models.architecture import build_network
 from zoo.models.spec import CertifiedConfig, ModelSpec, Preprocessing
 from zoo.verification import verify
@@ -50,20 +50,20 @@ class _NotListedError(FailedCheckError):
     """A list that does not hold the new repository, yet."""
 
 
-def check_hub(record: Record, *, folder: Path, patience: Patience) -> None:
+def check_hub(record: Record, *, folder: Path, retrier: Retrier) -> None:
     """All steps with one new repository, which is removed whatever happens; all are done again if one did not pass.
 
     A repository that a killed run left behind is removed first.
     """
     for repository in list(record.left_behind):
-        removal = partial(_remove, record, repository, patience)
+        removal = partial(_remove, record, repository, retrier)
         record.do("hub/left behind", removal, about=repository, always=True)
     if get_token() is None:
         sentence = "no token: run `hf auth login`, or set HF_TOKEN to one that may write"
         record.do("hub", partial(Result, outcome="skipped", sentence=sentence), about="a private repository")
         return
     record.steps.pop("hub", None)
-    PrivateRepository(record, folder, patience).check()
+    PrivateRepository(record, folder, retrier).check()
 
 
 @dataclass
@@ -72,7 +72,7 @@ class PrivateRepository:
 
     record: Record
     folder: Path
-    patience: Patience
+    retrier: Retrier
     repository: str | None = None
     sha: str | None = None
     pulled: Path | None = None
@@ -96,19 +96,19 @@ class PrivateRepository:
                 self.record.do(f"hub/{name}", step, about=about)
         finally:
             if self.repository is not None:
-                removal = partial(_remove, self.record, self.repository, self.patience)
+                removal = partial(_remove, self.record, self.repository, self.retrier)
                 self.record.do("hub/removed", removal, about=about, always=True)
             shutil.rmtree(self.folder, ignore_errors=True)
 
     def _pushed(self) -> Result:
         with translated("the Hub", access="read"):
             connect()
-            user = self.patience.keep_trying(lambda: api().whoami(), reason=passing)
+            user = self.retrier.call(lambda: api().whoami(), transient=transient_failure)
         checkpoint = untrained(self.folder / "pushed")
         self.repository = f"{user['name']}/{NAME}-{secrets.token_hex(4)}"
         self.record.left_behind.append(self.repository)
         self.record.write()  # before it is made, so that a run that is killed from here on leaves its name
-        pushed = hub.push(checkpoint, self.repository, private=True, patience=self.patience)
+        pushed = hub.push(checkpoint, self.repository, private=True, retrier=self.retrier)
         self.sha = pushed.sha
         return _passed(f"made {self.repository} and pushed {pushed.sha[:12]}")
 
@@ -127,7 +127,7 @@ class PrivateRepository:
     def _pulled(self) -> Result:
         if self.sha is None or self.repository is None:
             return _NOTHING_PUSHED
-        fetched, commit = hub.fetch(self.repository, patience=self.patience)
+        fetched, commit = hub.fetch(self.repository, retrier=self.retrier)
         if commit.sha != self.sha:
             raise FailedCheckError(f"pulled {commit.sha}, pushed {self.sha}")
         pulled = install(fetched, self.folder / "pulled")
@@ -142,14 +142,15 @@ class PrivateRepository:
         owner = self.repository.partition("/")[0]
 
         def find() -> hub.Listed:
-            listed, count = hub.list_checkpoints(owner, limit=1000, patience=self.patience)
+            listed, count = hub.list_checkpoints(owner, limit=1000, retrier=self.retrier)
             found = next((each for each in listed if each.repository == self.repository), None)
             if found is None:
                 raise _NotListedError(f"{self.repository} is not among the {count} repositories of {owner}")
             return found
 
-        found = self.patience.keep_trying(
-            find, reason=lambda error: Passing(what=str(error)) if isinstance(error, _NotListedError) else None
+        found = self.retrier.call(
+            find,
+            transient=lambda error: TransientFailure(reason=str(error)) if isinstance(error, _NotListedError) else None,
         )
         if found.spec is None or not found.private:
             raise FailedCheckError(f"{self.repository} is listed as {found.problem or 'public'}")
@@ -205,13 +206,13 @@ def untrained(path: Path) -> Checkpoint:
     )
 
 
-def _remove(record: Record, repository: str, patience: Patience) -> Result:
+def _remove(record: Record, repository: str, retrier: Retrier) -> Result:
     """Removes the repository, and its name from the record once the Hub says that it is gone."""
     with translated(repository, access="write"):
         connect()
-        patience.keep_trying(lambda: api().delete_repo(repository, missing_ok=True), reason=passing)
+        retrier.call(lambda: api().delete_repo(repository, missing_ok=True), transient=transient_failure)
         try:
-            patience.keep_trying(lambda: api().model_info(repository), reason=passing)
+            retrier.call(lambda: api().model_info(repository), transient=transient_failure)
         except RepositoryNotFoundError:
             record.left_behind.remove(repository)
             record.write()

@@ -13,7 +13,7 @@ from torchvision.datasets import FashionMNIST, OxfordIIITPet
 from examples.network_check.record import Record, Result
 from examples.network_check.web import ask
 from training.tasks.table import PUBLISHED, TASKS
-from zoo.download.retry import Patience
+from zoo.download.retry import Retrier
 
 # Those whose reader does not hold torchvision's class as its field.
 DATASETS: Mapping[str, Callable[..., Any]] = {"fashion-mnist": FashionMNIST, "pets": OxfordIIITPet}
@@ -25,18 +25,18 @@ WITHOUT_DOWNLOAD = {
 }
 
 
-def check_tasks(record: Record, addresses: Mapping[str, tuple[str, ...] | str], *, patience: Patience) -> None:
+def check_tasks(record: Record, addresses: Mapping[str, tuple[str, ...] | str], *, retrier: Retrier) -> None:
     """Asks at every address of every task; where there is none, a sentence stands in its place and says why."""
     for task, found in addresses.items():
         if isinstance(found, str):
             record.do(f"task/{task}", partial(Result, outcome="skipped", sentence=found), about=found)
             continue
         for url in found:
-            record.do(f"task/{task}/{url.partition('://')[2]}", partial(_asked, url, patience), about=url)
+            record.do(f"task/{task}/{url.partition('://')[2]}", partial(_asked, url, retrier), about=url)
 
 
-def _asked(url: str, patience: Patience) -> Result:
-    headers = ask(url, patience=patience)
+def _asked(url: str, retrier: Retrier) -> Result:
+    headers = ask(url, retrier=retrier)
     return Result(outcome="passed", sentence=headers.sentence, facts={"url": url, **asdict(headers)})
 
 

@@ -10,8 +10,7 @@ from typing import TypeVar
 import httpx
 
 from examples.network_check.record import FailedCheckError
-from zoo.download.http import PASSING_STATUSES
-from zoo.download.retry import Passing, Patience
+from zoo.download.retry import TRANSIENT_STATUSES, Retrier, TransientFailure, parse_retry_after
 
 TIMEOUT = httpx.Timeout(10.0, read=30.0)
 LARGEST_PAGE = 5_000_000
@@ -34,14 +33,14 @@ class Headers:
         return f"answered {self.status}, {size}, {self.type or 'type not told'}"
 
 
-def ask(url: str, *, patience: Patience) -> Headers:
+def ask(url: str, *, retrier: Retrier) -> Headers:
     """The headers of the file at an address, by HEAD or, where that is refused, by a GET of its first byte.
 
     Raises: FailedCheckError if it is not reached, refuses, or has a web page in the place of a file.
     """
-    response = _requested(url, lambda client: client.head(url), patience)
+    response = _requested(url, lambda client: client.head(url), retrier)
     if response.is_error:
-        response = _requested(url, lambda client: _first_byte(client, url), patience)
+        response = _requested(url, lambda client: _first_byte(client, url), retrier)
     if response.is_error:
         raise FailedCheckError(f"{url} answered {response.status_code}")
     found = _headers(response)
@@ -50,24 +49,24 @@ def ask(url: str, *, patience: Patience) -> Headers:
     return found
 
 
-def read_page(url: str, *, patience: Patience) -> str:
+def read_page(url: str, *, retrier: Retrier) -> str:
     """The text of a page, its first 5 MB. Raises: FailedCheckError if it is not reached or refuses."""
-    response = _requested(url, lambda client: _read(client, url), patience)
+    response = _requested(url, lambda client: _read(client, url), retrier)
     if response.is_error:
         raise FailedCheckError(f"the page {url} answered {response.status_code}")
     return response.text
 
 
-def _requested(url: str, request: Callable[[httpx.Client], httpx.Response], patience: Patience) -> httpx.Response:
+def _requested(url: str, request: Callable[[httpx.Client], httpx.Response], retrier: Retrier) -> httpx.Response:
     def attempt() -> httpx.Response:
         with httpx.Client(timeout=TIMEOUT, follow_redirects=True, headers={"Accept-Encoding": "identity"}) as client:
             response = request(client)
-        if response.status_code in PASSING_STATUSES:
+        if response.status_code in TRANSIENT_STATUSES:
             response.raise_for_status()
         return response
 
     try:
-        return patience.keep_trying(attempt, reason=_passing)
+        return retrier.call(attempt, transient=_transient_failure)
     except httpx.HTTPStatusError as error:
         return error.response
     except (httpx.HTTPError, httpx.InvalidURL) as error:
@@ -105,12 +104,11 @@ def _headers(response: httpx.Response) -> Headers:
     )
 
 
-def _passing(error: Exception) -> Passing | None:
+def _transient_failure(error: Exception) -> TransientFailure | None:
     """As for the product's downloads: an address that takes no connection is not tried again."""
     if isinstance(error, httpx.HTTPStatusError):
-        asked = error.response.headers.get("Retry-After", "").strip()
-        wait = float(asked) if asked.isdigit() else None
-        return Passing(what=f"{error.request.url} answered {error.response.status_code}", wait=wait)
+        wait = parse_retry_after(error.response.headers.get("Retry-After", ""))
+        return TransientFailure(reason=f"{error.request.url} answered {error.response.status_code}", retry_after=wait)
     if isinstance(error, httpx.ReadTimeout | httpx.ReadError | httpx.RemoteProtocolError):
-        return Passing(what=f"{error.request.url} dropped the connection ({error or type(error).__name__})")
+        return TransientFailure(reason=f"{error.request.url} dropped the connection ({error or type(error).__name__})")
     return None

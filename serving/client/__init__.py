@@ -1,18 +1,19 @@
 """Asking a served model over HTTP: `Client`, `AsyncClient`, and what they answer. Works without torch installed."""
 
-from serving.client.answers import Certificate, Prediction, ServedModel, Votes
+from serving.client.answers import Answer, Certificate, ServedModel, Votes
 from serving.client.asynchronous import AsyncClient
 from serving.client.blocking import Client, ask
-from serving.client.retrying import NO_RETRY, Retry
 from serving.client.streaming import StreamUpdate
+from zoo.download.retry import DEFAULT_RETRY, NO_RETRY, RetryPolicy
 
 __all__ = [
+    "DEFAULT_RETRY",
     "NO_RETRY",
+    "Answer",
     "AsyncClient",
     "Certificate",
     "Client",
-    "Prediction",
-    "Retry",
+    "RetryPolicy",
     "ServedModel",
     "StreamUpdate",
     "Votes",

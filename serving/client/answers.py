@@ -7,11 +7,11 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict
 
 
-class _Answer(BaseModel):
+class _Message(BaseModel):
     model_config = ConfigDict(frozen=True, extra="allow", strict=True)
 
 
-class Certificate(_Answer):
+class Certificate(_Message):
     """What is guaranteed; the fields mean what they mean in `zoo.smoothing.Certificate`."""
 
     norm: str
@@ -30,7 +30,7 @@ class Certificate(_Answer):
     backend: str = ""
 
 
-class Votes(_Answer):
+class Votes(_Message):
     """How often the classes were named: `top` holds [label, count], the most frequent first."""
 
     n: int
@@ -38,14 +38,14 @@ class Votes(_Answer):
     alpha: float | None = None
 
 
-class ServedModel(_Answer):
+class ServedModel(_Message):
     """The checkpoint that answered: its name, and the SHA-256 of its weights."""
 
     name: str
     sha256: str
 
 
-class Prediction(_Answer):
+class Answer(_Message):
     """The answer about one image. `label` None: the classifier abstained.
 
     A certification has a `certificate`, a prediction `votes` and no certificate. `deadline_reached` stands where a

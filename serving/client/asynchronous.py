@@ -10,14 +10,14 @@ from typing import Any, Self, Unpack
 
 import httpx
 
-from serving.client.answers import Prediction
-from serving.client.asking import CertifyParameters, Picture, PredictParameters
-from serving.client.core import ANSWER_SECONDS, PATIENT, Asking
-from serving.client.retrying import Outcome, Pause, Retry
+from serving.client.answers import Answer
+from serving.client.payload import ANSWER_SECONDS, BaseClient, CertifyParameters, Picture, PredictParameters
+from serving.client.retrying import Outcome, Pause
 from serving.client.streaming import StreamReader, StreamUpdate
+from zoo.download.retry import DEFAULT_RETRY, RetryPolicy
 
 
-class AsyncClient(Asking):
+class AsyncClient(BaseClient):
     """As `Client`, for asyncio: the same methods, awaited."""
 
     def __init__(
@@ -26,7 +26,7 @@ class AsyncClient(Asking):
         *,
         token: str | None = None,
         timeout: float = ANSWER_SECONDS,
-        retry: Retry = PATIENT,
+        retry: RetryPolicy = DEFAULT_RETRY,
         now: Callable[[], float] = time.monotonic,
         random: Callable[[], float] = random_module.random,
         sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
@@ -46,19 +46,19 @@ class AsyncClient(Asking):
         """Closes the connections."""
         await self._http.aclose()
 
-    async def predict(self, image: Picture, **parameters: Unpack[PredictParameters]) -> Prediction:
+    async def predict(self, image: Picture, **parameters: Unpack[PredictParameters]) -> Answer:
         """The label alone, by few draws."""
         return (await self.predict_all([image], **parameters))[0]
 
-    async def certify(self, image: Picture, **parameters: Unpack[CertifyParameters]) -> Prediction:
+    async def certify(self, image: Picture, **parameters: Unpack[CertifyParameters]) -> Answer:
         """The label and the radius within which it is certified."""
         return (await self.certify_all([image], **parameters))[0]
 
-    async def predict_all(self, images: Sequence[Picture], **parameters: Unpack[PredictParameters]) -> list[Prediction]:
+    async def predict_all(self, images: Sequence[Picture], **parameters: Unpack[PredictParameters]) -> list[Answer]:
         """As `predict`, for several images in one request; one that cannot be read refuses them all."""
         return self._read(await self._answer(self._body(images, "predict", parameters)), len(images))
 
-    async def certify_all(self, images: Sequence[Picture], **parameters: Unpack[CertifyParameters]) -> list[Prediction]:
+    async def certify_all(self, images: Sequence[Picture], **parameters: Unpack[CertifyParameters]) -> list[Answer]:
         """As `certify`, for several images in one request; one that cannot be read refuses them all."""
         return self._read(await self._answer(self._body(images, "certify", parameters)), len(images))
 

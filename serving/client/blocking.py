@@ -9,14 +9,14 @@ from typing import Any, Self, Unpack
 
 import httpx
 
-from serving.client.answers import Prediction
-from serving.client.asking import CertifyParameters, Picture, PredictParameters
-from serving.client.core import ANSWER_SECONDS, PATIENT, Asking
-from serving.client.retrying import Outcome, Pause, Retry
+from serving.client.answers import Answer
+from serving.client.payload import ANSWER_SECONDS, BaseClient, CertifyParameters, Picture, PredictParameters
+from serving.client.retrying import Outcome, Pause
 from serving.client.streaming import StreamReader, StreamUpdate
+from zoo.download.retry import DEFAULT_RETRY, RetryPolicy
 
 
-class Client(Asking):
+class Client(BaseClient):
     """Asks a served model; threads may share one. Use it as a context manager, which closes its connections.
 
     An image is the bytes of a file, the path of one, or a Pillow image. Every method raises RequestError if the URL or
@@ -30,7 +30,7 @@ class Client(Asking):
         *,
         token: str | None = None,
         timeout: float = ANSWER_SECONDS,
-        retry: Retry = PATIENT,
+        retry: RetryPolicy = DEFAULT_RETRY,
         now: Callable[[], float] = time.monotonic,
         random: Callable[[], float] = random_module.random,
         sleep: Callable[[float], object] = time.sleep,
@@ -53,19 +53,19 @@ class Client(Asking):
         """Closes the connections."""
         self._http.close()
 
-    def predict(self, image: Picture, **parameters: Unpack[PredictParameters]) -> Prediction:
+    def predict(self, image: Picture, **parameters: Unpack[PredictParameters]) -> Answer:
         """The label alone, by few draws."""
         return self.predict_all([image], **parameters)[0]
 
-    def certify(self, image: Picture, **parameters: Unpack[CertifyParameters]) -> Prediction:
+    def certify(self, image: Picture, **parameters: Unpack[CertifyParameters]) -> Answer:
         """The label and the radius within which it is certified."""
         return self.certify_all([image], **parameters)[0]
 
-    def predict_all(self, images: Sequence[Picture], **parameters: Unpack[PredictParameters]) -> list[Prediction]:
+    def predict_all(self, images: Sequence[Picture], **parameters: Unpack[PredictParameters]) -> list[Answer]:
         """As `predict`, for several images in one request; one that cannot be read refuses them all."""
         return self._read(self._answer(self._body(images, "predict", parameters)), len(images))
 
-    def certify_all(self, images: Sequence[Picture], **parameters: Unpack[CertifyParameters]) -> list[Prediction]:
+    def certify_all(self, images: Sequence[Picture], **parameters: Unpack[CertifyParameters]) -> list[Answer]:
         """As `certify`, for several images in one request; one that cannot be read refuses them all."""
         return self._read(self._answer(self._body(images, "certify", parameters)), len(images))
 

@@ -1,48 +1,19 @@
-"""When a request is sent again, without a socket or a clock: whoever drives an exchange has both."""
+"""When a request is sent again, without a socket or a clock: the driver of an exchange has both."""
 
 from __future__ import annotations
 
-import email.utils
 import json
-import math
-import time
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from typing import Any
 
 import httpx
 
+from zoo.download.retry import RetryPolicy, parse_retry_after
 from zoo.errors import RequestError, ServerError, ServerUnavailableError
 
 WORKER_DIED = "Worker died"
-TEMPORARY = (429, 502, 503)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Retry:
-    """How long a client goes on asking a server that is full, restarting or out of reach.
-
-    At most `attempts` requests are sent, none later than `seconds` after the first. The pause before the next one
-    doubles from `first_pause` to `longest_pause`, less a random part of up to half, so that clients that failed
-    together do not return together. It is never shorter than the server's Retry-After.
-    """
-
-    attempts: int = 5
-    seconds: float = 60.0
-    first_pause: float = 0.25
-    longest_pause: float = 8.0
-
-    def __post_init__(self) -> None:
-        if self.attempts < 1 or min(self.seconds, self.first_pause, self.longest_pause) < 0:
-            raise RequestError(f"a client makes at least one attempt and waits no negative time, got {self}")
-
-    def pause(self, attempt: int, *, retry_after: float, random: float) -> float:
-        """Seconds between this attempt, counted from 1, and the next; `random` is uniform in [0, 1)."""
-        backoff = min(self.longest_pause, self.first_pause * 2.0 ** (attempt - 1))
-        return max(backoff * (1 - random / 2), retry_after + backoff * random / 2)
-
-
-NO_RETRY = Retry(attempts=1)
+RETRIED_STATUSES = (429, 502, 503)  # any other one, a 500 too, a second try would answer alike
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +32,7 @@ Outcome = httpx.Response | httpx.RequestError | httpx.InvalidURL
 Exchange = Generator[Send | Pause, Outcome | None, httpx.Response]
 
 
-def exchange(url: str, *, retry: Retry, now: Callable[[], float], random: Callable[[], float]) -> Exchange:
+def exchange(url: str, *, retry: RetryPolicy, now: Callable[[], float], random: Callable[[], float]) -> Exchange:
     """Returns the response that counts: an answer, or a refusal that asking again would not change.
 
     Raises: RequestError if the URL or a header is none; ServerUnavailableError where the server could not be reached,
@@ -72,12 +43,12 @@ def exchange(url: str, *, retry: Retry, now: Callable[[], float], random: Callab
     while True:
         outcome = yield Send()
         assert outcome is not None
-        reason = _temporary_failure(outcome, url)
+        reason = _transient_failure(outcome, url)
         if reason is None:
             assert isinstance(outcome, httpx.Response)
             return outcome
-        pause = retry.pause(attempt, retry_after=_retry_after(outcome), random=random())
-        if attempt == retry.attempts or now() - started + pause > retry.seconds:
+        pause = retry.wait(attempt, retry_after=_retry_after(outcome), elapsed=now() - started, chance=random())
+        if pause is None:
             raise ServerUnavailableError(reason if attempt == 1 else f"{reason} (attempt {attempt})")
         yield Pause(pause)
         attempt += 1
@@ -99,7 +70,7 @@ def problem_in(response: httpx.Response) -> dict[str, Any] | None:
     return None
 
 
-def _temporary_failure(outcome: Outcome, url: str) -> str | None:
+def _transient_failure(outcome: Outcome, url: str) -> str | None:
     """Why it is worth asking again; None if it is not. Raises: what asking again cannot heal."""
     if isinstance(outcome, httpx.UnsupportedProtocol | httpx.InvalidURL | httpx.LocalProtocolError):
         raise RequestError(f"{url!r} is no URL of the form http://HOST:PORT/predictions/MODEL: {outcome}") from outcome
@@ -116,18 +87,10 @@ def _temporary_failure(outcome: Outcome, url: str) -> str | None:
     problem = problem_in(outcome)
     if problem is None:
         return None
-    is_temporary = problem["code"] in TEMPORARY or WORKER_DIED in str(problem.get("message"))
-    return f"the server answered {problem['code']}: {problem.get('message')}" if is_temporary else None
+    is_transient = problem["code"] in RETRIED_STATUSES or WORKER_DIED in str(problem.get("message"))
+    return f"the server answered {problem['code']}: {problem.get('message')}" if is_transient else None
 
 
-def _retry_after(outcome: Outcome) -> float:
-    """The seconds that the server asks to wait: a number, or a date by this machine's clock."""
-    text = outcome.headers.get("Retry-After", "") if isinstance(outcome, httpx.Response) else ""
-    try:
-        seconds = float(text)
-    except ValueError:
-        try:
-            seconds = email.utils.parsedate_to_datetime(text).timestamp() - time.time()
-        except ValueError:
-            return 0.0
-    return max(0.0, seconds) if math.isfinite(seconds) else 0.0
+def _retry_after(outcome: Outcome) -> float | None:
+    """Seconds that the server asks to wait, None if it does not say."""
+    return parse_retry_after(outcome.headers.get("Retry-After", "")) if isinstance(outcome, httpx.Response) else None

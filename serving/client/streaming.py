@@ -8,12 +8,12 @@ from collections.abc import Iterator
 import httpx
 from pydantic import ValidationError
 
-from serving.client.answers import Prediction
-from serving.client.asking import error_of, raise_for_problem, something_else
+from serving.client.answers import Answer
+from serving.client.payload import error_of, raise_for_problem, something_else
 from zoo.errors import StreamInterruptedError
 
 
-class StreamUpdate(Prediction):
+class StreamUpdate(Answer):
     """What is certified so far. With probability at least 1 - alpha every update of a stream holds, not only the last.
 
     `final` marks the last one.

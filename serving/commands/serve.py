@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -15,7 +15,9 @@ from zoo.cli._options import Backend, Device
 if TYPE_CHECKING:
     from serving.server import TorchServe
 
-REQUEST_BYTES_A_BYTE = 2  # base64 and JSON make a body larger than its images; TorchServe must not refuse before we do
+REQUEST_BYTES_PER_IMAGE_BYTE = (
+    2  # base64 and JSON make a body larger than its images; TorchServe must not refuse before we do
+)
 
 
 def serve(
@@ -61,15 +63,16 @@ def serve(
     device: Device = "auto",
     backend: Backend = "auto",
 ) -> None:
-    """Serve checkpoints with TorchServe, by default on the loopback address, until Ctrl-C or SIGTERM.
+    """Serve checkpoints with TorchServe, by default on the loopback address, until Ctrl-C, SIGTERM, SIGHUP or SIGQUIT.
 
-    Either has open requests answered first, and new ones refused; the second time it ends the server at once.
+    The first such signal refuses new requests and has open ones answered first; a second one ends the server at once.
     """
     import tempfile
 
     from serving.server import Ports, ServerOptions, TorchServe
     from serving.server.archive import make_archive
     from serving.server.record import ServerRecord
+    from serving.server.signals import interrupting_signals
     from zoo.errors import RequestError
     from zoo.loading.backend import require_backend_name
     from zoo.loading.device import pick_device
@@ -83,7 +86,7 @@ def serve(
         token=token,
         threads=threads,
         can_switch_models=store is not None,
-        max_request_bytes=REQUEST_BYTES_A_BYTE * limits.max_bytes,
+        max_request_bytes=REQUEST_BYTES_PER_IMAGE_BYTE * limits.max_bytes,
         logs=logs,
         echoes_logs=echo_logs,
     )
@@ -92,23 +95,26 @@ def serve(
     names = [checkpoint.spec.name for checkpoint in checkpoints]
     if len(set(names)) < len(names):
         raise RequestError(f"two of the models are called alike ({', '.join(names)}): serve them one at a time")
-    with _interrupted_by_signals(), ExitStack() as opened:
-        folder = store or Path(opened.enter_context(tempfile.TemporaryDirectory()))
-        archives = [
-            make_archive(each, folder, limits=limits, device=device, backend=backend, workers=workers)
-            for each in checkpoints
-        ]
-        typer.echo("starting TorchServe...", err=True)
-        server = opened.enter_context(TorchServe(archives, ports=ports, options=options))
-        if store is not None:
-            opened.enter_context(ServerRecord.of(server).kept_in(store))
+    with interrupting_signals() as ignore_further_signals, ExitStack() as opened:
         try:
-            _tell(server, archives, n=n)
-            if ui:
-                _open_page(opened, server, names, port=ui_port)
-            server.wait()
-        except KeyboardInterrupt:
-            _drain(server, drain_seconds)
+            folder = store or Path(opened.enter_context(tempfile.TemporaryDirectory()))
+            archives = [
+                make_archive(each, folder, limits=limits, device=device, backend=backend, workers=workers)
+                for each in checkpoints
+            ]
+            typer.echo("starting TorchServe...", err=True)
+            server = opened.enter_context(TorchServe(archives, ports=ports, options=options))
+            if store is not None:
+                opened.enter_context(ServerRecord.of(server).kept_in(store))
+            try:
+                _tell(server, archives, n=n)
+                if ui:
+                    _open_page(opened, server, names, port=ui_port)
+                server.wait()
+            except KeyboardInterrupt:
+                _drain(server, drain_seconds)
+        finally:
+            ignore_further_signals()  # they must not cut short the clean-up of what was opened
 
 
 def _tell(server: TorchServe, archives: Sequence[Path], *, n: int) -> None:
@@ -148,19 +154,3 @@ def _num_gpus() -> int:
     import torch
 
     return max(1, torch.cuda.device_count())
-
-
-@contextmanager
-def _interrupted_by_signals() -> Iterator[None]:
-    """SIGTERM and SIGHUP end the command as Ctrl-C does, so that nothing is left behind."""
-    import signal
-
-    def interrupt(number: int, frame: object) -> None:
-        raise KeyboardInterrupt
-
-    before = {number: signal.signal(number, interrupt) for number in (signal.SIGTERM, signal.SIGHUP)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

@@ -18,7 +18,7 @@ from zoo.errors import RequestError
 
 INPUTS = "inputs"
 KNOWN = {"id", INPUTS, "outputs", "parameters"}
-KNOWN_OF_AN_INPUT = {"name", "shape", "datatype", "data", "parameters"}
+INPUT_KEYS = {"name", "shape", "datatype", "data", "parameters"}
 OUTPUTS = ("label", "radius", "json")
 ABSTAINED = -1
 LONGEST_ID = 128
@@ -63,7 +63,7 @@ def _texts(inputs: object, limits: Limits) -> list[str]:
     if not isinstance(inputs, list) or len(inputs) != 1 or not isinstance(inputs[0], dict):
         raise RequestError(f'"{INPUTS}" must be a list of one tensor of encoded images')
     tensor = inputs[0]
-    _require_known(tensor, KNOWN_OF_AN_INPUT, place="the input")
+    _require_known(tensor, INPUT_KEYS, place="the input")
     shape, data = tensor.get("shape"), tensor.get("data")
     if tensor.get("datatype") != "BYTES":
         raise RequestError(f"the input's datatype must be BYTES, got {shown(tensor.get('datatype'))}")

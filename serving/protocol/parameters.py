@@ -13,7 +13,7 @@ from zoo.errors import RequestError
 from zoo.smoothing import Noise, SmoothingSpec
 from zoo.smoothing.named_rules import AT_RADIUS, FIXED, rule_from
 
-DRAWS_OF_A_PREDICTION = 100
+DRAWS_PER_PREDICTION = 100
 MOST_COPIES = 8
 LARGEST_SEED = 2**32 - 1  # torch's CPU generator looks at 32 bits of a seed
 INTEGERS = ("n", "n0", "deadline_ms", "copies", "seed")
@@ -87,7 +87,7 @@ class PredictionSpec:
 
 def prediction_of(parameters: Parameters, limits: Limits) -> PredictionSpec:
     """The prediction that a request asks for, with the operator's alpha unless it names one."""
-    n = parameters.n or min(DRAWS_OF_A_PREDICTION, limits.max_n)
+    n = parameters.n or min(DRAWS_PER_PREDICTION, limits.max_n)
     return PredictionSpec(n, parameters.alpha or limits.alpha, parameters.noise)
 
 

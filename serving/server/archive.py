@@ -23,7 +23,7 @@ from zoo.loading.backend import require_backend_name, runs_onnx
 from zoo.loading.device import pick_device, require_device_name
 
 # TorchServe hands on more requests than we keep open, so that it is we who refuse the others, with 429 and Retry-After.
-ROWS_AN_OPEN_REQUEST = 2
+ROWS_PER_OPEN_REQUEST = 2
 RESPONSE_TIMEOUT_SECONDS = 300
 VERSION = re.compile(r"\d+(\.\d+)*")
 
@@ -86,7 +86,7 @@ def model_settings(limits: Limits, *, device: str, backend: str, workers: int = 
         "minWorkers": workers,
         "maxWorkers": workers,
         "continuousBatching": True,
-        "batchSize": ROWS_AN_OPEN_REQUEST * limits.max_open_requests,
+        "batchSize": ROWS_PER_OPEN_REQUEST * limits.max_open_requests,
         "maxBatchDelay": 1,
         "responseTimeout": RESPONSE_TIMEOUT_SECONDS,
         "startupTimeout": RESPONSE_TIMEOUT_SECONDS,

@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-import threading
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Sequence
+from contextlib import suppress
 
 import psutil
+
+from serving.server.signals import ignoring_signals
 
 STOP_SECONDS = 15.0
 POLL_SECONDS = 0.1
@@ -39,8 +40,8 @@ class ProcessGroup:
         return self.launcher.poll() is not None
 
     def end(self) -> None:
-        """Ends every member: in order, then, after a while, by force. Ctrl-C does not cut it short."""
-        with _ignoring_interrupts():
+        """Ends every member: in order, then, after a while, by force. No termination signal cuts it short."""
+        with ignoring_signals():
             self._terminate()
             if self.living():
                 os.killpg(self.launcher.pid, signal.SIGKILL)
@@ -49,16 +50,16 @@ class ProcessGroup:
     def _terminate(self) -> None:
         """Ends the JVM, which ends its workers; the launcher, which waits for it, follows. Gives up after a while.
 
-        The launcher itself is told only while it has started no JVM: without it nobody would collect the JVM's remains.
+        The launcher itself is terminated only while it has started no JVM: it is what collects the JVM's remains.
         """
-        told: set[int] = set()
+        terminated: set[int] = set()
         deadline = time.monotonic() + STOP_SECONDS
         while not self.has_ended() or self.living():
             if time.monotonic() > deadline:
                 return
             for process in _roots(self.living(), launcher=self.launcher.pid):
-                if process.pid not in told:
-                    told.add(process.pid)
+                if process.pid not in terminated:
+                    terminated.add(process.pid)
                     with suppress(psutil.NoSuchProcess):
                         process.terminate()
             time.sleep(POLL_SECONDS)
@@ -75,17 +76,3 @@ def _parent(process: psutil.Process) -> int | None:
     with suppress(psutil.NoSuchProcess):
         return process.ppid()
     return None
-
-
-@contextmanager
-def _ignoring_interrupts() -> Iterator[None]:
-    """Ctrl-C and SIGTERM do nothing inside; only the main thread can arrange that."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = {number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from serving.server.activity import wait_until_idle
-from serving.server.draining import sign_of
+from serving.server.draining import sign_of, wait_until_idle
 from serving.server.exposition import OPEN_REQUESTS, total
 from serving.server.logs import WORKER_LOG, read_log, reason_of_death
 from serving.server.management import Management, ServedVersion
 from serving.server.model_store import Archive
 from serving.server.record import ServerRecord
-from zoo.errors import RequestError, ServerError, UnknownNameError
+from zoo.errors import RequestError, ServerError, ServerUnavailableError, UnknownNameError
 
 
 def new_version(served: Sequence[ServedVersion], name: str, asked: str | None) -> str:
@@ -29,18 +28,40 @@ def new_version(served: Sequence[ServedVersion], name: str, asked: str | None) -
 
 
 def add(record: ServerRecord, management: Management, archive: Archive) -> None:
-    """Loads an archive of the server's store; it is removed from there if it cannot be loaded.
+    """Loads an archive of the server's store; returns when a worker is ready.
 
-    Raises: ServerError with the reason then.
+    The archive is deleted if the server answers that it cannot load it. It stays in the store if no answer comes,
+    since the server may still load it and would then serve a version whose archive is gone.
+    Raises: ServerError with the reason, or with what is known if no answer comes; RequestError if the server refuses.
     """
     log = Path(record.logs) / WORKER_LOG
     before = len(read_log(log))
     try:
         management.register(archive.path.name, name=archive.name)
+    except ServerUnavailableError as error:
+        problem = _problem_of(management, archive)
+        if problem is None:  # only the answer was lost
+            return
+        raise ServerError(
+            f"{archive.name} {archive.version}: {error}. {problem}. Its archive stays in {archive.path.parent}. "
+            "`zoo models list` shows when a worker is ready, and `zoo models remove` ends the version"
+        ) from error
     except ServerError as error:
         archive.path.unlink(missing_ok=True)
         reason = reason_of_death(read_log(log)[before:]) or str(error)
         raise ServerError(f"{archive.name} {archive.version} cannot be loaded, and is not served: {reason}") from error
+
+
+def _problem_of(management: Management, archive: Archive) -> str | None:
+    """Why the archive's version may not be ready, by what the server says now; None if it is ready."""
+    try:
+        versions = management.versions()
+    except ServerError:
+        return "The server does not say whether it will be served"
+    for version in versions:
+        if (version.name, version.version) == (archive.name, archive.version):
+            return None if version.is_ready else "The server has registered it, and no worker is ready yet"
+    return "The server does not list it yet"
 
 
 def require_served(served: Sequence[ServedVersion], name: str, version: str) -> ServedVersion:

@@ -16,9 +16,8 @@ from typing import NoReturn
 import psutil
 
 from serving.server import configuration
-from serving.server.activity import wait_until_idle
 from serving.server.configuration import read_key
-from serving.server.draining import ALL
+from serving.server.draining import ALL, wait_until_idle
 from serving.server.endpoint import OperatorEndpoint
 from serving.server.exposition import OPEN_REQUESTS, exposed, make_metrics_folder, total
 from serving.server.health import Health, health_of
@@ -28,6 +27,7 @@ from serving.server.model_store import read_archive
 from serving.server.options import ServerOptions
 from serving.server.ports import LOOPBACK, Ports
 from serving.server.processes import ProcessGroup
+from serving.server.signals import deferring_signals, ignoring_signals
 from zoo.errors import ServerError
 
 STARTUP_SECONDS = 300.0
@@ -159,13 +159,14 @@ class TorchServe:
         return "\n".join(lines)
 
     def stop(self) -> None:
-        """Ends every process of the server, then removes its folder. Ctrl-C does not cut it short."""
-        if self._processes is not None:
-            self._processes.end()
-        self._opened.close()
-        for folder in (self.folder, self._metrics):
-            if folder is not None:
-                shutil.rmtree(folder, ignore_errors=True)
+        """Ends every process of the server, then removes its folder. No termination signal cuts it short."""
+        with ignoring_signals():
+            if self._processes is not None:
+                self._processes.end()
+            self._opened.close()
+            for folder in (self.folder, self._metrics):
+                if folder is not None:
+                    shutil.rmtree(folder, ignore_errors=True)
 
     def _start(self) -> None:
         self._metrics = make_metrics_folder()
@@ -177,23 +178,24 @@ class TorchServe:
         (self.folder / configuration.PROPERTIES).write_text(configuration.properties(self.ports, self.options))
         store = self.archives[0].path.resolve().parent
         output = self._opened.enter_context((self.logs / SERVER_LOG).open("ab"))
-        launcher = subprocess.Popen(
-            configuration.command(self.folder, store, self.archives),
-            cwd=self.folder,
-            env=configuration.environment(
-                self.folder,
-                logs=self.logs,
-                metrics=self._metrics,
-                signs=self.signs,
-                options=self.options,
-                num_workers=len(self.archives),
-            ),
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=None if self.options.echoes_logs else output,
-            start_new_session=True,  # Ctrl-C reaches us alone, and we stop the server in order
-        )
-        self._processes = ProcessGroup(launcher)
+        with deferring_signals():
+            launcher = subprocess.Popen(
+                configuration.command(self.folder, store, self.archives),
+                cwd=self.folder,
+                env=configuration.environment(
+                    self.folder,
+                    logs=self.logs,
+                    metrics=self._metrics,
+                    signs=self.signs,
+                    options=self.options,
+                    num_workers=len(self.archives),
+                ),
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=None if self.options.echoes_logs else output,
+                start_new_session=True,  # Ctrl-C reaches us alone, and we stop the server in order
+            )
+            self._processes = ProcessGroup(launcher)
         self._opened.enter_context(OperatorEndpoint(self.ports.metrics, health=self.health, metrics=self.metrics))
 
     def _wait_until_ready(self) -> None:

@@ -93,10 +93,10 @@ class Admission:
     def _require_affordable(self, request: Request, asked: Asked) -> None:
         parameters, limits = request.parameters, self.limits
         num_draws = asked.n + (asked.n0 if isinstance(asked, SmoothingSpec) else 0)
-        if num_draws * len(request.images) > limits.max_draws_a_request:
+        if num_draws * len(request.images) > limits.max_draws_per_request:
             raise RequestError(
                 f"the request could take {num_draws * len(request.images):,} draws ({num_draws:,} an image), the cap "
-                f"of this server is {limits.max_draws_a_request:,}"
+                f"of this server is {limits.max_draws_per_request:,}"
             )
         most_copies = MOST_BYTES_OF_COPIES // (4 * self.spec.preprocessing.crop**2)  # base64 of 3 bytes a pixel
         if parameters.copies > most_copies:

@@ -11,7 +11,8 @@ from pydantic import ValidationError
 
 from serving.protocol import Limits
 from serving.service.observer import ServiceObserver
-from serving.service.service import FIRST_VERSION, SECONDS_A_STEP, InferenceService, fit_batch_size
+from serving.service.service import FIRST_VERSION, SECONDS_PER_STEP, InferenceService
+from serving.service.step_size import fit_batch_size
 from zoo.checkpoints.checkpoint import Checkpoint, open_checkpoint, require_trained_head
 from zoo.errors import ServerError
 from zoo.loading.backend import default_batch_size, open_backend
@@ -45,7 +46,7 @@ def load_service(
     base = open_backend(checkpoint, backend=backend, device=device, spins=spins, exported=exported)
     is_cpu = torch.device(device).type == "cpu"
     largest = LARGEST_BATCH_ON_CPU if is_cpu else default_batch_size(checkpoint, device)
-    fitted = fit_batch_size(base, checkpoint.spec, seconds=SECONDS_A_STEP, largest=largest)
+    fitted = fit_batch_size(base, checkpoint.spec, seconds=SECONDS_PER_STEP, largest=largest)
     return InferenceService(
         base,
         checkpoint.spec,

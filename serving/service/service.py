@@ -11,14 +11,11 @@ import time
 from collections.abc import Callable, Hashable, Iterable, Mapping, Set
 from typing import Any
 
-import torch
-
 from serving.protocol import Limits, answer, parse_request, respond, wire_of
 from serving.service.admission import Admission
-from serving.service.images import encode_copies
 from serving.service.observer import Answered, NullObserver, ServiceObserver
 from serving.service.open_request import OpenRequest
-from serving.service.replies import Reply
+from serving.service.replies import Reply, encode_copies
 from serving.service.step_size import StepSize
 from zoo.errors import ClosingError, OverloadError, ZooError
 from zoo.models.spec import ModelSpec
@@ -28,7 +25,7 @@ logger = logging.getLogger(__name__)
 
 RequestId = Hashable
 FIRST_VERSION = "1.0"
-SECONDS_A_STEP = 0.2
+SECONDS_PER_STEP = 0.2
 LONGEST_RETRY_AFTER = 60
 RETRY_AFTER_CLOSING = 5
 
@@ -62,7 +59,7 @@ class InferenceService:
         self.is_closing = is_closing
         self.clock = clock
         self.engine = CertificationEngine(NoisySampler(base, SamplingOptions(batch_size=batch_size)))
-        seconds = math.inf if base.depends_on_batch_shape else SECONDS_A_STEP
+        seconds = math.inf if base.depends_on_batch_shape else SECONDS_PER_STEP
         self.step_size = StepSize(first_step or batch_size, largest=batch_size, seconds=seconds)
         self._admission = Admission(spec, sigma=sigma, limits=limits)
         self._open: dict[RequestId, OpenRequest] = {}
@@ -123,7 +120,7 @@ class InferenceService:
             )
         if len(self._open) < self.limits.max_open_requests:
             return
-        seconds = self.engine.num_remaining * (self.step_size.seconds_a_draw or 0)
+        seconds = self.engine.num_remaining * (self.step_size.seconds_per_draw or 0)
         retry_after = min(LONGEST_RETRY_AFTER, max(1, math.ceil(seconds)))
         raise OverloadError(
             f"the server has {len(self._open)} open requests and takes no more: try again in {retry_after} s",
@@ -222,23 +219,6 @@ class InferenceService:
     def _close(self, ids: Iterable[RequestId]) -> None:
         for id in list(ids):
             self.engine.forget(self._open.pop(id).job_ids())
-
-
-def fit_batch_size(base: BaseClassifier, spec: ModelSpec, *, seconds: float, largest: int) -> int:
-    """The largest power of two, at most `largest`, whose forward pass takes at most about `seconds`.
-
-    A step must stay short: a prediction that arrives during one waits for its end.
-    """
-    crop = spec.preprocessing.crop
-    size = 1
-    while True:
-        noisy_BCHW = torch.full((size, 3, crop, crop), 0.5)
-        base.classify(noisy_BCHW)  # the first pass of a shape pays for memory and kernel choice
-        started = time.perf_counter()
-        base.classify(noisy_BCHW)
-        if size * 2 > largest or (time.perf_counter() - started) * 2 > seconds:
-            return size
-        size *= 2
 
 
 def _split(job_id: Hashable) -> tuple[RequestId, int]:

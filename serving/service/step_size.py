@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import time
+
+import torch
+
+from zoo.models.spec import ModelSpec
+from zoo.smoothing import BaseClassifier
+
 WEIGHT_OF_THE_LAST = 0.3
 ROOM_TO_GROW = 0.8
 
 
 class StepSize:
-    """Draws a step, halved and doubled as the steps' times ask for, at most `largest`.
+    """Draws per step, halved and doubled as the steps' times ask for, at most `largest`.
 
     A step should take `seconds` at most: what arrives during one waits for its end.
     """
@@ -16,16 +23,33 @@ class StepSize:
         self.value = min(first, largest)
         self.largest = largest
         self.seconds = seconds
-        self.seconds_a_draw: float | None = None
+        self.seconds_per_draw: float | None = None
 
     def observe(self, num_draws: int, seconds: float) -> None:
-        """Takes in how long a step took; one that was less than half full tells more of its overhead."""
+        """Records the duration of a step; steps less than half full are ignored, since overhead dominates them."""
         if 2 * num_draws < self.value or num_draws == 0:
             return
         last = seconds / num_draws
-        before = last if self.seconds_a_draw is None else self.seconds_a_draw
-        self.seconds_a_draw = WEIGHT_OF_THE_LAST * last + (1 - WEIGHT_OF_THE_LAST) * before
-        if self.seconds_a_draw * self.value > self.seconds and self.value > 1:
+        before = last if self.seconds_per_draw is None else self.seconds_per_draw
+        self.seconds_per_draw = WEIGHT_OF_THE_LAST * last + (1 - WEIGHT_OF_THE_LAST) * before
+        if self.seconds_per_draw * self.value > self.seconds and self.value > 1:
             self.value //= 2
-        elif self.seconds_a_draw * self.value * 2 <= ROOM_TO_GROW * self.seconds:
+        elif self.seconds_per_draw * self.value * 2 <= ROOM_TO_GROW * self.seconds:
             self.value = min(2 * self.value, self.largest)
+
+
+def fit_batch_size(base: BaseClassifier, spec: ModelSpec, *, seconds: float, largest: int) -> int:
+    """The largest power of two, at most `largest`, whose forward pass takes at most about `seconds`.
+
+    A step must stay short: a prediction that arrives during one waits for its end.
+    """
+    crop = spec.preprocessing.crop
+    size = 1
+    while True:
+        noisy_BCHW = torch.full((size, 3, crop, crop), 0.5)
+        base.classify(noisy_BCHW)  # the first pass of a shape pays for memory and kernel choice
+        started = time.perf_counter()
+        base.classify(noisy_BCHW)
+        if size * 2 > largest or (time.perf_counter() - started) * 2 > seconds:
+            return size
+        size *= 2

@@ -17,7 +17,7 @@ from examples.network_check.__main__ import Subjects, main
 from examples.network_check.pages import Cited
 from tests.examples.file_server import FileServer, file_server
 from tests.loopback_hub import LoopbackHub, Repository
-from zoo.download.retry import Patience
+from zoo.download.retry import DOWNLOAD_RETRY, Retrier
 from zoo.models.architecture import QuarterResNet
 from zoo.models.catalog import CatalogEntry, HubFile, WebFile, find_entry
 
@@ -50,7 +50,7 @@ class Rehearsal:
 
     def run(self, *words: str) -> int:
         subjects = Subjects(entries=self.entries, cited=self.cited, addresses=self.addresses)
-        tries = Patience(num_retries=1, sleep=self.waits.append)
+        tries = Retrier(policy=replace(DOWNLOAD_RETRY, max_retries=1), sleep=self.waits.append)
         code = main(["--output", str(self.output), *words], subjects=subjects, tries=tries)
         self.out = "".join(self.capsys.readouterr())
         return code

@@ -40,7 +40,7 @@ ENDLESS = {"n": 10_000_000, "tolerance": 0.0}
 @pytest.fixture
 def service():
     """The toy's, with room for one endless request and one more."""
-    return toy_service(max_n=10_000_000, max_draws_a_request=100_000_000, max_open_requests=2)
+    return toy_service(max_n=10_000_000, max_draws_per_request=100_000_000, max_open_requests=2)
 
 
 @pytest.fixture

@@ -23,7 +23,7 @@ NAMES = {
 PANEL_WIDTH, HEIGHT = 6.2, 5.4
 MARKERS = "osD^vPX"
 NUM_PLACES = 100
-NAMES_A_LINE = 110  # letters
+LETTERS_PER_LINE = 110
 
 
 def draw_improvements(table: LongTable) -> bytes | None:
@@ -42,7 +42,7 @@ def draw_improvements(table: LongTable) -> bytes | None:
             _draw(axes, table, initialization, metric, place=place, numbers=numbers)
         _dress(axes, metric)
     listed = textwrap.fill(
-        "   ".join(f"{number} {task}".replace(" ", "\u00a0") for task, number in numbers.items()), NAMES_A_LINE
+        "   ".join(f"{number} {task}".replace(" ", "\u00a0") for task, number in numbers.items()), LETTERS_PER_LINE
     )
     figure.supxlabel(listed, fontsize="small")
     file = io.BytesIO()

@@ -36,10 +36,10 @@ def list_models(
     if owner is None:
         _print_catalog(as_json=as_json)
         return
-    from zoo.cli._waiting import patience
+    from zoo.cli._retries import retrier
     from zoo.hub import list_checkpoints
 
-    listed, num_models = list_checkpoints(owner, limit=limit, patience=patience())
+    listed, num_models = list_checkpoints(owner, limit=limit, retrier=retrier())
     if as_json:
         typer.echo(json.dumps([_facts(each, radius) for each in listed], indent=2))
         return

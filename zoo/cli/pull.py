@@ -21,7 +21,7 @@ def pull(
 ) -> None:
     """Download a checkpoint, pinned to one commit and checked against its manifest."""
     from zoo.checkpoints.copying import install, require_new
-    from zoo.cli._waiting import patience
+    from zoo.cli._retries import retrier
     from zoo.loading.catalog_download import fetch, weights_directory
     from zoo.loading.locate import parse_hub_id
     from zoo.models.catalog import CATALOG, find_entry
@@ -29,13 +29,13 @@ def pull(
     require_new(directory)
     if model in CATALOG:
         entry = find_entry(model)
-        install(fetch(entry, cache=weights_directory(), offline=offline, patience=patience()), directory)
+        install(fetch(entry, cache=weights_directory(), offline=offline, retrier=retrier()), directory)
         facts, source = {"catalog_id": entry.id, "url": entry.file.url}, entry.id
     else:
         from zoo import hub
 
         repository, revision = parse_hub_id(model)
-        checkpoint, commit = hub.fetch(repository, revision=revision, offline=offline, patience=patience())
+        checkpoint, commit = hub.fetch(repository, revision=revision, offline=offline, retrier=retrier())
         install(checkpoint, directory)
         facts = {"repository": commit.repository, "commit": commit.sha, "url": commit.url}
         source = f"{commit.repository}@{commit.sha}"

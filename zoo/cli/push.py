@@ -31,18 +31,18 @@ def push(
 ) -> None:
     """Publish a checkpoint on the Hugging Face Hub, as one commit."""
     from zoo import hub
-    from zoo.cli._waiting import patience
+    from zoo.cli._retries import retrier
     from zoo.loading.locate import locate
 
-    waiting = patience()
+    waiting = retrier()
     pushed = hub.push(
-        locate(model, patience=waiting),
+        locate(model, retrier=waiting),
         repository,
         private=private,
         create_pr=create_pr,
         tags=tag or (),
         message=message,
-        patience=waiting,
+        retrier=waiting,
     )
     if as_json:
         facts = {"repository": pushed.repository, "commit": pushed.sha, "url": pushed.url, "changed": pushed.changed}

@@ -19,16 +19,16 @@ def show(
 ) -> None:
     """Print a checkpoint's card, or with --json its config; of one on the Hub no weights are fetched."""
     from zoo.cli._plain import plain
-    from zoo.cli._waiting import patience
+    from zoo.cli._retries import retrier
     from zoo.loading.locate import describe, locate
 
     if leaderboard:  # an entry names the weights by their hash, so they are looked at too
         from zoo.cards.leaderboard import leaderboard_entry
         from zoo.cards.leaderboard_schema import write_entry
 
-        checkpoint = locate(model, offline=offline, patience=patience())
+        checkpoint = locate(model, offline=offline, retrier=retrier())
         typer.echo(write_entry(leaderboard_entry(checkpoint.spec, files=checkpoint.files, source=str(checkpoint.path))))
         return
-    found = describe(model, offline=offline, patience=patience())
+    found = describe(model, offline=offline, retrier=retrier())
     typer.echo(found.checked, err=True)
     typer.echo(plain(found.config if as_json else found.card).rstrip())

@@ -14,14 +14,13 @@ from pathlib import Path
 
 import httpx
 
-from zoo.download.retry import USUAL, Passing, Patience
+from zoo.download.retry import DEFAULT_RETRIER, TRANSIENT_STATUSES, Retrier, TransientFailure, parse_retry_after
 from zoo.errors import HubError
 
 TIMEOUT = httpx.Timeout(10.0, read=60.0)
-PASSING_STATUSES = frozenset({408, 429, 500, 502, 503, 504})
 
 
-def download(url: str, target: Path, *, sha256_prefix: str | None = None, patience: Patience = USUAL) -> None:
+def download(url: str, target: Path, *, sha256_prefix: str | None = None, retrier: Retrier = DEFAULT_RETRIER) -> None:
     """Writes what the address serves to `target`, whose folder is made.
 
     What arrived before a connection dropped is kept beside it, for this call and later ones to go on from, as long as
@@ -33,8 +32,8 @@ def download(url: str, target: Path, *, sha256_prefix: str | None = None, patien
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         with _exclusive(part) as file:
-            patience.tell(f"downloading {url}")
-            patience.keep_trying(lambda: _receive(url, file, validator), reason=_passing)
+            retrier.report(f"downloading {url}")
+            retrier.call(lambda: _receive(url, file, validator), transient=_transient_failure)
             file.seek(0)
             _require_prefix(hashlib.file_digest(file, "sha256").hexdigest(), sha256_prefix, url)
             part.replace(target)
@@ -111,13 +110,14 @@ def _note_validator(response: httpx.Response, validator: Path) -> None:
         validator.unlink(missing_ok=True)
 
 
-def _passing(error: Exception) -> Passing | None:
+def _transient_failure(error: Exception) -> TransientFailure | None:
     if isinstance(error, httpx.HTTPStatusError):
-        status, asked = error.response.status_code, error.response.headers.get("Retry-After", "").strip()
-        wait = float(asked) if asked.isdigit() else None
-        return Passing(what=f"the server answered {status}", wait=wait) if status in PASSING_STATUSES else None
+        status, retry_after = error.response.status_code, error.response.headers.get("Retry-After", "")
+        if status not in TRANSIENT_STATUSES:
+            return None
+        return TransientFailure(reason=f"the server answered {status}", retry_after=parse_retry_after(retry_after))
     if isinstance(error, httpx.ReadTimeout | httpx.ReadError | httpx.RemoteProtocolError):
-        return Passing(what=f"the connection dropped ({error or type(error).__name__})")
+        return TransientFailure(reason=f"the connection dropped ({error or type(error).__name__})")
     return None
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import threading
+from dataclasses import dataclass
 
 import httpx2
 from huggingface_hub import HfApi, constants, get_session, get_token
@@ -16,6 +17,16 @@ ANSWER_WITHIN = 8.0
 # Of one request, seconds: until connected, and without a byte. A commit of large files is slow to be answered. The
 # client's own default is to wait for ever.
 TIMEOUT = httpx2.Timeout(120.0, connect=10.0)
+ATTRIBUTES = ".gitattributes"  # the Hub's own file in every repository: which names are stored as large files
+
+
+@dataclass(frozen=True, slots=True)
+class Commit:
+    """A pushed or pulled state of a repository; only the commit's hash names a state that cannot be moved."""
+
+    repository: str
+    sha: str
+    url: str
 
 
 def endpoint() -> str:

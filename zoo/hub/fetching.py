@@ -14,12 +14,11 @@ from pathlib import Path
 from huggingface_hub import hf_hub_download
 
 from zoo.checkpoints.checkpoint import Checkpoint, open_checkpoint, read_manifest, read_spec, sha256_of
-from zoo.download.retry import USUAL, Patience
+from zoo.download.retry import DEFAULT_RETRIER, Retrier
 from zoo.errors import CheckpointError, HubError, RequestError
 from zoo.hub.cache import cached_file, cached_names, drop_damaged, remember, remembered
-from zoo.hub.commit import ATTRIBUTES, Commit
-from zoo.hub.connection import api, connect, endpoint, is_offline
-from zoo.hub.refusals import passing, translated
+from zoo.hub.connection import ATTRIBUTES, Commit, api, connect, endpoint, is_offline
+from zoo.hub.refusals import transient_failure, translated
 from zoo.models.layout import CARD, CONFIG, KNOWN_FILES, MANIFEST, SIGNATURE, WEIGHTS
 from zoo.models.spec import ModelSpec
 
@@ -38,7 +37,7 @@ class Source:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Description:
+class RemoteDescription:
     """What a checkpoint on the Hub says of itself: config and card are its manifest's, and nothing else was fetched."""
 
     commit: Commit
@@ -48,50 +47,52 @@ class Description:
 
 
 def fetch(
-    repository: str, *, revision: str | None = None, offline: bool = False, patience: Patience = USUAL
+    repository: str, *, revision: str | None = None, offline: bool = False, retrier: Retrier = DEFAULT_RETRIER
 ) -> tuple[Checkpoint, Commit]:
     """The checkpoint of one commit, in the cache; a commit that is wholly there needs no network.
 
     Offline, a branch or tag is the commit that it was when it was last fetched.
     Raises: HubError; CheckpointError if the repository holds anything but a checkpoint, or a byte is another one.
     """
-    source = _resolve(repository, revision, wanted=ALL, offline=offline, patience=patience)
-    directory = _obtain(source, patience)
+    source = _resolve(repository, revision, wanted=ALL, offline=offline, retrier=retrier)
+    directory = _obtain(source, retrier)
     with _damage_dropped(source, directory):
         return open_checkpoint(directory), source.commit
 
 
 def fetch_description(
-    repository: str, *, revision: str | None = None, offline: bool = False, patience: Patience = USUAL
-) -> Description:
+    repository: str, *, revision: str | None = None, offline: bool = False, retrier: Retrier = DEFAULT_RETRIER
+) -> RemoteDescription:
     """What describes the checkpoint of one commit; its weights are neither fetched nor checked.
 
     Raises: HubError; CheckpointError if the repository holds anything but a checkpoint, or config or card is damaged.
     """
-    return describe(_resolve(repository, revision, wanted=DESCRIPTION, offline=offline, patience=patience), patience)
+    return describe(_resolve(repository, revision, wanted=DESCRIPTION, offline=offline, retrier=retrier), retrier)
 
 
-def describe(source: Source, patience: Patience) -> Description:
+def describe(source: Source, retrier: Retrier) -> RemoteDescription:
     """As `fetch_description`, of a commit that is known and whose description is wanted."""
-    directory = _obtain(source, patience)
+    directory = _obtain(source, retrier)
     with _damage_dropped(source, directory):
         files = read_manifest(directory)
         for name in (CONFIG, *({CARD} & set(files))):
             _require_same(directory / name, files.get(name))
-        return Description(commit=source.commit, spec=read_spec(directory), directory=directory, has_card=CARD in files)
+        return RemoteDescription(
+            commit=source.commit, spec=read_spec(directory), directory=directory, has_card=CARD in files
+        )
 
 
-def download_file(repository: str, name: str, *, revision: str, patience: Patience = USUAL) -> Path:
+def download_file(repository: str, name: str, *, revision: str, retrier: Retrier = DEFAULT_RETRIER) -> Path:
     """The cached copy of one file of a repository at a commit, whatever it holds. Raises: HubError."""
     commit = Commit(repository=repository, sha=revision, url="")
     with translated(repository, access="read"):
         if cached_file(commit, name) is None:
             connect()
-        return _download(commit, name, patience)
+        return _download(commit, name, retrier)
 
 
 def _resolve(
-    repository: str, revision: str | None, *, wanted: Collection[str], offline: bool, patience: Patience
+    repository: str, revision: str | None, *, wanted: Collection[str], offline: bool, retrier: Retrier
 ) -> Source:
     """The commit that a branch, tag or hash names now: by the Hub, or by the cache where the network is not needed."""
     offline = offline or is_offline()
@@ -115,7 +116,7 @@ def _resolve(
                 f"{error}. When it was last fetched, {repository}{_at(revision)} was {known.sha}, which is in the "
                 f"cache: to use that, ask for {repository}@{known.sha}, or set HF_HUB_OFFLINE=1"
             ) from error
-        info = patience.keep_trying(lambda: api().model_info(repository, revision=revision), reason=passing)
+        info = retrier.call(lambda: api().model_info(repository, revision=revision), transient=transient_failure)
         if info.sha is None:
             raise HubError(f"the Hub named no commit for {repository}")
         commit = Commit(repository=repository, sha=info.sha, url=f"{endpoint()}/{repository}/tree/{info.sha}")
@@ -141,22 +142,23 @@ def source_of(commit: Commit, present: Collection[str], *, wanted: Collection[st
     return Source(commit=commit, names=tuple(in_order), offline=False)
 
 
-def _obtain(source: Source, patience: Patience) -> Path:
+def _obtain(source: Source, retrier: Retrier) -> Path:
     """The cached directory of the commit, with all its files."""
     commit = source.commit
     with translated(commit.repository, access="read"):
         missing = [name for name in source.names if cached_file(commit, name) is None]
         if missing:
-            patience.tell(f"fetching {', '.join(missing)} of {commit.repository}@{commit.sha[:12]}")
-        paths = [_download(commit, name, patience) for name in source.names]
+            retrier.report(f"fetching {', '.join(missing)} of {commit.repository}@{commit.sha[:12]}")
+        paths = [_download(commit, name, retrier) for name in source.names]
     return paths[0].parent
 
 
-def _download(commit: Commit, name: str, patience: Patience) -> Path:
+def _download(commit: Commit, name: str, retrier: Retrier) -> Path:
     """The cached copy, for which nothing is asked if it is there; a download that drops the client takes up again."""
     return Path(
-        patience.keep_trying(
-            lambda: hf_hub_download(commit.repository, name, revision=commit.sha, endpoint=endpoint()), reason=passing
+        retrier.call(
+            lambda: hf_hub_download(commit.repository, name, revision=commit.sha, endpoint=endpoint()),
+            transient=transient_failure,
         )
     )
 

@@ -8,12 +8,11 @@ from dataclasses import dataclass
 
 from huggingface_hub import ModelInfo
 
-from zoo.download.retry import USUAL, Patience
+from zoo.download.retry import DEFAULT_RETRIER, Retrier
 from zoo.errors import ZooError
-from zoo.hub.commit import Commit
-from zoo.hub.connection import api, connect
+from zoo.hub.connection import Commit, api, connect
 from zoo.hub.fetching import DESCRIPTION, describe, source_of
-from zoo.hub.refusals import passing, translated
+from zoo.hub.refusals import transient_failure, translated
 from zoo.models.layout import CONFIG, MANIFEST
 from zoo.models.spec import ModelSpec
 
@@ -31,29 +30,29 @@ class Listed:
     problem: str | None
 
 
-def list_checkpoints(owner: str, *, limit: int, patience: Patience = USUAL) -> tuple[list[Listed], int]:
+def list_checkpoints(owner: str, *, limit: int, retrier: Retrier = DEFAULT_RETRIER) -> tuple[list[Listed], int]:
     """The checkpoints among the owner's first `limit` model repositories, by name, and how many those were.
 
     Raises: HubError.
     """
     with translated(owner, access="read"):
         connect()
-        models = patience.keep_trying(
-            lambda: list(api().list_models(author=owner, full=True, limit=limit)), reason=passing
+        models = retrier.call(
+            lambda: list(api().list_models(author=owner, full=True, limit=limit)), transient=transient_failure
         )
     candidates = [model for model in models if {CONFIG, MANIFEST} <= set(_names(model))]
     if candidates:
-        patience.tell(f"reading {len(candidates)} of {len(models)} repositories of {owner}")
+        retrier.report(f"reading {len(candidates)} of {len(models)} repositories of {owner}")
     with ThreadPoolExecutor(CONNECTIONS) as pool:
-        listed = list(pool.map(lambda model: _read(model, patience), candidates))
+        listed = list(pool.map(lambda model: _read(model, retrier), candidates))
     return sorted(listed, key=lambda each: each.repository), len(models)
 
 
-def _read(model: ModelInfo, patience: Patience) -> Listed:
+def _read(model: ModelInfo, retrier: Retrier) -> Listed:
     commit = Commit(repository=model.id, sha=model.sha or "main", url="")
     spec, problem = None, None
     try:
-        spec = describe(source_of(commit, _names(model), wanted=DESCRIPTION), patience).spec
+        spec = describe(source_of(commit, _names(model), wanted=DESCRIPTION), retrier).spec
     except ZooError as error:
         problem = str(error)
     return Listed(repository=model.id, sha=commit.sha, private=bool(model.private), spec=spec, problem=problem)

@@ -14,11 +14,10 @@ from huggingface_hub import CommitInfo, CommitOperationAdd, CommitOperationDelet
 from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, RepositoryNotFoundError
 
 from zoo.checkpoints.checkpoint import Checkpoint
-from zoo.download.retry import USUAL, Passing, Patience, Result
+from zoo.download.retry import DEFAULT_RETRIER, Result, Retrier, TransientFailure
 from zoo.errors import HubError, RequestError
-from zoo.hub.commit import ATTRIBUTES, Commit
-from zoo.hub.connection import api, connect, require_token
-from zoo.hub.refusals import CONFLICT, TOO_MANY_REQUESTS, passing, refusal, translated
+from zoo.hub.connection import ATTRIBUTES, Commit, api, connect, require_token
+from zoo.hub.refusals import CONFLICT, TOO_MANY_REQUESTS, refusal, transient_failure, translated
 
 TAG = re.compile(r"[A-Za-z0-9][\w.+-]*")
 
@@ -40,7 +39,7 @@ def push(
     create_pr: bool = False,
     tags: Sequence[str] = (),
     message: str | None = None,
-    patience: Patience = USUAL,
+    retrier: Retrier = DEFAULT_RETRIER,
 ) -> Pushed:
     """Makes the repository, which is made if it does not exist, hold exactly the checkpoint's files, in one commit.
 
@@ -52,7 +51,7 @@ def push(
     with translated(repository, access="write"):
         require_token()
         connect()
-        target = _Target(api(), repository, patience)
+        target = _Target(api(), repository, retrier)
         head = target.head_or_new(private=private, may_create=not create_pr)
         present_tags = target.again(target.tags) if tags else {}
         unchanged = _holds(head, checkpoint)
@@ -86,7 +85,7 @@ class _Target:
 
     api: HfApi
     repository: str
-    patience: Patience
+    retrier: Retrier
 
     def head(self) -> ModelInfo:
         """What the repository holds now."""
@@ -125,7 +124,7 @@ class _Target:
                 return str(self._create(head, checkpoint, message).oid)
             except (httpx2.HTTPError, json.JSONDecodeError) as error:
                 is_conflict = _status(error) == CONFLICT
-                if not is_conflict and (passing(error) is None or _status(error) == TOO_MANY_REQUESTS):
+                if not is_conflict and (transient_failure(error) is None or _status(error) == TOO_MANY_REQUESTS):
                     raise
                 may_be_made |= not is_conflict
                 now = self.head()
@@ -135,7 +134,7 @@ class _Target:
                     raise HubError(self._overtaken(now, may_be_made=may_be_made)) from error
                 raise
 
-        self.patience.tell(_announce(checkpoint, self.repository))
+        self.retrier.report(_announce(checkpoint, self.repository))
         return self.again(attempt)
 
     def _overtaken(self, now: ModelInfo, *, may_be_made: bool) -> str:
@@ -153,17 +152,17 @@ class _Target:
     def propose(self, head: ModelInfo, checkpoint: Checkpoint, message: str | None) -> tuple[str, str | None]:
         """The commit of a new pull request, and its address."""
 
-        def only_refused(error: Exception) -> Passing | None:
+        def only_refused(error: Exception) -> TransientFailure | None:
             """Nothing guards against opening the request twice, so only what was surely not done is done again."""
-            return passing(error) if _status(error) == TOO_MANY_REQUESTS else None
+            return transient_failure(error) if _status(error) == TOO_MANY_REQUESTS else None
 
-        self.patience.tell(_announce(checkpoint, self.repository))
+        self.retrier.report(_announce(checkpoint, self.repository))
         try:
-            made = self.patience.keep_trying(
-                lambda: self._create(head, checkpoint, message, create_pr=True), reason=only_refused
+            made = self.retrier.call(
+                lambda: self._create(head, checkpoint, message, create_pr=True), transient=only_refused
             )
         except (httpx2.HTTPError, json.JSONDecodeError) as error:
-            if passing(error) is None or _status(error) == TOO_MANY_REQUESTS:
+            if transient_failure(error) is None or _status(error) == TOO_MANY_REQUESTS:
                 raise
             said = refusal(self.repository, error, access="write")
             raise HubError(
@@ -203,8 +202,8 @@ class _Target:
         )
 
     def again(self, call: Callable[[], Result]) -> Result:
-        """What the call returns, made again while it fails for a passing reason."""
-        return self.patience.keep_trying(call, reason=passing)
+        """What the call returns; transient failures are retried."""
+        return self.retrier.call(call, transient=transient_failure)
 
 
 def _require_possible(tags: Sequence[str], *, create_pr: bool) -> None:

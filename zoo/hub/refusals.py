@@ -1,4 +1,4 @@
-"""What the client raises, as one sentence that says what to do; and which of it may be gone in a while."""
+"""What the client raises, as one sentence that says what to do; and which of it a retry may cure."""
 
 from __future__ import annotations
 
@@ -22,34 +22,34 @@ from huggingface_hub.errors import (
     RevisionNotFoundError,
 )
 
-from zoo.download.retry import Passing
+from zoo.download.retry import TRANSIENT_STATUSES, TransientFailure, parse_retry_after
 from zoo.errors import HubError, RequestError, ZooError
 from zoo.hub.connection import endpoint
 
 Access = Literal["read", "write"]
 
 CONFLICT, TOO_MANY_REQUESTS = 412, 429
-PASSING_STATUSES = frozenset({408, TOO_MANY_REQUESTS, 500, 502, 503, 504})
 
 
-def passing(error: Exception) -> Passing | None:
-    """The reason of a failure that may be gone in a while, None of any other."""
+def transient_failure(error: Exception) -> TransientFailure | None:
+    """The failure that an error of the client stands for if a retry may cure it, else None."""
     if isinstance(error, HfHubHTTPError):
         status = error.response.status_code
-        return Passing(what=f"the Hub answered {status}", wait=_asked(error)) if status in PASSING_STATUSES else None
+        if status not in TRANSIENT_STATUSES:
+            return None
+        return TransientFailure(reason=f"the Hub answered {status}", retry_after=_retry_after(error))
     if isinstance(error, httpx2.TimeoutException | httpx2.NetworkError | httpx2.RemoteProtocolError):
-        return Passing(what=f"the connection to the Hub failed ({_short(error)})")
+        return TransientFailure(reason=f"the connection to the Hub failed ({_short(error)})")
     if isinstance(error, json.JSONDecodeError):  # the client reads the body of an error before it looks at its status
-        return Passing(what="the Hub answered with something that is no JSON")
+        return TransientFailure(reason="the Hub answered with something that is no JSON")
     return None
 
 
-def _asked(error: HfHubHTTPError) -> float | None:
+def _retry_after(error: HfHubHTTPError) -> float | None:
     """How many seconds the answer asks to wait."""
     headers = error.response.headers
     used_up = re.search(r"\br=0;t=(\d+)", headers.get("RateLimit", ""))
-    asked = used_up[1] if used_up else headers.get("Retry-After", "").strip()
-    return float(asked) if asked.isdigit() else None
+    return parse_retry_after(used_up[1] if used_up else headers.get("Retry-After", ""))
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from zoo.smoothing.backends import BaseClassifier, TorchBackend, fused
 from zoo.smoothing.backends.onnxruntime import OnnxBackend
 
 BACKENDS = ("auto", "torch", "onnx")
-VALUES_A_BATCH = {"cpu": 2**20, "cuda": 2**25}
+VALUES_PER_BATCH = {"cpu": 2**20, "cuda": 2**25}
 
 
 def open_backend(
@@ -57,4 +57,4 @@ def require_backend_name(name: str) -> None:
 def default_batch_size(checkpoint: Checkpoint, device: torch.device | str) -> int:
     """A power of two of images that fills the device: on CPUs small ones, which stay in the cache."""
     values = 3 * checkpoint.spec.preprocessing.crop**2
-    return int(2 ** np.floor(np.log2(max(1, min(1024, VALUES_A_BATCH[torch.device(device).type] // values)))))
+    return int(2 ** np.floor(np.log2(max(1, min(1024, VALUES_PER_BATCH[torch.device(device).type] // values)))))

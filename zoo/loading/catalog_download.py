@@ -12,7 +12,7 @@ from pathlib import Path
 
 from zoo.checkpoints.checkpoint import Checkpoint, open_checkpoint
 from zoo.download.cache import cache_directory
-from zoo.download.retry import USUAL, Patience
+from zoo.download.retry import DEFAULT_RETRIER, Retrier
 from zoo.errors import HubError
 from zoo.models.catalog import CatalogEntry, HubFile, WebFile
 from zoo.models.spec import ReportedNumber
@@ -23,7 +23,7 @@ def weights_directory() -> Path:
     return cache_directory("weights")
 
 
-def fetch(entry: CatalogEntry, *, cache: Path, offline: bool = False, patience: Patience = USUAL) -> Checkpoint:
+def fetch(entry: CatalogEntry, *, cache: Path, offline: bool = False, retrier: Retrier = DEFAULT_RETRIER) -> Checkpoint:
     """The entry as a checkpoint in `cache`, downloaded and imported the first time; a download that broke off goes on.
 
     Raises: HubError if the file cannot be had, is not the published one, or `offline` is not there;
@@ -34,23 +34,23 @@ def fetch(entry: CatalogEntry, *, cache: Path, offline: bool = False, patience: 
     if offline and not directory.exists():
         raise HubError(f"{entry.id} was not downloaded yet, and the network may not be used: leave --offline out")
     if not directory.exists():
-        file = _obtain(entry, cache, patience)
+        file = _obtain(entry, cache, retrier)
         _import(entry, file, directory)
         if isinstance(entry.file, WebFile):
             shutil.rmtree(file.parent, ignore_errors=True)
     return open_checkpoint(directory)
 
 
-def _obtain(entry: CatalogEntry, cache: Path, patience: Patience) -> Path:
+def _obtain(entry: CatalogEntry, cache: Path, retrier: Retrier) -> Path:
     if isinstance(entry.file, HubFile):
         from zoo.hub import download_file
 
-        return download_file(entry.file.repository, entry.file.name, revision=entry.file.revision, patience=patience)
+        return download_file(entry.file.repository, entry.file.name, revision=entry.file.revision, retrier=retrier)
     from zoo.download.http import download
 
     target = cache / ".downloads" / entry.id / entry.file.url.rpartition("/")[2]
     if not target.exists():
-        download(entry.file.url, target, sha256_prefix=entry.file.sha256_prefix, patience=patience)
+        download(entry.file.url, target, sha256_prefix=entry.file.sha256_prefix, retrier=retrier)
     return target
 
 

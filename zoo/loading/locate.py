@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from zoo.checkpoints.checkpoint import Checkpoint, open_checkpoint
-from zoo.download.retry import USUAL, Patience
+from zoo.download.retry import DEFAULT_RETRIER, Retrier
 from zoo.errors import RequestError
 from zoo.loading.catalog_download import fetch, weights_directory
 from zoo.models.catalog import CATALOG, CatalogEntry, find_entry, near_ids
@@ -18,7 +18,7 @@ HUB_ID = re.compile(r"(?P<repository>[\w.-]+/[\w.-]+)(@(?P<revision>[\w./-]+))?"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Description:
+class ModelDescription:
     """What a checkpoint says of itself, its card and its config as texts, and in words what was checked of it."""
 
     card: str
@@ -26,7 +26,9 @@ class Description:
     checked: str
 
 
-def locate(model: str, *, revision: str | None = None, offline: bool = False, patience: Patience = USUAL) -> Checkpoint:
+def locate(
+    model: str, *, revision: str | None = None, offline: bool = False, retrier: Retrier = DEFAULT_RETRIER
+) -> Checkpoint:
     """The checkpoint that MODEL names, every file checked against its manifest.
 
     A catalog entry is downloaded and imported the first time; `offline`, only what was fetched before is used.
@@ -35,15 +37,15 @@ def locate(model: str, *, revision: str | None = None, offline: bool = False, pa
     if Path(model).is_dir():
         return open_checkpoint(Path(model))
     if model in CATALOG:
-        return fetch(find_entry(model), cache=weights_directory(), offline=offline, patience=patience)
+        return fetch(find_entry(model), cache=weights_directory(), offline=offline, retrier=retrier)
     repository, inner_revision = parse_hub_id(model)
     from zoo import hub
 
-    checkpoint, _ = hub.fetch(repository, revision=revision or inner_revision, offline=offline, patience=patience)
+    checkpoint, _ = hub.fetch(repository, revision=revision or inner_revision, offline=offline, retrier=retrier)
     return checkpoint
 
 
-def describe(model: str, *, offline: bool = False, patience: Patience = USUAL) -> Description:
+def describe(model: str, *, offline: bool = False, retrier: Retrier = DEFAULT_RETRIER) -> ModelDescription:
     """What the checkpoint that MODEL names says of itself. Of a Hub repository the weights are not even fetched.
 
     Of a catalog entry that was not downloaded yet it is what the catalog says.
@@ -60,25 +62,25 @@ def describe(model: str, *, offline: bool = False, patience: Patience = USUAL) -
     repository, revision = parse_hub_id(model)
     from zoo import hub
 
-    found = hub.fetch_description(repository, revision=revision, offline=offline, patience=patience)
+    found = hub.fetch_description(repository, revision=revision, offline=offline, retrier=retrier)
     checked_there = f"{CONFIG} and {CARD} are its manifest's; the weights were not fetched"
     at = f"{repository}@{found.commit.sha}"
     return _read(found.directory, has_card=found.has_card, checked=f"{at}: {checked_there}")
 
 
-def _read(directory: Path, *, has_card: bool, checked: str) -> Description:
+def _read(directory: Path, *, has_card: bool, checked: str) -> ModelDescription:
     card = _text(directory / CARD) if has_card else f"(no {CARD})\n"
-    return Description(card=card, config=_text(directory / CONFIG), checked=checked)
+    return ModelDescription(card=card, config=_text(directory / CONFIG), checked=checked)
 
 
 def _text(path: Path) -> str:
     return path.read_text(encoding="utf-8", errors="replace")
 
 
-def _describe_entry(entry: CatalogEntry) -> Description:
+def _describe_entry(entry: CatalogEntry) -> ModelDescription:
     facts = {**asdict(entry), "file": entry.file.url}
     lines = "".join(f"{name.replace('_', ' ')}: {value}\n" for name, value in facts.items())
-    return Description(
+    return ModelDescription(
         card=lines,
         config=json.dumps(facts, indent=2),
         checked=f"{entry.id}: as its authors published it; not downloaded yet: zoo pull {entry.id} DIR",

@@ -20,7 +20,7 @@ ROUNDS = 10
 MULTIPLIERS = (0xD2511F53, 0xCD9E8D57)
 WEYL = (0x9E3779B9, 0xBB67AE85)
 LOW = 0xFFFFFFFF
-WORDS_A_BLOCK = 4
+WORDS_PER_BLOCK = 4
 PHASE_BIT = 31
 
 
@@ -52,7 +52,7 @@ def draw_words(rows: Sequence[tuple[Draws, int]], device: torch.device) -> Tenso
 
 def normal_numbers(words_B5: Tensor, num_values: int) -> Tensor:
     """As `standard_normal`, of the draws that `words_B5` names, where it is: tensor operations and nothing else."""
-    num_blocks = -(-num_values // WORDS_A_BLOCK)
+    num_blocks = -(-num_values // WORDS_PER_BLOCK)
     index_B1, job_low_B1, job_high_B1, key_low_B1, key_high_B1 = words_B5.T.unsqueeze(-1)
     block_1N = torch.arange(num_blocks, device=words_B5.device).unsqueeze(0)
     counter = (block_1N, index_B1, job_low_B1, job_high_B1)

@@ -62,7 +62,7 @@ def letting_through(service, num_batches):
 @pytest.fixture
 def service():
     """The toy's."""
-    return toy_service(max_n=10_000_000, max_draws_a_request=100_000_000)
+    return toy_service(max_n=10_000_000, max_draws_per_request=100_000_000)
 
 
 @pytest.fixture

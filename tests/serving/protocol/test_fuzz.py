@@ -14,7 +14,7 @@ from tests.serving.protocol import malformed
 from tests.serving.service.test_service import SMALL, Brightness, png
 
 LIMITS = Limits(
-    n=60, max_n=200, max_pixels=1000, max_bytes=20_000, max_images=3, max_draws_a_request=1000, allows_seed=True
+    n=60, max_n=200, max_pixels=1000, max_bytes=20_000, max_images=3, max_draws_per_request=1000, allows_seed=True
 )
 NEIGHBOUR = {"data": bytes(png(140)), "seed": b"7", "n": b"150"}
 

@@ -270,8 +270,8 @@ def test_every_answer_is_finite_json(count):
 def test_defaults_above_the_cap_are_refused():
     with pytest.raises(ValidationError, match="must not exceed max_n"):
         Limits(n=10, max_n=5)
-    with pytest.raises(ValidationError, match="more draws than max_draws_a_request=1000"):
-        Limits(n=1000, max_draws_a_request=1000)
+    with pytest.raises(ValidationError, match="more draws than max_draws_per_request=1000"):
+        Limits(n=1000, max_draws_per_request=1000)
 
 
 @pytest.mark.parametrize(

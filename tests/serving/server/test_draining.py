@@ -5,8 +5,7 @@ import time
 import pytest
 
 from serving.metrics import PrometheusObserver
-from serving.server.activity import wait_until_idle
-from serving.server.draining import ALL, SIGNS, DrainSign, sign_of
+from serving.server.draining import ALL, SIGNS, DrainSign, sign_of, wait_until_idle
 from tests.serving.toy import png, toy_service
 
 

@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
+import psutil
 import pytest
 import torch
 
@@ -186,7 +187,7 @@ def wait_for(condition, seconds=120):
         time.sleep(0.05)
 
 
-def test_a_second_signal_ends_the_server_at_once(digits_checkpoint, digit_pngs):
+def test_a_second_signal_ends_the_server_at_once_and_further_ones_do_not_cut_that_short(digits_checkpoint, digit_pngs):
     form = {"n": "100000"}
     with zoo_serve(digits_checkpoint.path, "--drain-seconds", 600) as (process, url, stderr):
         with httpx.stream("POST", url, files={"data": digit_pngs[0]}, data=form, timeout=120) as response:
@@ -194,8 +195,15 @@ def test_a_second_signal_ends_the_server_at_once(digits_checkpoint, digit_pngs):
             process.send_signal(signal.SIGTERM)
             wait_for(lambda: "stopping: open requests have 600 s" in stderr())
             assert process.poll() is None
+            descendants = psutil.Process(process.pid).children(recursive=True)
             process.send_signal(signal.SIGTERM)
-            assert process.wait(timeout=90) == 1
+            wait_for(lambda: "requests that were still open are cut off" in stderr())
+            while process.poll() is None:  # while it is stopping
+                for number in (signal.SIGHUP, signal.SIGQUIT, signal.SIGINT, signal.SIGTERM):
+                    process.send_signal(number)
+                time.sleep(0.05)
+            assert process.returncode == 1
             with pytest.raises(httpx.TransportError):
                 response.read()
-        assert "requests that were still open are cut off" in stderr() and "Traceback" not in stderr()
+        assert "Traceback" not in stderr()
+        assert len(descendants) >= 3 and psutil.wait_procs(descendants, timeout=0)[1] == []

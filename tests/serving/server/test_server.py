@@ -11,6 +11,7 @@ import sys
 import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
@@ -160,6 +161,32 @@ def test_a_server_that_is_stopped_while_it_starts_or_lost_its_launcher_leaves_no
         assert not orphaned.processes() and not orphaned.folder.exists()
 
 
+def test_a_signal_while_the_launcher_is_started_leaves_no_process_behind(digits_checkpoint, monkeypatch):
+    started, popen = [], subprocess.Popen
+
+    def interrupted(*words, **settings):
+        started.append(popen(*words, **settings))
+        signal.raise_signal(signal.SIGINT)
+        return started[0]
+
+    monkeypatch.setattr("serving.server.torchserve.subprocess.Popen", interrupted)
+    with tempfile.TemporaryDirectory() as store:
+        archive = make_archive(digits_checkpoint, Path(store), limits=Limits(n=500), device="cpu")
+        with heeding_ctrl_c(), pytest.raises(KeyboardInterrupt), TorchServe([archive]):
+            pytest.fail("the server must not become ready")
+    assert len(started) == 1 and started[0].poll() is not None
+
+
+@contextmanager
+def heeding_ctrl_c():
+    """Here, too, where the tests run in a shell's background job."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
 def wait_for(condition, seconds=60):
     """Polls until the condition holds."""
     deadline = time.monotonic() + seconds
@@ -207,7 +234,7 @@ def is_alive(process):
         return False
 
 
-@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGQUIT])
 def test_zoo_serve_prints_a_ready_line_and_leaves_no_process_behind(
     how, digits_checkpoint, digits, short_folder, zoo_command
 ):

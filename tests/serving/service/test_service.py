@@ -13,7 +13,8 @@ from PIL import Image
 from serving.protocol import Limits
 from serving.service.loading import load_from_archive, load_service
 from serving.service.local import ask_service
-from serving.service.service import InferenceService, fit_batch_size
+from serving.service.service import InferenceService
+from serving.service.step_size import fit_batch_size
 from tests.serving.journal import Journal
 from tests.zoo.models.test_spec import SPEC
 from zoo.errors import CertificationError, OutOfMemoryError, RequestError, ServerError
@@ -74,7 +75,7 @@ def counted_keys(monkeypatch):
     """Noise that differs from image to image and is the same in every run; test_answer_cache looks at the real keys."""
     jobs = itertools.count()
     for module in ("admission", "answer_cache"):
-        monkeypatch.setattr(f"serving.{module}.fresh_key", lambda: NoiseKey(root=7, job=next(jobs)))
+        monkeypatch.setattr(f"serving.service.{module}.fresh_key", lambda: NoiseKey(root=7, job=next(jobs)))
 
 
 @pytest.fixture
@@ -305,9 +306,9 @@ def test_how_long_a_full_server_asks_to_wait_follows_from_its_speed():
     service = new_service(max_open_requests=1)
     long = {"data": png(255), "n": b"30000"}
     service.step({"a": long})
-    service.step_size.seconds_a_draw = 0.001
+    service.step_size.seconds_per_draw = 0.001
     assert int(service.step({"a": long, "b": long})["b"].headers["Retry-After"]) == 31
-    service.step_size.seconds_a_draw = 1.0
+    service.step_size.seconds_per_draw = 1.0
     assert int(service.step({"a": long, "c": long})["c"].headers["Retry-After"]) == 60
 
 
@@ -399,7 +400,7 @@ def test_more_copies_than_a_response_may_hold_are_refused():
 
 
 def test_draws_of_all_images_of_a_request_are_capped():
-    service = new_service(max_draws_a_request=1000)
+    service = new_service(max_draws_per_request=1000)
     image = base64.b64encode(png(255)).decode()
     for images, n, status in ((2, 400, 200), (2, 401, 400), (1, 900, 200), (1, 901, 400)):
         body = {"instances": [{"b64": image}] * images, "parameters": {"n": n}}

@@ -5,9 +5,9 @@ import math
 from serving.service.step_size import StepSize
 
 
-def after(step_size, seconds_a_draw, *, steps=20):
+def after(step_size, seconds_per_draw, *, steps=20):
     for _ in range(steps):
-        step_size.observe(step_size.value, seconds_a_draw * step_size.value)
+        step_size.observe(step_size.value, seconds_per_draw * step_size.value)
     return step_size.value
 
 
@@ -32,7 +32,7 @@ def test_one_slow_step_changes_nothing_and_steps_that_are_not_full_say_nothing()
     for _ in range(20):
         step_size.observe(5, 0.5)
         step_size.observe(0, 0.5)
-    assert step_size.value == 64 and step_size.seconds_a_draw < 0.003
+    assert step_size.value == 64 and step_size.seconds_per_draw < 0.003
 
 
 def test_where_batches_have_one_shape_steps_stay_full_however_long_they_take():

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from zoo.checkpoints.checkpoint import Checkpoint, save_checkpoint
-from zoo.download.retry import Patience
+from zoo.download.retry import Retrier
 from zoo.models.architecture import build_network
 from zoo.models.measurements import CertificationResult, CertifiedAccuracy
 from zoo.models.spec import CertifiedConfig, ModelSpec, Preprocessing
@@ -60,14 +60,14 @@ def logged_in(hub, cache, monkeypatch):
 
 @dataclass
 class Clock:
-    """What was waited for, and said, by those who have `patience`."""
+    """The waits and the reports of a retrier that does not really wait."""
 
     waits: list[float] = field(default_factory=list)
     said: list[str] = field(default_factory=list)
 
     @property
-    def patience(self) -> Patience:
-        return Patience(sleep=self.waits.append, tell=self.said.append)
+    def retrier(self) -> Retrier:
+        return Retrier(sleep=self.waits.append, report=self.said.append)
 
 
 @pytest.fixture
@@ -79,7 +79,7 @@ def clock(monkeypatch) -> Clock:
         clock.said.append(said)
         print(said, file=sys.stderr)
 
-    monkeypatch.setattr("zoo.cli._waiting.patience", lambda: Patience(sleep=clock.waits.append, tell=told))
+    monkeypatch.setattr("zoo.cli._retries.retrier", lambda: Retrier(sleep=clock.waits.append, report=told))
     return clock
 
 

@@ -67,7 +67,7 @@ def test_a_download_that_drops_goes_on_where_it_was(hub, pushed, small, monkeypa
 
 def test_a_download_that_the_client_gives_up_at_once_is_made_again(hub, pushed, clock):
     hub.fail_next("GET", "/resolve/", status=503, times=2)
-    zoo_hub.fetch(REPOSITORY, patience=clock.patience)
+    zoo_hub.fetch(REPOSITORY, retrier=clock.retrier)
     assert clock.waits == [1, 2] and any("model.safetensors" in said for said in clock.said)
 
 

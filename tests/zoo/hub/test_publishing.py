@@ -59,7 +59,7 @@ def test_who_was_overtaken_is_told_and_has_changed_nothing(hub, small, newer, cl
 
     monkeypatch.setattr(HfApi, "create_commit", overtaken)
     with pytest.raises(HubError, match=r"someone pushed first: nothing of alice/digits was changed.*/commits/main"):
-        zoo_hub.push(newer, REPOSITORY, tags=["v1"], patience=clock.patience)
+        zoo_hub.push(newer, REPOSITORY, tags=["v1"], retrier=clock.retrier)
     repository = hub.repository(REPOSITORY)
     assert repository.head.title == "Bob was here" and repository.tags == {} and clock.waits == []
 
@@ -95,37 +95,37 @@ def test_of_two_who_push_at_once_one_is_refused(hub, small, newer, monkeypatch):
 )
 def test_a_call_that_the_client_gives_up_at_once_is_made_again(hub, small, clock, method, path):
     hub.fail_next(method, path, status=503, times=2)
-    zoo_hub.push(small, REPOSITORY, tags=["v1"], patience=clock.patience)
+    zoo_hub.push(small, REPOSITORY, tags=["v1"], retrier=clock.retrier)
     assert commits(hub) == 1 and hub.repository(REPOSITORY).tags == {"v1": hub.repository(REPOSITORY).head.oid}
     assert clock.waits == [1, 2]
-    assert "the Hub answered 503: trying again in 1 s (1 of 4)" in clock.said
+    assert "the Hub answered 503; retrying in 1 s (1 of 4)" in clock.said
 
 
 def test_waits_are_those_that_the_hub_asks_for(hub, small, clock):
     hub.fail_next("POST", "/commit/", status=429, headers={"Retry-After": "7"})
     hub.fail_next("POST", "/commit/", status=429, headers={"RateLimit": '"api";r=0;t=9'})
     hub.fail_next("POST", "/commit/", status=503)
-    zoo_hub.push(small, REPOSITORY, patience=clock.patience)
+    zoo_hub.push(small, REPOSITORY, retrier=clock.retrier)
     assert clock.waits == [7, 9, 4]
 
 
 def test_a_hub_that_asks_to_wait_for_longer_than_a_minute_is_not_waited_for(hub, small, clock):
     hub.fail_next("POST", "/commit/", status=429, headers={"Retry-After": "3600"})
     with pytest.raises(HubError, match="asks to slow down: wait some minutes"):
-        zoo_hub.push(small, REPOSITORY, patience=clock.patience)
+        zoo_hub.push(small, REPOSITORY, retrier=clock.retrier)
     assert clock.waits == [] and commits(hub) == 0
 
 
 def test_patience_has_an_end(hub, small, clock):
     hub.fail_next("POST", "/commit/", status=503, times=5)
     with pytest.raises(HubError, match="the Hub answered 503 for alice/digits"):
-        zoo_hub.push(small, REPOSITORY, patience=clock.patience)
+        zoo_hub.push(small, REPOSITORY, retrier=clock.retrier)
     assert clock.waits == [1, 2, 4, 8] and commits(hub) == 0
 
 
 def test_a_commit_whose_answer_was_lost_is_not_made_twice(hub, small, clock):
     hub.fail_next("POST", "/commit/", status=None)
-    pushed = zoo_hub.push(small, REPOSITORY, patience=clock.patience)
+    pushed = zoo_hub.push(small, REPOSITORY, retrier=clock.retrier)
     assert commits(hub) == 1 and pushed.sha == hub.repository(REPOSITORY).head.oid and pushed.changed
     assert clock.waits == []  # a look at the head was enough
 
@@ -134,7 +134,7 @@ def test_a_commit_that_is_never_answered_is_made_again(hub, small, clock, monkey
     monkeypatch.setattr(get_session(), "timeout", None)  # is put back at the end
     monkeypatch.setattr("zoo.hub.connection.TIMEOUT", httpx2.Timeout(30.0, read=0.5))
     hub.silence_next("POST", "/commit/")
-    zoo_hub.push(small, REPOSITORY, patience=clock.patience)
+    zoo_hub.push(small, REPOSITORY, retrier=clock.retrier)
     assert commits(hub) == 1 and clock.waits == [1]
     assert "the connection to the Hub failed" in clock.said[-1]
 
@@ -151,7 +151,7 @@ def test_a_commit_that_was_lost_and_overtaken_is_said_to_be_in_doubt(hub, small,
 
     monkeypatch.setattr(HfApi, "model_info", later)
     with pytest.raises(HubError, match="at the same time, and whether this push came before is not known"):
-        zoo_hub.push(newer, REPOSITORY, message="New weights", patience=clock.patience)
+        zoo_hub.push(newer, REPOSITORY, message="New weights", retrier=clock.retrier)
 
 
 def test_a_card_that_the_hub_refuses_is_quoted_and_nothing_is_committed(hub, small):
@@ -193,7 +193,7 @@ def test_a_tag_is_pinned_to_what_was_pushed_even_if_somebody_pushes_meanwhile(hu
 def test_a_push_whose_tag_failed_is_finished_by_the_same_command(hub, small, clock):
     hub.fail_next("POST", "/tag/", status=403)
     with pytest.raises(HubError, match=r"pushed alice/digits@.*could not be tagged v2.*Push again with the same --tag"):
-        zoo_hub.push(small, REPOSITORY, tags=["v1", "v2"][::-1], patience=clock.patience)
+        zoo_hub.push(small, REPOSITORY, tags=["v1", "v2"][::-1], retrier=clock.retrier)
     again = zoo_hub.push(small, REPOSITORY, tags=["v1", "v2"])
     assert not again.changed and hub.repository(REPOSITORY).tags == {"v1": again.sha, "v2": again.sha}
     assert not zoo_hub.push(small, REPOSITORY, tags=["v1"]).changed  # it names this very state
@@ -201,7 +201,7 @@ def test_a_push_whose_tag_failed_is_finished_by_the_same_command(hub, small, clo
 
 def test_a_tag_whose_answer_was_lost_is_there(hub, small, clock):
     hub.fail_next("POST", "/tag/", status=None)
-    pushed = zoo_hub.push(small, REPOSITORY, tags=["v1"], patience=clock.patience)
+    pushed = zoo_hub.push(small, REPOSITORY, tags=["v1"], retrier=clock.retrier)
     assert hub.repository(REPOSITORY).tags == {"v1": pushed.sha}
 
 
@@ -237,7 +237,7 @@ def test_a_pull_request_is_not_opened_twice_where_its_answer_was_lost(hub, small
     hub.fail_next("POST", "/commit/", status=429)  # surely not done: done again
     hub.fail_next("POST", "/commit/", status=None)
     with pytest.raises(HubError, match=r"Whether the pull request was opened is not known: look at .*/discussions"):
-        zoo_hub.push(newer, REPOSITORY, create_pr=True, patience=clock.patience)
+        zoo_hub.push(newer, REPOSITORY, create_pr=True, retrier=clock.retrier)
     assert len(hub.repository(REPOSITORY).pull_requests) == 1 and clock.waits == [1]
 
 

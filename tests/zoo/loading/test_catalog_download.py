@@ -15,7 +15,7 @@ from tests.full_disk import files_no_larger_than
 from tests.loopback_hub import Repository
 from zoo.checkpoints.checkpoint import open_checkpoint
 from zoo.download.http import download
-from zoo.download.retry import Patience
+from zoo.download.retry import Retrier
 from zoo.errors import CheckpointError, ForeignCheckpointError, HubError
 from zoo.importing.normalization import NORMALIZATIONS
 from zoo.loading.catalog_download import fetch, weights_directory
@@ -121,12 +121,12 @@ def test_other_bytes_than_were_published_are_refused_and_not_kept(website, tmp_p
 
 
 def waiting(waits):
-    return Patience(sleep=waits.append)
+    return Retrier(sleep=waits.append)
 
 
 def test_a_download_that_drops_goes_on_where_it_was(website, tmp_path):
     website.hangs_up, waits = 2, []
-    checkpoint = fetch(entry_of(published(website)), cache=tmp_path, patience=waiting(waits))
+    checkpoint = fetch(entry_of(published(website)), cache=tmp_path, retrier=waiting(waits))
     size = len(website.content)
     assert website.begins == [0, size // 2, size // 2 + (size - size // 2) // 2] and waits == [1, 2]
     assert checkpoint.spec.certified.origin.sha256 == hashlib.sha256(website.content).hexdigest()
@@ -135,7 +135,7 @@ def test_a_download_that_drops_goes_on_where_it_was(website, tmp_path):
 def test_a_download_that_was_given_up_is_taken_up_by_the_next_command(website, tmp_path):
     website.hangs_up = 5
     with pytest.raises(HubError, match="cannot download http"):
-        fetch(entry_of(published(website)), cache=tmp_path, patience=waiting([]))
+        fetch(entry_of(published(website)), cache=tmp_path, retrier=waiting([]))
     folder = ".downloads/resnet50.tv_v1_imagenet"
     kept = [f"{folder}/.small-network.pth.part", f"{folder}/.small-network.pth.validator"]
     assert left_in(tmp_path) == kept and not (tmp_path / "resnet50.tv_v1_imagenet").exists()
@@ -147,7 +147,7 @@ def test_a_download_that_was_given_up_is_taken_up_by_the_next_command(website, t
 @pytest.mark.parametrize("tag", [None, 'W/"weak"'])
 def test_what_the_server_does_not_identify_is_downloaded_from_its_beginning(tag, website, tmp_path):
     website.hangs_up, website.tag = 1, tag
-    fetch(entry_of(published(website)), cache=tmp_path, patience=waiting([]))
+    fetch(entry_of(published(website)), cache=tmp_path, retrier=waiting([]))
     assert website.begins == [0, 0]
 
 
@@ -155,7 +155,7 @@ def test_a_file_that_changed_meanwhile_is_downloaded_from_its_beginning(website,
     target = tmp_path / "file"
     website.hangs_up = 5
     with pytest.raises(HubError, match="cannot download http"):
-        download(website.url, target, patience=waiting([]))
+        download(website.url, target, retrier=waiting([]))
     website.content, website.tag = website.content[::-1], '"two"'
     download(website.url, target)
     assert target.read_bytes() == website.content and website.begins[-1] == 0 and left_in(tmp_path) == ["file"]
@@ -180,7 +180,7 @@ def test_a_disk_that_is_full_keeps_nothing_of_a_download(website, tmp_path):
 def test_a_refusal_is_told_with_its_code(status, waits, website, tmp_path):
     website.status, waited = status, []
     with pytest.raises(HubError, match=f"answered {status}"):
-        fetch(entry_of(published(website)), cache=tmp_path, patience=waiting(waited))
+        fetch(entry_of(published(website)), cache=tmp_path, retrier=waiting(waited))
     assert left_in(tmp_path) == [] and waited == waits
 
 

@@ -1,23 +1,27 @@
-"""What is sent and how an answer is read, without a socket; both clients share it."""
+"""The body of a request and the reading of its response, without a socket; both clients share it."""
 
 from __future__ import annotations
 
 import base64
 import io
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypedDict
 
 import httpx
 from pydantic import ValidationError
 
-from serving.client.answers import Prediction
-from serving.client.retrying import problem_in
+from serving.client.answers import Answer
+from serving.client.retrying import Exchange, exchange, problem_in
+from zoo.download.retry import RetryPolicy
 from zoo.errors import RefusedError, RequestError, ServerError
 
 if TYPE_CHECKING:
     from PIL.Image import Image
+
+CONNECT_SECONDS = 10.0
+ANSWER_SECONDS = 600.0
 
 Picture: TypeAlias = "bytes | Path | Image"
 
@@ -42,6 +46,41 @@ class CertifyParameters(PredictParameters, total=False):
     deadline_ms: int
 
 
+class BaseClient:
+    """One model at one address: what `Client` and `AsyncClient` share, which is all but the connection."""
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        token: str | None,
+        timeout: float,
+        retry: RetryPolicy,
+        now: Callable[[], float],
+        random: Callable[[], float],
+    ) -> None:
+        self.url = url
+        self._retry, self._now, self._random = retry, now, random
+        # The environment's proxies are not used: a server on this machine must not be asked through one.
+        self._connection: dict[str, Any] = {
+            "headers": headers(token),
+            "timeout": httpx.Timeout(timeout, connect=min(timeout, CONNECT_SECONDS)),
+            "trust_env": False,
+        }
+
+    def _exchange(self) -> Exchange:
+        return exchange(self.url, retry=self._retry, now=self._now, random=self._random)
+
+    def _body(self, images: Sequence[Picture], mode: str, parameters: Mapping[str, object]) -> dict[str, Any]:
+        return body(images, {"mode": mode, **parameters})
+
+    def _stream_body(self, image: Picture, parameters: Mapping[str, object]) -> dict[str, Any]:
+        return self._body([image], "certify", {"stopping": "anytime", **parameters, "stream": True})
+
+    def _read(self, response: httpx.Response, num: int) -> list[Answer]:
+        return read_answers(response, num=num, url=self.url)
+
+
 def headers(token: str | None) -> dict[str, str]:
     """The headers of every request. Raises: RequestError if the token can be none; it is not repeated."""
     if token is None:
@@ -61,21 +100,20 @@ def body(pictures: Sequence[Picture], parameters: Mapping[str, object]) -> dict[
     return {"json": {"instances": instances, "parameters": dict(parameters)}}
 
 
-def read_predictions(response: httpx.Response, *, num: int, url: str) -> list[Prediction]:
+def read_answers(response: httpx.Response, *, num: int, url: str) -> list[Answer]:
     """The answers to `num` pictures, in their order.
 
     Raises: RefusedError if the server refuses the request; ServerError if it failed, or is no server of a model.
     """
     raise_for_problem(response)
     try:
-        told = json.loads(response.content)
-        answers = [told] if num == 1 else told["predictions"]
-        predictions = [Prediction.model_validate(each) for each in answers]
+        content = json.loads(response.content)
+        answers = [Answer.model_validate(each) for each in ([content] if num == 1 else content["predictions"])]
     except (ValueError, KeyError, TypeError, ValidationError) as error:
         raise something_else(url, response.status_code) from error
-    if len(predictions) != num:
-        raise ServerError(f"{url} was asked about {num} images and answered about {len(predictions)}")
-    return predictions
+    if len(answers) != num:
+        raise ServerError(f"{url} was asked about {num} images and answered about {len(answers)}")
+    return answers
 
 
 def raise_for_problem(response: httpx.Response) -> None:
@@ -86,7 +124,7 @@ def raise_for_problem(response: httpx.Response) -> None:
 
 
 def something_else(url: str, status: int) -> ServerError:
-    """The error of an answer that no model has written."""
+    """Error for a response that did not come from a model server."""
     return ServerError(f"{url} answered {status} with something else: is it the address of a model?")
 
 

@@ -6,7 +6,7 @@ import io
 import torch
 from PIL import Image
 
-from serving.service.images import encode_copies
+from serving.service.replies import encode_copies
 
 
 def test_noisy_copies_are_shown_clipped_in_their_order():
