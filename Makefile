@@ -3,6 +3,8 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 MODEL ?= runs/demo/pulled
+# Processes that share the tests: one more than two cores, since many tests wait for a server to start.
+WORKERS ?= 3
 OUTPUT ?= runs/gpu
 
 .PHONY: setup demo test check bench gpu serve clean
@@ -19,7 +21,7 @@ demo: $(INSTALLED)
 	$(BIN)/python -m examples.demo
 
 test: $(INSTALLED)
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses $(WORKERS)
 
 check: $(INSTALLED)
 	$(BIN)/ruff format --check .

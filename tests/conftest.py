@@ -10,6 +10,9 @@ from pathlib import Path
 
 import pytest
 
+# Several processes share the cores (tests/parallel.py). Threads that wait actively for others would keep the cores from
+# them. The number of threads also decides the last bits of trained weights, so processes that tests start have it too.
+os.environ["OMP_NUM_THREADS"] = "1"
 # huggingface_hub reads these once, at its first import; tests must not see the user's cache or login.
 os.environ.setdefault("HF_HUB_DISABLE_XET", "1")
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
@@ -21,17 +24,17 @@ import torch
 from rich.console import Console
 
 from tests.loopback_hub import LoopbackHub
-from zoo.checkpoints.checkpoint import Checkpoint
+from tests.parallel import alone, computing_on, machine, made_once, pytest_collection_modifyitems, two_threads
+from zoo.checkpoints.checkpoint import Checkpoint, open_checkpoint
 from zoo.cli.app import main
 
+__all__ = ["alone", "machine", "pytest_collection_modifyitems", "two_threads"]  # pytest finds them here
 
-@pytest.fixture(scope="session", autouse=True)
-def hf_home() -> Iterator[str]:
-    """The session's HF_HOME, removed at its end as is its ZOO_CACHE_DIR."""
-    path, cache = os.environ["HF_HOME"], os.environ["ZOO_CACHE_DIR"]
-    yield path
-    for folder in (path, cache):
-        shutil.rmtree(folder, ignore_errors=True)
+
+def pytest_unconfigure() -> None:
+    """Removes this process's HF_HOME and ZOO_CACHE_DIR."""
+    for name in ("HF_HOME", "ZOO_CACHE_DIR"):
+        shutil.rmtree(os.environ[name], ignore_errors=True)
 
 
 @pytest.fixture(scope="session")
@@ -45,9 +48,14 @@ def digits_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Checkpoint:
     from training.trainer import train
 
     recipe = override(quick(Consistency()), ["architecture=resnet10-quarter", "epochs=5"])
-    folder = tmp_path_factory.mktemp("digits")
-    run = TrainingRun(task=open_task("digits", data_dir=folder), recipe=recipe, seed=0, output=folder / "checkpoint")
-    return train(run, device=torch.device("cpu"), resume=False, console=Console(quiet=True))
+
+    def make(folder: Path) -> None:
+        task = open_task("digits", data_dir=folder)
+        run = TrainingRun(task=task, recipe=recipe, seed=0, output=folder / "checkpoint")
+        with computing_on(num_threads=1):  # as the processes do that must end with the same weights
+            train(run, device=torch.device("cpu"), resume=False, console=Console(quiet=True))
+
+    return open_checkpoint(made_once("trained_digits", make, tmp_path_factory) / "checkpoint")
 
 
 @pytest.fixture(scope="session")
@@ -57,19 +65,20 @@ def certified_digits(digits_checkpoint: Checkpoint, tmp_path_factory: pytest.Tem
     from training.evaluation.certification_log import certification_run
     from training.evaluation.recording import record_certification
     from training.tasks import open_task
-    from zoo.checkpoints.checkpoint import open_checkpoint
     from zoo.loading.backend import open_backend
     from zoo.smoothing import SamplingOptions, SmoothingSpec
 
-    folder = tmp_path_factory.mktemp("certified")
-    copied = shutil.copytree(digits_checkpoint.path, folder / "digits", ignore=shutil.ignore_patterns(".run"))
-    checkpoint, task = open_checkpoint(copied), open_task("digits", data_dir=folder)
-    base, options = open_backend(checkpoint, backend="torch"), SamplingOptions(batch_size=256)
-    smoothing = SmoothingSpec(sigma=0.5, n0=20, n=100)
-    run = certification_run(checkpoint, task, smoothing=smoothing, base=base, options=options, seed=0)
-    indices, quiet = select_indices(len(task.test), skip=3, maximum=None), Console(quiet=True)
-    rows = certify_images(run, base, task.test, indices, output=folder / "log.tsv", options=options, console=quiet)
-    return record_certification(checkpoint, run, rows, skip=3, maximum=None)
+    def make(folder: Path) -> None:
+        copied = shutil.copytree(digits_checkpoint.path, folder / "digits", ignore=shutil.ignore_patterns(".run"))
+        checkpoint, task = open_checkpoint(copied), open_task("digits", data_dir=folder)
+        base, options = open_backend(checkpoint, backend="torch"), SamplingOptions(batch_size=256)
+        smoothing = SmoothingSpec(sigma=0.5, n0=20, n=100)
+        run = certification_run(checkpoint, task, smoothing=smoothing, base=base, options=options, seed=0)
+        indices, quiet = select_indices(len(task.test), skip=3, maximum=None), Console(quiet=True)
+        rows = certify_images(run, base, task.test, indices, output=folder / "log.tsv", options=options, console=quiet)
+        record_certification(checkpoint, run, rows, skip=3, maximum=None)
+
+    return open_checkpoint(made_once("certified_digits", make, tmp_path_factory) / "digits")
 
 
 @pytest.fixture

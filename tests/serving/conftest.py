@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from serving.protocol import Limits
-from serving.server import TorchServe
+from serving.server import ServerOptions, TorchServe
 from serving.server.archive import make_archive
 from training.tasks import open_task
 from zoo.checkpoints.checkpoint import Checkpoint
@@ -37,10 +37,13 @@ class Served:
 
 @pytest.fixture(scope="session")
 def served(digits_checkpoint, tmp_path_factory):
-    """A server with seeds allowed and room for twelve requests. A test may kill its worker: another one comes."""
+    """A server with seeds allowed, room for twelve requests and two threads to compute on.
+
+    A test may kill its worker: another one comes.
+    """
     store = tmp_path_factory.mktemp("store")
     archive = make_archive(digits_checkpoint, store, limits=LIMITS, device="cpu")
-    with TorchServe([archive]) as server:
+    with TorchServe([archive], options=ServerOptions(threads=2)) as server:
         yield Served(server, archive, digits_checkpoint)
 
 

@@ -31,6 +31,8 @@ from zoo.checkpoints.checkpoint import open_checkpoint
 from zoo.errors import CheckpointError, DivergenceError, RecipeError
 from zoo.models.spec import Preprocessing
 
+pytestmark = pytest.mark.usefixtures("two_threads")
+
 QUIET = Console(quiet=True)
 CPU = torch.device("cpu")
 

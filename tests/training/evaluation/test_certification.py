@@ -18,6 +18,8 @@ from zoo.errors import LogError
 from zoo.results.log import read_log
 from zoo.smoothing import Anytime, AtRadius, FixedSample, SamplingOptions, SmoothingSpec, TorchBackend
 
+pytestmark = pytest.mark.usefixtures("two_threads")
+
 QUIET = Console(quiet=True)
 INDICES = list(range(0, 40, 5))
 

@@ -56,6 +56,17 @@ def test_fashion_mnist_is_read_from_a_folder_of_idx_files(zipped, tmp_path):
     assert (task.test.labels[13], task.test[13].size, task.class_names[9]) == (3, (28, 28), "Ankle boot")
 
 
+@pytest.mark.skipif(not fashion_mnist.DEBIAN_FOLDER.exists(), reason="no package dataset-fashion-mnist of Debian")
+def test_debians_package_holds_the_published_pictures(tmp_path):
+    task = open_task("fashion-mnist", data_dir=tmp_path)
+    assert Counter(task.train.labels) == dict.fromkeys(range(10), 6000)
+    assert Counter(task.test.labels) == dict.fromkeys(range(10), 1000)
+    assert (task.train.labels[0], task.test.labels[0]) == (9, 9), "both sets begin with an ankle boot"
+    # The mean and the standard deviation of the training pixels that most users normalize with.
+    assert task.train.pixels.mean() / 255 == pytest.approx(0.2860, abs=5e-5)
+    assert task.train.pixels.std() / 255 == pytest.approx(0.3530, abs=5e-5)
+
+
 def test_torchvisions_own_copy_is_found_below_the_data_folder(tmp_path):
     (tmp_path / "FashionMNIST").mkdir()
     write_idx(tmp_path / "FashionMNIST" / "raw")

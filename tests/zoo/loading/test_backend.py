@@ -16,6 +16,8 @@ from zoo.models.preprocessing import prepare
 from zoo.smoothing import Certification, CertificationEngine, NoiseKey, NoisySampler, SamplingOptions, SmoothingSpec
 from zoo.smoothing.backends.onnxruntime import OnnxBackend
 
+pytestmark = pytest.mark.usefixtures("two_threads")
+
 
 @pytest.fixture(scope="module")
 def backends(digits_checkpoint):

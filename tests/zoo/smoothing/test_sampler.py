@@ -12,6 +12,8 @@ from zoo.errors import CertificationError, OutOfMemoryError
 from zoo.smoothing.noise import Draws, NoiseKey, Phase
 from zoo.smoothing.sampler import NoisySampler, SamplingOptions
 
+pytestmark = pytest.mark.usefixtures("two_threads")
+
 SHAPE = (3, 4, 4)
 KEY = NoiseKey(1, 2)
 

@@ -9,6 +9,8 @@ from zoo.models.architecture import ARCHITECTURES, build_network
 from zoo.models.spec import Preprocessing
 from zoo.smoothing.backends import TorchBackend, fused
 
+pytestmark = pytest.mark.usefixtures("two_threads")
+
 
 def network(architecture):
     """A network whose batch statistics are not those of its birth."""
