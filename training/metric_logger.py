@@ -14,6 +14,7 @@ from tensorboard.compat.proto.summary_pb2 import Summary
 from tensorboard.summary.writer.record_writer import RecordWriter
 
 from zoo.errors import CheckpointError
+from zoo.filesystem.atomic_write import write_atomically
 
 LOG, SCALARS = "log.jsonl", "scalars"
 
@@ -28,7 +29,7 @@ class MetricLogger(AbstractContextManager["MetricLogger"]):
         self._path = folder / LOG
         try:
             kept = [line for line in _lines(self._path) if json.loads(line)["step"] <= steps_done]
-            self._path.write_text("".join(kept))
+            write_atomically(self._path, "".join(kept))
             self._log = self._path.open("a")
             self._scalars = _Scalars(folder / SCALARS, steps_done=steps_done)
         except OSError as error:

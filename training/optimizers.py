@@ -10,8 +10,6 @@ from torch import Tensor, nn
 
 from training.recipe import Sgd
 
-SMALLEST_NORM = 1e-8
-
 
 def optimizer_for(parameters: Iterable[nn.Parameter], settings: Sgd) -> torch.optim.Optimizer:
     """The optimizer that a recipe describes, of the parameters that are trained."""
@@ -34,11 +32,16 @@ def optimizer_for(parameters: Iterable[nn.Parameter], settings: Sgd) -> torch.op
 
 
 class Lars(torch.optim.Optimizer):
-    """Layer-wise adaptive rates (You, Gitman and Ginsburg 2017, algorithm 1, as SimCLR uses it).
+    """Layer-wise adaptive rates (You, Gitman and Ginsburg 2017, algorithm 1), with SimCLR's choices.
 
-    A weight matrix or kernel w with gradient g moves as under SGD with momentum along u = g + weight_decay * w, scaled
-    by trust_coefficient * |w| / |u| where both norms are positive. Biases and the parameters of batch normalization
-    take plain SGD without weight decay, as in SimCLR's published code.
+    A weight matrix or kernel w with gradient g moves along u = g + weight_decay * w. Its velocity v becomes
+    momentum * v + lr * local_rate * u, and w becomes w - v: as in algorithm 1 the velocity holds the rates of the steps
+    that it sums, so that a changing `lr` acts on later gradients only.
+
+    The local rate is trust_coefficient * |w| / |u|, and 1 where a norm is 0, as in SimCLR's published code
+    (google-research/simclr, lars_optimizer.py with `classic_momentum`); algorithm 1 divides by
+    |g| + weight_decay * |w| instead, which is the same without weight decay. As in that code biases and the parameters
+    of batch normalization have local rate 1 and no weight decay.
     """
 
     def __init__(
@@ -79,14 +82,13 @@ class Lars(torch.optim.Optimizer):
 
     def _move(self, parameter: Tensor, group: dict[str, Any]) -> None:
         assert parameter.grad is not None
-        update = parameter.grad
+        update, rate = parameter.grad, torch.ones((), device=parameter.device, dtype=parameter.dtype)
         if parameter.dim() > 1:
             update = update + group["weight_decay"] * parameter
             weight_norm, update_norm = parameter.norm(), update.norm()
-            rate = group["trust_coefficient"] * weight_norm / (update_norm + SMALLEST_NORM)
-            update = update * torch.where((weight_norm > 0) & (update_norm > 0), rate, torch.ones_like(rate))
+            local_rate = group["trust_coefficient"] * weight_norm / update_norm
+            rate = torch.where((weight_norm > 0) & (update_norm > 0), local_rate, rate)
         state = self.state[parameter]
         if "momentum_buffer" not in state:
             state["momentum_buffer"] = torch.zeros_like(parameter)
-        state["momentum_buffer"].mul_(group["momentum"]).add_(update)
-        parameter.add_(state["momentum_buffer"], alpha=-group["lr"])
+        parameter.sub_(state["momentum_buffer"].mul_(group["momentum"]).add_(group["lr"] * rate * update))

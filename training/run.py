@@ -42,9 +42,11 @@ class TrainingRun:
         )
 
     def spec(
-        self, task: Task, *, epochs: int, num_train_images: int, num_ranks: int, is_synchronized: bool
+        self, task: Task, *, epochs: int, num_train_images: int, num_ranks: int, device: str, is_synchronized: bool
     ) -> ModelSpec:
-        """The spec of the checkpoint after that many epochs; `task` is the run's with the images that are used."""
+        """The spec of the checkpoint after that many epochs; `task` is the run's with the images that are used, and
+        `device` the type of the device, such as cuda.
+        """
         recipe = self.recipe
         return ModelSpec(
             architecture=recipe.architecture,
@@ -63,6 +65,8 @@ class TrainingRun:
                 recipe=recipe.describe(),
                 has_trained_head=recipe.objective.learns_classes,
                 batch_statistics=self._batch_statistics(num_ranks, is_synchronized),
+                num_ranks=num_ranks,
+                device=device,
                 limit_per_class=recipe.limit_per_class,
                 num_train_images=num_train_images,
                 preprocessing=fitted_preprocessing(task, recipe, self.parent),

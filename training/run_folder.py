@@ -13,6 +13,7 @@ import torch
 
 from training.recipe import TrainingRecipe
 from zoo.errors import CheckpointError, RecipeError
+from zoo.filesystem.atomic_write import replaced_file, write_atomically
 
 STATE_VERSION = 1
 
@@ -98,7 +99,6 @@ class RunFolder:
 
         Raises: CheckpointError if it cannot be written.
         """
-        temporary = self.path / "state.pt.tmp"
         content = {
             "version": STATE_VERSION,
             "epochs_done": state.epochs_done,
@@ -107,10 +107,9 @@ class RunFolder:
             "history": state.history,
         }
         try:
-            torch.save(content, temporary)
-            temporary.replace(self.path / "state.pt")
+            with replaced_file(self.path / "state.pt") as temporary:
+                torch.save(content, temporary)
         except (OSError, RuntimeError) as error:
-            temporary.unlink(missing_ok=True)
             raise CheckpointError(
                 f"cannot write {self.path / 'state.pt'}: {error}; the one before it is kept"
             ) from error
@@ -148,4 +147,4 @@ def _environment() -> dict[str, Any]:
 
 
 def _write_json(path: Path, value: object) -> None:
-    path.write_text(json.dumps(value, indent=2) + "\n")
+    write_atomically(path, json.dumps(value, indent=2) + "\n")

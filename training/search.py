@@ -28,6 +28,7 @@ from training.tasks import Task
 from training.trainer import train
 from zoo.checkpoints.checkpoint import Checkpoint
 from zoo.errors import DivergenceError, RecipeError
+from zoo.filesystem.atomic_write import write_atomically
 
 BEST = "best.json"
 
@@ -159,6 +160,4 @@ def _write_best(plan: Search, best: TrialResult) -> None:
         "recipe": override(plan.recipe, best.assignments).describe(),
         "train_again": shlex.join([*again, "--output", str(plan.output / "best")]),
     }
-    temporary = plan.output / f"{BEST}.tmp"
-    temporary.write_text(json.dumps(content, indent=2) + "\n")
-    temporary.replace(plan.output / BEST)
+    write_atomically(plan.output / BEST, json.dumps(content, indent=2) + "\n")

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import fcntl
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,7 @@ from optuna.trial import Trial, TrialState
 
 from training.grid import Grid
 from zoo.errors import CheckpointError, RecipeError, RequestError
+from zoo.filesystem.lock import exclusive_lock
 
 JOURNAL, LOCK = "study.journal", "search.lock"
 
@@ -71,23 +71,29 @@ def alone_in(output: Path) -> Iterator[None]:
 
     Raises: RecipeError if it cannot be used; RequestError if another process has it.
     """
+    busy = RequestError(
+        f"another process searches in {output}: let it end, or give each job a part of the grid and an --output of its "
+        "own"
+    )
+    with ExitStack() as stack:
+        with _using(output):
+            _require_search_or_nothing(output)
+            stack.enter_context(exclusive_lock(output / LOCK, otherwise=busy))
+        yield
+
+
+def _require_search_or_nothing(output: Path) -> None:
+    found = {path.name for path in output.iterdir()} - {LOCK} if output.exists() else set()
+    if found and JOURNAL not in found:
+        raise RecipeError(f"{output} is not empty and holds no search: choose another --output")
+
+
+@contextmanager
+def _using(output: Path) -> Iterator[None]:
     try:
-        found = {path.name for path in output.iterdir()} - {LOCK} if output.exists() else set()
-        if found and JOURNAL not in found:
-            raise RecipeError(f"{output} is not empty and holds no search: choose another --output")
-        output.mkdir(parents=True, exist_ok=True)
-        file = (output / LOCK).open("w")
+        yield
     except OSError as error:
         raise RecipeError(f"cannot use --output {output}: {error.strerror or error}") from error
-    with file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise RequestError(
-                f"another process searches in {output}: let it end, or give each job a part of the grid and an "
-                "--output of its own"
-            ) from None
-        yield
 
 
 @contextmanager

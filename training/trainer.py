@@ -167,6 +167,7 @@ class _Loop:
             epochs=self.epochs_done,
             num_train_images=len(self.images),
             num_ranks=self.ranks.world_size,
+            device=self.device.type,
             is_synchronized=self.optimization.is_synchronized,
         )
         published = published_network(self.network, self.task, self.run.recipe, seed=self.run.seed)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from serving.server.configuration import read_key
 from serving.server.management import Management
 from zoo.errors import RequestError, ServerError
+from zoo.filesystem.atomic_write import write_atomically
 
 if TYPE_CHECKING:
     from serving.server.torchserve import TorchServe
@@ -53,7 +54,7 @@ class ServerRecord:
     def kept_in(self, store: Path) -> Iterator[None]:
         """The file lies in the store for as long as the block runs."""
         file = store / FILE
-        file.write_text(json.dumps(asdict(self), indent=2) + "\n")
+        write_atomically(file, json.dumps(asdict(self), indent=2) + "\n")
         try:
             yield
         finally:

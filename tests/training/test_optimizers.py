@@ -2,6 +2,7 @@
 
 import copy
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -20,11 +21,31 @@ def test_a_layer_moves_by_the_trust_coefficient_times_its_norm_and_biases_by_pla
         layer.weight.grad, layer.bias.grad = gradient.clone(), bias_gradient.clone()
         optimizer.step()
         update = gradient + 0.1 * weight
-        velocity = 0.9 * velocity + 0.01 * weight.norm() / update.norm() * update
-        weight = weight - 0.5 * velocity
-        bias_velocity = 0.9 * bias_velocity + bias_gradient
-        bias = bias - 0.5 * bias_velocity
+        velocity = 0.9 * velocity + 0.5 * 0.01 * weight.norm() / update.norm() * update
+        weight = weight - velocity
+        bias_velocity = 0.9 * bias_velocity + 0.5 * bias_gradient
+        bias = bias - bias_velocity
         assert torch.allclose(layer.weight, weight, atol=1e-6) and torch.allclose(layer.bias, bias, atol=1e-6)
+
+
+@pytest.mark.parametrize("weight_decay", [0.0, 0.1])
+def test_under_a_changing_rate_the_velocity_is_that_of_algorithm_1(weight_decay):
+    """You et al. 2017, algorithm 1: v <- m v + rate * local_rate * (g + decay * w), w <- w - v."""
+    rates, momentum, trust = (0.1, 0.5, 1.0, 0.6, 0.2, 0.0), 0.9, 0.01
+    random = np.random.default_rng(0)
+    start, gradients = random.normal(size=(4, 3)), random.normal(size=(len(rates), 4, 3))
+    layer = nn.Linear(3, 4, bias=False, dtype=torch.float64)
+    layer.weight.data = torch.from_numpy(start.copy())
+    optimizer = Lars(layer.parameters(), lr=1.0, momentum=momentum, weight_decay=weight_decay, trust_coefficient=trust)
+    w, v = start, np.zeros_like(start)
+    for rate, g in zip(rates, gradients, strict=True):
+        u = g + weight_decay * w
+        v = momentum * v + rate * trust * np.linalg.norm(w) / np.linalg.norm(u) * u
+        w = w - v
+        optimizer.param_groups[0]["lr"] = rate
+        layer.weight.grad = torch.from_numpy(g.copy())
+        optimizer.step()
+        assert np.allclose(layer.weight.detach().numpy(), w, rtol=1e-12, atol=0)
 
 
 def test_a_layer_of_zeros_moves_as_under_plain_sgd():

@@ -1,6 +1,5 @@
 """`zoo search`: the grid before it runs, the trials, and what is left of them after a cut-off."""
 
-import fcntl
 import json
 import shlex
 import sys
@@ -10,6 +9,7 @@ from pathlib import Path
 import optuna
 import pytest
 import torch
+from filelock import FileLock
 from rich.console import Console
 
 from training import search_folder
@@ -221,8 +221,7 @@ def test_another_search_in_the_same_folder_is_refused(change, said, plan, monkey
 def test_a_second_process_is_kept_out(zoo_command, tmp_path):
     words = [*STANDARD, "--grid", "optimizer.lr=0.1", "--output", tmp_path / "s"]
     (tmp_path / "s").mkdir()
-    with (tmp_path / "s" / search_folder.LOCK).open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with FileLock(tmp_path / "s" / search_folder.LOCK):
         done = zoo_command(*words)
     assert done.code == 2 and f"another process searches in {tmp_path / 's'}: let it end" in done.err
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, cast
 
@@ -132,8 +132,10 @@ def evaluate(
             console=Console(stderr=True, quiet=asked is None),
         )
         if record:
-            kept = merge_results(checkpoint.spec.certified.empirical, result, measure_base=measure)
-            record_results(checkpoint, empirical=kept)
+            measure_base = cache(measure)
+            if result.classifier == "smoothed" and checkpoint.spec.certified.empirical is None:
+                measure_base()  # now, and not while the checkpoint is locked
+            record_results(checkpoint, empirical=partial(merge_results, measured=result, measure_base=measure_base))
     typer.echo(json_of(result) if as_json else "\n".join(sentences(result)))
 
 

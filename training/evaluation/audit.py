@@ -40,6 +40,7 @@ from zoo.results.subsampling import subsampled
 from zoo.results.summary import Summary, summarize
 from zoo.smoothing import BaseClassifier, Noise, SamplingOptions, SmoothingSpec
 from zoo.smoothing.named_rules import FIXED, rule_from
+from zoo.smoothing.stopping import FixedSample
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -177,7 +178,11 @@ def _smoothing_of(claim: CertificationResult, *, n: int | None) -> SmoothingSpec
         raise RequestError(f"--n {n} is above the card's {claim.n}: more draws give larger radii than it claims")
     if n is not None and n < claim.n and claim.stopping != FIXED:
         raise RequestError(f"--n goes with the stopping rule {FIXED} only, and the card's is {claim.stopping}")
+    if n is not None and n < claim.n and claim.bound is not None:
+        raise RequestError(f"--n goes with the usual bound of the rule only, and the card's is {claim.bound}")
     rule = rule_from(claim.stopping, n=n or claim.n, radius=claim.radius_asked, tolerance=claim.tolerance)
+    if claim.bound is not None:
+        rule = FixedSample(claim.n, bound=claim.bound)
     noise = cast("Noise", claim.noise)
     return SmoothingSpec(sigma=claim.sigma, n0=claim.n0, alpha=claim.alpha, stopping=rule, noise=noise)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
@@ -11,9 +11,10 @@ from training.evaluation.run_log import RunLog, text_of
 from training.tasks import Task
 from zoo.checkpoints.checkpoint import Checkpoint
 from zoo.models.spec import Preprocessing
-from zoo.results.log import HEADER, CertificationRow, format_row, parse_log
+from zoo.results.log import HEADER, HEADER_WITH_BOUND, CertificationRow, format_row, parse_log
 from zoo.smoothing import BaseClassifier, SamplingOptions, SmoothingSpec
 from zoo.smoothing.named_rules import tolerance_of
+from zoo.smoothing.stopping import SIMULTANEOUS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,9 +85,12 @@ class CertificationLog(RunLog[CertificationRow]):
     """The rows of one certification; how long a row took is no part of its answer."""
 
     working: ClassVar[str] = "certifying"
-    header: ClassVar[str] = HEADER
 
     run: CertificationRun
+
+    @property
+    def header(self) -> str:
+        return HEADER_WITH_BOUND if self.run.smoothing.stopping.bound == SIMULTANEOUS else HEADER
 
     def format_row(self, row: CertificationRow) -> str:
         return format_row(row)
@@ -98,6 +102,7 @@ class CertificationLog(RunLog[CertificationRow]):
         return replace(row, time=other.time) == other
 
 
-def log_text(rows: Iterable[CertificationRow]) -> str:
+def log_text(rows: Sequence[CertificationRow]) -> str:
     """A whole log as it stands in its file."""
-    return text_of(HEADER, map(format_row, rows))
+    names_bound = any(row.provenance is not None and row.provenance.bound is not None for row in rows)
+    return text_of(HEADER_WITH_BOUND if names_bound else HEADER, map(format_row, rows))

@@ -16,7 +16,7 @@ from torch.utils.data import DataLoader, Subset
 from training.distributed import SINGLE_PROCESS
 from training.evaluation.attack_targets import AttackTarget, attack_target_for
 from training.evaluation.certification import select_indices
-from training.evaluation.empirical_log import EmpiricalLog, EmpiricalRow
+from training.evaluation.empirical_log import EmpiricalLog, EmpiricalRow, backend_name
 from training.streams import normal_per_image, stream
 from training.tasks import Task
 from training.tasks.loading import EvaluationImages
@@ -69,6 +69,8 @@ def evaluate_network(
         skip=skip,
         maximum=maximum,
         noise=tuple(noise_accuracy(sigma) for sigma in sigmas),
+        backend=backend_name(device.type),
+        batch_size=batch_size,
         seed=seed,
         **_accuracies(rows),
         **({} if attack is None else _robust_accuracies(rows, attack)),

@@ -73,6 +73,11 @@ class EmpiricalRun:
         return as_read_back
 
 
+def backend_name(device: str) -> str:
+    """What computes an evaluation on a device of a type, such as cpu."""
+    return f"torch-{device}-float32"
+
+
 def empirical_run(
     checkpoint: Checkpoint, task: Task, *, attack: Attack | None, device: str, batch_size: int, seed: int
 ) -> EmpiricalRun:
@@ -83,7 +88,7 @@ def empirical_run(
         task=task.name,
         data=task.digest,
         attack=attack,
-        backend=f"torch-{device}-float32",
+        backend=backend_name(device),
         batch_size=batch_size,
         seed=seed,
     )
@@ -94,7 +99,10 @@ class EmpiricalLog(RunLog[EmpiricalRow]):
     """The rows of one evaluation."""
 
     working: ClassVar[str] = "evaluating"
-    header: ClassVar[str] = "\t".join(COLUMNS)
+
+    @property
+    def header(self) -> str:
+        return "\t".join(COLUMNS)
 
     def format_row(self, row: EmpiricalRow) -> str:
         values = (getattr(row, name) for name in COLUMNS)

@@ -10,6 +10,7 @@ from zoo.models.measurements import CertificationResult
 from zoo.results.log import CertificationRow
 from zoo.results.summary import summarize
 from zoo.smoothing.named_rules import tolerance_of
+from zoo.smoothing.stopping import SIMULTANEOUS
 
 RECORDED_RADII = (0.0, 0.25, 0.5, 0.75, 1.0, 1.25, 1.5)
 
@@ -50,9 +51,11 @@ def certification_result(
         mean_n=summary.mean_n,
         alpha=smoothing.alpha,
         stopping=smoothing.stopping.name,
+        bound=SIMULTANEOUS if smoothing.stopping.bound == SIMULTANEOUS else None,
         radius_asked=smoothing.stopping.radius_asked,
         tolerance=tolerance_of(smoothing.stopping),
         backend=run.backend,
+        batch_size=run.batch_size,
         seed=run.seed,
         standard_accuracy=summary.standard_accuracy,
         standard_accuracy_interval=summary.standard_accuracy_interval,

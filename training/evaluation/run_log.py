@@ -8,19 +8,19 @@ reads the parts that it sees, rank 0 replaces the log by the union in one move, 
 
 from __future__ import annotations
 
-import fcntl
 import json
-import os
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Generic, Protocol, TypeVar
 
 from training.distributed import Ranks
 from zoo.errors import LogError
+from zoo.filesystem.atomic_write import write_atomically
+from zoo.filesystem.lock import exclusive_lock
 
 
 class Run(Protocol):
@@ -50,10 +50,14 @@ class RunLog(ABC, Generic[R]):
 
     working: ClassVar[str]
     """What a process that holds the log does, in words."""
-    header: ClassVar[str]
 
     path: Path
     run: Run
+
+    @property
+    @abstractmethod
+    def header(self) -> str:
+        """The log's first line, without its newline."""
 
     @abstractmethod
     def format_row(self, row: R) -> str:
@@ -97,21 +101,12 @@ class RunLog(ABC, Generic[R]):
         Raises: LogError if another one does.
         """
         lock = self.path.with_name(self.path.name + ".lock")
-        with ranks.failing_together(), _using(lock):
-            if ranks.is_first:
-                lock.parent.mkdir(parents=True, exist_ok=True)
-                file = lock.open("w")
-                try:
-                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                except BlockingIOError:
-                    file.close()
-                    raise LogError(f"another process is {self.working} into {self.path}: let it end") from None
-        try:
+        busy = LogError(f"another process is {self.working} into {self.path}: let it end")
+        with ExitStack() as stack:
+            with ranks.failing_together(), _using(lock):
+                if ranks.is_first:
+                    stack.enter_context(exclusive_lock(lock, otherwise=busy))
             yield
-        finally:
-            if ranks.is_first:
-                lock.unlink(missing_ok=True)
-                file.close()
 
     @contextmanager
     def appending(self, ranks: Ranks) -> Iterator[Callable[[R], None]]:
@@ -146,8 +141,7 @@ class RunLog(ABC, Generic[R]):
     def _read_log(self) -> list[R]:
         record = run_record_path(self.path)
         if not self.path.exists():
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            record.write_text(json.dumps(self.run.as_json(), indent=2) + "\n")
+            write_atomically(record, json.dumps(self.run.as_json(), indent=2) + "\n")
             return []
         with _using(record):
             found = json.loads(record.read_text()) if record.exists() else None
@@ -177,12 +171,7 @@ class RunLog(ABC, Generic[R]):
         text = text_of(self.header, map(self.format_row, rows))
         if self.path.exists() and self.path.read_text() == text:
             return
-        temporary = self.path.with_name(self.path.name + ".tmp")
-        with temporary.open("w") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())  # the parts are deleted next
-        temporary.replace(self.path)
+        write_atomically(self.path, text)  # which is on the disk then: the parts are deleted next
 
 
 def identity_difference(found: object, wanted: Mapping[str, Any]) -> str:

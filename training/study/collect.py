@@ -21,6 +21,7 @@ from training.study.rendering import TextTable, csv_text, text_table
 from training.study.study_file import Study
 from training.study.tables import study_tables
 from zoo.errors import CheckpointError, RequestError
+from zoo.filesystem.atomic_write import write_atomically
 
 TEMPLATE = "report.html.j2"
 CAPTIONS = {
@@ -55,8 +56,7 @@ class Documents:
         """Writes the files below `output`. Raises: CheckpointError if that fails."""
         try:
             for name, content in self.contents.items():
-                (output / name).parent.mkdir(parents=True, exist_ok=True)
-                (output / name).write_bytes(content)
+                write_atomically(output / name, content)
         except OSError as error:
             raise CheckpointError(f"cannot write below {output}: {error.strerror or error}") from error
 

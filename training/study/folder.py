@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import fcntl
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -12,6 +11,7 @@ from typing import Literal
 from training.study.plan import Run
 from training.study.result import Failure, RunResult, read, write_text
 from zoo.errors import CheckpointError
+from zoo.filesystem.lock import exclusive_lock
 from zoo.models.layout import MANIFEST
 
 RESULTS = "results"
@@ -85,16 +85,13 @@ class StudyFolder:
 
         Raises: CheckpointError if the lock cannot be made.
         """
-        path = self._lock_path(run)
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            file = path.open("a")
-        except OSError as error:
-            raise CheckpointError(f"cannot use {path}: {error.strerror or error}") from error
-        with file:
+        path, busy = self._lock_path(run), BlockingIOError()
+        with ExitStack() as stack:
             try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
+                stack.enter_context(exclusive_lock(path, otherwise=busy))
+            except OSError as error:
+                if error is not busy:
+                    raise CheckpointError(f"cannot use {path}: {error.strerror or error}") from error
                 yield False
                 return
             yield True

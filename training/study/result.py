@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from zoo.errors import CheckpointError
+from zoo.filesystem.atomic_write import write_atomically
 from zoo.models.measurements import CertificationResult, EmpiricalResult
 
 SCHEMA_VERSION = 1
@@ -81,14 +81,8 @@ def read(path: Path, kind: type[Kept]) -> Kept | None:
 
 def write_text(path: Path, text: str) -> None:
     """Replaces the file in one move, after its content is on disk. Raises: CheckpointError if it cannot be written."""
-    temporary = path.with_name(f".{path.name}.tmp")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with temporary.open("w", encoding="utf-8") as file:
-            file.write(text + "\n")
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
+        write_atomically(path, text + "\n")
     except OSError as error:
         raise CheckpointError(f"cannot write {path}: {error.strerror or error}") from error
 

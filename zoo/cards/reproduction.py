@@ -18,7 +18,10 @@ def train_command(spec: ModelSpec) -> str | None:
     certified = spec.certified
     if not certified.recipe or certified.seed is None:
         return None
-    words = ["zoo", "train", "--task", certified.task, "--objective", certified.objective]
+    words = ["zoo"]
+    if certified.num_ranks is not None and certified.num_ranks > 1:
+        words = ["torchrun", "--nproc-per-node", str(certified.num_ranks), "-m", "zoo", "--"]
+    words += ["train", "--task", certified.task, "--objective", certified.objective]
     words += ["--architecture", spec.architecture, "--seed", str(certified.seed)]
     if certified.parent is not None:
         words += ["--init", certified.parent_id or "PARENT"]
@@ -30,13 +33,14 @@ def train_command(spec: ModelSpec) -> str | None:
     for path, value in fields.items():
         if path not in OF_ITS_OWN_OPTION:
             words += ["--set", f"{path}={_as_typed(value)}"]
+    words += [] if certified.device is None else ["--device", certified.device]
     return shlex.join([*words, "--output", "DIR"])
 
 
 def certify_command(spec: ModelSpec) -> str | None:
-    """`zoo certify` as it was run for the numbers on the card; None if there are none."""
+    """`zoo certify` as it was run for the numbers on the card; None if there are none, or no command gives them."""
     result = spec.certified.certification
-    if result is None:
+    if result is None or result.bound is not None:
         return None
     words: list[object] = ["zoo", "certify", MODEL, "--task", result.task, "--skip", result.skip]
     words += [] if result.maximum is None else ["--max", result.maximum]
@@ -45,6 +49,7 @@ def certify_command(spec: ModelSpec) -> str | None:
     words += [] if result.radius_asked is None else ["--radius", result.radius_asked]
     words += [] if result.tolerance is None else ["--tolerance", result.tolerance]
     words += ["--backend", "torch" if result.backend.startswith("torch") else "onnx"]
+    words += _machine_options(result.backend, result.batch_size)
     words += ["--seed", result.seed, "--output", "rows.tsv"]
     return shlex.join(map(str, words))
 
@@ -61,9 +66,19 @@ def _evaluate(result: EmpiricalResult) -> str:
     words: list[object] = ["zoo", "evaluate", MODEL, "--task", result.task, "--skip", result.skip]
     words += [] if result.maximum is None else ["--max", result.maximum]
     if result.noise:
-        words += ["--noise-sigmas", ",".join(f"{point.sigma:g}" for point in result.noise)]
+        words += ["--noise-sigmas", ",".join(repr(point.sigma).removesuffix(".0") for point in result.noise)]
     words += [] if result.attack is None else _attack_options(result.attack)
+    words += _machine_options(result.backend, result.batch_size)
     return shlex.join(map(str, [*words, "--seed", result.seed]))
+
+
+def _machine_options(backend: str | None, batch_size: int | None) -> list[object]:
+    """On what kind of device, and how many images at a time, as far as it was recorded: last digits follow them.
+
+    A backend is called after its runtime, device and precision, such as torch-cpu-float32.
+    """
+    options: list[object] = [] if backend is None else ["--device", backend.split("-")[1]]
+    return options if batch_size is None else [*options, "--batch-size", batch_size]
 
 
 def _attack_options(attack: Attack) -> list[object]:

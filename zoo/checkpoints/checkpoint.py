@@ -10,18 +10,25 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from zoo.errors import CheckpointError, RequestError
+from zoo.filesystem.atomic_write import write_all_atomically
+from zoo.filesystem.lock import exclusive_lock
 from zoo.models.layout import CARD, CONFIG, CURVE, KNOWN_FILES, MANIFEST, ONNX, ROWS, SIGNATURE, SPLIT, WEIGHTS
 from zoo.models.measurements import CertificationResult, EmpiricalResult
 from zoo.models.spec import ModelSpec
 
 if TYPE_CHECKING:
     from zoo.models.architecture import NormalizedNetwork
+
+LOCK = ".lock"
+LOCK_WAIT = 60.0
+"""How long to wait for another writer of the same checkpoint, in seconds."""
 
 _logger = logging.getLogger(__name__)
 
@@ -79,7 +86,8 @@ def open_checkpoint(path: Path) -> Checkpoint:
 def save_checkpoint(
     path: Path, network: NormalizedNetwork, spec: ModelSpec, *, split: Mapping[str, Any] | None = None
 ) -> Checkpoint:
-    """Writes the network, its spec and its card, and drops the results of earlier weights.
+    """Writes the network, its spec and its card, and removes every other file of a checkpoint that is there: it tells
+    of earlier weights.
 
     Every file is complete under a temporary name before the first old one is replaced.
     Raises: CheckpointError if a weight is not finite.
@@ -92,50 +100,89 @@ def save_checkpoint(
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in network.backbone.state_dict().items()}
     weights = save(tensors, metadata={"format": "pt"})
     contents = {WEIGHTS: weights} if split is None else {WEIGHTS: weights, SPLIT: _json_bytes(split)}
-    return _write(path, _described(spec, contents, kept={}), kept={})
+    with being_written(path):
+        written = _described(spec, contents, kept={})
+        return _write(path, written, kept={}, removed=KNOWN_FILES - set(written))
 
 
 def record_results(
     checkpoint: Checkpoint,
     *,
-    empirical: EmpiricalResult | None = None,
+    empirical: Callable[[EmpiricalResult | None], EmpiricalResult] | None = None,
     certification: tuple[CertificationResult, bytes] | None = None,
 ) -> Checkpoint:
-    """Writes new results (a certification with its rows, of which the curve is drawn) and the card that follows beside
-    unchanged weights.
+    """The checkpoint with new results beside unchanged weights, and the card that follows from them.
 
-    Raises: CheckpointError if the weights are no longer those that were measured; LogError if the rows are no log.
+    `empirical` maps the empirical result that is recorded by now, None if there is none, to the one to keep.
+    `certification` is a result with the bytes of its rows, of which the curve is drawn.
+    Raises: CheckpointError if the weights are no longer those that were measured, or another process goes on writing;
+    LogError if the rows are no log.
     """
-    now = open_checkpoint(checkpoint.path)
-    if now.weights_sha256 != checkpoint.weights_sha256:
-        raise CheckpointError(f"{checkpoint.path} has other weights than those that were measured: measure it again")
-    results: dict[str, object] = {} if empirical is None else {"empirical": empirical}
-    rows: dict[str, bytes] = {}
+    results: dict[str, object] = {}
+    files: dict[str, bytes] = {}
     if certification is not None:
         from zoo.results.figure import curve_png
 
-        results["certification"], rows[ROWS] = certification
-        rows[CURVE] = curve_png(rows[ROWS], name=now.spec.name)
-    certified = now.spec.certified.model_copy(update=results)
-    described = _described(now.spec.model_copy(update={"certified": certified}), rows, kept=now.files)
-    return _write(now.path, described, kept=now.files)
+        results["certification"], files[ROWS] = certification
+        files[CURVE] = curve_png(files[ROWS], name=checkpoint.spec.name)
+
+    def with_results(spec: ModelSpec) -> ModelSpec:
+        if empirical is not None:
+            results["empirical"] = empirical(spec.certified.empirical)
+        return spec.model_copy(update={"certified": spec.certified.model_copy(update=results)})
+
+    return _add(checkpoint, files, spec=with_results, otherwise="those that were measured: measure it again")
 
 
-def record_onnx(checkpoint: Checkpoint, exported: bytes, *, spec: ModelSpec | None = None) -> Checkpoint:
-    """Puts an ONNX file of these weights beside them, with the card that follows; `spec` is a new one that tells of it.
+def record_onnx(checkpoint: Checkpoint, exported: bytes) -> Checkpoint:
+    """The checkpoint with an ONNX file of its weights beside them, and the card that follows.
 
-    Raises: CheckpointError if the weights are no longer those that were exported.
+    Raises: CheckpointError if the weights are no longer those that were exported, or another process goes on writing.
     """
-    now = open_checkpoint(checkpoint.path)
-    if now.weights_sha256 != checkpoint.weights_sha256:
-        raise CheckpointError(f"{checkpoint.path} has other weights than those that were exported: export it again")
-    return _write(now.path, _described(spec or now.spec, {ONNX: exported}, kept=now.files), kept=now.files)
+    return _add(checkpoint, {ONNX: exported}, otherwise="those that were exported: export it again")
 
 
-def restate(checkpoint: Checkpoint, spec: ModelSpec) -> Checkpoint:
-    """Writes another spec of the same weights, and the card that follows, as this version renders it."""
-    now = open_checkpoint(checkpoint.path)
-    return _write(now.path, _described(spec, {}, kept=now.files), kept=now.files)
+def restate(checkpoint: Checkpoint, *, licence: str | None = None) -> Checkpoint:
+    """The checkpoint with the config and the card that this version writes, and with another licence if one is given.
+
+    Raises: CheckpointError if the weights are no longer those that were opened, or another process goes on writing;
+    what `ModelSpec.with_licence` raises.
+    """
+
+    def with_licence(spec: ModelSpec) -> ModelSpec:
+        return spec if licence is None else spec.with_licence(licence)
+
+    return _add(checkpoint, {}, spec=with_licence, otherwise="those that were opened: look at it again")
+
+
+@contextmanager
+def being_written(path: Path) -> Iterator[None]:
+    """Inside, no other process writes the checkpoint in a directory, which is made if it is not there.
+
+    Raises: CheckpointError if another process holds it for longer than `LOCK_WAIT`, or the lock cannot be made.
+    """
+    busy = CheckpointError(f"another process has been writing {path} for {LOCK_WAIT:g} seconds: try again when it ends")
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(exclusive_lock(path / LOCK, otherwise=busy, wait=LOCK_WAIT))
+        except OSError as error:
+            raise CheckpointError(f"cannot write the checkpoint {path}: {error.strerror or error}") from error
+        yield
+
+
+def _add(
+    checkpoint: Checkpoint,
+    files: Mapping[str, bytes],
+    *,
+    spec: Callable[[ModelSpec], ModelSpec] = lambda spec: spec,
+    otherwise: str,
+) -> Checkpoint:
+    """Adds files to those that the directory holds by now, and changes the spec that it holds by now."""
+    with being_written(checkpoint.path):
+        now = open_checkpoint(checkpoint.path)
+        if now.weights_sha256 != checkpoint.weights_sha256:
+            raise CheckpointError(f"{checkpoint.path} has other weights than {otherwise}")
+        return _write(now.path, _described(spec(now.spec), files, kept=now.files), kept=now.files)
 
 
 def require_trained_head(checkpoint: Checkpoint) -> None:
@@ -153,26 +200,19 @@ def sha256_of(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _write(path: Path, contents: Mapping[str, bytes], *, kept: Mapping[str, str]) -> Checkpoint:
+def _write(
+    path: Path, contents: Mapping[str, bytes], *, kept: Mapping[str, str], removed: Collection[str] = ()
+) -> Checkpoint:
+    """Writes the contents and a manifest of them and of the files that are kept."""
     files = {**kept, **{name: hashlib.sha256(data).hexdigest() for name, data in contents.items()}}
     entries = {name: {"sha256": files[name]} for name in sorted(files)}
     manifest = _json_bytes({"schema_version": 1, "files": entries})
     # The manifest comes last: a directory that was cut off between two replacements is refused, not believed.
-    written = {**contents, MANIFEST: manifest}
-    temporary = {name: path / f".{name}.tmp" for name in written}
     try:
-        path.mkdir(parents=True, exist_ok=True)
-        for name, data in written.items():
-            temporary[name].write_bytes(data)
-        for name in written:
-            temporary[name].replace(path / name)
+        write_all_atomically(path, {**contents, MANIFEST: manifest})
     except OSError as error:
         raise CheckpointError(f"cannot write the checkpoint {path}: {error.strerror or error}") from error
-    finally:
-        for leftover in temporary.values():
-            if leftover.exists():
-                leftover.unlink()
-    for name in KNOWN_FILES - set(files):
+    for name in removed:
         (path / name).unlink(missing_ok=True)
     if (path / SIGNATURE).exists():
         (path / SIGNATURE).unlink()

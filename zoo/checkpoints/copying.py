@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import shutil
-import tempfile
 from dataclasses import replace
 from pathlib import Path
 
 from zoo.checkpoints.checkpoint import Checkpoint, open_checkpoint
 from zoo.errors import HubError, RequestError
+from zoo.filesystem.atomic_write import new_directory
 
 
 def require_new(directory: Path) -> None:
@@ -28,17 +28,13 @@ def install(checkpoint: Checkpoint, directory: Path) -> Checkpoint:
     directory = directory.absolute()
     try:
         directory.parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(prefix=f".{directory.name}.", dir=directory.parent))
     except OSError as error:
         raise RequestError(f"cannot make {directory}: {error.strerror or error}") from error
     try:
-        for name in checkpoint.published_files:
-            shutil.copyfile(checkpoint.path / name, temporary / name)
-        copied = open_checkpoint(temporary)
-        temporary.chmod(0o755)
-        temporary.replace(directory)
+        with new_directory(directory) as temporary:
+            for name in checkpoint.published_files:
+                shutil.copyfile(checkpoint.path / name, temporary / name)
+            copied = open_checkpoint(temporary)
     except OSError as error:
         raise HubError(f"cannot write {directory}: {error.strerror or error}; nothing was left behind") from error
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
     return replace(copied, path=directory)

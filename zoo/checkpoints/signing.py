@@ -23,8 +23,9 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_public_key,
 )
 
-from zoo.checkpoints.checkpoint import Checkpoint
+from zoo.checkpoints.checkpoint import Checkpoint, being_written, open_checkpoint
 from zoo.errors import CheckpointError, RequestError
+from zoo.filesystem.atomic_write import write_atomically
 from zoo.models.layout import MANIFEST, SIGNATURE
 
 ALGORITHM = "ed25519"
@@ -54,24 +55,24 @@ def sign(checkpoint: Checkpoint, key: Path) -> Path:
     """Signs the manifest of an opened checkpoint, whose files therefore are those of the manifest; returns the
     signature's path.
 
-    Raises: RequestError if the key cannot be read; CheckpointError if the signature cannot be written.
+    Raises: RequestError if the key cannot be read; CheckpointError if the checkpoint has changed since it was opened,
+    or the signature cannot be written.
     """
     private = _read_private(key)
-    signature = private.sign((checkpoint.path / MANIFEST).read_bytes())
     target = checkpoint.path / SIGNATURE
-    temporary = target.with_name(f".{SIGNATURE}.tmp")
-    content = {
-        "algorithm": ALGORITHM,
-        "public_key": base64.b64encode(private.public_key().public_bytes_raw()).decode(),
-        "signature": base64.b64encode(signature).decode(),
-    }
-    try:
-        temporary.write_text(json.dumps(content, indent=2) + "\n")
-        temporary.replace(target)
-    except OSError as error:
-        raise CheckpointError(f"cannot write {target}: {error.strerror or error}") from error
-    finally:
-        temporary.unlink(missing_ok=True)
+    with being_written(checkpoint.path):
+        manifest = (checkpoint.path / MANIFEST).read_bytes()
+        if open_checkpoint(checkpoint.path).files != checkpoint.files:
+            raise CheckpointError(f"{checkpoint.path} has changed since it was opened: look at it again, then sign it")
+        content = {
+            "algorithm": ALGORITHM,
+            "public_key": base64.b64encode(private.public_key().public_bytes_raw()).decode(),
+            "signature": base64.b64encode(private.sign(manifest)).decode(),
+        }
+        try:
+            write_atomically(target, json.dumps(content, indent=2) + "\n")
+        except OSError as error:
+            raise CheckpointError(f"cannot write {target}: {error.strerror or error}") from error
     return target
 
 

@@ -38,7 +38,8 @@ def card(
     checkpoint = locate(model)
     spec = checkpoint.spec if licence is None else checkpoint.spec.with_licence(licence)
     if record:
-        checkpoint = restate(checkpoint, spec)
+        checkpoint = restate(checkpoint, licence=licence)
+        spec = checkpoint.spec
     config = hashlib.sha256(config_bytes(spec)).hexdigest()
     text = render_card(spec, files={**checkpoint.files, CONFIG: config})
     if output is None:

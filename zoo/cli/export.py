@@ -54,15 +54,12 @@ def export(
 
 
 def _write(file: Path, content: bytes) -> None:
-    """Writes the file under a temporary name first, so that it is whole or as it was."""
     from zoo.errors import RequestError
+    from zoo.filesystem.atomic_write import write_atomically
 
-    temporary = file.with_name(f".{file.name}.tmp")
     try:
-        temporary.write_bytes(content)
-        temporary.replace(file)
+        write_atomically(file, content)
     except OSError as error:
-        temporary.unlink(missing_ok=True)
         raise RequestError(f"cannot write {file}: {error.strerror or error}") from error
 
 

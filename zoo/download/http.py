@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import errno
-import fcntl
 import hashlib
-import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -16,6 +13,7 @@ import httpx
 
 from zoo.download.retry import DEFAULT_RETRIER, TRANSIENT_STATUSES, Retrier, TransientFailure, parse_retry_after
 from zoo.errors import HubError
+from zoo.filesystem.lock import exclusive_lock
 
 TIMEOUT = httpx.Timeout(10.0, read=60.0)
 
@@ -28,10 +26,10 @@ def download(url: str, target: Path, *, sha256_prefix: str | None = None, retrie
     Raises: HubError if the server refuses, is not reached or goes on hanging up; if the SHA-256 does not begin with
     `sha256_prefix`, or the disk does not take it, nothing is kept then.
     """
-    part, validator = (target.parent / f".{target.name}.{suffix}" for suffix in ("part", "validator"))
+    part, validator, lock = (target.parent / f".{target.name}.{suffix}" for suffix in ("part", "validator", "lock"))
+    busy = HubError(f"another process is downloading to {part}: wait until it is done, then try again")
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        with _exclusive(part) as file:
+        with exclusive_lock(lock, otherwise=busy), _discarded_on_failure(part, validator), part.open("a+b") as file:
             retrier.report(f"downloading {url}")
             retrier.call(lambda: _receive(url, file, validator), transient=_transient_failure)
             file.seek(0)
@@ -39,44 +37,17 @@ def download(url: str, target: Path, *, sha256_prefix: str | None = None, retrie
             part.replace(target)
             validator.unlink(missing_ok=True)
     except httpx.HTTPStatusError as error:
-        _discard(part, validator)
         raise HubError(f"{url} answered {error.response.status_code}: nothing was downloaded") from error
     except (httpx.HTTPError, httpx.InvalidURL) as error:
         raise HubError(f"cannot download {url}: {error or type(error).__name__}; try again") from error
     except OSError as error:
-        _discard(part, validator)
         raise HubError(f"cannot write {target}: {error.strerror or error}; nothing was kept") from error
     except _OtherBytesError as error:
-        _discard(part, validator)
         raise HubError(str(error)) from error
 
 
 class _OtherBytesError(Exception):
     """The server served something else than was published."""
-
-
-@contextmanager
-def _exclusive(part: Path) -> Iterator[BufferedRandom]:
-    """The file that is being filled, for one process at a time."""
-    with part.open("a+b") as file:
-        if not _lock(file) or not _is_named(file, part):
-            raise HubError(f"another process is downloading to {part}: wait until it is done, then try again")
-        yield file
-
-
-def _lock(file: BufferedRandom) -> bool:
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        if error.errno in (errno.EAGAIN, errno.EACCES):
-            return False
-        raise
-    return True
-
-
-def _is_named(file: BufferedRandom, part: Path) -> bool:
-    """Whether the file still has that name; another process that was done in between gave it its final one."""
-    return part.exists() and os.path.samestat(part.stat(), os.fstat(file.fileno()))
 
 
 def _receive(url: str, file: BufferedRandom, validator: Path) -> None:
@@ -121,10 +92,16 @@ def _transient_failure(error: Exception) -> TransientFailure | None:
     return None
 
 
-def _discard(*paths: Path) -> None:
-    for path in paths:
-        with suppress(OSError):  # what cannot be written is often not there to be removed
-            path.unlink()
+@contextmanager
+def _discarded_on_failure(*paths: Path) -> Iterator[None]:
+    """Removes the files where going on later would not help, while the lock keeps other processes out."""
+    try:
+        yield
+    except (httpx.HTTPStatusError, OSError, _OtherBytesError):
+        for path in paths:
+            with suppress(OSError):  # what cannot be written is often not there to be removed
+                path.unlink()
+        raise
 
 
 def _require_prefix(found: str, expected: str | None, url: str) -> None:

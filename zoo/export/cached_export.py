@@ -24,6 +24,7 @@ from zoo.errors import BackendError
 from zoo.export.onnx import export_network, publishable
 from zoo.export.parity import Logits, compare
 from zoo.export.specialization import specialized
+from zoo.filesystem.atomic_write import write_atomically
 from zoo.smoothing.backends import evaluating
 from zoo.smoothing.backends.onnxruntime import OnnxBackend
 
@@ -124,14 +125,8 @@ def _read_kept(folder: Path, key: str) -> bytes | None:
 
 
 def _keep(folder: Path, key: str, content: bytes) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{key}-{hashlib.sha256(content).hexdigest()}.onnx"
-    partial = folder / f".{key}.{os.getpid()}"
-    try:
-        partial.write_bytes(content)
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
+    write_atomically(path, content)
     for old in sorted(folder.glob("*.onnx"), key=_last_use, reverse=True)[NUM_KEPT:]:
         old.unlink(missing_ok=True)
 

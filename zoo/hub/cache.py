@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Collection
 from pathlib import Path, PurePosixPath
 
@@ -12,6 +11,7 @@ from huggingface_hub.file_download import repo_folder_name
 
 from zoo.checkpoints.checkpoint import read_manifest, sha256_of
 from zoo.errors import CheckpointError
+from zoo.filesystem.atomic_write import write_atomically
 from zoo.hub.connection import Commit, api, endpoint
 from zoo.models.layout import MANIFEST, SIGNATURE
 
@@ -55,10 +55,7 @@ def remember(repository: str, revision: str | None, sha: str) -> None:
         return
     folder = Path(constants.HF_HUB_CACHE) / repo_folder_name(repo_id=repository, repo_type="model") / "refs"
     note = folder / PurePosixPath(revision or constants.DEFAULT_REVISION)
-    note.parent.mkdir(parents=True, exist_ok=True)
-    partial = note.with_name(f".{note.name}.{os.getpid()}")
-    partial.write_text(sha)
-    partial.replace(note)
+    write_atomically(note, sha)
 
 
 def drop_damaged(directory: Path) -> bool:

@@ -7,13 +7,13 @@ weights is imported where it is called.
 from __future__ import annotations
 
 import shutil
-import tempfile
 from pathlib import Path
 
 from zoo.checkpoints.checkpoint import Checkpoint, open_checkpoint
 from zoo.download.cache import cache_directory
 from zoo.download.retry import DEFAULT_RETRIER, Retrier
 from zoo.errors import HubError
+from zoo.filesystem.atomic_write import new_directory
 from zoo.models.catalog import CatalogEntry, HubFile, WebFile
 from zoo.models.spec import ReportedNumber
 
@@ -82,10 +82,9 @@ def _import(entry: CatalogEntry, file: Path, directory: Path) -> None:
         reported=(_published_accuracy(entry),),
     )
     try:
-        directory.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=f".{entry.id}.", dir=directory.parent) as temporary:
-            import_file(file, Path(temporary) / entry.id, options)
-            if not directory.exists():  # another process may have been faster
-                (Path(temporary) / entry.id).replace(directory)
+        with new_directory(directory) as temporary:
+            import_file(file, temporary, options)
     except OSError as error:
+        if directory.exists():  # another process was faster
+            return
         raise HubError(f"cannot write {directory}: {error.strerror or error}") from error

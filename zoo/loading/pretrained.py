@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
@@ -13,6 +12,7 @@ from torch import nn
 from zoo.checkpoints.checkpoint import Checkpoint, open_checkpoint, save_checkpoint
 from zoo.checkpoints.weights import backbone_of, load_backbone, read_weights
 from zoo.errors import CheckpointError, RequestError
+from zoo.filesystem.atomic_write import write_all_atomically
 from zoo.models.architecture import NormalizedNetwork
 from zoo.models.layout import WEIGHTS
 from zoo.models.preprocessing import Transforms
@@ -83,9 +83,7 @@ class CertifiedNetwork(NormalizedNetwork):
             self._require_fit()
             return save_checkpoint(directory, self, changed)
         try:
-            directory.mkdir(parents=True, exist_ok=True)
-            for name in now.published_files:
-                shutil.copyfile(now.path / name, directory / name)
+            write_all_atomically(directory, {name: (now.path / name).read_bytes() for name in now.published_files})
         except OSError as error:
             raise CheckpointError(f"cannot write the checkpoint {directory}: {error.strerror or error}") from error
         return open_checkpoint(directory)

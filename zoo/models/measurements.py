@@ -64,9 +64,12 @@ class CertificationResult(CertificationConditions, ImageSelection):
     """What a certification log says of a test set: the numbers on the card.
 
     Fractions in [0, 1], intervals at 95 % over images. A rule that decides one radius tells neither standard accuracy
-    nor average certified radius: both are None.
+    nor average certified radius: both are None. `bound` is None for the usual bound of the rule. `batch_size` is the
+    number of noisy copies in a forward pass, where the votes depend on it and it was recorded.
     """
 
+    bound: Literal["simultaneous"] | None = None
+    batch_size: int | None = Field(default=None, ge=1)
     standard_accuracy: float | None = Field(default=None, ge=0, le=1)
     standard_accuracy_interval: tuple[float, float] | None = None
     average_certified_radius: float | None = Field(default=None, ge=0)
@@ -82,6 +85,11 @@ class CertificationResult(CertificationConditions, ImageSelection):
     @property
     def rule(self) -> str:
         """How many draws were made and what bounds the probability, in words."""
+        if self.bound is not None:
+            return (
+                f"bounds of the class and of the runner-up from n = {self.n:,} further draws (simultaneous "
+                f"Clopper-Pearson at alpha / 2 each, stopping rule `{self.stopping}`)"
+            )
         if self.stopping == "fixed":
             return f"bound from n = {self.n:,} further draws (one-sided Clopper-Pearson, stopping rule `fixed`)"
         asked = "" if self.radius_asked is None else f" at radius {self.radius_asked}"
@@ -166,7 +174,8 @@ class EmpiricalResult(Strict):
     Where `classifier` is "smoothed", standard accuracy is that of the smoothed classifier, an abstention being wrong,
     and robust accuracy counts every image that it does not answer wrongly, attacked or not: an abstention, of which
     `attacked_abstention_rate` tells the share under attack, proves nothing. `smoothed` is such a result, kept beside
-    that of the base classifier.
+    that of the base classifier. `backend` names what computed, and `batch_size` is the number of images in a forward
+    pass: logits differ in their last digits with both. They are None where they were not recorded.
     """
 
     classifier: Literal["base", "smoothed"] = "base"
@@ -184,6 +193,8 @@ class EmpiricalResult(Strict):
     robust_accuracy_interval: tuple[float, float] | None = None
     mean_per_class_robust_accuracy: float | None = Field(default=None, ge=0, le=1)
     attacked_abstention_rate: float | None = Field(default=None, ge=0, le=1)
+    backend: str | None = None
+    batch_size: int | None = Field(default=None, ge=1)
     seed: int
     smoothed: EmpiricalResult | None = None
 

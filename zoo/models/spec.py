@@ -82,6 +82,8 @@ class CertifiedConfig(Strict):
     it is fine-tuned. `parent` is the SHA-256 of the weights it started from, `parent_id` the Hub or catalog id that
     they were found by, if it was one; `licence` is that of weights trained here, as their maker states it.
     `batch_statistics` says, in words, of which images the running statistics of batch normalization are.
+    `num_ranks` processes trained it, on a `device` of that type, such as cuda: the last digits of the weights follow
+    both, and so does the precision where the recipe leaves it to the device; None where they were not recorded.
     `num_train_images` counts the images that weights were fitted to; `limit_per_class` is how many labels a class were
     used, where they were limited.
     """
@@ -102,6 +104,8 @@ class CertifiedConfig(Strict):
     origin: Origin | None = None
     has_trained_head: bool = True
     batch_statistics: str | None = None
+    num_ranks: int | None = Field(default=None, ge=1)
+    device: str | None = None
     limit_per_class: int | None = Field(default=None, ge=1)
     num_train_images: int | None = Field(default=None, ge=1)
     preprocessing: Preprocessing

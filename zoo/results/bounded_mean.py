@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
@@ -49,6 +50,9 @@ def _ceiling(provenance: Provenance) -> float:
     """All n draws agree; under a rule whose n is found while drawing, no bound below 1 is ruled out beforehand."""
     if provenance.sigma == 0:
         return 0.0
+    if provenance.bound is not None:
+        all_agree = replace(provenance, count_a=provenance.n, count_b=0)
+        return all_agree.proof_by_counts(alpha=provenance.alpha).radius or 0.0
     n, largest = provenance.n, math.nextafter(1.0, 0.0)
     p_a = clopper_pearson_lower(n, n, provenance.alpha) if provenance.stopping == FIXED else largest
     return certified_radius(min(p_a, largest), provenance.sigma) if p_a > 0.5 else 0.0

@@ -14,7 +14,7 @@ from zoo.smoothing.named_rules import FIXED
 CLOSE = 1e-9
 # Six times the standard error of an end of a percentile interval by 2,000 resamples, as a share of its width.
 RESAMPLING_SLACK = 0.1
-SAME_FOR_ALL = ("sigma", "n0", "alpha", "stopping", "radius_asked", "noise", "backend", "seed")
+SAME_FOR_ALL = ("sigma", "n0", "alpha", "stopping", "bound", "radius_asked", "noise", "backend", "seed")
 
 
 def contradictions(

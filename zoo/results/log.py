@@ -2,7 +2,8 @@
 
 The first six columns are those of the logs that Cohen et al. 2019 and their successors published, so that their
 tools read ours and this module reads theirs; the others say how the radius was found. Abstention is predict -1 with
-radius 0. Radii stand in full: printing fewer digits to nearest could claim more than was proved.
+radius 0. Radii stand in full: printing fewer digits to nearest could claim more than was proved. A log whose rows have
+another bound than their rule's usual one names it in two further columns.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from dataclasses import dataclass, fields
 from datetime import timedelta
 from io import StringIO
 from pathlib import Path
+from typing import Literal, cast
 
 from zoo.errors import CertificationError, LogError
 from zoo.smoothing.arguments import checked_alpha, checked_sigma
@@ -21,6 +23,7 @@ from zoo.smoothing.certificate import Certificate
 from zoo.smoothing.named_rules import AT_RADIUS, FIXED, RULES
 from zoo.smoothing.noise import require_noise
 from zoo.smoothing.radius import certified_radius
+from zoo.smoothing.stopping import CLOPPER_PEARSON, SIMULTANEOUS, FixedSample, Proof, Tally
 
 PUBLISHED_COLUMNS = ("idx", "label", "predict", "radius", "correct", "time")
 ABSTAIN = -1
@@ -30,7 +33,11 @@ AN_ULP_OR_TWO = 1e-12
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Provenance:
-    """How a row's radius was found; None in a published log, which does not say. `n` counts the draws made."""
+    """How a row's radius was found; None in a published log, which does not say. `n` counts the draws made.
+
+    `bound` is None for the usual bound of the rule. Another one also looks at `count_b`, the draws that named the most
+    frequent other class.
+    """
 
     count_a: int
     n: int
@@ -43,6 +50,14 @@ class Provenance:
     noise: str
     backend: str
     seed: int
+    bound: Literal["simultaneous"] | None = None
+    count_b: int | None = None
+
+    def proof_by_counts(self, *, alpha: float) -> Proof:
+        """What the counts prove under the rule "fixed", `alpha` being what is left for the bound."""
+        rule = FixedSample(self.n, bound=self.bound or CLOPPER_PEARSON)
+        tally = Tally(count_a=self.count_a, count_b=self.count_b or 0, n=self.n)
+        return rule.prove(tally, p_a_lower=0.0, sigma=self.sigma, alpha=alpha)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,9 +73,11 @@ class CertificationRow:
     provenance: Provenance | None = None
 
 
-PROVENANCE_COLUMNS = tuple(field.name for field in fields(Provenance))
+BOUND_COLUMNS = ("bound", "count_b")
+PROVENANCE_COLUMNS = tuple(field.name for field in fields(Provenance) if field.name not in BOUND_COLUMNS)
 COLUMNS = PUBLISHED_COLUMNS + PROVENANCE_COLUMNS
 HEADER = "\t".join(COLUMNS)
+HEADER_WITH_BOUND = "\t".join(COLUMNS + BOUND_COLUMNS)
 
 
 def row_of(certificate: Certificate, *, idx: int, label: int, seconds: float, seed: int) -> CertificationRow:
@@ -84,6 +101,8 @@ def row_of(certificate: Certificate, *, idx: int, label: int, seconds: float, se
             noise=certificate.noise,
             backend=certificate.backend,
             seed=seed,
+            bound=SIMULTANEOUS if certificate.bound == SIMULTANEOUS else None,
+            count_b=certificate.count_b,
         ),
     )
 
@@ -92,7 +111,8 @@ def format_row(row: CertificationRow) -> str:
     """The row's line, without its newline."""
     values = [row.idx, row.label, row.predict, row.radius, int(row.correct), row.time]
     if row.provenance is not None:
-        values += [getattr(row.provenance, name) for name in PROVENANCE_COLUMNS]
+        names = PROVENANCE_COLUMNS if row.provenance.bound is None else PROVENANCE_COLUMNS + BOUND_COLUMNS
+        values += [getattr(row.provenance, name) for name in names]
     return "\t".join("" if value is None else str(value) for value in values)
 
 
@@ -113,9 +133,10 @@ def parse_log(text: str, *, source: str) -> list[CertificationRow]:
     reader = csv.DictReader(StringIO(text), delimiter="\t")
     if tuple(reader.fieldnames or ())[: len(PUBLISHED_COLUMNS)] != PUBLISHED_COLUMNS:
         raise LogError(f"{source} does not begin with the columns {' '.join(PUBLISHED_COLUMNS)}")
-    missing = [name for name in PROVENANCE_COLUMNS if name not in (reader.fieldnames or ())]
-    if missing and len(missing) < len(PROVENANCE_COLUMNS):
-        raise LogError(f"{source} has some of the columns that say how a radius was found, but not {missing[0]}")
+    for names in (PROVENANCE_COLUMNS, BOUND_COLUMNS):
+        missing = [name for name in names if name not in (reader.fieldnames or ())]
+        if missing and len(missing) < len(names):
+            raise LogError(f"{source} has some of the columns that say how a radius was found, but not {missing[0]}")
     rows: list[CertificationRow] = []
     try:
         for values in reader:
@@ -198,10 +219,30 @@ def _require_possible(radius: float, provenance: Provenance) -> None:
         most = clopper_pearson_lower(provenance.count_a, provenance.n, alpha)
         if provenance.p_a_lower > most * (1 + AN_ULP_OR_TWO):
             raise ValueError(f"p_a_lower {provenance.p_a_lower} is above the {most} that the counts prove")
+    if provenance.bound is not None or provenance.count_b is not None:
+        _require_possible_simultaneously(radius, provenance, alpha)
+        return
     certifies = 0.5 < provenance.p_a_lower < 1
     proved = certified_radius(provenance.p_a_lower, provenance.sigma) if certifies else 0.0
     if radius > proved:
         raise ValueError(f"radius {radius} is above {proved}, which p_a_lower {provenance.p_a_lower} proves")
+
+
+def _require_possible_simultaneously(radius: float, provenance: Provenance, alpha: float) -> None:
+    count_b = provenance.count_b
+    if provenance.bound != SIMULTANEOUS or provenance.stopping != FIXED or count_b is None:
+        raise ValueError(
+            f"bound is {provenance.bound}, count_b {count_b}, and stopping {provenance.stopping}: known beside each "
+            f"rule's usual bound is {SIMULTANEOUS}, with a count_b, under the rule {FIXED}"
+        )
+    if not 0 <= count_b <= provenance.n - provenance.count_a:
+        raise ValueError(f"count_b is {count_b} beside count_a {provenance.count_a} of n {provenance.n}")
+    most = provenance.proof_by_counts(alpha=alpha)
+    if provenance.p_a_lower > most.p_a_lower * (1 + AN_ULP_OR_TWO):
+        raise ValueError(f"p_a_lower {provenance.p_a_lower} is above the {most.p_a_lower} that the counts prove")
+    proved = most.radius or 0.0
+    if radius > proved * (1 + AN_ULP_OR_TWO) + AN_ULP_OR_TWO:
+        raise ValueError(f"radius {radius} is above {proved}, which the counts prove")
 
 
 def _parse_provenance(values: dict[str, str]) -> Provenance:
@@ -217,6 +258,8 @@ def _parse_provenance(values: dict[str, str]) -> Provenance:
         noise=values["noise"],
         backend=values["backend"],
         seed=int(values["seed"]),
+        bound=cast("Literal['simultaneous'] | None", values.get("bound") or None),  # checked with the rest
+        count_b=int(values["count_b"]) if values.get("count_b") else None,
     )
 
 

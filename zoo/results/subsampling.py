@@ -19,8 +19,8 @@ def subsampled(rows: Sequence[CertificationRow], n: int, *, generator: np.random
 
     The draws of a row are exchangeable, so that of `n` among them a hypergeometric number named the class. An
     abstention, which does not say its class, stays one. Rows of `n` draws are returned as they are.
-    Raises: CertificationError if a row has fewer draws, or another rule than the fixed one, whose end depends on the
-    draws' order.
+    Raises: CertificationError if a row has fewer draws; another rule than the fixed one, whose end depends on the
+    draws' order; or a bound that also looks at the runner-up, which might be another class among fewer draws.
     """
     return [_subsampled(row, row.provenance, n, generator) for row in rows if row.provenance is not None]
 
@@ -35,6 +35,8 @@ def _subsampled(
             f"a row of {provenance.n} draws under the rule {provenance.stopping} cannot be subsampled to {n}: that "
             f"takes the rule {FIXED} and fewer draws"
         )
+    if provenance.bound is not None:
+        raise CertificationError(f"a row of the bound {provenance.bound} cannot be subsampled to {n} draws")
     count_a = int(generator.hypergeometric(provenance.count_a, provenance.n - provenance.count_a, n))
     p_a_lower = clopper_pearson_lower(count_a, n, provenance.alpha)
     is_certified = row.predict != ABSTAIN and 0.5 < p_a_lower < 1

@@ -66,8 +66,9 @@ class Certificate:
 
     `label` None means: abstained, and nothing is claimed (radius 0). `count_a` of the `n` draws named the class that
     the `n0` selection draws had chosen, whether it was certified or not. `p_a_lower` bounds its probability (0 where an
-    at-radius rule did not certify); `p_b_upper` that of every other class, where the bound has one. `radius_asked` is
-    the one radius that an at-radius rule was to decide.
+    at-radius rule did not certify); `p_b_upper` that of every other class, where the bound has one, and then
+    `count_b` of the draws named the most frequent other class. `radius_asked` is the one radius that an at-radius rule
+    was to decide.
 
     What is covered: the tensor that `input` describes, with the base classifier as `backend` computes it. With
     "gaussian" noise the theorem, which is about real numbers, is applied to float32. With "discrete" noise the tensor
@@ -86,6 +87,7 @@ class Certificate:
     stopping: str = "fixed"
     bound: str = "clopper-pearson"
     p_b_upper: float | None = None
+    count_b: int | None = None
     radius_asked: float | None = None
     noise: Noise = "gaussian"
     norm: str = "l2"
@@ -109,14 +111,15 @@ def conclude(
 ) -> Certificate:
     """The certificate after the rule has ended, from the votes up to there; `label` is the class chosen before.
 
-    `alpha` is what is left of the spec's for the bound, `p_a_lower` the bound that the rule's last look gave.
+    `alpha` is what is left of the spec's for the bound, `p_a_lower` the bound that the rule's last look gave. At sigma
+    0 the one evaluation of the clean classifier decides; without it the certificate abstains.
 
     Source: Cohen et al. 2019, CERTIFY.
     """
     count_a, n = votes[label], votes.total()
     count_b = max((count for other, count in votes.items() if other != label), default=0)
     if spec.sigma == 0:
-        proof = Proof(p_a_lower=1.0, radius=0.0)
+        proof = Proof(p_a_lower=1.0, radius=0.0) if n > 0 else Proof(p_a_lower=0.0, radius=None)
     else:
         tally = Tally(count_a=count_a, count_b=count_b, n=n)
         proof = spec.stopping.prove(tally, p_a_lower=p_a_lower, sigma=spec.sigma, alpha=alpha)
@@ -132,6 +135,7 @@ def conclude(
         stopping=spec.stopping.name,
         bound=spec.stopping.bound,
         p_b_upper=proof.p_b_upper,
+        count_b=None if proof.p_b_upper is None else count_b,
         radius_asked=spec.stopping.radius_asked,
         noise=spec.noise,
         input=input,

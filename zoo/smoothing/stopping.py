@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Literal, Protocol, runtime_checkable
+from typing import Final, Literal, Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -21,6 +21,8 @@ from zoo.smoothing.confidence_sequence import Ints, log_wealth_above, log_wealth
 from zoo.smoothing.radius import certified_radius, probability_at
 
 DEFAULT_MAX_N = 100_000
+CLOPPER_PEARSON: Final = "clopper-pearson"
+SIMULTANEOUS: Final = "simultaneous"
 LOOK_EVERY = 16
 FIRST_REQUEST = 16
 GROWTH = 4
@@ -112,11 +114,11 @@ class FixedSample:
     """
 
     n: int
-    bound: Literal["clopper-pearson", "simultaneous"] = "clopper-pearson"
+    bound: Literal["clopper-pearson", "simultaneous"] = CLOPPER_PEARSON
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "n", checked_count("n", self.n))
-        if self.bound not in ("clopper-pearson", "simultaneous"):
+        if self.bound not in (CLOPPER_PEARSON, SIMULTANEOUS):
             raise CertificationError(f"bound must be clopper-pearson or simultaneous, got {self.bound!r}")
 
     @property
@@ -142,7 +144,7 @@ class FixedSample:
             raise CertificationError(
                 f"a fixed-sample bound may be looked at after {self.n} draws only, not after {tally.n}"
             )
-        if self.bound == "clopper-pearson":
+        if self.bound == CLOPPER_PEARSON:
             return _one_sided(clopper_pearson_lower(tally.count_a, self.n, alpha), sigma)
         p_a_lower = clopper_pearson_lower(tally.count_a, self.n, alpha / 2)
         rest = math.nextafter(1 - p_a_lower, math.inf)
@@ -151,7 +153,7 @@ class FixedSample:
         return Proof(p_a_lower=p_a_lower, p_b_upper=p_b_upper, radius=radius)
 
     def require_possible(self, *, sigma: float, alpha: float) -> None:
-        least = least_n(alpha if self.bound == "clopper-pearson" else alpha / 2)
+        least = least_n(alpha if self.bound == CLOPPER_PEARSON else alpha / 2)
         if self.n < least:
             raise _never(self.n, alpha, least)
 
@@ -201,7 +203,8 @@ class AtRadius:
         return Look(end=end, p_a_lower=p if end is not None and is_above[end] else 0.0)
 
     def prove(self, tally: Tally, *, p_a_lower: float, sigma: float, alpha: float) -> Proof:
-        return Proof(p_a_lower=p_a_lower, radius=self.radius if p_a_lower > 0 else None)
+        is_certified = p_a_lower >= probability_at(self.radius, sigma)
+        return Proof(p_a_lower=p_a_lower, radius=self.radius if is_certified else None)
 
     def require_possible(self, *, sigma: float, alpha: float) -> None:
         p = probability_at(self.radius, sigma)

@@ -42,8 +42,18 @@ def _fault(row: CertificationRow, how: Provenance, num_values: int) -> str | Non
 
 
 def _fixed(row: CertificationRow, how: Provenance, alpha: float) -> str | None:
+    if how.bound is not None:
+        return _simultaneous(row, how, alpha)
     bound = clopper_pearson_lower(how.count_a, how.n, alpha)
     return _differs("p_a_lower", how.p_a_lower, bound) or _radius_differs(row, how)
+
+
+def _simultaneous(row: CertificationRow, how: Provenance, alpha: float) -> str | None:
+    proof = how.proof_by_counts(alpha=alpha)
+    if (proof.radius is None) != (row.predict == ABSTAIN):
+        proved = "no radius" if proof.radius is None else f"radius {proof.radius}"
+        return f"its counts prove {proved}, and the row says otherwise"
+    return _differs("p_a_lower", how.p_a_lower, proof.p_a_lower) or _differs("radius", row.radius, proof.radius or 0.0)
 
 
 def _anytime(row: CertificationRow, how: Provenance, alpha: float) -> str | None:

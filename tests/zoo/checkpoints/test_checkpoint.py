@@ -10,6 +10,7 @@ import torch
 from safetensors.torch import load_file
 
 import zoo
+from tests.full_disk import files_no_larger_than
 from tests.zoo.cards.test_card import CERTIFICATION, EMPIRICAL
 from zoo.checkpoints.checkpoint import open_checkpoint, record_results, save_checkpoint
 from zoo.errors import CertificationError, CheckpointError, RequestError
@@ -149,26 +150,19 @@ def test_results_are_not_attached_to_weights_that_were_not_measured(tmp_path):
 
 def test_one_result_does_not_drop_the_other(tmp_path):
     checkpoint, _ = saved(tmp_path, "resnet10-quarter")
-    record_results(checkpoint, empirical=EMPIRICAL)
+    record_results(checkpoint, empirical=lambda _: EMPIRICAL)
     certified = record_results(checkpoint, certification=(CERTIFICATION, ROWS)).spec.certified
     assert (certified.empirical, certified.certification) == (EMPIRICAL, CERTIFICATION)
 
 
-def test_an_interrupted_write_leaves_no_temporary_file_and_the_old_checkpoint(tmp_path, monkeypatch):
+def test_a_full_disk_leaves_no_temporary_file_and_the_old_checkpoint(tmp_path):
     checkpoint, network = saved(tmp_path, "resnet10-quarter")
-    real = type(tmp_path).write_bytes
-
-    def full_disk(path, data):
-        if path.name == ".README.md.tmp":
-            raise OSError(28, "No space left on device")
-        return real(path, data)
-
-    monkeypatch.setattr(type(tmp_path), "write_bytes", full_disk)
-    with pytest.raises(CheckpointError, match="No space left"):
+    names = sorted(path.name for path in tmp_path.iterdir())
+    size = (tmp_path / "model.safetensors").stat().st_size
+    with files_no_larger_than(size - 1), pytest.raises(CheckpointError, match=r"cannot write the checkpoint"):
         save_checkpoint(tmp_path, network, checkpoint.spec)
-    monkeypatch.undo()
     assert open_checkpoint(tmp_path).files == checkpoint.files
-    assert not list(tmp_path.glob(".*.tmp"))
+    assert sorted(path.name for path in tmp_path.iterdir()) == names
 
 
 def test_the_manifest_lists_every_file_but_itself_and_hidden_ones(tmp_path):

@@ -1,6 +1,5 @@
 """Downloads of catalog entries end in a whole checkpoint or in nothing."""
 
-import fcntl
 import hashlib
 import io
 import re
@@ -10,6 +9,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 import torch
+from filelock import FileLock
 
 from tests.full_disk import files_no_larger_than
 from tests.loopback_hub import Repository
@@ -162,10 +162,8 @@ def test_a_file_that_changed_meanwhile_is_downloaded_from_its_beginning(website,
 
 
 def test_a_download_that_another_process_makes_is_left_alone(website, tmp_path):
-    with (tmp_path / ".file.part").open("wb") as other:
-        fcntl.flock(other, fcntl.LOCK_EX)
-        with pytest.raises(HubError, match="another process is downloading"):
-            download(website.url, tmp_path / "file")
+    with FileLock(tmp_path / ".file.lock"), pytest.raises(HubError, match="another process is downloading"):
+        download(website.url, tmp_path / "file")
     assert website.begins == []
 
 

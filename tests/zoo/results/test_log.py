@@ -1,12 +1,28 @@
 """Certification logs: ours and the published ones, and nothing that cannot be."""
 
+from collections import Counter
+
+import numpy as np
 import pytest
 
-from zoo.errors import LogError
-from zoo.results.log import COLUMNS, HEADER, common_radius_asked, format_row, parse_log, read_log, row_of
-from zoo.smoothing import Certificate
+from zoo.errors import CertificationError, LogError
+from zoo.results.bounded_mean import radius_ceiling
+from zoo.results.log import (
+    COLUMNS,
+    HEADER,
+    HEADER_WITH_BOUND,
+    common_radius_asked,
+    format_row,
+    parse_log,
+    read_log,
+    row_of,
+)
+from zoo.results.subsampling import subsampled
+from zoo.smoothing import Certificate, FixedSample, SmoothingSpec
 from zoo.smoothing.bounds import clopper_pearson_lower
+from zoo.smoothing.certificate import conclude
 from zoo.smoothing.radius import certified_radius, probability_at
+from zoo.verification.recomputation import recomputation_faults
 
 PUBLISHED = (
     "idx\tlabel\tpredict\tradius\tcorrect\ttime\n0\t65\t65\t0.3706\t1\t0:02:21.756621\n100\t3\t-1\t0.0\t0\t0:01:00\n"
@@ -157,3 +173,61 @@ def test_a_log_with_half_of_our_columns_or_a_row_cut_off_is_refused():
 def test_a_missing_log_is_said_to_be_missing(tmp_path):
     with pytest.raises(LogError, match="cannot be read"):
         read_log(tmp_path / "none.tsv")
+
+
+def simultaneous_row(count_a, count_b, *, n=N, idx=3):
+    """The row of a certificate by the bound of class and runner-up, as the rule itself makes it."""
+    rule = FixedSample(n, bound="simultaneous")
+    votes = Counter({4: count_a, 7: count_b, 1: n - count_a - count_b})
+    smoothing = SmoothingSpec(sigma=SIGMA, n0=100, alpha=ALPHA, stopping=rule)
+    certificate = conclude(4, votes, smoothing, alpha=ALPHA, backend="torch-cpu-float32")
+    return row_of(certificate, idx=idx, label=4, seconds=1.5, seed=7)
+
+
+def simultaneous_log(*rows):
+    return "\n".join([HEADER_WITH_BOUND, *map(format_row, rows)]) + "\n"
+
+
+def test_a_log_of_the_simultaneous_bound_names_it_and_is_read_back_to_the_last_digit():
+    rows = [simultaneous_row(450, 300, idx=0), simultaneous_row(450, 440, idx=1), simultaneous_row(999, 1, idx=2)]
+    assert [row.predict for row in rows] == [4, -1, 4] and rows[0].provenance.p_a_lower < 0.5 and rows[0].radius > 0
+    assert f"{HEADER}\tbound\tcount_b" == HEADER_WITH_BOUND
+    assert format_row(rows[0]).endswith("\tsimultaneous\t300")
+    assert parse_log(simultaneous_log(*rows), source="log") == rows
+    assert recomputation_faults(rows, num_values=3 * 32 * 32 * 1100) == []
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("\t300", "\t100", None),  # fewer votes for the runner-up would allow more
+        ("\t300", "\t301", "which the counts prove"),
+        ("\t300", "\t551", "count_b is 551 beside count_a 450 of n 1000"),
+        ("\t300", "\t", "count_b None"),
+        ("\tsimultaneous", "\tother", "bound is other"),
+        ("\tsimultaneous", "\t", "bound is None, count_b 300"),
+        ("\tfixed", "\tanytime", "stopping anytime"),
+        ("\t450", "\t449", "above the"),
+    ],
+)
+def test_a_row_of_the_simultaneous_bound_claims_no_more_than_its_counts_prove(old, new, said):
+    text = simultaneous_log(simultaneous_row(450, 300))
+    assert text.count(old) == 1
+    if said is None:
+        (row,) = parse_log(text.replace(old, new), source="log")
+        assert "radius is" in recomputation_faults([row], num_values=1)[0]
+        return
+    with pytest.raises(LogError, match=said):
+        parse_log(text.replace(old, new), source="log")
+
+
+def test_a_log_with_one_of_the_columns_of_a_bound_is_refused():
+    with pytest.raises(LogError, match="but not count_b"):
+        parse_log(f"{HEADER}\tbound\n{format_row(row(1000))}\tsimultaneous\n", source="log")
+
+
+def test_what_follows_from_rows_of_the_simultaneous_bound():
+    all_agree = [simultaneous_row(N, 0, idx=0), simultaneous_row(N, 0, idx=1)]
+    assert radius_ceiling(all_agree) == all_agree[0].radius
+    with pytest.raises(CertificationError, match="of the bound simultaneous cannot be subsampled"):
+        subsampled(all_agree, 100, generator=np.random.default_rng(0))

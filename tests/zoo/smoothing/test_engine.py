@@ -219,6 +219,16 @@ def test_a_fixed_sample_cannot_be_looked_at_early():
         engine.step()
 
 
+def test_the_clean_classifier_abstains_until_its_one_evaluation_is_there():
+    job = Certification("x", image(), smoothing=SmoothingSpec(sigma=0.0), key=NoiseKey(7, 0))
+    seen = job.so_far(backend="")
+    assert (seen.label, seen.radius, seen.p_a_lower, seen.n) == (None, 0.0, 0.0, 0)
+    engine = new_engine(batch_size=16)
+    engine.admit(job)
+    engine.step()
+    assert job.so_far(backend="").label == job.result(backend="").label is not None
+
+
 def test_an_id_can_be_open_once_and_shapes_cannot_be_mixed():
     engine = new_engine()
     engine.admit(certification("x"))

@@ -176,6 +176,15 @@ def test_at_radius_claims_just_the_radius_asked():
     assert proved(AtRadius(0.4), 700, 300, 1000).radius is None
 
 
+@pytest.mark.parametrize("radius", [0.0, 0.4])
+def test_at_radius_certifies_by_a_bound_that_reaches_its_radius_and_by_no_smaller_one(radius):
+    rule, needed = AtRadius(radius), probability_at(radius, 0.5)
+    tally = Tally(count_a=90, count_b=10, n=100)
+    assert rule.prove(tally, p_a_lower=needed, sigma=0.5, alpha=0.001).radius == radius
+    assert rule.prove(tally, p_a_lower=math.nextafter(needed, 0), sigma=0.5, alpha=0.001).radius is None
+    assert rule.prove(tally, p_a_lower=0.1, sigma=0.5, alpha=0.001).radius is None
+
+
 def test_at_radius_ends_undecided_at_its_cap():
     nums = np.arange(1, 51)
     look = looked(AtRadius(0.5, max_n=50), np.floor(nums * 0.85), nums)
