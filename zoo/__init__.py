@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     import torch
 
     from zoo.loading.pretrained import CertifiedNetwork
-    from zoo.smoothing.classifier import SmoothedClassifier
+    from zoo.smoothing import Noise, SmoothedClassifier, StoppingRule
 
 __all__ = ["CertifiedNetwork", "ZooError", "load", "preprocess", "smooth"]
 __version__ = "0.1.0"
@@ -33,6 +33,12 @@ def load(model: str | Path, *, revision: str | None = None) -> CertifiedNetwork:
 
     Every file is checked against the manifest first, and nothing in it is ever executed.
     Raises: RequestError if `model` is no MODEL; CheckpointError, HubError.
+
+    >>> import zoo
+    >>> network = zoo.load("my-model")
+    >>> x_CHW = network.transforms("digit.png")
+    >>> network.class_names[network(x_CHW[None]).argmax()]
+    '4'
     """
     from zoo.loading.pretrained import CertifiedNetwork
 
@@ -40,32 +46,73 @@ def load(model: str | Path, *, revision: str | None = None) -> CertifiedNetwork:
 
 
 def smooth(
-    model: str | Path, *, revision: str | None = None, n0: int = 100, n: int = 100_000, alpha: float = 0.001
+    model: str | Path | CertifiedNetwork,
+    *,
+    revision: str | None = None,
+    device: torch.device | str = "auto",
+    backend: str = "auto",
+    n0: int = 100,
+    n: int | None = None,
+    alpha: float = 0.001,
+    stopping: StoppingRule | None = None,
+    noise: Noise = "gaussian",
 ) -> SmoothedClassifier:
-    """The smoothed classifier of MODEL at the sigma that it was trained for; `n0`, `n` and `alpha` are Cohen's.
+    """The smoothed classifier of MODEL at the sigma that it was trained for; it takes tensors, pictures and paths.
 
-    Raises: RequestError if `model` is no MODEL or has an untrained head; CheckpointError, HubError;
-    CertificationError if the checkpoint names no sigma, or no certificate can exist for `n0`, `n` and `alpha`.
+    - `model`: MODEL, or a network that `load` returned and whose weights nobody has changed since.
+    - `device`: "auto" (a GPU if there is one), "cpu", "cuda" or "cuda:INDEX".
+    - `backend`: "torch", "onnx", or "auto": ONNX Runtime on CPUs and PyTorch on GPUs. Certificates say which it was,
+      since each is another base classifier; on a GPU a seed also gives other noise than on a CPU.
+    - `n0`, `n`, `alpha`: Cohen's; `n` is 100,000 unless it or a rule is given.
+    - `stopping`: when to stop drawing, such as `zoo.smoothing.AtRadius(0.5)`; after `n` draws unless given.
+    - `noise`: "gaussian", or "discrete" for a certificate that is exact about 8-bit images.
+
+    Raises: RequestError if `model` is no MODEL, has an untrained head or was changed, or if there is no such device or
+    backend; CheckpointError, HubError; CertificationError if the checkpoint names no sigma, or no certificate can
+    exist for what is asked.
+
+    >>> import zoo
+    >>> from zoo.smoothing import AtRadius
+    >>> g = zoo.smooth("my-model", n=1000)
+    >>> certificate = g.certify("digit.png")
+    >>> certificate.class_name, certificate.radius > 0.5
+    ('4', True)
+    >>> g = zoo.smooth("my-model", stopping=AtRadius(0.25))  # few draws decide whether one radius holds
+    >>> [certificate.radius for certificate in g.certify(["digit.png", "digit.png"])]
+    [0.25, 0.25]
     """
     from zoo.checkpoints.checkpoint import require_trained_head
     from zoo.errors import CertificationError
     from zoo.loading.backend import default_batch_size, open_backend
-    from zoo.loading.locate import locate
-    from zoo.smoothing import SamplingOptions, SmoothedClassifier, SmoothingSpec
+    from zoo.loading.device import pick_device
+    from zoo.loading.pretrained import checkpoint_of
+    from zoo.models.transforms import Transforms
+    from zoo.smoothing import SmoothedClassifier, SmoothingSpec
 
-    checkpoint = locate(str(model), revision=revision)
+    checkpoint = checkpoint_of(model, revision=revision)
     require_trained_head(checkpoint)
-    sigma = checkpoint.spec.certified.sigma
-    if sigma is None:
+    spec = checkpoint.spec
+    if spec.certified.sigma is None:
         raise CertificationError(
-            f"{model} names no sigma: it was not trained under noise; build a SmoothedClassifier yourself"
+            f"{checkpoint.path} names no sigma: it was not trained under noise; build a SmoothedClassifier yourself"
         )
-    smoothing = SmoothingSpec(sigma=sigma, n0=n0, n=n, alpha=alpha)
+    smoothing = SmoothingSpec(
+        sigma=spec.certified.sigma,
+        n0=n0,
+        n=n,  # type: ignore[arg-type] # left out
+        alpha=alpha,
+        stopping=stopping,  # type: ignore[arg-type] # left out
+        noise=noise,
+    )
+    chosen = pick_device(str(device))
     return SmoothedClassifier(
-        open_backend(checkpoint),
-        num_classes=checkpoint.spec.num_classes,
+        open_backend(checkpoint, backend=backend, device=chosen),
+        num_classes=spec.num_classes,
         smoothing=smoothing,
-        options=SamplingOptions(batch_size=default_batch_size(checkpoint, "cpu")),
+        batch_size=default_batch_size(checkpoint, chosen),
+        transforms=Transforms(spec.preprocessing),
+        class_names=spec.certified.class_names,
+        image_shape=(3, spec.preprocessing.crop, spec.preprocessing.crop),
     )
 
 
@@ -74,14 +121,17 @@ def preprocess(picture: str | Path | PIL.Image.Image, model: str | Path | Certif
 
     For many pictures load the network once, and give it or use its `transforms`.
     Raises: ImageError if the file is no picture, or has more than 8 bits a channel; what `load` raises.
-    """
-    from PIL import Image
 
+    >>> import zoo
+    >>> network = zoo.load("my-model")
+    >>> x_CHW = zoo.preprocess("digit.png", network)
+    >>> x_CHW.shape, float(x_CHW.max()) <= 1
+    (torch.Size([3, 32, 32]), True)
+    """
     from zoo.loading.pretrained import CertifiedNetwork
-    from zoo.models.decoding import read_picture
 
     network = model if isinstance(model, CertifiedNetwork) else load(model)
-    return network.transforms(picture if isinstance(picture, Image.Image) else read_picture(picture))
+    return network.transforms(picture)
 
 
 def __getattr__(name: str) -> Any:

@@ -28,13 +28,15 @@ def keep_card(name: str, checkpoint: Path) -> Path:
 
 
 def render_again(folder: Path) -> bool:
-    """Whether the card in a folder of model_cards/ had to be written anew; its manifest then follows."""
-    card = render_card(read_spec(folder), files=read_manifest(folder)).encode()
-    if card == (folder / CARD).read_bytes():
+    """Whether the card in a folder of model_cards/, or its hash in the manifest, was out of date and was written."""
+    files = read_manifest(folder)
+    card = render_card(read_spec(folder), files=files).encode()
+    sha256 = hashlib.sha256(card).hexdigest()
+    if card == (folder / CARD).read_bytes() and files[CARD] == sha256:
         return False
     (folder / CARD).write_bytes(card)
     manifest = json.loads((folder / MANIFEST).read_text())
-    manifest["files"][CARD]["sha256"] = hashlib.sha256(card).hexdigest()
+    manifest["files"][CARD]["sha256"] = sha256
     (folder / MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n")
     return True
 

@@ -22,6 +22,16 @@ class Client(BaseClient):
     An image is the bytes of a file, the path of one, or a Pillow image. Every method raises RequestError if the URL or
     an image is none, RefusedError if the server refuses the request, ServerUnavailableError if it stays out of reach,
     and ServerError if it fails in another way.
+
+    >>> from pathlib import Path
+    >>> from serving.client import Client
+    >>> with Client(url) as client:  # such as http://127.0.0.1:8080/predictions/my-model
+    ...     prediction = client.certify(Path("digit.png"), n=1000)
+    ...     quick = client.predict(Path("digit.png"))
+    >>> prediction.class_name, prediction.certificate.radius > 0.5
+    ('4', True)
+    >>> quick.class_name
+    '4'
     """
 
     def __init__(

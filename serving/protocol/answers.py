@@ -8,6 +8,7 @@ from typing import Any
 
 from zoo.models.spec import ModelSpec
 from zoo.smoothing import Certificate, Votes
+from zoo.smoothing.class_names import named
 
 
 def answer(
@@ -24,11 +25,11 @@ def answer(
     What is None is left out: `deadline_reached` of a request without a deadline, `copies` (PNG in base64) of one that
     asked for none, and `final` of what is no line of a stream.
     """
-    label = result.label
+    result = named(result, spec.certified.class_names)
     told: dict[str, Any] = {
-        "label": label,
-        "class_name": None if label is None else spec.certified.class_names[label],
-        "abstained": label is None,
+        "label": result.label,
+        "class_name": result.class_name,
+        "abstained": result.abstained,
     }
     told |= {"certificate": _certificate(result)} if isinstance(result, Certificate) else _votes(result)
     told["model"] = {"name": spec.name, "sha256": model_sha256}

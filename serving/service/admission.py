@@ -10,14 +10,14 @@ import torch
 from torch import Tensor
 
 from serving.protocol import Limits, Parameters, PredictionSpec, Request, prediction_of, smoothing_of
-from serving.service.answer_cache import AnswerCache, Entry, fresh_key
+from serving.service.answer_cache import AnswerCache, Entry
 from zoo.errors import ImageError, RequestError
 from zoo.models.decoding import decode_image
 from zoo.models.preprocessing import prepare
 from zoo.models.spec import ModelSpec
 from zoo.smoothing import Certification, NoiseKey, Prediction, SmoothingSpec
-from zoo.smoothing.classifier import root_key
 from zoo.smoothing.jobs import Job
+from zoo.smoothing.keys import fresh_key, root_key
 
 MOST_BYTES_OF_COPIES = 4_000_000  # TorchServe kills a worker whose response is larger than 6.5 MB
 

@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-import secrets
 from collections import OrderedDict
 from collections.abc import Hashable
 from dataclasses import dataclass
 
 from zoo.smoothing import Certificate, NoiseKey, Votes
-
-
-def fresh_key() -> NoiseKey:
-    """128 bits from the operating system: noise that a client could predict would void the guarantee."""
-    return NoiseKey(root=secrets.randbits(64), job=secrets.randbits(64))
+from zoo.smoothing.keys import fresh_key
 
 
 @dataclass(slots=True)

@@ -6,11 +6,13 @@ import sys
 
 import pytest
 import torch
+from PIL import Image
 
 import zoo
 import zoo.errors
 import zoo.smoothing
 from zoo.errors import CertificationError, RequestError, ZooError
+from zoo.smoothing import AtRadius, SmoothingSpec
 
 ERRORS = {name: value for name, value in vars(zoo.errors).items() if getattr(value, "__module__", "") == "zoo.errors"}
 
@@ -78,6 +80,71 @@ def test_a_smoothed_classifier_wants_a_sigma_and_draws_that_can_certify(digits_c
         zoo.smooth(digits_checkpoint.path, n=5)
     with pytest.raises(RequestError, match="neither a directory here nor a Hub id"):
         zoo.smooth("nothing")
+
+
+@pytest.fixture(scope="module")
+def digits(tmp_path_factory):
+    """Three pictures of test digits: 0, 4 and a 32x32 gray square."""
+    from training.tasks import open_task
+
+    test = open_task("digits", data_dir=tmp_path_factory.mktemp("digits-data")).test
+    return [test[0], test[3], Image.new("L", (32, 32), 128)]
+
+
+def test_a_smoothed_classifier_takes_pictures_and_names_their_classes(digits_checkpoint, digits, tmp_path):
+    digits[1].save(tmp_path / "digit.png")
+    g = zoo.smooth(digits_checkpoint.path, n=500)
+    assert (g.certify(tmp_path / "digit.png").class_name, g.predict(digits[1]).class_name) == ("4", "4")
+    tensors = [zoo.preprocess(picture, zoo.load(digits_checkpoint.path)) for picture in digits]
+    seeded = [torch.Generator().manual_seed(3) for _ in range(3)]
+    expected = [g.certify(x_CHW, generator=seeded[0]) for x_CHW in tensors]
+    assert g.certify(digits, generator=seeded[1]) == expected == g.certify(torch.stack(tensors), generator=seeded[2])
+
+
+def test_the_runtime_is_chosen_and_stands_in_the_certificate(digits_checkpoint, digits):
+    ask = {"n": 100, "device": torch.device("cpu")}
+    names = [
+        zoo.smooth(digits_checkpoint.path, backend=backend, **ask).certify(digits[0]).backend
+        for backend in ("auto", "onnx", "torch")
+    ]
+    assert names == ["onnxruntime-cpu-float32", "onnxruntime-cpu-float32", "torch-cpu-float32"]
+    with pytest.raises(RequestError, match="got 'tpu'"):
+        zoo.smooth(digits_checkpoint.path, device="tpu")
+    with pytest.raises(RequestError, match="got 'jax'"):
+        zoo.smooth(digits_checkpoint.path, backend="jax")
+
+
+def test_the_draws_are_those_of_the_rule(digits_checkpoint):
+    def smoothing(**asked):
+        return zoo.smooth(digits_checkpoint.path, backend="torch", device="cpu", **asked).smoothing
+
+    assert smoothing().n == 100_000
+    assert smoothing(stopping=AtRadius(0.25, max_n=700), noise="discrete") == SmoothingSpec(
+        sigma=0.5, stopping=AtRadius(0.25, max_n=700), noise="discrete"
+    )
+    with pytest.raises(CertificationError, match="give one of them"):
+        smoothing(n=100, stopping=AtRadius(0.25))
+    with pytest.raises(CertificationError, match="must be a stopping rule, such as"):
+        smoothing(stopping="anytime")
+
+
+def test_a_loaded_network_is_smoothed_as_its_checkpoint_unless_it_was_changed(digits_checkpoint, digits):
+    network = zoo.load(digits_checkpoint.path)
+    assert network.class_names == tuple("0123456789")
+    seeded = [torch.Generator().manual_seed(0) for _ in range(2)]
+    by_name, by_network = (zoo.smooth(model, n=200, device="cpu") for model in (digits_checkpoint.path, network))
+    assert by_name.certify(digits[0], generator=seeded[0]) == by_network.certify(digits[0], generator=seeded[1])
+    with pytest.raises(RequestError, match="revision='v1' goes with a MODEL's name"):
+        zoo.smooth(network, revision="v1")
+    with torch.no_grad():
+        next(network.backbone.parameters())[0] += 1
+    with pytest.raises(RequestError, match=r"no longer those of .* save_pretrained"):
+        zoo.smooth(network)
+
+
+def test_a_tensor_that_was_not_resized_is_refused(digits_checkpoint):
+    with pytest.raises(CertificationError, match=r"takes images of shape \(3, 32, 32\), got \(3, 8, 8\)"):
+        zoo.smooth(digits_checkpoint.path, n=100).predict(torch.zeros(3, 8, 8))
 
 
 def test_a_name_that_is_not_there_is_an_attribute_error():

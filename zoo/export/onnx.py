@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import logging
 import tempfile
-import warnings
+import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,6 +16,8 @@ import onnx
 import torch
 from torch import nn
 
+from zoo.host import WARNINGS_IGNORED
+
 INPUT, OUTPUT = "image", "logits"
 LARGEST_BATCH = 65_536
 
@@ -25,7 +27,7 @@ def export_network(network: nn.Module, *, size: int) -> bytes:
     the convolutions by the exporter."""
     frozen = copy.deepcopy(network).to("cpu").eval()
     batch = torch.export.Dim("batch", min=1, max=LARGEST_BATCH)
-    with _quiet():
+    with WARNINGS_IGNORED:  # the exporter warns of its own internals
         program = torch.onnx.export(
             frozen,
             (torch.zeros(2, 3, size, size),),
@@ -73,7 +75,7 @@ def quantize_to_int8(exported: bytes, noisy_BCHW: npt.NDArray[np.float32], *, ba
             batch = next(self.batches, None)
             return None if batch is None else {INPUT: batch}
 
-    with tempfile.TemporaryDirectory() as folder, _quiet():
+    with tempfile.TemporaryDirectory() as folder, WARNINGS_IGNORED, _root_logger_kept():
         source, target = Path(folder) / "float32.onnx", Path(folder) / "int8.onnx"
         source.write_bytes(exported)
         quantize_static(
@@ -90,14 +92,20 @@ def quantize_to_int8(exported: bytes, noisy_BCHW: npt.NDArray[np.float32], *, ba
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
-    """The exporter and the quantizer warn of their own internals and log to the root logger."""
-    root = logging.getLogger()
-    level = root.level
-    root.setLevel(logging.ERROR)
+def _root_logger_kept() -> Iterator[None]:
+    """Drops what this thread logs to the root logger: the quantizer's remarks.
+
+    Whoever logs to a root logger without a handler also sets it up with one, so it has a handler meanwhile.
+    """
+    root, handler, thread = logging.getLogger(), logging.NullHandler(), threading.get_ident()
+
+    def is_of_another_thread(record: logging.LogRecord) -> bool:
+        return record.thread != thread
+
+    root.addHandler(handler)
+    root.addFilter(is_of_another_thread)
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
+        yield
     finally:
-        root.setLevel(level)
+        root.removeFilter(is_of_another_thread)
+        root.removeHandler(handler)

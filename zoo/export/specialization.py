@@ -118,10 +118,10 @@ def _replace(graph: fx.GraphModule, node: fx.Node, module: nn.Module) -> None:
 
 
 def _linear(weight_KC: Tensor, bias_K: Tensor) -> nn.Linear:
-    linear = nn.Linear(weight_KC.shape[1], weight_KC.shape[0])
-    with torch.no_grad():
-        linear.weight.copy_(weight_KC)
-        linear.bias.copy_(bias_K)
+    # Not initialized: that would draw from the host program's random numbers.
+    linear = nn.Linear(weight_KC.shape[1], weight_KC.shape[0], device="meta")
+    linear.weight = nn.Parameter(weight_KC.detach().clone(memory_format=torch.contiguous_format))
+    linear.bias = nn.Parameter(bias_K.detach().clone())
     return linear
 
 

@@ -5,13 +5,16 @@ from __future__ import annotations
 import os
 import sys
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import httpx2
 from huggingface_hub import HfApi, constants, get_session, get_token
-from huggingface_hub.utils.tqdm import disable_progress_bars
+from huggingface_hub.utils.tqdm import disable_progress_bars, progress_bar_states
 
 from zoo.errors import HubError
+from zoo.host import LoanedSetting
 
 ANSWER_WITHIN = 8.0
 # Of one request, seconds: until connected, and without a byte. A commit of large files is slow to be answered. The
@@ -50,12 +53,24 @@ def require_token() -> None:
         raise HubError("no Hub token: run `hf auth login`, or set HF_TOKEN to one that may write")
 
 
-def connect() -> None:
-    """Raises HubError if the Hub does not answer within seconds; from then on no request of the process hangs."""
-    require_reachable()
-    get_session().timeout = TIMEOUT
-    if not sys.stderr.isatty():  # the client draws the bar of an upload into log files too
+@contextmanager
+def _settings() -> Iterator[None]:
+    """The client's settings, which are the whole process's, as this package wants them: a request ends some time, and
+    no progress bar is drawn into a log file."""
+    session, bars = get_session(), dict(progress_bar_states)
+    timeout, session.timeout = session.timeout, TIMEOUT
+    if not sys.stderr.isatty() and constants.HF_HUB_DISABLE_PROGRESS_BARS is None:
         disable_progress_bars()
+    try:
+        yield
+    finally:
+        session.timeout = timeout
+        progress_bar_states.clear()
+        progress_bar_states.update(bars)
+
+
+CLIENT_SETTINGS = LoanedSetting(_settings)
+"""For every function of this package that may ask the Hub: the client's settings meanwhile, and the host's after."""
 
 
 def require_reachable(*, within: float = ANSWER_WITHIN) -> None:

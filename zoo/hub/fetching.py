@@ -17,7 +17,7 @@ from zoo.checkpoints.checkpoint import Checkpoint, open_checkpoint, read_manifes
 from zoo.download.retry import DEFAULT_RETRIER, Retrier
 from zoo.errors import CheckpointError, HubError, RequestError
 from zoo.hub.cache import cached_file, cached_names, drop_damaged, remember, remembered
-from zoo.hub.connection import ATTRIBUTES, Commit, api, connect, endpoint, is_offline
+from zoo.hub.connection import ATTRIBUTES, CLIENT_SETTINGS, Commit, api, endpoint, is_offline, require_reachable
 from zoo.hub.refusals import transient_failure, translated
 from zoo.models.layout import CARD, CONFIG, KNOWN_FILES, MANIFEST, SIGNATURE, WEIGHTS
 from zoo.models.spec import ModelSpec
@@ -46,6 +46,7 @@ class RemoteDescription:
     has_card: bool
 
 
+@CLIENT_SETTINGS
 def fetch(
     repository: str, *, revision: str | None = None, offline: bool = False, retrier: Retrier = DEFAULT_RETRIER
 ) -> tuple[Checkpoint, Commit]:
@@ -60,6 +61,7 @@ def fetch(
         return open_checkpoint(directory), source.commit
 
 
+@CLIENT_SETTINGS
 def fetch_description(
     repository: str, *, revision: str | None = None, offline: bool = False, retrier: Retrier = DEFAULT_RETRIER
 ) -> RemoteDescription:
@@ -82,12 +84,13 @@ def describe(source: Source, retrier: Retrier) -> RemoteDescription:
         )
 
 
+@CLIENT_SETTINGS
 def download_file(repository: str, name: str, *, revision: str, retrier: Retrier = DEFAULT_RETRIER) -> Path:
     """The cached copy of one file of a repository at a commit, whatever it holds. Raises: HubError."""
     commit = Commit(repository=repository, sha=revision, url="")
     with translated(repository, access="read"):
         if cached_file(commit, name) is None:
-            connect()
+            require_reachable()
         return _download(commit, name, retrier)
 
 
@@ -108,7 +111,7 @@ def _resolve(
                 "be used: pull it once without --offline and HF_HUB_OFFLINE"
             )
         try:
-            connect()
+            require_reachable()
         except HubError as error:
             if known is None or names is None:
                 raise

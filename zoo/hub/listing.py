@@ -10,7 +10,7 @@ from huggingface_hub import ModelInfo
 
 from zoo.download.retry import DEFAULT_RETRIER, Retrier
 from zoo.errors import ZooError
-from zoo.hub.connection import Commit, api, connect
+from zoo.hub.connection import CLIENT_SETTINGS, Commit, api, require_reachable
 from zoo.hub.fetching import DESCRIPTION, describe, source_of
 from zoo.hub.refusals import transient_failure, translated
 from zoo.models.layout import CONFIG, MANIFEST
@@ -30,13 +30,14 @@ class Listed:
     problem: str | None
 
 
+@CLIENT_SETTINGS
 def list_checkpoints(owner: str, *, limit: int, retrier: Retrier = DEFAULT_RETRIER) -> tuple[list[Listed], int]:
     """The checkpoints among the owner's first `limit` model repositories, by name, and how many those were.
 
     Raises: HubError.
     """
     with translated(owner, access="read"):
-        connect()
+        require_reachable()
         models = retrier.call(
             lambda: list(api().list_models(author=owner, full=True, limit=limit)), transient=transient_failure
         )

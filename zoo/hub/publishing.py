@@ -16,7 +16,7 @@ from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, RepositoryNot
 from zoo.checkpoints.checkpoint import Checkpoint
 from zoo.download.retry import DEFAULT_RETRIER, Result, Retrier, TransientFailure
 from zoo.errors import HubError, RequestError
-from zoo.hub.connection import ATTRIBUTES, Commit, api, connect, require_token
+from zoo.hub.connection import ATTRIBUTES, CLIENT_SETTINGS, Commit, api, require_reachable, require_token
 from zoo.hub.refusals import CONFLICT, TOO_MANY_REQUESTS, refusal, transient_failure, translated
 
 TAG = re.compile(r"[A-Za-z0-9][\w.+-]*")
@@ -31,6 +31,7 @@ class Pushed(Commit):
     pull_request: str | None = None
 
 
+@CLIENT_SETTINGS
 def push(
     checkpoint: Checkpoint,
     repository: str,
@@ -50,7 +51,7 @@ def push(
     _require_possible(tags, create_pr=create_pr)
     with translated(repository, access="write"):
         require_token()
-        connect()
+        require_reachable()
         target = _Target(api(), repository, retrier)
         head = target.head_or_new(private=private, may_create=not create_pr)
         present_tags = target.again(target.tags) if tags else {}

@@ -15,8 +15,8 @@ from zoo.errors import CheckpointError, RequestError
 from zoo.filesystem.atomic_write import write_all_atomically
 from zoo.models.architecture import NormalizedNetwork
 from zoo.models.layout import WEIGHTS
-from zoo.models.preprocessing import Transforms
 from zoo.models.spec import CertifiedConfig, ModelSpec
+from zoo.models.transforms import Transforms
 
 if TYPE_CHECKING:
     from zoo.hub import Commit
@@ -44,8 +44,14 @@ class CertifiedNetwork(NormalizedNetwork):
 
     @property
     def transforms(self) -> Transforms:
-        """From a PIL picture to `x_CHW` in [0, 1], which the network takes and a certificate covers."""
+        """From a PIL picture or a picture's file to `x_CHW` in [0, 1], which the network takes and a certificate
+        covers."""
         return Transforms(self.spec.preprocessing)
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """The name of each class, in the order of the logits."""
+        return self.spec.certified.class_names
 
     @classmethod
     def from_pretrained(cls, model: str | Path, *, revision: str | None = None) -> Self:
@@ -78,7 +84,7 @@ class CertifiedNetwork(NormalizedNetwork):
         if directory.exists() and (not directory.is_dir() or any(directory.iterdir())):
             raise RequestError(f"{directory} exists and is not an empty directory: choose a new one")
         now = open_checkpoint(self.checkpoint.path)
-        if not self._is_unchanged(now):
+        if not self.is_unchanged():
             changed = _changed(self.spec, parent=self.checkpoint.weights_sha256)
             self._require_fit()
             return save_checkpoint(directory, self, changed)
@@ -101,8 +107,12 @@ class CertifiedNetwork(NormalizedNetwork):
             checkpoint = self.save_pretrained(folder)
             return hub.push(checkpoint, repository, private=private, message=commit_message)
 
-    def _is_unchanged(self, now: Checkpoint) -> bool:
-        loaded = read_weights(now.path / WEIGHTS, sha256=self.checkpoint.weights_sha256)
+    def is_unchanged(self) -> bool:
+        """Whether the weights are, tensor by tensor, those that were loaded.
+
+        Raises: CheckpointError if the checkpoint that was loaded is gone or was changed.
+        """
+        loaded = read_weights(self.checkpoint.path / WEIGHTS, sha256=self.checkpoint.weights_sha256)
         held = {name: tensor.cpu() for name, tensor in self.backbone.state_dict().items()}
         return held.keys() == loaded.keys() and all(
             torch.equal(tensor, loaded[name].to(tensor.dtype)) for name, tensor in held.items()
@@ -117,6 +127,25 @@ class CertifiedNetwork(NormalizedNetwork):
                 f"the network is no longer a {was}, and its checkpoint would say so; zoo train --init makes one of "
                 f"other classes: {' '.join(str(error).split())}"
             ) from error
+
+
+def checkpoint_of(model: str | Path | CertifiedNetwork, *, revision: str | None = None) -> Checkpoint:
+    """The checkpoint of MODEL, or of a loaded network that nobody has changed.
+
+    Raises: RequestError if `model` is neither, or its weights were changed; CheckpointError, HubError.
+    """
+    if not isinstance(model, CertifiedNetwork):
+        from zoo.loading.locate import locate
+
+        return locate(str(model), revision=revision)
+    if revision is not None:
+        raise RequestError(f"revision={revision!r} goes with a MODEL's name, not with a network that is loaded already")
+    if not model.is_unchanged():
+        raise RequestError(
+            f"the network's weights are no longer those of {model.checkpoint.path}: write them to a checkpoint of "
+            "their own with save_pretrained, and smooth that"
+        )
+    return model.checkpoint
 
 
 def _changed(spec: ModelSpec, *, parent: str) -> ModelSpec:

@@ -16,12 +16,12 @@ from __future__ import annotations
 
 import io
 import re
-import warnings
 from pathlib import Path
 
 from PIL import Image, ImageFile
 
 from zoo.errors import ImageError
+from zoo.host import WARNINGS_IGNORED
 from zoo.models.preprocessing import require_8_bits
 
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF")
@@ -62,8 +62,7 @@ def decode_image(data: bytes, *, max_pixels: int) -> Image.Image:
     """
     if not data:
         raise ImageError("the image is empty: send the bytes of a JPEG, PNG or other picture", http_status=400)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # what Pillow warns of is refused here or does no harm
+    with WARNINGS_IGNORED:  # what Pillow warns of is refused here or does no harm
         return _decoded(data, max_pixels=max_pixels)
 
 

@@ -7,8 +7,6 @@ which does not depend on the processor); only then are pixels divided by 255.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 import torch
 from PIL import Image
@@ -51,16 +49,3 @@ def to_pixels(x_bytes: Tensor) -> Tensor:
 def prepare(image: Image.Image, preprocessing: Preprocessing) -> Tensor:
     """`x_CHW`, float32 in [0, 1]: what the noise is added to and the certificate speaks of."""
     return to_pixels(to_bytes_CHW(image, preprocessing))
-
-
-@dataclass(frozen=True, slots=True)
-class Transforms:
-    """A picture -> `x_CHW`, as torchvision's `weights.transforms()` but for the normalization, which is the network's
-    first layer."""
-
-    preprocessing: Preprocessing
-
-    def __call__(self, image: Image.Image) -> Tensor:
-        """float32 in [0, 1]. Raises: ImageError for more than 8 bits a channel."""
-        require_8_bits(image)
-        return prepare(image, self.preprocessing)

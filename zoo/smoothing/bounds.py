@@ -19,6 +19,10 @@ def clopper_pearson_lower(count: int, n: int, alpha: float) -> float:
 
     Source: Clopper and Pearson 1934; statsmodels' `proportion_confint(count, n, 2 * alpha, "beta")[0]`.
     Rounded down. Raises: CertificationError unless 0 <= count <= n, n >= 1 and 1e-100 <= alpha < 1.
+
+    >>> from zoo.smoothing.bounds import clopper_pearson_lower
+    >>> round(clopper_pearson_lower(990, 1000, alpha=0.001), 4)
+    0.976
     """
     alpha = _checked(count, n, alpha)
     return 0.0 if count == 0 else float(betaincinv(count, n - count + 1, alpha)) * ROUNDING_DOWN
@@ -28,13 +32,22 @@ def clopper_pearson_upper(count: int, n: int, alpha: float) -> float:
     """Upper bound on p after `count` of `n` Bernoulli(p) draws succeeded; wrong with probability at most `alpha`.
 
     Source: as `clopper_pearson_lower`, index [1]. Rounded up. Raises: as `clopper_pearson_lower`.
+
+    >>> from zoo.smoothing.bounds import clopper_pearson_upper
+    >>> round(clopper_pearson_upper(10, 1000, alpha=0.001), 4)
+    0.024
     """
     alpha = _checked(count, n, alpha)
     return 1.0 if count == n else min(1.0, float(betainccinv(count + 1, n - count, alpha)) * ROUNDING_UP)
 
 
 def least_n(alpha: float) -> int:
-    """The fewest draws that can certify at `alpha`: the least n whose bound exceeds 1/2 when all n agree."""
+    """The fewest draws that can certify at `alpha`: the least n whose bound exceeds 1/2 when all n agree.
+
+    >>> from zoo.smoothing.bounds import least_n
+    >>> least_n(0.001)
+    10
+    """
     alpha = checked_alpha(alpha)
     n = 1
     while alpha ** (1 / n) <= 0.5:

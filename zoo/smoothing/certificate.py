@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import cast
 
 from zoo.errors import CertificationError
@@ -24,6 +24,14 @@ class SmoothingSpec:
     certificate has probability at most `alpha`. sigma 0 is the clean classifier: one evaluation (`n0` 0, `n` 1 whatever
     was given), radius 0.
 
+    `dataclasses.replace(spec, n=...)` keeps the rule's kind, and `replace(spec, stopping=...)` takes the rule's draws.
+
+    >>> from dataclasses import replace
+    >>> from zoo.smoothing import AtRadius, SmoothingSpec
+    >>> spec = SmoothingSpec(sigma=0.5, stopping=AtRadius(0.25))
+    >>> replace(spec, n=1000).stopping
+    AtRadius(radius=0.25, max_n=1000)
+
     Raises: CertificationError if a value is outside its range, or the draws can never certify at `alpha`.
     """
 
@@ -33,20 +41,14 @@ class SmoothingSpec:
     alpha: float = 0.001
     stopping: StoppingRule = None  # type: ignore[assignment] # left out: FixedSample(n)
     noise: Noise = "gaussian"
+    # `n` and `stopping` as they were settled. `dataclasses.replace` hands all three on, which tells the changed one.
+    _settled: tuple[int, StoppingRule] | None = field(default=None, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "sigma", checked_sigma(self.sigma))
         object.__setattr__(self, "alpha", checked_alpha(self.alpha))
         require_noise(self.noise, sigma=self.sigma)
-        stopping, n = cast("StoppingRule | None", self.stopping), cast("int | None", self.n)
-        if stopping is None:
-            stopping = FixedSample(DEFAULT_MAX_N if n is None else n)
-        if not isinstance(stopping, StoppingRule):
-            raise CertificationError(f"stopping must be a stopping rule, such as AtRadius(0.5), got {stopping!r}")
-        if n is not None and n != stopping.max_n:
-            raise CertificationError(
-                f"n={n}, but the stopping rule makes at most {stopping.max_n} draws: give one of them"
-            )
+        stopping = self._rule()
         if self.sigma == 0:
             if stopping.radius_asked:
                 raise CertificationError(f"radius {stopping.radius_asked:g} can never be certified at sigma 0")
@@ -57,6 +59,22 @@ class SmoothingSpec:
             stopping.require_possible(sigma=self.sigma, alpha=self.alpha)
         object.__setattr__(self, "stopping", stopping)
         object.__setattr__(self, "n", stopping.max_n)
+        object.__setattr__(self, "_settled", (stopping.max_n, stopping))
+
+    def _rule(self) -> StoppingRule:
+        """The stopping rule that `n` and `stopping` mean together."""
+        stopping, n = cast("StoppingRule | None", self.stopping), cast("int | None", self.n)
+        if stopping is None:
+            return FixedSample(DEFAULT_MAX_N if n is None else n)
+        if not isinstance(stopping, StoppingRule):
+            raise CertificationError(f"stopping must be a stopping rule, such as AtRadius(0.5), got {stopping!r}")
+        if n is None or n == stopping.max_n:
+            return stopping
+        if self._settled is not None and stopping == self._settled[1]:
+            return stopping.with_max_n(n)
+        if self._settled is not None and n == self._settled[0]:
+            return stopping
+        raise CertificationError(f"n={n}, but the stopping rule makes at most {stopping.max_n} draws: give one of them")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,7 +82,8 @@ class Certificate:
     """With probability at least `1 - alpha` over the noise drawn, the smoothed classifier answers `label` everywhere
     within distance `radius`, in `norm` and on the [0, 1] pixel scale, of the tensor that was certified.
 
-    `label` None means: abstained, and nothing is claimed (radius 0). `count_a` of the `n` draws named the class that
+    `label` None means: abstained, and nothing is claimed (radius 0). `class_name` is the label's name, where the names
+    are known. `count_a` of the `n` draws named the class that
     the `n0` selection draws had chosen, whether it was certified or not. `p_a_lower` bounds its probability (0 where an
     at-radius rule did not certify); `p_b_upper` that of every other class, where the bound has one, and then
     `count_b` of the draws named the most frequent other class. `radius_asked` is the one radius that an at-radius rule
@@ -93,6 +112,7 @@ class Certificate:
     norm: str = "l2"
     input: str = ""
     backend: str = ""
+    class_name: str | None = None
 
     @property
     def abstained(self) -> bool:

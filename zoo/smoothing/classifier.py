@@ -2,23 +2,58 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TypeGuard, overload
 
 import torch
+from PIL import Image
 from torch import Tensor
 
-from zoo.errors import CertificationError
+from zoo.errors import CertificationError, ImageError
 from zoo.smoothing.backends import BaseClassifier, TorchBackend
 from zoo.smoothing.certificate import Certificate, SmoothingSpec
+from zoo.smoothing.class_names import Answer, named
 from zoo.smoothing.engine import CertificationEngine
-from zoo.smoothing.jobs import Certification, Job, Prediction
+from zoo.smoothing.jobs import Certification, Job, Prediction, checked_pixels
+from zoo.smoothing.keys import fresh_key, root_key
 from zoo.smoothing.noise import NoiseKey
 from zoo.smoothing.prediction import Votes
 from zoo.smoothing.sampler import NoisySampler, SamplingOptions
 
+Picture = str | Path | Image.Image
+"""A PIL picture, or the path of a picture's file."""
+
+DEFAULT_BATCH_SIZE = SamplingOptions().batch_size
+
 
 class SmoothedClassifier:
-    """g(x): the class that the base classifier names most often on `x + N(0, sigma^2 I)`."""
+    """g(x): the class that the base classifier names most often on `x + N(0, sigma^2 I)`.
+
+    `certify` and `predict` take one image, and return one answer; or a batch `x_BCHW` or a list of images, and return
+    a list of answers. An image is a tensor `x_CHW` in [0, 1] or, where `transforms` was given, a picture: a PIL
+    picture or the path of a file. All images of a call share every batch of noisy copies.
+
+    Without a generator the noise comes from the operating system. A certificate is void for whoever can predict its
+    noise, so give a seeded generator only to repeat an experiment.
+
+    >>> import torch
+    >>> from zoo.smoothing import SmoothedClassifier, SmoothingSpec
+    >>> def is_bright(x_BCHW):
+    ...     brightness_B = x_BCHW.mean(dim=(1, 2, 3))
+    ...     return torch.stack([0.5 - brightness_B, brightness_B - 0.5], dim=1)
+    >>> smoothing = SmoothingSpec(sigma=0.5, n=1000)
+    >>> g = SmoothedClassifier(is_bright, num_classes=2, smoothing=smoothing, class_names=["dark", "bright"])
+    >>> white_CHW, gray_CHW = torch.ones(3, 8, 8), torch.full((3, 8, 8), 0.5)
+    >>> certificate = g.certify(white_CHW)
+    >>> certificate.label, certificate.class_name, round(certificate.radius, 3)
+    (1, 'bright', 1.232)
+    >>> [answer.class_name for answer in g.predict([white_CHW, 1 - white_CHW])]
+    ['bright', 'dark']
+    >>> g.certify(gray_CHW, generator=torch.Generator().manual_seed(0)).abstained
+    True
+    """
 
     def __init__(
         self,
@@ -26,49 +61,171 @@ class SmoothedClassifier:
         *,
         num_classes: int,
         smoothing: SmoothingSpec,
-        options: SamplingOptions | None = None,
+        batch_size: int = DEFAULT_BATCH_SIZE,
+        device: torch.device | str | None = None,
+        transforms: Callable[[Picture], Tensor] | None = None,
+        class_names: Sequence[str] = (),
+        image_shape: tuple[int, int, int] | None = None,
     ) -> None:
-        """`base` maps `x_BCHW` to `logits_BK`, and a module runs where its parameters are; or it is a backend.
+        """`base` is a callable `x_BCHW` -> `logits_BK`, such as a module, or a backend.
 
-        Raises: CertificationError if a backend has another number of classes.
+        - `num_classes`: K.
+        - `smoothing`: sigma, the draws and alpha.
+        - `batch_size`: noisy copies per forward pass.
+        - `device`: where a callable runs; by default where a module's parameters are. A backend has its own.
+        - `transforms`: from a picture to `x_CHW` in [0, 1], not normalized, such as `network.transforms`.
+        - `class_names`: a name per class, which the answers then carry.
+        - `image_shape`: the only shape `(C, H, W)` of an image that is accepted; any by default.
+
+        Raises: CertificationError if a backend is given a device or has another number of classes, or if the number
+        of names is not `num_classes`.
         """
-        self.smoothing = smoothing
-        self.base = base if isinstance(base, BaseClassifier) else TorchBackend(base, num_classes=num_classes)
+        if isinstance(base, BaseClassifier):
+            if device is not None:
+                raise CertificationError(f"the backend {base.name} has its own device: leave device out, got {device}")
+            self.base: BaseClassifier = base
+        else:
+            self.base = TorchBackend(base, num_classes=num_classes, device=device)
         if self.base.num_classes != num_classes:
             raise CertificationError(f"the backend has {self.base.num_classes} classes, not {num_classes}")
-        self._sampler = NoisySampler(self.base, options or SamplingOptions())
+        if class_names and len(class_names) != num_classes:
+            raise CertificationError(f"class_names must have a name per class, {num_classes}, got {len(class_names)}")
+        self.smoothing = smoothing
+        self.transforms = transforms
+        self.class_names = tuple(class_names)
+        self.image_shape = image_shape
+        self._sampler = NoisySampler(self.base, SamplingOptions(batch_size=batch_size))
 
-    def certify(self, x_CHW: Tensor, *, generator: torch.Generator) -> Certificate:
-        """Class and certified radius of one image in [0, 1], or abstention.
+    @overload
+    def certify(self, images: Picture, *, generator: torch.Generator | None = None) -> Certificate: ...  # type: ignore[overload-overlap] # a str is one path
+    @overload
+    def certify(
+        self, images: Sequence[Picture | Tensor], *, generator: torch.Generator | None = None
+    ) -> list[Certificate]: ...
+    # A type checker cannot tell one image from a batch: with Any, neither use needs a cast.
+    @overload
+    def certify(self, images: Tensor, *, generator: torch.Generator | None = None) -> Any: ...
 
-        Raises: CertificationError if pixels or logits are not finite or of a wrong shape.
+    def certify(
+        self, images: Picture | Tensor | Sequence[Picture | Tensor], *, generator: torch.Generator | None = None
+    ) -> Certificate | list[Certificate]:
+        """Class and certified radius of an image, or abstention; of a batch or list, a list of them.
+
+        `generator` gives the root of the noise, one per image in order, so that a list is answered as its images are
+        one after the other. Without one, the noise comes from the operating system.
+        Raises: CertificationError if an image or the logits are not finite or of a wrong shape; ImageError if a file
+        is no picture.
         """
-        result = self._run(Certification(0, x_CHW, smoothing=self.smoothing, key=root_key(generator)))
-        assert isinstance(result, Certificate)
-        return result
 
-    def predict(self, x_CHW: Tensor, *, n: int = 100, generator: torch.Generator) -> int | None:
-        """Class of one image in [0, 1], or None to abstain; wrong with probability at most the spec's alpha.
+        def job(id: int, x_CHW: Tensor, key: NoiseKey) -> Job:
+            return Certification(id, x_CHW, smoothing=self.smoothing, key=key)
 
-        Raises: CertificationError, also if `n` can never decide.
+        return self._answer(images, job, generator, Certificate)
+
+    @overload
+    def predict(self, images: Picture, *, n: int = 100, generator: torch.Generator | None = None) -> Votes: ...  # type: ignore[overload-overlap] # a str is one path
+    @overload
+    def predict(
+        self, images: Sequence[Picture | Tensor], *, n: int = 100, generator: torch.Generator | None = None
+    ) -> list[Votes]: ...
+    @overload
+    def predict(self, images: Tensor, *, n: int = 100, generator: torch.Generator | None = None) -> Any: ...
+
+    def predict(
+        self,
+        images: Picture | Tensor | Sequence[Picture | Tensor],
+        *,
+        n: int = 100,
+        generator: torch.Generator | None = None,
+    ) -> Votes | list[Votes]:
+        """Class of an image by `n` draws, or abstention; of a batch or list, a list of them.
+
+        A label is wrong with probability at most the spec's alpha. `generator` as in `certify`.
+        Raises: as `certify`; CertificationError, also if `n` draws can never decide.
         """
         spec = self.smoothing
-        key = root_key(generator)
-        job = Prediction(0, x_CHW, sigma=spec.sigma, n=n, alpha=spec.alpha, key=key, noise=spec.noise)
-        result = self._run(job)
-        assert isinstance(result, Votes)
-        return result.label
 
-    def _run(self, job: Job) -> Certificate | Votes:
+        def job(id: int, x_CHW: Tensor, key: NoiseKey) -> Job:
+            return Prediction(id, x_CHW, sigma=spec.sigma, n=n, alpha=spec.alpha, key=key, noise=spec.noise)
+
+        return self._answer(images, job, generator, Votes)
+
+    def _answer(
+        self,
+        images: Picture | Tensor | Sequence[Picture | Tensor],
+        job: Callable[[int, Tensor, NoiseKey], Job],
+        generator: torch.Generator | None,
+        kind: type[Answer],
+    ) -> Answer | list[Answer]:
+        """One answer of a kind, or a list of them, from the job of each image."""
+        if not _is_batch(images):
+            return self._run([job(0, self._pixels(images), _key(generator))], kind)[0]
+        x_CHWs = []
+        for place, image in enumerate(images):
+            with _named_in_errors(place):
+                x_CHWs.append(self._pixels(image))
+                _require_same_shape(x_CHWs[-1], x_CHWs[0])
+        return self._run([job(place, x_CHW, _key(generator)) for place, x_CHW in enumerate(x_CHWs)], kind)
+
+    def _pixels(self, image: object) -> Tensor:
+        """`x_CHW` of one image."""
+        if isinstance(image, str | Path | Image.Image):
+            if self.transforms is None:
+                raise CertificationError(
+                    "this SmoothedClassifier was made without transforms, which turn a picture into a tensor: "
+                    "give it transforms=network.transforms, or certify tensors in [0, 1]"
+                )
+            image = self.transforms(image)
+        if not isinstance(image, Tensor):
+            kind = type(image).__name__
+            raise CertificationError(f"an image is a tensor, a PIL picture or the path of a picture, got {kind}")
+        pixels = torch.from_numpy(checked_pixels(image, noise=self.smoothing.noise))
+        if self.image_shape is not None and tuple(pixels.shape) != self.image_shape:
+            raise CertificationError(f"the network takes images of shape {self.image_shape}, got {tuple(pixels.shape)}")
+        return pixels
+
+    def _run(self, jobs: Sequence[Job], kind: type[Answer]) -> list[Answer]:
+        """The answers to the jobs, in their order; their ids are their places."""
         engine = CertificationEngine(self._sampler)
-        engine.admit(job)
-        finished = engine.step()
-        while not finished:
-            finished = engine.step()
-        return finished[0].result
+        for job in jobs:
+            engine.admit(job)
+        answers: dict[object, Answer] = {}
+        while engine.num_open:
+            for finished in engine.step():
+                assert isinstance(finished.result, kind)
+                answers[finished.id] = named(finished.result, self.class_names)
+        return [answers[job.id] for job in jobs]
 
 
-def root_key(generator: torch.Generator) -> NoiseKey:
-    """A key whose 64-bit root is drawn from the generator; two calls give two roots."""
-    words = torch.randint(0, 2**32, (2,), generator=generator, device=generator.device).tolist()
-    return NoiseKey(root=words[0] << 32 | words[1], job=0)
+def _is_batch(images: object) -> TypeGuard[Sequence[Any] | Tensor]:
+    """Whether there are several images, and so a list of answers."""
+    if isinstance(images, Tensor):
+        if images.ndim not in (3, 4):
+            raise CertificationError(
+                "an image has shape (channels, height, width), a batch (images, channels, height, width), "
+                f"got {tuple(images.shape)}"
+            )
+        return images.ndim == 4
+    return isinstance(images, list | tuple)
+
+
+def _key(generator: torch.Generator | None) -> NoiseKey:
+    return fresh_key() if generator is None else root_key(generator)
+
+
+def _require_same_shape(x_CHW: Tensor, first_CHW: Tensor) -> None:
+    if x_CHW.shape != first_CHW.shape:
+        raise CertificationError(
+            f"the images of one call must have one shape, got {tuple(x_CHW.shape)} after {tuple(first_CHW.shape)}"
+        )
+
+
+@contextmanager
+def _named_in_errors(place: int) -> Iterator[None]:
+    """Names the image in an error about it."""
+    try:
+        yield
+    except CertificationError as error:
+        raise CertificationError(f"image {place}: {error}") from error
+    except ImageError as error:
+        raise ImageError(f"image {place}: {error}", http_status=error.http_status) from error

@@ -19,6 +19,7 @@ class Votes:
     """The answer of PREDICT: with probability at least `1 - alpha`, `label` is the smoothed classifier's class, or
     None.
 
+    `class_name` is the label's name, where the names are known.
     `top` holds the most frequent classes with their counts among the `n` draws, at most five, most frequent first.
     """
 
@@ -27,6 +28,11 @@ class Votes:
     alpha: float
     sigma: float
     top: tuple[tuple[int, int], ...]
+    class_name: str | None = None
+
+    @property
+    def abstained(self) -> bool:
+        return self.label is None
 
 
 def predict_from_votes(votes: Counter[int], *, alpha: float, sigma: float) -> Votes:

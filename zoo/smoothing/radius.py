@@ -20,6 +20,12 @@ def certified_radius(p_a_lower: float, sigma: float, *, p_b_upper: float | None 
     Source: Cohen et al. 2019, Theorem 1; the paper's equation 2.
     Raises: CertificationError unless 1/2 < p_a_lower < 1, or 0 < p_b_upper < p_a_lower < 1 where it is given; or if
     sigma is negative or not finite.
+
+    >>> from zoo.smoothing.bounds import clopper_pearson_lower
+    >>> from zoo.smoothing.radius import certified_radius
+    >>> p_a_lower = clopper_pearson_lower(990, 1000, alpha=0.001)  # 990 of 1,000 draws named the class
+    >>> round(certified_radius(p_a_lower, sigma=0.5), 4)
+    0.989
     """
     sigma, p_a_lower = checked_sigma(sigma), checked_number("p_a_lower", p_a_lower)
     if p_b_upper is None:
@@ -39,6 +45,10 @@ def probability_at(radius: float, sigma: float) -> float:
     below 1 does.
 
     Raises: CertificationError if the radius is negative or not finite, or sigma is not positive.
+
+    >>> from zoo.smoothing.radius import probability_at
+    >>> round(probability_at(0.5, sigma=0.5), 4)
+    0.8413
     """
     radius, sigma = checked_radius(radius), checked_sigma(sigma)
     if sigma == 0:

@@ -8,8 +8,8 @@ Anytime       until the remaining draws could add little
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
-from typing import Final, Literal, Protocol, runtime_checkable
+from dataclasses import dataclass, replace
+from typing import Final, Literal, Protocol, Self, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -82,6 +82,10 @@ class StoppingRule(Protocol):
         """The one radius that it decides, if it is of that kind."""
         ...
 
+    def with_max_n(self, max_n: int) -> Self:
+        """The same rule with another `max_n`."""
+        ...
+
     def num_wanted(self, num_drawn: int) -> int:
         """How many further draws to make before the next look, as long as it has not ended."""
         ...
@@ -132,6 +136,9 @@ class FixedSample:
     @property
     def radius_asked(self) -> None:
         return None
+
+    def with_max_n(self, max_n: int) -> Self:
+        return replace(self, n=max_n)
 
     def num_wanted(self, num_drawn: int) -> int:
         return self.n - num_drawn
@@ -192,6 +199,9 @@ class AtRadius:
     def radius_asked(self) -> float:
         return self.radius
 
+    def with_max_n(self, max_n: int) -> Self:
+        return replace(self, max_n=max_n)
+
     def num_wanted(self, num_drawn: int) -> int:
         return _next_request(num_drawn, self.max_n)
 
@@ -250,6 +260,9 @@ class Anytime:
     @property
     def radius_asked(self) -> None:
         return None
+
+    def with_max_n(self, max_n: int) -> Self:
+        return replace(self, max_n=max_n)
 
     def num_wanted(self, num_drawn: int) -> int:
         return _next_request(num_drawn, self.max_n)

@@ -15,7 +15,7 @@ from tests.serving.service.test_service import SMALL, Brightness, drive, png
 from zoo.loading.backend import open_backend
 from zoo.models.decoding import decode_image
 from zoo.models.preprocessing import prepare
-from zoo.smoothing import SamplingOptions, SmoothedClassifier, SmoothingSpec
+from zoo.smoothing import SmoothedClassifier, SmoothingSpec
 from zoo.smoothing.named_rules import rule_from
 
 pytestmark = pytest.mark.slow
@@ -35,7 +35,7 @@ def certify_offline(served):
     def certify(data, *, stopping, noise, seed, images=1):
         rule = rule_from(stopping, n=700, **RULES[stopping])
         spec = SmoothingSpec(sigma=0.5, n0=30, alpha=0.01, stopping=rule, noise=noise)
-        g = SmoothedClassifier(base, num_classes=10, smoothing=spec, options=SamplingOptions(batch_size=37))
+        g = SmoothedClassifier(base, num_classes=10, smoothing=spec, batch_size=37)
         x_CHW = prepare(decode_image(data, max_pixels=10_000), served.checkpoint.spec.preprocessing)
         generator = torch.Generator().manual_seed(seed)
         return [g.certify(x_CHW, generator=generator) for _ in range(images)]
@@ -46,7 +46,7 @@ def certify_offline(served):
 def expected_json(certificate):
     """The certificate as the server tells it; what is covered, it says in words of its own."""
     told = asdict(certificate)
-    return {name: told[name] for name in told if name not in ("label", "p_b_upper", "count_b", "input")}
+    return {name: told[name] for name in told if name not in ("label", "class_name", "p_b_upper", "count_b", "input")}
 
 
 def without_input(told):

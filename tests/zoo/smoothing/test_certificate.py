@@ -3,6 +3,7 @@
 import csv
 import math
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import mpmath
@@ -12,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from zoo.errors import CertificationError
-from zoo.smoothing import AtRadius, SmoothingSpec
+from zoo.smoothing import Anytime, AtRadius, FixedSample, SmoothingSpec
 from zoo.smoothing.bounds import clopper_pearson_lower
 from zoo.smoothing.certificate import certified_radius, conclude
 
@@ -108,3 +109,44 @@ def test_numbers_of_numpys_float32_do_not_lower_the_precision_of_a_bound():
         bound = clopper_pearson_lower(count, 1000, np.float32(0.001))
         assert bound == clopper_pearson_lower(count, 1000, float(np.float32(0.001)))
         assert certified_radius(bound, np.float32(0.12)) == certified_radius(bound, float(np.float32(0.12)))
+
+
+@pytest.mark.parametrize(
+    ("spec", "changes", "expected"),
+    [
+        (SmoothingSpec(sigma=0.5), {"n": 500}, FixedSample(500)),
+        (SmoothingSpec(sigma=0.5, n=1000), {"alpha": 0.01}, FixedSample(1000)),
+        (SmoothingSpec(sigma=0.5, n=1000), {"stopping": AtRadius(0.25)}, AtRadius(0.25)),
+        (SmoothingSpec(sigma=0.5, n=1000), {"stopping": Anytime(5000), "n": 5000}, Anytime(5000)),
+        (SmoothingSpec(sigma=0.5, stopping=AtRadius(0.25)), {"n": 700}, AtRadius(0.25, max_n=700)),
+        (SmoothingSpec(sigma=0.5, stopping=Anytime(tolerance=0.1)), {"n": 700}, Anytime(700, tolerance=0.1)),
+        (
+            SmoothingSpec(sigma=0.5, stopping=FixedSample(900, bound="simultaneous")),
+            {"n": 700},
+            FixedSample(700, bound="simultaneous"),
+        ),
+        (SmoothingSpec(sigma=0.5, stopping=AtRadius(0.25, max_n=700)), {"stopping": None}, FixedSample(700)),
+        (SmoothingSpec(sigma=0.5, stopping=AtRadius(0.25, max_n=700)), {"n": None}, AtRadius(0.25, max_n=700)),
+        (SmoothingSpec(sigma=0.5, n=1000), {"sigma": 0.0}, FixedSample(1)),
+    ],
+)
+def test_a_variant_of_a_spec_is_what_the_changed_fields_say(spec, changes, expected):
+    variant = replace(spec, **changes)
+    assert variant.stopping == expected and variant.n == expected.max_n
+    kept = {"sigma", "alpha", "noise"} - set(changes)
+    assert all(getattr(variant, name) == getattr(spec, name) for name in kept)
+    if variant.sigma > 0:
+        fresh = SmoothingSpec(sigma=variant.sigma, alpha=variant.alpha, stopping=expected)
+        assert variant == fresh and hash(variant) == hash(fresh) and repr(variant) == repr(fresh)
+
+
+def test_a_variant_of_a_variant_is_what_was_changed_last():
+    spec = replace(replace(SmoothingSpec(sigma=0.5), n=500), stopping=AtRadius(0.25, max_n=600))
+    assert replace(spec, n=300).stopping == AtRadius(0.25, max_n=300)
+
+
+def test_a_variant_cannot_hold_nonsense():
+    with pytest.raises(CertificationError, match="give one of them"):
+        replace(SmoothingSpec(sigma=0.5), n=500, stopping=AtRadius(0.25, max_n=600))
+    with pytest.raises(CertificationError, match="the least n is 10"):
+        replace(SmoothingSpec(sigma=0.5), n=9)

@@ -6,7 +6,6 @@ from torch import nn
 
 from zoo.errors import CertificationError
 from zoo.smoothing import SmoothedClassifier, SmoothingSpec
-from zoo.smoothing.classifier import root_key
 
 
 def half_space(*, at: float):
@@ -34,7 +33,7 @@ def test_an_image_on_the_boundary_is_abstained_from():
     g = SmoothedClassifier(half_space(at=0.5), num_classes=2, smoothing=SmoothingSpec(sigma=0.25, n=1000))
     x_CHW = torch.full((1, 1, 1), 0.5)
     assert g.certify(x_CHW, generator=rng()).abstained
-    assert g.predict(x_CHW, n=100, generator=rng()) is None
+    assert g.predict(x_CHW, n=100, generator=rng()).abstained
 
 
 def test_equal_generators_give_equal_certificates_and_a_generator_moves_on():
@@ -43,12 +42,6 @@ def test_equal_generators_give_equal_certificates_and_a_generator_moves_on():
     assert g.certify(x_CHW, generator=rng(3)) == g.certify(x_CHW, generator=rng(3))
     generator = rng(3)
     assert len({g.certify(x_CHW, generator=generator).count_a for _ in range(5)}) > 1
-
-
-def test_root_keys_have_64_bits():
-    generator = rng()
-    roots = [root_key(generator).root for _ in range(200)]
-    assert len(set(roots)) == 200 and max(roots) > 2**62
 
 
 def test_sigma_zero_evaluates_the_clean_classifier_once():
@@ -62,7 +55,7 @@ def test_sigma_zero_evaluates_the_clean_classifier_once():
     certificate = g.certify(torch.full((1, 1, 1), 0.51), generator=rng())
     assert (certificate.label, certificate.radius, certificate.n) == (1, 0.0, 1)
     assert len(calls) == 1
-    assert g.predict(torch.full((1, 1, 1), 0.49), generator=rng()) == 0
+    assert g.predict(torch.full((1, 1, 1), 0.49), generator=rng()).label == 0
 
 
 def test_a_module_is_evaluated_in_eval_mode_and_left_in_its_own():

@@ -135,7 +135,7 @@ def test_an_attack_within_the_certified_ball_flips_nothing_and_one_far_outside_d
             for factor in (0.999, 5)
         )
         assert float((inside - x_CHW).norm()) < certificate.radius
-        num_flipped += g.predict(inside, n=300, generator=generator) not in (certificate.label, None)
-        num_flipped_outside += g.predict(outside, n=300, generator=generator) not in (certificate.label, None)
+        num_flipped += g.predict(inside, n=300, generator=generator).label not in (certificate.label, None)
+        num_flipped_outside += g.predict(outside, n=300, generator=generator).label not in (certificate.label, None)
     assert num_attacked >= 8
     assert num_flipped == 0 < num_flipped_outside

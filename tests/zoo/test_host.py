@@ -1,0 +1,67 @@
+"""A setting of the whole process is changed while anybody needs it, and is the host program's again afterwards."""
+
+import threading
+import warnings
+from contextlib import contextmanager
+
+import pytest
+
+from zoo.host import WARNINGS_IGNORED, LoanedSetting
+
+
+@pytest.fixture
+def setting():
+    """A setting whose host value is "host", as a dictionary, and its change to "ours"."""
+    state = {"value": "host"}
+
+    @contextmanager
+    def change():
+        before, state["value"] = state["value"], "ours"
+        try:
+            yield
+        finally:
+            state["value"] = before
+
+    return state, LoanedSetting(change)
+
+
+def test_it_is_changed_inside_and_restored_after_also_when_the_call_fails(setting):
+    state, loan = setting
+
+    @loan
+    def fail():
+        assert state["value"] == "ours"
+        raise ValueError("on purpose")
+
+    for _ in range(2):
+        with pytest.raises(ValueError, match="on purpose"):
+            fail()
+        assert state["value"] == "host"
+
+
+def test_of_threads_that_overlap_the_last_one_restores_it(setting):
+    state, loan = setting
+    first_is_in, second_is_in = threading.Event(), threading.Event()
+
+    def first():
+        with loan:
+            first_is_in.set()
+            assert second_is_in.wait(10)
+
+    thread = threading.Thread(target=first)
+    thread.start()
+    assert first_is_in.wait(10)
+    with loan:
+        second_is_in.set()
+        thread.join()
+        assert state["value"] == "ours"  # the first to come has left
+    assert state["value"] == "host"
+
+
+def test_ignored_warnings_are_heard_again():
+    filters = list(warnings.filters)
+    with WARNINGS_IGNORED, WARNINGS_IGNORED:
+        warnings.warn("nobody hears this", stacklevel=1)
+    assert warnings.filters == filters
+    with pytest.raises(UserWarning, match="all hear this"):
+        warnings.warn("all hear this", stacklevel=1)

@@ -1,0 +1,42 @@
+"""Settings of the whole process, the host program's, which a library call may change for its own duration only."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from contextlib import AbstractContextManager, ContextDecorator
+from functools import partial
+from threading import Lock
+
+
+class LoanedSetting(ContextDecorator):
+    """A change of a setting of the whole process, made while any thread is inside and undone by the last to leave.
+
+    Without the count, threads that overlap would restore each other's changes, and the last one a changed state.
+    """
+
+    def __init__(self, change: Callable[[], AbstractContextManager[object]]) -> None:
+        """`change` returns a context manager that makes the change and undoes it."""
+        self._change = change
+        self._lock = Lock()
+        self._num_inside = 0
+        self._changed: AbstractContextManager[object] | None = None
+
+    def __enter__(self) -> None:
+        with self._lock:
+            if self._changed is None:
+                changed = self._change()
+                changed.__enter__()
+                self._changed = changed
+            self._num_inside += 1
+
+    def __exit__(self, *_: object) -> None:
+        with self._lock:
+            self._num_inside -= 1
+            if self._num_inside == 0 and self._changed is not None:
+                changed, self._changed = self._changed, None
+                changed.__exit__(None, None, None)
+
+
+WARNINGS_IGNORED = LoanedSetting(partial(warnings.catch_warnings, action="ignore"))
+"""For libraries whose warnings are about what is refused here, or about their own internals."""

@@ -1,0 +1,31 @@
+"""Transforms: from a picture to the tensor that a certificate covers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from PIL import Image
+from torch import Tensor
+
+from zoo.models.decoding import read_picture
+from zoo.models.preprocessing import prepare, require_8_bits
+from zoo.models.spec import Preprocessing
+
+
+@dataclass(frozen=True, slots=True)
+class Transforms:
+    """A picture -> `x_CHW`, as torchvision's `weights.transforms()` but for the normalization, which is the network's
+    first layer."""
+
+    preprocessing: Preprocessing
+
+    def __call__(self, picture: str | Path | Image.Image) -> Tensor:
+        """float32 in [0, 1], of a PIL picture or of the picture in a file.
+
+        Raises: ImageError if the file is no picture, or has more than 8 bits a channel.
+        """
+        if not isinstance(picture, Image.Image):
+            return prepare(read_picture(picture), self.preprocessing)
+        require_8_bits(picture)
+        return prepare(picture, self.preprocessing)

@@ -1,0 +1,22 @@
+"""The name of the class that an answer gives."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TypeVar
+
+from zoo.smoothing.certificate import Certificate
+from zoo.smoothing.prediction import Votes
+
+Answer = TypeVar("Answer", bound=Certificate | Votes)
+
+
+def named(answer: Answer, class_names: Sequence[str]) -> Answer:
+    """The answer with the name of its label; None where it abstains, or where `class_names` is empty.
+
+    `class_names` has a name per class, in the order of the labels.
+    """
+    if answer.label is None or not class_names:
+        return answer
+    return replace(answer, class_name=class_names[answer.label])
