@@ -1,4 +1,4 @@
-"""The suite in several processes: what they share, which tests stay together, and which have the machine to themselves.
+"""The suite in several processes: what they share, in which order they take files, and which tests run alone.
 
 `make test` starts the processes (pytest-xdist). `python -m pytest tests/x.py` runs in one.
 """
@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import TextIO
 
 import pytest
-import torch
 
 IS_WORKER = "PYTEST_XDIST_WORKER" in os.environ
 
@@ -40,6 +39,8 @@ def made_once(name: str, make: Callable[[Path], None], tmp_path_factory: pytest.
 @contextmanager
 def computing_on(num_threads: int) -> Iterator[None]:
     """Inside, torch computes on so many threads of this process. ONNX sessions and samplers made inside do as well."""
+    import torch
+
     before = torch.get_num_threads()
     torch.set_num_threads(num_threads)
     try:
@@ -65,23 +66,19 @@ def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TextIO]:
 
 @pytest.fixture(scope="session")
 def alone(machine: TextIO) -> None:
-    """Waits until every other process of this test run has ended. Tests that use it come last, in one process."""
+    """Waits until every other process of this test run has ended. Files with tests that use it come last."""
     fcntl.flock(machine, fcntl.LOCK_EX)
 
 
-def group_of(item: pytest.Item) -> str:
-    """The tests that run in one process, one after another: those of a file, of the one server, or `alone`."""
-    fixtures = getattr(item, "fixturenames", ())
-    return next((name for name in ("alone", "served") if name in fixtures), item.nodeid.partition("::")[0])
-
-
-@pytest.hookimpl(tryfirst=True)
+@pytest.hookimpl
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Forms the groups; the longest ones begin first, so that no process is left with one at the end."""
+    """Orders the files for the processes, which take one file after another: the longest first, `alone` last."""
     if not IS_WORKER:
         return
-    groups = {item: group_of(item) for item in items}
-    slow = {groups[item] for item in items if item.get_closest_marker("slow")}
-    for item in items:
-        item.add_marker(pytest.mark.xdist_group(groups[item]))
-    items.sort(key=lambda item: (groups[item] == "alone", groups[item] != "served", groups[item] not in slow))
+    files = {name: _files(items, name) for name in ("alone", "served")}
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: (item.path in files["alone"], item.path not in files["served"], item.path not in slow))
+
+
+def _files(items: list[pytest.Item], fixture: str) -> set[Path]:
+    return {item.path for item in items if fixture in getattr(item, "fixturenames", ())}
