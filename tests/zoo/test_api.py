@@ -122,7 +122,7 @@ def test_the_draws_are_those_of_the_rule(digits_checkpoint):
     assert smoothing(stopping=AtRadius(0.25, max_n=700), noise="discrete") == SmoothingSpec(
         sigma=0.5, stopping=AtRadius(0.25, max_n=700), noise="discrete"
     )
-    with pytest.raises(CertificationError, match="give one of them"):
+    with pytest.raises(CertificationError, match="give only one of them"):
         smoothing(n=100, stopping=AtRadius(0.25))
     with pytest.raises(CertificationError, match="must be a stopping rule, such as"):
         smoothing(stopping="anytime")

@@ -1,11 +1,11 @@
-"""What a smoothed classifier answers, and what it guarantees.
+"""Randomized smoothing: the smoothed classifier, its certificates, and the engine that computes them.
 
-SmoothedClassifier     the paper-like face: predict(x), certify(x)
-  CertificationEngine  continuous batching over jobs; the same for one image, a test set and a server
-    jobs               what is still to be drawn for one image, and what its votes prove
-      StoppingRule     when enough has been drawn: FixedSample, AtRadius, Anytime
-    NoisySampler       batches of noisy copies, votes
-      noise            counter-based, Gaussian or discrete
+SmoothedClassifier     the interface of the papers: predict(x), certify(x)
+  CertificationEngine  continuous batching of jobs, for one image, a test set or a server
+    jobs               the remaining draws of one image, and what its votes prove
+      StoppingRule     when to stop drawing: FixedSample, AtRadius, Anytime
+    NoisySampler       batches of noisy copies, and their votes
+      noise            counter-based noise, Gaussian or discrete
       BaseClassifier   the network behind a backend
 """
 

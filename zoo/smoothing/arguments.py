@@ -1,6 +1,6 @@
-"""What callers hand in, as plain Python numbers, or one clear sentence.
+"""Validated arguments as plain Python numbers.
 
-Plain numbers also for the sake of soundness: with NumPy's float32 the arithmetic of bounds would be that of float32.
+Plain numbers are required for soundness: with NumPy's float32, the bounds would be computed in float32.
 """
 
 from __future__ import annotations
@@ -10,15 +10,15 @@ import numbers
 
 from zoo.errors import CertificationError
 
-# Below it SciPy's inverse of the incomplete beta function is no longer accurate, and errs upwards.
+# Below this alpha, SciPy's inverse of the incomplete beta function is inaccurate and errs upwards.
 SMALLEST_ALPHA = 1e-100
 SMALLEST_SIGMA, LARGEST_SIGMA = 1e-4, 100.0
-# A draw's index takes 31 bits of the device's counter.
+# The index of a draw has 31 bits in the device's counter.
 MOST_DRAWS = 2**31 - 1
 
 
 def checked_number(name: str, value: object) -> float:
-    """The value as a float. Raises: CertificationError if it is no real number; NaN and infinity pass."""
+    """The value as a float. Raises: CertificationError if it is not a real number. NaN and infinity are accepted."""
     if isinstance(value, bool) or not isinstance(value, numbers.Real):
         raise CertificationError(f"{name} must be a number, got {value!r}")
     return float(value)
@@ -36,7 +36,7 @@ def checked_count(name: str, value: object, *, least: int = 1) -> int:
 
 
 def checked_alpha(value: object) -> float:
-    """Raises CertificationError unless alpha is a probability that the bounds are accurate for."""
+    """Alpha as a float. Raises: CertificationError unless it is in [1e-100, 1), where the bounds are accurate."""
     alpha = checked_number("alpha", value)
     if not 0 < alpha < 1:
         raise CertificationError(f"alpha must be in (0, 1), got {alpha}")
@@ -46,8 +46,10 @@ def checked_alpha(value: object) -> float:
 
 
 def checked_sigma(value: object) -> float:
-    """Raises CertificationError unless sigma is a noise level: 0, or large enough to survive float32 and no larger than
-    any use has."""
+    """Sigma as a float. Raises: CertificationError unless it is 0 or in [1e-4, 100].
+
+    Noise below 1e-4 would be lost in float32 pixels.
+    """
     sigma = checked_number("sigma", value)
     if not (math.isfinite(sigma) and sigma >= 0):
         raise CertificationError(f"sigma must be finite and at least 0, got {sigma}")
@@ -61,7 +63,7 @@ def checked_sigma(value: object) -> float:
 
 
 def checked_radius(value: object) -> float:
-    """Raises CertificationError unless the radius is finite and at least 0."""
+    """The radius as a float. Raises: CertificationError unless it is finite and at least 0."""
     radius = checked_number("radius", value)
     if not (math.isfinite(radius) and radius >= 0):
         raise CertificationError(f"radius must be finite and at least 0, got {radius}")

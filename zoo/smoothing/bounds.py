@@ -1,7 +1,7 @@
-"""Confidence bounds on a binomial probability, exact and one-sided, after a number of draws fixed beforehand.
+"""Exact one-sided confidence bounds on a binomial probability for a fixed number of draws.
 
-Golden numbers (alpha = 0.001): of n = 1,000 draws at least 550 must agree for a bound above 1/2; if all 100,000
-agree, the radius is 3.8115 sigma.
+Golden numbers (alpha = 0.001): the lower bound exceeds 1/2 if at least 550 of n = 1,000 draws agree. If all of 100,000
+draws agree, the radius is 3.8115 sigma.
 """
 
 from scipy.special import betainccinv, betaincinv
@@ -9,7 +9,7 @@ from scipy.special import betainccinv, betaincinv
 from zoo.errors import CertificationError
 from zoo.smoothing.arguments import checked_alpha
 
-# Eight times the spacing of floating-point numbers below 1: more than SciPy's error in the ranges allowed here.
+# Eight times the spacing of floating-point numbers below 1. SciPy's error is smaller in the allowed ranges.
 ROUNDING_DOWN = 1 - 2**-50
 ROUNDING_UP = 1 + 2**-50
 
@@ -42,7 +42,7 @@ def clopper_pearson_upper(count: int, n: int, alpha: float) -> float:
 
 
 def least_n(alpha: float) -> int:
-    """The fewest draws that can certify at `alpha`: the least n whose bound exceeds 1/2 when all n agree.
+    """The smallest n whose lower bound exceeds 1/2 if all n draws agree. Fewer draws cannot certify at `alpha`.
 
     >>> from zoo.smoothing.bounds import least_n
     >>> least_n(0.001)

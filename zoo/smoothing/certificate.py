@@ -1,4 +1,4 @@
-"""What is asked of a certificate, and what it says. Numbers only, no tensors."""
+"""The specification of a certification and its result, as plain numbers."""
 
 from __future__ import annotations
 
@@ -17,14 +17,18 @@ __all__ = ["Certificate", "SmoothingSpec", "certified_radius", "conclude"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SmoothingSpec:
-    """What defines a guarantee: the noise, the draws and the failure probability.
+    """The parameters of a guarantee: the noise, the draws and the failure probability.
 
-    The class is chosen from `n0` draws; the bound comes from further draws, as many as the stopping rule wants: `n`
-    exactly unless another rule is given, whose `max_n` then is `n`. `sigma` is on the [0, 1] pixel scale. A wrong
-    certificate has probability at most `alpha`. sigma 0 is the clean classifier: one evaluation (`n0` 0, `n` 1 whatever
-    was given), radius 0.
+    Args:
+        sigma: Standard deviation of the noise, on the [0, 1] pixel scale. 0 selects the clean classifier: one
+            evaluation (`n0` becomes 0 and `n` becomes 1), radius 0.
+        n0: Draws that select the class.
+        n: Further draws for the bound; the maximum if the stopping rule may end earlier.
+        alpha: Upper bound of the probability that a certificate is wrong.
+        stopping: The stopping rule, by default `FixedSample(n)`. Its `max_n` becomes `n`.
+        noise: "gaussian", or "discrete" for integer noise on 8-bit pixels.
 
-    `dataclasses.replace(spec, n=...)` keeps the rule's kind, and `replace(spec, stopping=...)` takes the rule's draws.
+    `dataclasses.replace(spec, n=...)` keeps the kind of rule. `replace(spec, stopping=...)` takes `n` from the rule.
 
     >>> from dataclasses import replace
     >>> from zoo.smoothing import AtRadius, SmoothingSpec
@@ -37,11 +41,11 @@ class SmoothingSpec:
 
     sigma: float
     n0: int = 100
-    n: int = None  # type: ignore[assignment] # left out: the rule's
+    n: int = None  # type: ignore[assignment] # by default the rule's
     alpha: float = 0.001
-    stopping: StoppingRule = None  # type: ignore[assignment] # left out: FixedSample(n)
+    stopping: StoppingRule = None  # type: ignore[assignment] # by default FixedSample(n)
     noise: Noise = "gaussian"
-    # `n` and `stopping` as they were settled. `dataclasses.replace` hands all three on, which tells the changed one.
+    # `n` and `stopping` as initialized. `dataclasses.replace` passes all three, which shows which one was changed.
     _settled: tuple[int, StoppingRule] | None = field(default=None, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -62,7 +66,7 @@ class SmoothingSpec:
         object.__setattr__(self, "_settled", (stopping.max_n, stopping))
 
     def _rule(self) -> StoppingRule:
-        """The stopping rule that `n` and `stopping` mean together."""
+        """The stopping rule that follows from `n` and `stopping`."""
         stopping, n = cast("StoppingRule | None", self.stopping), cast("int | None", self.n)
         if stopping is None:
             return FixedSample(DEFAULT_MAX_N if n is None else n)
@@ -74,25 +78,38 @@ class SmoothingSpec:
             return stopping.with_max_n(n)
         if self._settled is not None and n == self._settled[0]:
             return stopping
-        raise CertificationError(f"n={n}, but the stopping rule makes at most {stopping.max_n} draws: give one of them")
+        raise CertificationError(
+            f"n={n} contradicts the stopping rule, which makes at most {stopping.max_n} draws: give only one of them"
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Certificate:
-    """With probability at least `1 - alpha` over the noise drawn, the smoothed classifier answers `label` everywhere
-    within distance `radius`, in `norm` and on the [0, 1] pixel scale, of the tensor that was certified.
+    """The class of an image and its certified radius, or an abstention.
 
-    `label` None means: abstained, and nothing is claimed (radius 0). `class_name` is the label's name, where the names
-    are known. `count_a` of the `n` draws named the class that
-    the `n0` selection draws had chosen, whether it was certified or not. `p_a_lower` bounds its probability (0 where an
-    at-radius rule did not certify); `p_b_upper` that of every other class, where the bound has one, and then
-    `count_b` of the draws named the most frequent other class. `radius_asked` is the one radius that an at-radius rule
-    was to decide.
+    Guarantee: with probability at least `1 - alpha` over the noise, the smoothed classifier answers `label` for every
+    tensor within distance `radius` of the certified tensor, in `norm` and on the [0, 1] pixel scale.
 
-    What is covered: the tensor that `input` describes, with the base classifier as `backend` computes it. With
-    "gaussian" noise the theorem, which is about real numbers, is applied to float32. With "discrete" noise the tensor
-    is the 8-bit image k / 255, and the theorem holds for the arithmetic that ran, whatever function of these levels
-    the backend computes, as long as it is one.
+    Attributes:
+        label: The class, or None for an abstention, which claims nothing.
+        radius: The certified radius; 0 for an abstention.
+        p_a_lower: Lower bound of the selected class's probability; 0 if an at-radius rule did not certify.
+        count_a: Draws among `n` that voted for the class that the `n0` draws selected, certified or not.
+        sigma: Standard deviation of the noise.
+        n0, n: Draws for the selection and for the bound.
+        alpha: Upper bound of the probability that the certificate is wrong.
+        stopping, bound: Names of the stopping rule and of the confidence bound.
+        p_b_upper: Upper bound of the probability of every other class, if the bound uses one.
+        count_b: Draws that voted for the most frequent other class, if the bound uses `p_b_upper`.
+        radius_asked: The radius that an at-radius rule tested.
+        noise: "gaussian" or "discrete".
+        input: Description of the certified tensor.
+        backend: The backend that computed the base classifier. The guarantee is about this base classifier.
+        class_name: The name of `label`, if names are known.
+
+    With "gaussian" noise, the theorem about real numbers is applied to float32 arithmetic. With "discrete" noise, the
+    tensor is the 8-bit image k / 255, and the theorem holds for the arithmetic that ran, provided that the backend
+    computes a function of these levels.
     """
 
     label: int | None
@@ -129,10 +146,18 @@ def conclude(
     input: str = "",
     backend: str = "",
 ) -> Certificate:
-    """The certificate after the rule has ended, from the votes up to there; `label` is the class chosen before.
+    """The certificate that follows from the votes when the stopping rule has ended.
 
-    `alpha` is what is left of the spec's for the bound, `p_a_lower` the bound that the rule's last look gave. At sigma
-    0 the one evaluation of the clean classifier decides; without it the certificate abstains.
+    Args:
+        label: The class selected from the `n0` draws.
+        votes: Votes of the draws for the bound, up to the end of the rule.
+        spec: The specification of the certification.
+        alpha: The part of `spec.alpha` that the bound may use.
+        p_a_lower: The lower bound from the rule's last look.
+        input: Description of the certified tensor.
+        backend: Name of the backend.
+
+    At sigma 0 the single evaluation of the clean classifier decides. Without it the certificate abstains.
 
     Source: Cohen et al. 2019, CERTIFY.
     """

@@ -1,4 +1,4 @@
-"""The smoothed classifier g, as the papers write it."""
+"""The smoothed classifier g of randomized smoothing."""
 
 from __future__ import annotations
 
@@ -23,20 +23,20 @@ from zoo.smoothing.prediction import Votes
 from zoo.smoothing.sampler import NoisySampler, SamplingOptions
 
 Picture = str | Path | Image.Image
-"""A PIL picture, or the path of a picture's file."""
+"""A PIL picture, or the path of an image file."""
 
 DEFAULT_BATCH_SIZE = SamplingOptions().batch_size
 
 
 class SmoothedClassifier:
-    """g(x): the class that the base classifier names most often on `x + N(0, sigma^2 I)`.
+    """g(x): the most probable class of the base classifier on `x + N(0, sigma^2 I)`.
 
-    `certify` and `predict` take one image, and return one answer; or a batch `x_BCHW` or a list of images, and return
-    a list of answers. An image is a tensor `x_CHW` in [0, 1] or, where `transforms` was given, a picture: a PIL
-    picture or the path of a file. All images of a call share every batch of noisy copies.
+    `certify` and `predict` return one answer for one image, and a list of answers for a batch `x_BCHW` or a list of
+    images. An image is a tensor `x_CHW` in [0, 1]. If `transforms` was given, it may also be a PIL picture or the path
+    of a file. All images of a call share every batch of noisy copies.
 
-    Without a generator the noise comes from the operating system. A certificate is void for whoever can predict its
-    noise, so give a seeded generator only to repeat an experiment.
+    Without a generator the noise comes from the operating system. A certificate does not hold against an adversary who
+    can predict its noise. Use a seeded generator only to repeat an experiment.
 
     >>> import torch
     >>> from zoo.smoothing import SmoothedClassifier, SmoothingSpec
@@ -67,15 +67,15 @@ class SmoothedClassifier:
         class_names: Sequence[str] = (),
         image_shape: tuple[int, int, int] | None = None,
     ) -> None:
-        """`base` is a callable `x_BCHW` -> `logits_BK`, such as a module, or a backend.
-
-        - `num_classes`: K.
-        - `smoothing`: sigma, the draws and alpha.
-        - `batch_size`: noisy copies per forward pass.
-        - `device`: where a callable runs; by default where a module's parameters are. A backend has its own.
-        - `transforms`: from a picture to `x_CHW` in [0, 1], not normalized, such as `network.transforms`.
-        - `class_names`: a name per class, which the answers then carry.
-        - `image_shape`: the only shape `(C, H, W)` of an image that is accepted; any by default.
+        """Args:
+            base: A callable `x_BCHW` -> `logits_BK`, such as a module, or a backend.
+            num_classes: K.
+            smoothing: sigma, the draws and alpha.
+            batch_size: Noisy copies per forward pass.
+            device: Device of a callable; by default that of a module's parameters. A backend has its own.
+            transforms: Turns a picture into `x_CHW` in [0, 1] without normalization, such as `network.transforms`.
+            class_names: One name per class, to appear in the answers.
+            image_shape: The accepted image shape `(C, H, W)`; any shape by default.
 
         Raises: CertificationError if a backend is given a device or has another number of classes, or if the number
         of names is not `num_classes`.
@@ -109,12 +109,16 @@ class SmoothedClassifier:
     def certify(
         self, images: Picture | Tensor | Sequence[Picture | Tensor], *, generator: torch.Generator | None = None
     ) -> Certificate | list[Certificate]:
-        """Class and certified radius of an image, or abstention; of a batch or list, a list of them.
+        """The certificate of an image, or a list of certificates for a batch or a list of images.
 
-        `generator` gives the root of the noise, one per image in order, so that a list is answered as its images are
-        one after the other. Without one, the noise comes from the operating system.
-        Raises: CertificationError if an image or the logits are not finite or of a wrong shape; ImageError if a file
-        is no picture.
+        Args:
+            images: One image, a batch `x_BCHW`, or a list of images.
+            generator: Source of the noise roots, one per image in order. Separate calls with the same generator
+                therefore give the same certificates as one call with a list. By default the noise comes from the
+                operating system.
+
+        Raises: CertificationError if an image or the logits are not finite or have a wrong shape; ImageError if a file
+        is not an image.
         """
 
         def job(id: int, x_CHW: Tensor, key: NoiseKey) -> Job:
@@ -138,10 +142,16 @@ class SmoothedClassifier:
         n: int = 100,
         generator: torch.Generator | None = None,
     ) -> Votes | list[Votes]:
-        """Class of an image by `n` draws, or abstention; of a batch or list, a list of them.
+        """The predicted class of an image from `n` draws, or a list of predictions for a batch or a list of images.
 
-        A label is wrong with probability at most the spec's alpha. `generator` as in `certify`.
-        Raises: as `certify`; CertificationError, also if `n` draws can never decide.
+        A label is wrong with probability at most the spec's alpha.
+
+        Args:
+            images: As in `certify`.
+            n: Draws per image.
+            generator: As in `certify`.
+
+        Raises: as `certify`; CertificationError also if `n` draws can never decide.
         """
         spec = self.smoothing
 
@@ -157,7 +167,7 @@ class SmoothedClassifier:
         generator: torch.Generator | None,
         kind: type[Answer],
     ) -> Answer | list[Answer]:
-        """One answer of a kind, or a list of them, from the job of each image."""
+        """The answer of the job of each image: one answer for one image, else a list."""
         if not _is_batch(images):
             return self._run([job(0, self._pixels(images), _key(generator))], kind)[0]
         x_CHWs = []
@@ -172,20 +182,22 @@ class SmoothedClassifier:
         if isinstance(image, str | Path | Image.Image):
             if self.transforms is None:
                 raise CertificationError(
-                    "this SmoothedClassifier was made without transforms, which turn a picture into a tensor: "
-                    "give it transforms=network.transforms, or certify tensors in [0, 1]"
+                    "this SmoothedClassifier has no transforms to turn a picture into a tensor: "
+                    "construct it with transforms=network.transforms, or give tensors in [0, 1]"
                 )
             image = self.transforms(image)
         if not isinstance(image, Tensor):
             kind = type(image).__name__
-            raise CertificationError(f"an image is a tensor, a PIL picture or the path of a picture, got {kind}")
+            raise CertificationError(
+                f"an image must be a tensor, a PIL picture or the path of an image file, got {kind}"
+            )
         pixels = torch.from_numpy(checked_pixels(image, noise=self.smoothing.noise))
         if self.image_shape is not None and tuple(pixels.shape) != self.image_shape:
             raise CertificationError(f"the network takes images of shape {self.image_shape}, got {tuple(pixels.shape)}")
         return pixels
 
     def _run(self, jobs: Sequence[Job], kind: type[Answer]) -> list[Answer]:
-        """The answers to the jobs, in their order; their ids are their places."""
+        """The answers to the jobs, in order. The id of a job is its position."""
         engine = CertificationEngine(self._sampler)
         for job in jobs:
             engine.admit(job)
@@ -198,7 +210,7 @@ class SmoothedClassifier:
 
 
 def _is_batch(images: object) -> TypeGuard[Sequence[Any] | Tensor]:
-    """Whether there are several images, and so a list of answers."""
+    """Whether `images` is a batch or a list, which is answered by a list."""
     if isinstance(images, Tensor):
         if images.ndim not in (3, 4):
             raise CertificationError(
@@ -222,7 +234,7 @@ def _require_same_shape(x_CHW: Tensor, first_CHW: Tensor) -> None:
 
 @contextmanager
 def _named_in_errors(place: int) -> Iterator[None]:
-    """Names the image in an error about it."""
+    """Adds the position of the image to errors about it."""
     try:
         yield
     except CertificationError as error:

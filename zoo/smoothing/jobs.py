@@ -1,4 +1,4 @@
-"""One image's way to an answer: what is still to be drawn, and what the counts so far prove."""
+"""Jobs: the draws that one image still needs, and what its votes prove."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from zoo.smoothing.prediction import Votes, predict_from_votes, require_can_pred
 
 
 class Job(Protocol):
-    """What the engine asks of a job. `id` names it among the open ones."""
+    """The interface between the engine and a job. `id` identifies the job among the open ones."""
 
     id: Hashable
 
@@ -30,17 +30,17 @@ class Job(Protocol):
 
     @property
     def num_remaining(self) -> int:
-        """Draws to make before the job can say more; 0 means finished."""
+        """Draws until the job can evaluate its votes again; 0 means finished."""
         ...
 
     @property
     def num_expected(self) -> int:
-        """Draws that it may well still take, by which the engine tells short jobs from long ones."""
+        """Estimate of the remaining draws, by which the engine distinguishes short jobs from long ones."""
         ...
 
     @property
     def num_useful(self) -> int:
-        """Draws that may still come to count, those included that a rule does not ask for yet."""
+        """Draws that may still count, including those that the stopping rule has not requested yet."""
         ...
 
     @property
@@ -49,27 +49,27 @@ class Job(Protocol):
         ...
 
     def first_draws(self, num: int) -> Draws:
-        """The first draws of all, which choose the class; at most `num`."""
+        """The first draws, which select the class; at most `num`."""
         ...
 
     def take(self, num: int) -> list[Draws]:
-        """The next draws, at most `num` in all and none that are of no use; they count as made from here on."""
+        """The next useful draws, at most `num` in total. They count as made from now on."""
         ...
 
     def record(self, draws: Draws, classes_M: Classes) -> None:
-        """Takes in the votes of draws that were taken, in the order in which they were."""
+        """Records the votes of draws, in the order in which `take` returned them."""
         ...
 
     def result(self, *, backend: str) -> Certificate | Votes:
-        """The answer, once nothing remains. `backend` names what computed."""
+        """The answer, when no draws remain. `backend` is the name of the backend."""
         ...
 
 
 class Certification:
-    """CERTIFY: the class from `n0` draws, its bound from fresh ones (Cohen et al. 2019).
+    """CERTIFY: selects the class from `n0` draws and bounds its probability from fresh draws (Cohen et al. 2019).
 
-    A stopping rule looks at the votes in the order of the draws' counters, and the draws after its end are dropped, so
-    that the answer does not depend on how many were made at a time.
+    The stopping rule evaluates the votes in the order of the draws' counters, and draws after its end are discarded.
+    The answer therefore does not depend on the number of draws per batch.
     """
 
     def __init__(
@@ -146,21 +146,21 @@ class Certification:
         )
 
     def so_far(self, *, backend: str) -> Certificate:
-        """What the votes prove that were taken in until now; an abstention as long as the class is not chosen.
+        """The certificate that the votes so far prove; an abstention while the class is not selected.
 
-        It holds at the level alpha wherever the drawing is stopped, for whatever reason.
-        Raises: CertificationError under a rule that may be looked at in its end only.
+        It holds at level alpha wherever and for whatever reason drawing stops.
+        Raises: CertificationError if the rule allows a look at its end only.
         """
-        if self._votes[Phase.ESTIMATION]:  # which are drawn when those that choose the class have been
+        if self._votes[Phase.ESTIMATION]:  # drawn after the selection
             return self.result(backend=backend)
-        nothing: Counter[int] = Counter()
-        return conclude(0, nothing, self.smoothing, alpha=self.alpha, input=self.input, backend=backend)
+        no_votes: Counter[int] = Counter()
+        return conclude(0, no_votes, self.smoothing, alpha=self.alpha, input=self.input, backend=backend)
 
     def _until_end(self, start: int, classes_M: Classes) -> Classes:
-        """The votes up to where the rule ends, none after it has."""
+        """The votes up to the end of the rule; none after it."""
         if self._ended:
             return classes_M[:0]
-        if self.smoothing.sigma == 0:  # the clean classifier's one vote chooses the class and is all there is
+        if self.smoothing.sigma == 0:  # the single vote of the clean classifier selects the class and ends the job
             self._ended = True
             return classes_M
         counts_M = self._votes[Phase.ESTIMATION][self._label] + np.cumsum(classes_M == self._label)
@@ -175,7 +175,7 @@ class Certification:
 
     @property
     def _label(self) -> int:
-        """The lowest class on ties; the clean classifier's one vote at sigma 0."""
+        """The selected class, the lowest one on ties; at sigma 0 the vote of the clean classifier."""
         chosen_by = Phase.SELECTION if self.smoothing.n0 else Phase.ESTIMATION
         votes = self._votes[chosen_by]
         return min(votes, key=lambda label: (-votes[label], label))
@@ -192,7 +192,7 @@ class Certification:
 
 
 class Prediction:
-    """PREDICT: the class that most of `n` draws name, or abstention (Cohen et al. 2019)."""
+    """PREDICT: the most frequent class of `n` draws, or an abstention (Cohen et al. 2019)."""
 
     def __init__(
         self,
@@ -250,16 +250,16 @@ class Prediction:
         self._votes.update(classes_M.tolist())
 
     def result(self, *, backend: str) -> Votes:
-        alpha = self._alpha_left if self.sigma > 0 else 1.0  # one evaluation of the clean classifier always decides
+        alpha = self._alpha_left if self.sigma > 0 else 1.0  # a single evaluation of the clean classifier decides
         return replace(predict_from_votes(self._votes, alpha=alpha, sigma=self.sigma), alpha=self.alpha)
 
 
 def alpha_left(alpha: float, *, sigma: float, noise: Noise, num_values: int) -> float:
-    """What a bound may spend of alpha: all of it but the distance of the noise drawn from the noise meant, over
-    `num_values` numbers.
+    """The part of alpha that a bound may use.
 
-    For Gaussian noise in floating point no such distance is known, and none is taken off.
-    Raises: CertificationError if alpha is no larger than that distance.
+    For discrete noise, the total variation between the drawn and the intended distribution over `num_values` numbers is
+    subtracted, twice. For Gaussian noise in floating point that distance is unknown, and nothing is subtracted.
+    Raises: CertificationError if at most half of alpha would remain.
     """
     if noise == "gaussian" or sigma == 0:
         return alpha
@@ -270,20 +270,20 @@ def alpha_left(alpha: float, *, sigma: float, noise: Noise, num_values: int) -> 
 
 
 def checked_pixels(x_CHW: Tensor, *, noise: Noise = "gaussian") -> Pixels:
-    """The image as float32 in memory of its own.
+    """A float32 copy of the image.
 
-    Raises: CertificationError if it is not three-dimensional, finite and in [0, 1], or not of 8 bits under discrete
-    noise.
+    Raises: CertificationError unless the image is three-dimensional, finite and in [0, 1], and has 8-bit values if the
+    noise is discrete.
     """
     if not isinstance(x_CHW, Tensor) or not x_CHW.is_floating_point():
         kind = x_CHW.dtype if isinstance(x_CHW, Tensor) else type(x_CHW).__name__
-        raise CertificationError(f"an image is a floating-point tensor in [0, 1], got {kind}")
+        raise CertificationError(f"an image must be a floating-point tensor in [0, 1], got {kind}")
     if x_CHW.ndim != 3 or x_CHW.numel() == 0:
-        raise CertificationError(f"an image has shape (channels, height, width), got {tuple(x_CHW.shape)}")
+        raise CertificationError(f"an image must have shape (channels, height, width), got {tuple(x_CHW.shape)}")
     pixels: Pixels = x_CHW.detach().to("cpu", torch.float32, copy=True).numpy()
     if not np.isfinite(pixels).all():
         value = float(pixels[~np.isfinite(pixels)][0])
-        raise CertificationError(f"the image holds a pixel that is not finite: {value}")
+        raise CertificationError(f"the image has a pixel that is not finite: {value}")
     low, high = float(pixels.min()), float(pixels.max())
     if low < 0 or high > 1:
         raise CertificationError(f"pixels must be in [0, 1], got [{low:g}, {high:g}]; divide 8-bit values by 255")

@@ -1,4 +1,4 @@
-"""Stopping rules by name, as a command line or a request asks for them."""
+"""Stopping rules by name, as on the command line and in requests."""
 
 from __future__ import annotations
 
@@ -11,21 +11,25 @@ FIXED, ANYTIME, AT_RADIUS = RULES = ("fixed", "anytime", "at-radius")
 def rule_from(
     name: str, *, n: int, radius: float | None = None, tolerance: float | None = None
 ) -> FixedSample | Anytime | AtRadius:
-    """The stopping rule called `name`: exactly `n` draws for "fixed", at most `n` for the others.
+    """The stopping rule with the given name.
 
-    `radius` is the one that "at-radius" decides; `tolerance` belongs to "anytime", whose own is taken unless it is
-    given. Both on the [0, 1] pixel scale.
-    Raises: RequestError if the name is another, or comes without what it needs or with what another needs;
+    Args:
+        name: "fixed", "anytime" or "at-radius".
+        n: Exactly this many draws for "fixed", at most this many for the others.
+        radius: The radius that "at-radius" tests, on the [0, 1] pixel scale. Required there, refused elsewhere.
+        tolerance: The tolerance of "anytime", on the [0, 1] pixel scale. Refused elsewhere.
+
+    Raises: RequestError if the name is unknown, or a parameter is missing or belongs to another rule;
     CertificationError if a value is outside its range.
     """
     if name not in RULES:
         raise UnknownNameError("stopping rule", name, RULES)
     if name == AT_RADIUS and radius is None:
-        raise RequestError("the stopping rule at-radius decides whether one radius holds: give the radius too")
+        raise RequestError("the stopping rule at-radius tests one radius: give the radius too")
     if name != AT_RADIUS and radius is not None:
-        raise RequestError(f"radius {radius:g} goes with the stopping rule at-radius only, not with {name}")
+        raise RequestError(f"radius {radius:g} applies to the stopping rule at-radius only, not to {name}")
     if name != ANYTIME and tolerance is not None:
-        raise RequestError(f"tolerance {tolerance:g} goes with the stopping rule anytime only, not with {name}")
+        raise RequestError(f"tolerance {tolerance:g} applies to the stopping rule anytime only, not to {name}")
     if radius is not None:
         return AtRadius(radius, max_n=n)
     if name == ANYTIME:
@@ -34,5 +38,5 @@ def rule_from(
 
 
 def tolerance_of(rule: StoppingRule) -> float | None:
-    """The tolerance of an anytime rule; no other has one."""
+    """The tolerance of an anytime rule; None for other rules."""
     return rule.tolerance if isinstance(rule, Anytime) else None

@@ -1,4 +1,4 @@
-"""Prediction without a radius: the class that most draws name, or abstention."""
+"""Prediction without a radius: the most frequent class of the draws, or an abstention."""
 
 from __future__ import annotations
 
@@ -16,11 +16,13 @@ NUM_REPORTED = 5
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Votes:
-    """The answer of PREDICT: with probability at least `1 - alpha`, `label` is the smoothed classifier's class, or
-    None.
+    """The answer of PREDICT: the smoothed classifier's class with probability at least `1 - alpha`, or an abstention.
 
-    `class_name` is the label's name, where the names are known.
-    `top` holds the most frequent classes with their counts among the `n` draws, at most five, most frequent first.
+    Attributes:
+        label: The class, or None for an abstention.
+        n, alpha, sigma: The parameters of the prediction.
+        top: The most frequent classes with their counts among the `n` draws, at most five, most frequent first.
+        class_name: The name of `label`, if names are known.
     """
 
     label: int | None
@@ -56,7 +58,7 @@ def fair_coin_p_value(count: int, n: int) -> float:
 
 
 def require_can_predict(n: int, alpha: float) -> None:
-    """Raises CertificationError if alpha is no probability or `n` draws can never decide at it; names the least n."""
+    """Raises CertificationError if alpha is not a probability or `n` draws can never decide; names the smallest n."""
     alpha = checked_alpha(alpha)
     least = 1
     while fair_coin_p_value(least, least) > alpha:

@@ -1,4 +1,4 @@
-"""From probabilities to an l2 radius and back, in float64, every rounding on the safe side."""
+"""Certified l2 radius from probabilities, and its inverse, in float64 with rounding to the safe side."""
 
 from __future__ import annotations
 
@@ -14,16 +14,21 @@ from zoo.smoothing.bounds import ROUNDING_DOWN, ROUNDING_UP
 def certified_radius(p_a_lower: float, sigma: float, *, p_b_upper: float | None = None) -> float:
     """L2 radius, on the [0, 1] pixel scale, within which the top class cannot change; rounded down.
 
-    With `p_a_lower` alone, the runner-up is taken to have all the rest: `sigma Phi^-1(p_A)`. With an upper bound on
-    the runner-up's probability as well: `sigma / 2 (Phi^-1(p_A) - Phi^-1(p_B))`.
+    With `p_a_lower` alone, the runner-up is assumed to have the remaining probability: `sigma Phi^-1(p_A)`. With an
+    upper bound of the runner-up's probability: `sigma / 2 (Phi^-1(p_A) - Phi^-1(p_B))`.
+
+    Args:
+        p_a_lower: Lower bound of the top class's probability.
+        sigma: Standard deviation of the noise, on the [0, 1] pixel scale.
+        p_b_upper: Upper bound of the probability of every other class.
 
     Source: Cohen et al. 2019, Theorem 1; the paper's equation 2.
-    Raises: CertificationError unless 1/2 < p_a_lower < 1, or 0 < p_b_upper < p_a_lower < 1 where it is given; or if
+    Raises: CertificationError unless 1/2 < p_a_lower < 1, or 0 < p_b_upper < p_a_lower < 1 if it is given; or if
     sigma is negative or not finite.
 
     >>> from zoo.smoothing.bounds import clopper_pearson_lower
     >>> from zoo.smoothing.radius import certified_radius
-    >>> p_a_lower = clopper_pearson_lower(990, 1000, alpha=0.001)  # 990 of 1,000 draws named the class
+    >>> p_a_lower = clopper_pearson_lower(990, 1000, alpha=0.001)  # 990 of 1,000 draws voted for the class
     >>> round(certified_radius(p_a_lower, sigma=0.5), 4)
     0.989
     """
@@ -41,8 +46,9 @@ def certified_radius(p_a_lower: float, sigma: float, *, p_b_upper: float | None 
 
 
 def probability_at(radius: float, sigma: float) -> float:
-    """The p_A from which on `certified_radius` reaches `radius`: Phi(radius / sigma), rounded up; 1.0 where no number
-    below 1 does.
+    """The smallest p_A for which `certified_radius` reaches `radius`: Phi(radius / sigma), rounded up.
+
+    It is 1.0 if no number below 1 suffices.
 
     Raises: CertificationError if the radius is negative or not finite, or sigma is not positive.
 
@@ -72,5 +78,5 @@ def _quantile_down_of_complement(p: float) -> float:
 
 
 def _down(value: float) -> float:
-    """The next number below, but never below 0 for what is not negative."""
+    """The next smaller float; 0 for 0."""
     return max(0.0, math.nextafter(value, -math.inf)) if value >= 0 else math.nextafter(value, -math.inf)

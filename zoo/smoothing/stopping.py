@@ -1,8 +1,8 @@
-"""When enough has been drawn, and what the counts then prove.
+"""Stopping rules: when to stop drawing, and which radius the counts prove.
 
 FixedSample   exactly n draws and one look
-AtRadius      as many as decide whether one radius holds
-Anytime       until the remaining draws could add little
+AtRadius      draws until a test of one radius is decided
+Anytime       draws until further draws could add little to the radius
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ GROWTH = 4
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tally:
-    """How often the chosen class and the most frequent other one were named in `n` draws."""
+    """Votes for the selected class (`count_a`) and for the most frequent other class (`count_b`) among `n` draws."""
 
     count_a: int
     count_b: int
@@ -39,7 +39,7 @@ class Tally:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Proof:
-    """What a tally proves: the bounds, and the radius that follows; `radius` None means: nothing, abstain."""
+    """The bounds that follow from a tally, and the radius; None means that nothing is proved (abstain)."""
 
     p_a_lower: float
     radius: float | None
@@ -48,7 +48,7 @@ class Proof:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Look:
-    """What a rule saw: the index of the look after which it ends, if it does, and its best bound on p_A until there."""
+    """The index of the look at which a rule ends, None if it continues, and the best lower bound of p_A so far."""
 
     end: int | None
     p_a_lower: float
@@ -56,30 +56,30 @@ class Look:
 
 @runtime_checkable
 class StoppingRule(Protocol):
-    """Watches the votes for one class, chosen beforehand from independent draws, in the order of their counters.
+    """Evaluates the votes for one class, in the order of the draws' counters. Independent draws selected the class.
 
-    Guarantee: whatever the true probabilities are, the chance over all draws that `prove`, asked where `look` first
-    ends, claims a radius that does not hold is at most alpha. The draws after the end are not looked at.
+    Guarantee: for all true probabilities, the probability over all draws that `prove`, called where `look` first ends,
+    claims a radius that does not hold is at most alpha. Draws after the end are ignored.
     """
 
     @property
     def name(self) -> str:
-        """As it stands in certificates and logs."""
+        """The name in certificates and logs."""
         ...
 
     @property
     def bound(self) -> str:
-        """The confidence bound behind the radius, as it stands in certificates."""
+        """The name of the confidence bound in certificates."""
         ...
 
     @property
     def max_n(self) -> int:
-        """The most draws that it makes."""
+        """The maximum number of draws."""
         ...
 
     @property
     def radius_asked(self) -> float | None:
-        """The one radius that it decides, if it is of that kind."""
+        """The radius that the rule tests, None if it tests none."""
         ...
 
     def with_max_n(self, max_n: int) -> Self:
@@ -87,22 +87,25 @@ class StoppingRule(Protocol):
         ...
 
     def num_wanted(self, num_drawn: int) -> int:
-        """How many further draws to make before the next look, as long as it has not ended."""
+        """The number of draws to make before the next look, if the rule has not ended."""
         ...
 
     def look(self, counts_M: Ints, nums_M: Ints, *, p_a_lower: float, sigma: float, alpha: float) -> Look:
-        """Goes on from the best bound so far, `p_a_lower`, 0 at first; `counts_M` of `nums_M` draws named the class."""
+        """The outcome of looks after `nums_M` draws with `counts_M` votes for the class.
+
+        `p_a_lower` is the best bound of earlier looks, 0 at first.
+        """
         ...
 
     def prove(self, tally: Tally, *, p_a_lower: float, sigma: float, alpha: float) -> Proof:
-        """What follows at the end, `p_a_lower` being the last look's.
+        """The radius that the tally proves at the end; `p_a_lower` is the bound of the last look.
 
-        Raises: CertificationError where the rule does not allow a look.
+        Raises: CertificationError if the rule does not allow a look at this number of draws.
         """
         ...
 
     def require_possible(self, *, sigma: float, alpha: float) -> None:
-        """Raises CertificationError if not even draws that all agree could certify."""
+        """Raises CertificationError if the rule could not certify even if all draws agreed."""
         ...
 
 
@@ -110,11 +113,11 @@ class StoppingRule(Protocol):
 class FixedSample:
     """Exactly `n` draws and one look (Cohen et al. 2019, CERTIFY).
 
-    `bound` "clopper-pearson" bounds p_A from below at alpha and gives the runner-up all the rest. "simultaneous" is the
-    paper's equation 2 in full: p_A from below at alpha/2, and p_B from above at alpha/2 by the count of the most
-    frequent other class in the same draws. The upper bound grows with the count, so it also holds for the class that
-    is second in truth, whichever was second in the draws. It certifies more where p_A is small, and less where p_A is
-    large, since half of alpha is spent on p_B.
+    `bound` "clopper-pearson" uses a lower bound of p_A at alpha and assigns the remaining probability to the runner-up.
+    "simultaneous" is the paper's equation 2: a lower bound of p_A at alpha/2 and an upper bound of p_B at alpha/2 from
+    the count of the most frequent other class in the same draws. The upper bound increases with the count, so it also
+    holds for the true runner-up, whichever class was second in the draws. It certifies more where p_A is small, and
+    less where p_A is large, because p_B uses half of alpha.
     """
 
     n: int
@@ -149,7 +152,7 @@ class FixedSample:
     def prove(self, tally: Tally, *, p_a_lower: float, sigma: float, alpha: float) -> Proof:
         if tally.n != self.n:
             raise CertificationError(
-                f"a fixed-sample bound may be looked at after {self.n} draws only, not after {tally.n}"
+                f"a fixed-sample bound may be evaluated after {self.n} draws only, not after {tally.n}"
             )
         if self.bound == CLOPPER_PEARSON:
             return _one_sided(clopper_pearson_lower(tally.count_a, self.n, alpha), sigma)
@@ -167,17 +170,17 @@ class FixedSample:
 
 @dataclass(frozen=True, slots=True)
 class AtRadius:
-    """Decides whether the radius is at least `radius`: certifies just that radius, or abstains.
+    """Tests whether the radius is at least `radius`: certifies exactly that radius, or abstains.
 
-    Ends as soon as "p_A is at most Phi(radius / sigma)" is refuted (certified), "it is at least that" is refuted, or
-    `max_n` draws are made (both abstain). Looks after every draw.
+    The rule certifies when "p_A is at most Phi(radius / sigma)" is refuted. It abstains when "p_A is at least
+    Phi(radius / sigma)" is refuted, or after `max_n` draws. It looks after every draw.
 
-    Guarantee: given the class, the chance of certifying although p_A < Phi(radius / sigma) is at most alpha; so is the
-    chance that the opposite is refuted wrongly. `radius` on the [0, 1] pixel scale.
+    Guarantee: given the class, the probability of certifying although p_A < Phi(radius / sigma) is at most alpha. The
+    probability of wrongly refuting a p_A above it is at most alpha as well. `radius` is on the [0, 1] pixel scale.
 
-    Source: betting as in Voracek, NeurIPS 2024, with the prior restricted to the side in question; see
-    `confidence_sequence`. Wald 1945: a test that keeps alpha and certifies p_A whenever it holds needs at
-    least `log(1 / alpha) / KL(p_A, Phi(radius / sigma))` draws on average.
+    Source: betting as in Voracek, NeurIPS 2024, with the prior restricted to one side; see `confidence_sequence`. By
+    Wald 1945, a test at level alpha that certifies whenever p_A allows it needs at least
+    `log(1 / alpha) / KL(p_A, Phi(radius / sigma))` draws on average.
     """
 
     radius: float
@@ -222,20 +225,20 @@ class AtRadius:
         if p >= 1 or log_wealth_above(all_agree, all_agree, p)[0] < math.log(1 / alpha):
             raise CertificationError(
                 f"radius {self.radius:g} can never be certified at sigma={sigma:g} and alpha={alpha:g} with "
-                f"{self.max_n} draws, even if all agree: ask for a smaller radius, or for more draws"
+                f"{self.max_n} draws, even if all agree: give a smaller radius or more draws"
             )
 
 
 @dataclass(frozen=True, slots=True)
 class Anytime:
-    """The radius after as few draws as make it nearly the best that can be had: easy images end early.
+    """A radius that is valid after any number of draws; images with clear votes end early.
 
-    Ends as soon as the draws that remain of `max_n` could add less than `tolerance` to the radius even if all of them
-    agreed, at the latest after `max_n`. Looks after every sixteenth draw.
+    The rule ends when the remaining draws up to `max_n` could add less than `tolerance` to the radius even if all of
+    them agreed, at the latest after `max_n`. It looks after every 16th draw.
 
-    Guarantee: the lower bounds on p_A after all numbers of draws hold at once with probability at least `1 - alpha`, so
-    the drawing may stop at any time, for any reason, and the largest of them counts. `tolerance` is a difference of
-    radii on the [0, 1] pixel scale.
+    Guarantee: with probability at least `1 - alpha`, the lower bounds of p_A hold simultaneously for all numbers of
+    draws. Drawing may therefore stop at any time and for any reason, and the largest bound counts. `tolerance` is a
+    difference of radii on the [0, 1] pixel scale.
 
     Source: `confidence_sequence.mixture_lower`.
     """
@@ -301,7 +304,7 @@ def _radius(p_a_lower: float, sigma: float) -> float:
 
 
 def _next_request(num_drawn: int, max_n: int) -> int:
-    """A quarter of what was drawn, so that few draws are made in vain after the end, and few requests are needed."""
+    """A quarter of the draws so far. This keeps both the draws after the end and the number of requests small."""
     return min(max_n - num_drawn, max(FIRST_REQUEST, num_drawn // GROWTH))
 
 

@@ -80,7 +80,7 @@ def test_the_label_is_withheld_below_the_fewest_agreeing_draws():
         ({"sigma": 0.5, "stopping": "fixed"}, "must be a stopping rule"),
         ({"sigma": 0.5, "n": 10**12}, "n must be at most 2147483647"),
         ({"sigma": 0.5, "noise": "uniform"}, "noise must be gaussian or discrete"),
-        ({"sigma": 0.5, "n": 10, "stopping": AtRadius(0.1)}, "give one of them"),
+        ({"sigma": 0.5, "n": 10, "stopping": AtRadius(0.1)}, "give only one of them"),
         ({"sigma": 0.0, "stopping": AtRadius(0.1)}, "can never be certified at sigma 0"),
         ({"sigma": 0.5, "n": 9}, "the least n is 10"),
     ],
@@ -146,7 +146,7 @@ def test_a_variant_of_a_variant_is_what_was_changed_last():
 
 
 def test_a_variant_cannot_hold_nonsense():
-    with pytest.raises(CertificationError, match="give one of them"):
+    with pytest.raises(CertificationError, match="give only one of them"):
         replace(SmoothingSpec(sigma=0.5), n=500, stopping=AtRadius(0.25, max_n=600))
     with pytest.raises(CertificationError, match="the least n is 10"):
         replace(SmoothingSpec(sigma=0.5), n=9)

@@ -214,7 +214,7 @@ def test_a_fixed_sample_cannot_be_looked_at_early():
     engine = new_engine(batch_size=64)
     engine.admit(job)
     for _ in range(2):
-        with pytest.raises(CertificationError, match="may be looked at after 200 draws only"):
+        with pytest.raises(CertificationError, match="may be evaluated after 200 draws only"):
             job.so_far(backend="")
         engine.step()
 
