@@ -1,1 +1,1 @@
-"""How is a robust checkpoint made and measured?"""
+"""Training, evaluation and certification of robust image classifiers."""

@@ -1,4 +1,4 @@
-"""Tensors that a training step exchanges with the other processes; alone, each is the identity."""
+"""Collective operations on the tensors of a training step; with a single process each is the identity."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch import Tensor
 
 
 def num_ranks() -> int:
-    """How many processes train together."""
+    """The number of processes that train together."""
     return dist.get_world_size() if dist.is_initialized() else 1
 
 
@@ -30,17 +30,16 @@ def mean_over_ranks(tensors: Sequence[Tensor]) -> list[Tensor]:
 
 
 def broadcast_from_first(tensors: Sequence[Tensor]) -> None:
-    """Overwrites each tensor by the first rank's. Collective."""
+    """Overwrites each tensor with the first rank's tensor. Collective."""
     if num_ranks() > 1:
         for tensor in tensors:
             dist.broadcast(tensor, src=0)
 
 
 def gather_rows(own_VD: Tensor) -> tuple[Tensor, int]:
-    """The rows of all ranks in their order, and at which of them this rank's own begin; gradients flow back.
-    Collective.
+    """The rows of all ranks in rank order, and the index of this rank's first row. Collective.
 
-    Ranks may hold different numbers of rows.
+    Gradients flow back to every rank's rows. Ranks may have different numbers of rows.
     """
     if num_ranks() == 1:
         return own_VD, 0
@@ -52,7 +51,7 @@ def gather_rows(own_VD: Tensor) -> tuple[Tensor, int]:
 
 
 class _GatheredRows(torch.autograd.Function):
-    """Its backward pass adds up what all ranks' losses say of this rank's rows."""
+    """Gathers rows; the backward pass sums the gradients of all ranks' losses with respect to this rank's rows."""
 
     @staticmethod
     def forward(ctx: Any, own_VD: Tensor, counts: list[int]) -> Tensor:

@@ -1,6 +1,6 @@
-"""Several processes at one piece of work, as torchrun starts them; one process needs none of it.
+"""Work that is shared by several processes, which torchrun starts; a single process needs no setup.
 
-Tensors that a training step exchanges are in `training/collectives.py`.
+`training/collectives.py` contains the collective operations on the tensors of a training step.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ from zoo.errors import InterruptionError, RequestError, ZooError
 
 T = TypeVar("T")
 
-# A rank that is done waits for the others, and shares can take hours: gloo's own 30 minutes would end the run.
+# A rank that finishes early waits for the others, possibly for hours: gloo's default of 30 minutes would end the run.
 COLLECTIVE_TIMEOUT = timedelta(days=365)
 
 
 @dataclass(frozen=True, slots=True)
 class Ranks:
-    """This process's place among `world_size` equal ones. Every collective has to be called by all of them."""
+    """This process's rank among `world_size` equal processes. All ranks must call every collective."""
 
     rank: int = 0
     world_size: int = 1
@@ -33,43 +33,43 @@ class Ranks:
 
     @property
     def is_first(self) -> bool:
-        """Whether this is the rank that writes the log, shows progress and reports."""
+        """Whether this rank writes the log, shows progress and reports errors."""
         return self.rank == 0
 
     def device_name(self, name: str) -> str:
-        """The device that `--device NAME` means here: `auto` is one GPU a rank where a node shows several."""
+        """The device for `--device NAME`; `auto` assigns one GPU per rank on a node with several GPUs."""
         if name != "auto" or self.world_size == 1 or torch.cuda.device_count() < 2:
             return name
         return f"cuda:{self.local_rank % torch.cuda.device_count()}"
 
     def all_gather(self, value: T) -> list[T]:
-        """The values of all ranks, in their order, on every rank. Collective.
+        """The values of all ranks in rank order, on every rank. Collective.
 
-        Raises: ZooError if a rank is gone.
+        Raises: ZooError if a rank has ended.
         """
         if self.world_size == 1:
             return [value]
         values: list[T | None] = [None] * self.world_size
         with self.translating_lost_ranks():
             dist.all_gather_object(values, value)
-        return cast(list[T], values)  # every place is filled
+        return cast(list[T], values)  # the gather filled every place
 
     @contextmanager
     def translating_lost_ranks(self) -> Iterator[None]:
-        """Turns what a collective inside raises when a rank is gone into one sentence of the first rank.
+        """Translates the error of a collective whose rank has ended into one error that the first rank reports.
 
-        Raises: ZooError if a rank is gone.
+        Raises: ZooError if a rank has ended.
         """
         try:
             yield
         except RuntimeError as error:
             if self.world_size == 1 or not (isinstance(error, dist.DistError) or "gloo" in str(error).lower()):
                 raise
-            gone = ZooError("another rank ended early: what was finished is kept, start all again")
-            raise self.reported_once(gone) from error
+            lost_rank = ZooError("another rank ended early: finished work is kept, restart all ranks")
+            raise self.reported_once(lost_rank) from error
 
     def reported_once(self, error: ZooError) -> Exception:
-        """An error that all ranks met, to be raised by all: the first says why, the others end without a word."""
+        """The exception for an error that all ranks raise: the first rank reports it, the others exit silently."""
         return error if self.is_first else _ReportedElsewhereError(error.exit_code)
 
     def broadcast(self, value: T) -> T:
@@ -82,13 +82,14 @@ class Ranks:
         return values[0]
 
     def barrier(self) -> None:
-        """Waits until every rank is here. Collective."""
+        """Waits until every rank has called it. Collective."""
         self.all_gather(None)
 
     @contextmanager
     def failing_together(self) -> Iterator[None]:
-        """A step that succeeds on all ranks or fails on all: an error inside on one is raised everywhere at the end,
-        where all wait for each other. Collective.
+        """A step that succeeds on all ranks or fails on all. Collective.
+
+        The ranks wait for each other at the end of the step. An error on one rank is then raised on all ranks.
         """
         error: ZooError | None = None
         try:
@@ -108,7 +109,10 @@ class Ranks:
 
     @contextmanager
     def local_first_rank_first(self) -> Iterator[None]:
-        """The first rank of each node goes through before its others start: one downloads for all. Collective."""
+        """Runs the block on the first rank of each node before the node's other ranks. Collective.
+
+        One rank can then download for all ranks of its node.
+        """
         if self.local_rank > 0:
             self.barrier()
         try:
@@ -122,7 +126,7 @@ SINGLE_PROCESS = Ranks()
 
 
 class _ReportedElsewhereError(Exception):
-    """Ends a rank without a word: the first rank says why, or the user knows."""
+    """Ends a rank silently, because the first rank reports the error."""
 
     def __init__(self, exit_code: int) -> None:
         super().__init__(f"reported by the first rank, exit code {exit_code}")
@@ -131,9 +135,9 @@ class _ReportedElsewhereError(Exception):
 
 @contextmanager
 def join_ranks() -> Iterator[Ranks]:
-    """Joins the processes that torchrun started beside this one; for entry points only, since it reads the environment.
+    """Joins the other processes that torchrun started; for entry points only, since it reads the environment.
 
-    An error that all ranks share leaves on the first; the others then exit silently with its code.
+    The first rank raises an error that all ranks share. The other ranks exit silently with the error's exit code.
     Raises: ZooError if the ranks cannot reach each other.
     """
     ranks = _ranks_in(os.environ)
@@ -142,7 +146,7 @@ def join_ranks() -> Iterator[Ranks]:
             dist.init_process_group(_backend(), timeout=COLLECTIVE_TIMEOUT)
         except (ValueError, RuntimeError) as error:
             raise ZooError(
-                f"{ranks.world_size} ranks cannot reach each other ({error}): start with torchrun"
+                f"{ranks.world_size} ranks cannot reach each other ({error}): start them with torchrun"
             ) from error
     try:
         yield ranks
@@ -158,7 +162,7 @@ def join_ranks() -> Iterator[Ranks]:
 
 
 def _backend() -> str:
-    """gloo carries objects and CPU tensors; gradients on GPUs go by NCCL."""
+    """The communication backend: gloo for objects and CPU tensors, NCCL for gradients on GPUs where it is available."""
     return "cpu:gloo,cuda:nccl" if torch.cuda.is_available() and dist.is_nccl_available() else "gloo"
 
 
@@ -169,4 +173,6 @@ def _ranks_in(environment: Mapping[str, str]) -> Ranks:
     try:
         return Ranks(*(int(environment[name]) for name in names))
     except (KeyError, ValueError) as error:
-        raise RequestError(f"WORLD_SIZE is set, but {' and '.join(names)} are not all numbers: use torchrun") from error
+        raise RequestError(
+            f"WORLD_SIZE is set, but {' and '.join(names)} are not all integers: use torchrun"
+        ) from error

@@ -1,4 +1,4 @@
-"""Which layers of a starting point are trained, and where batch normalization still looks at the batch."""
+"""Frozen layers of a starting point, and the layers whose batch normalization uses the batch's statistics."""
 
 from __future__ import annotations
 
@@ -8,19 +8,20 @@ from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 Freeze = Literal["none", "conv1", "layer1", "layer2", "layer3", "all-but-head"]
-"""Everything up to and including that stage keeps the weights of the starting point."""
+"""The last frozen stage: it and all stages before it keep the weights of the starting point."""
 
 BatchStatistics = Literal["all-layers", "trained-layers", "no-layer"]
-"""Where batch normalization uses the batch's statistics and updates its running ones. Elsewhere both are those of the
-starting point: a frozen layer is then the same function in training and afterwards. (`all-layers` is what MadryLab's
-library does.)"""
+"""The layers whose batch normalization uses the batch's statistics and updates the running statistics.
+
+The other layers use and keep the running statistics of the starting point, so a frozen layer computes the same function
+during and after training. MadryLab's library does the equivalent of `all-layers`."""
 
 HEAD = "fc"
 _STAGES = {"conv1": ("conv1", "bn1"), "layer1": ("layer1",), "layer2": ("layer2",), "layer3": ("layer3",)}
 
 
 def frozen_modules(backbone: nn.Module, freeze: Freeze) -> list[nn.Module]:
-    """The top-level modules that `freeze` keeps as they are."""
+    """The top-level modules whose weights `freeze` keeps."""
     if freeze == "none":
         return []
     if freeze == "all-but-head":
@@ -30,18 +31,18 @@ def frozen_modules(backbone: nn.Module, freeze: Freeze) -> list[nn.Module]:
 
 
 def freeze_parameters(backbone: nn.Module, freeze: Freeze) -> None:
-    """Takes the frozen layers' parameters out of training."""
+    """Turns off gradients for the parameters of the frozen layers."""
     for module in frozen_modules(backbone, freeze):
         module.requires_grad_(False)
 
 
 def to_train_mode(model: nn.Module, backbone: nn.Module, freeze: Freeze, statistics: BatchStatistics) -> None:
-    """Train mode, but for the batch normalizations that keep their running statistics."""
+    """Sets train mode, except for batch normalizations that keep their running statistics."""
     model.train()
     if statistics == "all-layers":
         return
     kept = [backbone] if statistics == "no-layer" else frozen_modules(backbone, freeze)
     for module in kept:
-        for part in module.modules():
-            if isinstance(part, _BatchNorm):
-                part.eval()
+        for layer in module.modules():
+            if isinstance(layer, _BatchNorm):
+                layer.eval()

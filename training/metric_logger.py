@@ -1,4 +1,4 @@
-"""The metrics of a run's steps: `.run/log.jsonl`, a line of JSON each, to the last digit; and TensorBoard's scalars."""
+"""Log of a run's metrics: `.run/log.jsonl` with one JSON line per step in full precision, and TensorBoard scalars."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ LOG, SCALARS = "log.jsonl", "scalars"
 
 
 class MetricLogger(AbstractContextManager["MetricLogger"]):
-    """Appends to both files. What a run that was cut off had logged beyond its last finished epoch is dropped first.
+    """Appends metrics to both files. It first drops the lines that an interrupted run logged after its last full epoch.
 
-    Raises: CheckpointError, from every call, if a file cannot be written.
+    Raises: CheckpointError, from every method, if a file cannot be written.
     """
 
     def __init__(self, folder: Path, *, steps_done: int) -> None:
@@ -36,7 +36,7 @@ class MetricLogger(AbstractContextManager["MetricLogger"]):
             raise self._failed(error) from error
 
     def write(self, kind: str, values: Mapping[str, float], *, step: int) -> None:
-        """One line of `kind` "train" or "validation": how many steps are done, and what they led to."""
+        """Appends the values of `kind` "train" or "validation"; `step` is the number of finished steps."""
         try:
             self._log.write(json.dumps({"step": step, "kind": kind, **values}) + "\n")
             self._log.flush()
@@ -57,12 +57,12 @@ class MetricLogger(AbstractContextManager["MetricLogger"]):
     def _failed(self, error: OSError) -> CheckpointError:
         return CheckpointError(
             f"cannot write {self._path}: {error.strerror or error}; the last finished epoch is kept, "
-            "add --resume to go on"
+            "add --resume to continue"
         )
 
 
 class NullLogger(MetricLogger):
-    """The logger of every rank but the first."""
+    """The logger of every rank except the first; it discards everything."""
 
     def __init__(self) -> None:
         pass
@@ -77,14 +77,14 @@ class NullLogger(MetricLogger):
 
 
 class _Scalars:
-    """TensorBoard's event file, written in this thread: its own writer's thread prints a traceback on a full disk."""
+    """TensorBoard's event file, written in this thread: its own writer thread prints a traceback on a full disk."""
 
     def __init__(self, folder: Path, *, steps_done: int) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self._file = (folder / f"events.out.tfevents.{time.time_ns()}").open("ab", buffering=0)
         self._records = RecordWriter(self._file)
         self._append(Event(file_version="brain.Event:2"))
-        # What an earlier file holds from this step on is to be forgotten.
+        # Makes TensorBoard ignore the events of earlier files from this step on.
         self._append(Event(step=steps_done + 1, session_log=SessionLog(status=SessionLog.START)))
 
     def write(self, values: Mapping[str, float], *, step: int) -> None:
@@ -100,7 +100,7 @@ class _Scalars:
 
 
 def read_log(folder: Path) -> list[dict[str, float]]:
-    """The lines of a run's log; a last one that was cut off is left out."""
+    """The complete lines of a run's log; a truncated last line is left out."""
     return [json.loads(line) for line in _lines(folder / LOG)]
 
 

@@ -1,4 +1,4 @@
-"""How one batch moves a network's weights, on one process or on many."""
+"""One optimization step on a batch, in one process or distributed over several."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ LossOf = Callable[[nn.Module, Batch], ObjectiveOutput]
 
 @dataclass(frozen=True, slots=True)
 class StepValues:
-    """What one step told: means over the whole batch, and the norm of its gradient before clipping."""
+    """Metrics of one training step: means over the whole batch, and the gradient's norm before clipping."""
 
     loss: float
     gradient_norm: float
@@ -32,18 +32,20 @@ class StepValues:
 
 
 class Optimization:
-    """The network as an objective is given it (`model`), and its optimizer.
+    """The network in the form that an objective receives (`model`), and its optimizer.
 
-    Gradients are the mean over all images of a batch, whichever process forwards them. Over several GPUs batch
-    normalization is synchronized; over several CPU processes each sees its own share, and the first rank's running
-    statistics are the ones that are kept.
+    Gradients are the mean over all images of a batch, independent of the process that forwards an image. Over several
+    GPUs batch normalization is synchronized. Over several CPU processes each process normalizes its own share of the
+    batch, and the checkpoint keeps the first rank's running statistics.
     """
 
     def __init__(self, network: nn.Module, recipe: TrainingRecipe, device: torch.device) -> None:
         self.recipe = recipe
         if device.index is not None:
-            torch.cuda.set_device(device)  # Accelerate takes the current one
-        AcceleratorState._reset_state(reset_partial_state=True)  # its settings outlive a run in the same process
+            torch.cuda.set_device(device)  # Accelerate uses the current device
+        AcceleratorState._reset_state(
+            reset_partial_state=True
+        )  # Accelerate keeps its settings from an earlier run in the process
         self.accelerator = Accelerator(cpu=device.type == "cpu")
         self.device = self.accelerator.device
         self.precision: Precision = resolve_precision(recipe.precision, self.device)
@@ -59,11 +61,11 @@ class Optimization:
         optimizer = optimizer_for(self.network.parameters(), recipe.optimizer)
         self.model, self.optimizer = self.accelerator.prepare(model, optimizer)
         if isinstance(self.model, DistributedDataParallel):
-            # Else a second forward pass would overwrite the statistics that the first one's gradient needs.
+            # Otherwise a second forward pass would overwrite statistics that the gradient of the first pass needs.
             self.model.forward_sync_buffers = False
 
     def to_pixels(self, x_bytes: Tensor) -> Tensor:
-        """uint8 as pixels in [0, 1], where and in the type in which the network takes them."""
+        """The uint8 images as pixels in [0, 1], on the network's device and in its dtype."""
         return to_pixels(x_bytes.to(self.device, non_blocking=True)).to(self.dtype)
 
     def step(
@@ -75,10 +77,15 @@ class Optimization:
         rate: float,
         check: Callable[[str, float], None],
     ) -> StepValues:
-        """Moves the weights once by this process's parts of a batch of `batch_size` images over all processes.
+        """Updates the weights once and returns the step's metrics. Collective.
 
-        `check` is given the loss, and then the norm of the gradient, before the weights move, and may raise.
-        Collective.
+        Args:
+            parts: this process's parts of the batch, at least one.
+            loss_of: the objective's loss of the model on one part.
+            batch_size: number of images in the batch over all processes.
+            rate: learning rate.
+            check: called with a name and a value before the update, first for the loss and then for the gradient's
+                norm; may raise.
         """
         totals: Tensor | None = None
         names: list[str] = []
@@ -87,11 +94,11 @@ class Optimization:
             with self._unsynchronized() if index + 1 < len(parts) else nullcontext():
                 output = loss_of(self.model, part)
                 names = list(output.metrics)
-                told = torch.stack(
+                values = torch.stack(
                     [output.loss.detach(), *(value.to(output.loss) for value in output.metrics.values())]
                 )
-                totals = told * share if totals is None else totals + told * share
-                # The ranks' gradients are averaged, not added.
+                totals = values * share if totals is None else totals + values * share
+                # The factor num_ranks() undoes the averaging of gradients over the ranks.
                 self.accelerator.backward(output.loss * (share * num_ranks()))
         assert totals is not None, "a batch has at least one part"
         loss, *metrics = sum_over_ranks(totals).tolist()

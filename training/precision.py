@@ -1,4 +1,4 @@
-"""In which floating-point numbers a network trains."""
+"""The floating-point precision of training."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ Precision = Literal["auto", "float32", "bfloat16", "float64"]
 
 
 class MixedPrecision(nn.Module):
-    """A network that computes in bfloat16 where that is safe and answers in float32; losses stay outside.
+    """A network that computes in bfloat16 where that is safe and returns float32 logits; losses are computed outside.
 
-    `network` is the one that computes without: attacks take it, since their gradients have no room for rounding.
+    `network` is the same network in full precision. Attacks use it, since rounding would spoil their gradients.
     """
 
     def __init__(self, network: nn.Module) -> None:
@@ -27,7 +27,7 @@ class MixedPrecision(nn.Module):
 
 
 def resolve_precision(precision: Precision, device: torch.device) -> Precision:
-    """What `auto` means on a device: bfloat16 where a GPU has it, else float32."""
+    """The precision to use on a device; `auto` is bfloat16 on a GPU that supports it, else float32."""
     if precision != "auto":
         return precision
     return "bfloat16" if device.type == "cuda" and torch.cuda.is_bf16_supported() else "float32"

@@ -1,4 +1,4 @@
-"""TrainingRecipe: everything that decides what a training run computes, in one frozen object."""
+"""TrainingRecipe: all settings that determine what a training run computes, in one frozen object."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ from zoo.models.spec import Preprocessing
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sgd:
-    """Stochastic gradient descent; weight decay on every parameter, as in the published code.
+    """Stochastic gradient descent. Weight decay applies to every parameter, as in the published code.
 
-    With a `trust_coefficient` every layer has an adaptive rate (LARS), for batches of thousands.
+    A `trust_coefficient` gives every layer an adaptive rate (LARS), for batches of thousands of images.
     """
 
     lr: float = 0.1
@@ -42,17 +42,19 @@ class Sgd:
         require(not self.nesterov or self.momentum > 0, "optimizer.nesterov needs optimizer.momentum above 0")
         trust = self.trust_coefficient
         require(trust is None or trust > 0, f"optimizer.trust_coefficient must be positive or none, got {trust}")
-        require(trust is None or not self.nesterov, "optimizer.nesterov does not go with optimizer.trust_coefficient")
+        require(
+            trust is None or not self.nesterov, "optimizer.nesterov cannot be combined with optimizer.trust_coefficient"
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Schedule:
-    """How the learning rate falls.
+    """The schedule of the learning rate.
 
-    `cosine`: from lr towards 0 over all steps. `steps`: times `factor` at the beginning of each epoch in `milestones`,
-    counted from 0. `plateau`: times `factor` whenever the validation accuracy under the objective's noise has not
-    improved for `patience` epochs, `drops` times; the next stall ends the run (the study's appendix A). All rise
-    linearly over the first `warmup_epochs` epochs.
+    `cosine` decays the rate from lr towards 0 over all steps. `steps` multiplies it by `factor` at the start of each
+    epoch in `milestones`, counted from 0. `plateau` multiplies it by `factor` whenever the validation accuracy under
+    the objective's noise has not improved for `patience` epochs, at most `drops` times; the next plateau ends the run
+    (the study's appendix A). All schedules rise linearly over the first `warmup_epochs` epochs.
     """
 
     name: Literal["cosine", "steps", "plateau"] = "cosine"
@@ -65,10 +67,10 @@ class Schedule:
     def __post_init__(self) -> None:
         require(self.warmup_epochs >= 0, f"schedule.warmup_epochs must be at least 0, got {self.warmup_epochs}")
         rising = list(self.milestones) == sorted(set(self.milestones)) and min(self.milestones, default=1) >= 1
-        require(rising, f"schedule.milestones must be rising epochs from 1 on, got {self.milestones}")
+        require(rising, f"schedule.milestones must be increasing epochs of at least 1, got {self.milestones}")
         require(
             (self.name == "steps") == bool(self.milestones),
-            f"schedule.milestones go with schedule.name=steps, which needs them; got {self.milestones}, {self.name}",
+            f"schedule.milestones and schedule.name=steps need each other; got {self.milestones}, {self.name}",
         )
         require(self.patience >= 1, f"schedule.patience must be at least 1, got {self.patience}")
         require(0 < self.factor < 1, f"schedule.factor must be in (0, 1), got {self.factor}")
@@ -77,15 +79,15 @@ class Schedule:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainingRecipe:
-    """One training run, but for its task, starting point and seed.
+    """All settings of a training run except its task, starting point and seed.
 
-    `batch_size` counts distinct images over all processes; each process forwards its share in `accumulation` parts, and
-    batch normalization sees the parts. `image_size` replaces the task's input size, and `resize` the length to which
-    the shorter side is brought before it is cut out (else both keep their ratio). `normalization` is the `task`'s, that
-    of the starting point (`init`), or one that `zoo import` takes. `limit_per_class` keeps so many labels a class, the
-    validation set's among them. `precision` is that of the forward pass: `auto` is bfloat16 where a GPU has it, else
-    float32; attacks never have less than float32. `memory_format` `auto` is channels last on GPUs. `compile` is
-    torch.compile.
+    `batch_size` counts distinct images over all processes. Each process forwards its share in `accumulation` parts, and
+    batch normalization sees one part at a time. `image_size` replaces the task's crop. `resize` replaces the length of
+    the shorter side before the crop; by default it keeps the task's ratio to the crop. `normalization` is `task`,
+    `init` (that of the starting point) or a normalization that `zoo import` takes. `limit_per_class` is the number of
+    labelled images per class, including the validation set. `precision` applies to the forward pass: `auto` is bfloat16
+    on a GPU that supports it, else float32; attacks use at least float32. `memory_format` `auto` is channels last on
+    GPUs. `compile` turns on torch.compile.
     """
 
     objective: Objective
@@ -114,15 +116,15 @@ class TrainingRecipe:
         require(self.accumulation >= 1, f"accumulation must be at least 1, got {self.accumulation}")
         require(
             self.batch_size >= 2 * self.accumulation,
-            f"batch_size must be at least 2, for batch normalization, a part of accumulation={self.accumulation}; "
+            f"batch_size must be at least 2 per part of accumulation={self.accumulation}, for batch normalization; "
             f"got {self.batch_size}",
         )
         require(0 <= self.validation_share < 1, f"validation_share must be in [0, 1), got {self.validation_share}")
         require(self.num_workers >= 0, f"num_workers must be at least 0, got {self.num_workers}")
         require(
             self.schedule.name != "plateau" or self.validates,
-            "schedule.name=plateau watches the validation set, so validation_share must be positive, and the objective "
-            "one that learns classes",
+            "schedule.name=plateau needs validation accuracy: validation_share must be positive and the objective must "
+            "learn classes",
         )
         for name, least in (("gradient_clip_norm", 0.0), ("limit_per_class", 1), ("image_size", 8), ("resize", 8)):
             value = getattr(self, name)
@@ -133,25 +135,25 @@ class TrainingRecipe:
 
     @property
     def validates(self) -> bool:
-        """Whether validation accuracy is measured after each epoch."""
+        """Whether the trainer measures validation accuracy after each epoch."""
         return self.validation_share > 0 and self.objective.learns_classes
 
     def augmentation_of(self, of_task: Augmentation) -> Augmentation:
-        """The task's augmentation, or the one that is asked for."""
+        """The recipe's augmentation; `task` selects `of_task`."""
         return of_task if self.augmentation == "task" else self.augmentation
 
     def describe(self) -> dict[str, Any]:
-        """The recipe as plain JSON values, the objective with its name."""
+        """The recipe as plain JSON values; the objective includes its name."""
         return asdict(self) | {"objective": {"name": objective_name(self.objective), **asdict(self.objective)}}
 
     def digest(self) -> str:
-        """SHA-256 of the recipe's JSON, which names it in a checkpoint."""
+        """SHA-256 of the recipe's JSON; identifies the recipe in a checkpoint."""
         return hashlib.sha256(json.dumps(self.describe(), sort_keys=True).encode()).hexdigest()
 
     def fit_preprocessing(self, of_task: Preprocessing, *, of_init: Preprocessing | None = None) -> Preprocessing:
-        """The task's preprocessing at this recipe's image size and normalization; `of_init` is the starting point's.
+        """The task's preprocessing with this recipe's image size and normalization; `of_init` is the starting point's.
 
-        Raises: RecipeError for the starting point's normalization without one, or an image that cannot be cut out.
+        Raises: RecipeError if the normalization is `init` without a starting point, or `resize` is below the crop.
         """
         crop = self.image_size or of_task.crop
         resize = self.resize or round(crop * of_task.resize / of_task.crop)
@@ -160,7 +162,7 @@ class TrainingRecipe:
         if self.normalization == "init":
             if of_init is None:
                 raise RecipeError(
-                    "normalization=init is that of a starting point, and a random one has none: give --init"
+                    "normalization=init needs the normalization of a starting point, and there is none: give --init"
                 )
             fields |= {"mean": of_init.mean, "std": of_init.std}
         elif self.normalization != "task":
@@ -170,9 +172,9 @@ class TrainingRecipe:
 
 
 def override(recipe: TrainingRecipe, assignments: Iterable[str]) -> TrainingRecipe:
-    """The recipe with fields replaced by dotted path: `epochs=1`, `objective.sigma=0.25`; `none` for an absent value.
+    """The recipe with fields replaced by dotted path: `epochs=1`, `objective.sigma=0.25`; `none` clears a field.
 
-    Raises: RecipeError that names the field, its value and what it takes.
+    Raises: RecipeError with the field, its value and the accepted values.
     """
     for assignment in assignments:
         path, equals, value = assignment.partition("=")

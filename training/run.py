@@ -1,4 +1,4 @@
-"""What one training run is, and what its checkpoint says of it."""
+"""The definition of a training run, and the metadata of its checkpoint."""
 
 from __future__ import annotations
 
@@ -17,9 +17,10 @@ from zoo.models.spec import CertifiedConfig, ModelSpec
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainingRun:
-    """What is trained, from where, and where it goes. `output` becomes the checkpoint directory.
+    """A training run: task, recipe, seed and starting point. `output` becomes the checkpoint directory.
 
-    `parent_id` is the Hub or catalog id by which the parent was found, if it was one.
+    `parent` is the starting point; None means random weights. `parent_id` is the Hub or catalog id from which the
+    parent was loaded, if any.
     """
 
     task: Task
@@ -30,7 +31,7 @@ class TrainingRun:
     parent_id: str | None = None
 
     def identity(self, ranks: Ranks) -> RunIdentity:
-        """What has to be equal for a run to be gone on with."""
+        """The values that must match for the run to be resumed."""
         parent = None if self.parent is None else self.parent.weights_sha256
         return RunIdentity(
             recipe=self.recipe,
@@ -44,8 +45,15 @@ class TrainingRun:
     def spec(
         self, task: Task, *, epochs: int, num_train_images: int, num_ranks: int, device: str, is_synchronized: bool
     ) -> ModelSpec:
-        """The spec of the checkpoint after that many epochs; `task` is the run's with the images that are used, and
-        `device` the type of the device, such as cuda.
+        """The spec of the checkpoint after `epochs` epochs.
+
+        Args:
+            task: the run's task, reduced to the images that are used.
+            epochs: number of finished epochs.
+            num_train_images: number of training images without the validation set.
+            num_ranks: number of processes that train together.
+            device: type of the device, such as cuda.
+            is_synchronized: whether batch normalization is synchronized over the processes.
         """
         recipe = self.recipe
         return ModelSpec(
@@ -74,7 +82,7 @@ class TrainingRun:
         )
 
     def _batch_statistics(self, num_ranks: int, is_synchronized: bool) -> str:
-        """Of what the running statistics of batch normalization are, in words."""
+        """A phrase for the images that batch normalization's running statistics describe."""
         recipe = self.recipe
         if recipe.batch_statistics == "no-layer":
             return "the starting point, unchanged"

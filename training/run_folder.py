@@ -1,4 +1,4 @@
-"""`DIR/.run/`: what a run keeps for itself beside the checkpoint; outside the manifest and never pushed."""
+"""`DIR/.run/`: the state that a run keeps next to its checkpoint. It is not in the manifest and never pushed."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ STATE_VERSION = 1
 
 @dataclass(frozen=True, slots=True)
 class RunIdentity:
-    """What must be equal for a run to be the continuation of another."""
+    """The values that must match for a run to be resumed."""
 
     recipe: TrainingRecipe
     task: str
@@ -42,7 +42,7 @@ class RunIdentity:
 
 @dataclass(frozen=True, slots=True)
 class RunState:
-    """A run at the end of an epoch."""
+    """The state of a run at the end of an epoch."""
 
     epochs_done: int
     backbone: dict[str, Any]
@@ -52,23 +52,21 @@ class RunState:
 
 @dataclass(frozen=True, slots=True)
 class RunFolder:
-    """The files of one run: recipe.json, environment.json, state.pt, log.jsonl and TensorBoard's scalars."""
+    """The files of one run: recipe.json, environment.json, state.pt, log.jsonl and TensorBoard scalars."""
 
     path: Path
 
     def begin(self, identity: RunIdentity) -> None:
-        """Records the run. A run that never finished an epoch is begun again.
+        """Records the run. A run without a finished epoch starts over.
 
-        Raises: RecipeError if the folder holds a run with finished epochs or anything else, or cannot be made.
+        Raises: RecipeError if the folder contains a run with finished epochs or other files, or cannot be created.
         """
         output = self.path.parent
         if (self.path / "state.pt").exists():
-            raise RecipeError(
-                f"{output} holds a run already: add --resume to go on with it, or choose another --output"
-            )
+            raise RecipeError(f"{output} already contains a run: add --resume to resume it, or choose another --output")
         try:
             if output.exists() and any(path != self.path for path in output.iterdir()):
-                raise RecipeError(f"{output} is not empty, and would become the checkpoint: choose another --output")
+                raise RecipeError(f"{output} is not empty: choose another --output for the checkpoint")
             self.path.mkdir(parents=True, exist_ok=True)
             _write_json(self.path / "recipe.json", identity.as_json())
             _write_json(self.path / "environment.json", _environment())
@@ -76,26 +74,26 @@ class RunFolder:
             raise RecipeError(f"cannot use --output {output}: {error.strerror or error}") from error
 
     def resume(self, identity: RunIdentity) -> RunState | None:
-        """The state at the end of the last finished epoch; None if the run never finished one.
+        """The state at the end of the last finished epoch; None if the run has no finished epoch.
 
-        Raises: RecipeError if the folder holds another run; CheckpointError if the state cannot be read.
+        Raises: RecipeError if the folder contains a different run; CheckpointError if the state cannot be read.
         """
         if not (self.path / "recipe.json").exists():
             self.begin(identity)
             return None
         try:
-            found = json.loads((self.path / "recipe.json").read_text())
+            recorded = json.loads((self.path / "recipe.json").read_text())
         except (OSError, ValueError) as error:
             raise CheckpointError(f"{self.path / 'recipe.json'} is damaged ({error}): delete {self.path}") from error
-        differences = _differences(found, json.loads(json.dumps(identity.as_json())))
+        differences = _differences(recorded, json.loads(json.dumps(identity.as_json())))
         if differences:
             raise RecipeError(
-                f"{self.path.parent} holds another run ({'; '.join(differences)}): resume it as it was started"
+                f"{self.path.parent} contains a different run ({'; '.join(differences)}): resume it unchanged"
             )
         return self._load_state()
 
     def save_state(self, state: RunState) -> None:
-        """Replaces the state in one move, so that a cut-off leaves the one before it.
+        """Replaces the state file atomically: an interruption leaves the previous state.
 
         Raises: CheckpointError if it cannot be written.
         """
@@ -111,7 +109,7 @@ class RunFolder:
                 torch.save(content, temporary)
         except (OSError, RuntimeError) as error:
             raise CheckpointError(
-                f"cannot write {self.path / 'state.pt'}: {error}; the one before it is kept"
+                f"cannot write {self.path / 'state.pt'}: {error}; the previous state is kept"
             ) from error
 
     def _load_state(self) -> RunState | None:
@@ -121,19 +119,19 @@ class RunFolder:
         try:
             content = torch.load(path, map_location="cpu", weights_only=True)
             return RunState(content["epochs_done"], content["backbone"], content["optimizer"], content["history"])
-        except Exception as error:  # torch.load raises whatever its unpickler meets
+        except Exception as error:  # torch.load passes on every exception of its unpickler
             raise CheckpointError(f"{path} is damaged ({error}): delete it to start the run again") from error
 
 
-def _differences(found: Any, wanted: Any, path: str = "") -> list[str]:
-    if isinstance(found, dict) and isinstance(wanted, dict):
-        names = sorted(found.keys() | wanted.keys())
+def _differences(recorded: Any, requested: Any, path: str = "") -> list[str]:
+    if isinstance(recorded, dict) and isinstance(requested, dict):
+        names = sorted(recorded.keys() | requested.keys())
         return [
             line
             for name in names
-            for line in _differences(found.get(name), wanted.get(name), f"{path}.{name}".lstrip("."))
+            for line in _differences(recorded.get(name), requested.get(name), f"{path}.{name}".lstrip("."))
         ]
-    return [] if found == wanted else [f"{path} was {found!r}, is {wanted!r}"]
+    return [] if recorded == requested else [f"{path} was {recorded!r}, is {requested!r}"]
 
 
 def _environment() -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The learning rate as a function of how far training has come; no state but the history of validation accuracies."""
+"""The learning rate as a function of training progress; its only state is the history of validation accuracies."""
 
 import math
 from collections.abc import Sequence
@@ -9,9 +9,14 @@ from training.recipe import Schedule
 def lr_factor(
     schedule: Schedule, *, step: int, steps_per_epoch: int, total_epochs: int, history: Sequence[float]
 ) -> float:
-    """What the recipe's learning rate is multiplied by at a step, counted from 0; never 0.
+    """The factor by which the recipe's learning rate is multiplied at a step; never 0.
 
-    `history`: validation accuracy after each finished epoch.
+    Args:
+        schedule: the recipe's schedule.
+        step: training step, counted from 0.
+        steps_per_epoch: number of steps in an epoch.
+        total_epochs: number of epochs in the recipe.
+        history: validation accuracy after each finished epoch.
     """
     warmup_steps = schedule.warmup_epochs * steps_per_epoch
     warm = min(1.0, (step + 1) / warmup_steps) if warmup_steps > 0 else 1.0
@@ -23,18 +28,18 @@ def lr_factor(
 
 
 def is_exhausted(schedule: Schedule, history: Sequence[float]) -> bool:
-    """Whether a plateau schedule has stalled once more than it may drop the rate."""
+    """Whether a plateau schedule has reached one more plateau than its `drops`."""
     return schedule.name == "plateau" and num_plateaus(history, schedule.patience) > schedule.drops
 
 
 def num_plateaus(history: Sequence[float], patience: int) -> int:
-    """How often `patience` epochs in a row brought no new best; the count of epochs restarts at each stall."""
-    best, waited, stalls = -math.inf, 0, 0
+    """The number of plateaus: `patience` epochs in a row without a new best; each plateau restarts the count."""
+    best, waited, plateaus = -math.inf, 0, 0
     for accuracy in history:
         if accuracy > best:
             best, waited = accuracy, 0
         else:
             waited += 1
         if waited == patience:
-            stalls, waited = stalls + 1, 0
-    return stalls
+            plateaus, waited = plateaus + 1, 0
+    return plateaus

@@ -1,7 +1,7 @@
-"""Grid search by Optuna, which hands out the grid's points and remembers them; every trial is a run of its own.
+"""Grid search with Optuna, whose study hands out and records the grid's points; every trial is a separate run.
 
-The winner is chosen by the validation accuracy after the last epoch, which is that of the checkpoint. The test set is
-never read.
+The winner has the highest validation accuracy after its last epoch, which is the accuracy of its checkpoint. The search
+never reads the test set.
 """
 
 from __future__ import annotations
@@ -35,9 +35,9 @@ BEST = "best.json"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Search:
-    """What is searched, around which recipe. `output` holds the study and a run folder for each trial.
+    """A grid search around a recipe. `output` contains the study and one run folder per trial.
 
-    `train_words` is the `zoo train` command of `recipe` without `--output`, for the user to train the winner again.
+    `train_words` is the `zoo train` command of `recipe` without `--output`; `best.json` extends it to train the winner.
     """
 
     task: Task
@@ -59,7 +59,7 @@ class Search:
         )
 
     def request(self) -> dict[str, Any]:
-        """What must be equal for a search to be gone on with, as JSON values."""
+        """The values that must match for the search to be resumed, as JSON values."""
         identity = self.run(0, {}).identity(SINGLE_PROCESS).as_json()
         request: dict[str, Any] = json.loads(json.dumps(identity | {"grid": dict(self.grid)}))
         return request
@@ -67,9 +67,9 @@ class Search:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrialResult:
-    """How a trial ended; `error` says why it failed, and then it has no accuracy.
+    """The outcome of a trial. A failed trial has an `error` and no accuracy.
 
-    `assignments` are its parameters as `--set` takes them.
+    `assignments` are the trial's parameters as `--set` takes them.
     """
 
     parameters: dict[str, Any]
@@ -81,10 +81,10 @@ class TrialResult:
 
 
 def search(plan: Search, *, device: torch.device, console: Console) -> list[TrialResult]:
-    """Runs the trials that are missing; returns all, best first, failed ones last, and writes `best.json`.
+    """The results of all trials, best first and failed ones last; runs the missing trials and writes `best.json`.
 
-    Raises: RecipeError if the grid is not sound or the folder holds something else; RequestError if another process
-    works in it; CheckpointError if a file cannot be written. What was finished is kept then.
+    Raises: RecipeError if the grid is invalid or the folder contains something else; RequestError if another process
+    works in the folder; CheckpointError if a file cannot be written. Finished trials are kept in all cases.
     """
     require_valid_grid(plan.grid, plan.recipe)
     with alone_in(plan.output):
@@ -100,7 +100,7 @@ def search(plan: Search, *, device: torch.device, console: Console) -> list[Tria
 
 
 def _finish(plan: Search, study: optuna.Study, trial: Trial, device: torch.device, console: Console) -> None:
-    """Trains one trial to its end and records how it ended."""
+    """Trains one trial to its end and records its outcome."""
     with writing_below(plan.output):
         point = {path: str(trial.suggest_categorical(path, values)) for path, values in plan.grid.items()}
     run = plan.run(trial.number, point)
@@ -120,18 +120,20 @@ def _finish(plan: Search, study: optuna.Study, trial: Trial, device: torch.devic
 
 
 def _last_validation(checkpoint: Path) -> tuple[float, int]:
-    """The accuracy of the weights that the checkpoint holds, and after how many epochs it was measured.
+    """The validation accuracy of the checkpoint's weights, and the number of epochs before its measurement.
 
     Raises: RecipeError if the run had no validation images.
     """
     measured = [line for line in read_log(checkpoint / ".run") if "accuracy_under_noise" in line]
     if not measured:
-        raise RecipeError(f"{checkpoint} has no validation images to choose by: give more images or validation_share")
+        raise RecipeError(
+            f"{checkpoint} has no validation images to rank by: use more images or a larger validation_share"
+        )
     return measured[-1]["accuracy_under_noise"], int(measured[-1]["epochs"])
 
 
 def _ranked(plan: Search, study: optuna.Study) -> list[TrialResult]:
-    """Best first; of equal ones the one that ran first; failed ones last."""
+    """The results, best first; equal ones in the order they ran; failed ones last."""
     trials = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.FAIL))
     order = sorted(trials, key=lambda trial: (trial.value is None, -(trial.value or 0.0), trial.number))
     return [_result(plan, trial) for trial in order]
@@ -151,13 +153,13 @@ def _result(plan: Search, trial: FrozenTrial) -> TrialResult:
 
 
 def _write_best(plan: Search, best: TrialResult) -> None:
-    again = [*plan.train_words, *(part for word in best.assignments for part in ("--set", word))]
+    command = [*plan.train_words, *(part for word in best.assignments for part in ("--set", word))]
     content = {
         "checkpoint": str(best.checkpoint),
         "parameters": best.parameters,
         "validation_accuracy": best.validation_accuracy,
         "epochs": best.epochs,
         "recipe": override(plan.recipe, best.assignments).describe(),
-        "train_again": shlex.join([*again, "--output", str(plan.output / "best")]),
+        "train_again": shlex.join([*command, "--output", str(plan.output / "best")]),
     }
     write_atomically(plan.output / BEST, json.dumps(content, indent=2) + "\n")

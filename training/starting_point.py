@@ -1,4 +1,4 @@
-"""The network as a run begins with it."""
+"""The network at the start of a run."""
 
 from __future__ import annotations
 
@@ -17,19 +17,26 @@ from zoo.models.spec import Preprocessing
 
 
 def starting_network(task: Task, recipe: TrainingRecipe, *, seed: int, parent: Checkpoint | None) -> NormalizedNetwork:
-    """Random weights, or those of `parent` with a head for the task: its own, if it was trained for the same classes.
-    Frozen layers want no gradient; a method that has a head of its own gets it.
+    """The network at the start of a run: random weights, or those of `parent` with a head for the task.
 
-    Raises: RecipeError if random layers were to be frozen; TaskError if there are no classes to learn; CheckpointError
-    if the parent's do not fit.
+    The parent's head is kept if it was trained for the same classes. The parameters of frozen layers require no
+    gradient. A method's own head replaces the network's.
+
+    Args:
+        task: task to train on.
+        recipe: recipe of the run.
+        seed: seed of the run, for random weights.
+        parent: starting point; None for random weights.
+    Raises: RecipeError if random layers would be frozen; TaskError if there are no classes to learn; CheckpointError if
+    the parent's weights do not fit.
     """
     if recipe.objective.learns_classes and task.num_classes < 2:
-        raise TaskError(f"{task.name} has no classes to learn: only methods without labels, like simclr, train on it")
+        raise TaskError(f"{task.name} has no classes to learn: use a method without labels, such as simclr")
     keeps_parent = recipe.freeze != "none" or recipe.batch_statistics == "no-layer"
     if parent is None and keeps_parent:
         raise RecipeError(
-            f"freeze={recipe.freeze} with batch_statistics={recipe.batch_statistics} keeps what a starting point "
-            "learned, and a random one has learned nothing: give --init"
+            f"freeze={recipe.freeze} with batch_statistics={recipe.batch_statistics} keeps parts of a trained "
+            "starting point, and random weights are untrained: give --init"
         )
     with global_cpu_stream(seed, "weights"):
         network = build_network(
@@ -37,7 +44,7 @@ def starting_network(task: Task, recipe: TrainingRecipe, *, seed: int, parent: C
         )
         head = recipe.objective.head(_num_features(network.backbone))
     if parent is not None:
-        _copy_weights(parent, network, keep_head=_answers_classes_of(parent, task))
+        _copy_weights(parent, network, keep_head=_has_head_for(parent, task))
     if head is not None:
         network.backbone.set_submodule(HEAD, head)
     freeze_parameters(network.backbone, recipe.freeze)
@@ -47,8 +54,7 @@ def starting_network(task: Task, recipe: TrainingRecipe, *, seed: int, parent: C
 def published_network(
     network: NormalizedNetwork, task: Task, recipe: TrainingRecipe, *, seed: int
 ) -> NormalizedNetwork:
-    """A network as its checkpoint holds it: with a fresh head of the task's classes, if training had another one
-    there."""
+    """The network that the checkpoint stores. If training used another head, it has an untrained head for the task."""
     if recipe.objective.learns_classes:
         return network
     published = copy.deepcopy(network)
@@ -63,11 +69,11 @@ def _num_features(backbone: nn.Module) -> int:
 
 
 def fitted_preprocessing(task: Task, recipe: TrainingRecipe, parent: Checkpoint | None) -> Preprocessing:
-    """The task's preprocessing as the recipe and the starting point want it."""
+    """The task's preprocessing, adjusted to the recipe and the starting point."""
     return recipe.fit_preprocessing(task.preprocessing, of_init=None if parent is None else parent.spec.preprocessing)
 
 
-def _answers_classes_of(parent: Checkpoint, task: Task) -> bool:
+def _has_head_for(parent: Checkpoint, task: Task) -> bool:
     certified = parent.spec.certified
     return certified.has_trained_head and certified.class_names == task.class_names
 
@@ -82,5 +88,5 @@ def _copy_weights(parent: Checkpoint, network: NormalizedNetwork, *, keep_head: 
         network.backbone.load_state_dict(weights, strict=True)
     except RuntimeError as error:
         raise CheckpointError(
-            f"--init {parent.path} is a {parent.spec.architecture} and does not fit: {error}"
+            f"--init {parent.path} is a {parent.spec.architecture} and does not fit the network: {error}"
         ) from error

@@ -1,9 +1,9 @@
 """Named random streams from one root seed.
 
-Every use of randomness in a run has its own generator, derived from the seed, the use's name and its position (epoch,
-step, image). Nothing has to be saved for a run to be resumed at an epoch's start, and no stream depends on another's
-length. What is drawn for an image of a batch depends on the image, not on its company: a batch that is split over
-processes is given the numbers that it would be given whole.
+Every use of randomness in a run has its own generator, derived from the seed, the name of the use and its position
+(epoch, step, image). A run can therefore be resumed at the start of an epoch without saved generator states, and no
+stream depends on the length of another. The random numbers of an image depend on the image and not on the rest of its
+batch: a batch that is split over processes gets the same numbers as the undivided batch.
 """
 
 import hashlib
@@ -27,8 +27,11 @@ def stream(root: int, *names: str | int, device: torch.device | str = "cpu") -> 
 
 
 def normal_per_image(like_BCHW: Tensor, numbers_B: Tensor, generator: torch.Generator) -> Tensor:
-    """`N(0, I)` of the shape, type and device of `like_BCHW`; row b is a function of image number b and of one draw
-    from `generator`, which is on the CPU and only yields that draw."""
+    """`N(0, I)` noise with the shape, dtype and device of `like_BCHW`.
+
+    Row b is a function of its image's number `numbers_B[b]` and of one draw from `generator`, which is on the CPU and
+    yields only that draw.
+    """
     noise_BCHW = torch.empty(like_BCHW.shape, dtype=like_BCHW.dtype, device=like_BCHW.device)
     for row_CHW, own in zip(noise_BCHW, _streams_per_image(numbers_B, generator, like_BCHW.device), strict=True):
         row_CHW.normal_(generator=own)
@@ -36,7 +39,7 @@ def normal_per_image(like_BCHW: Tensor, numbers_B: Tensor, generator: torch.Gene
 
 
 def uniform_per_image(numbers_B: Tensor, generator: torch.Generator, *, device: torch.device) -> Tensor:
-    """A number in [0, 1) for each image, float32 on `device`; keyed as by `normal_per_image`."""
+    """One number in [0, 1) per image, float32 on `device`; keyed by image as in `normal_per_image`."""
     streams = _streams_per_image(numbers_B, generator, torch.device("cpu"))
     return torch.cat([torch.rand(1, generator=own) for own in streams]).to(device)
 
@@ -52,8 +55,8 @@ def _streams_per_image(
 
 @contextmanager
 def global_cpu_stream(root: int, *names: str | int) -> Iterator[None]:
-    """Makes torch's global CPU generator this stream inside, for libraries that take no generator; then restores it."""
+    """Replaces torch's global CPU generator with this stream inside the context, for libraries without a generator."""
     with torch.random.fork_rng(devices=[]):
-        # Not torch.manual_seed: it also seeds CUDA, which formats a stack trace a call while CUDA is not initialized.
+        # torch.manual_seed would also seed CUDA, which formats a stack trace per call while CUDA is not initialized.
         torch.default_generator.manual_seed(derived_seed(root, *names))
         yield

@@ -1,4 +1,4 @@
-"""The only training loop: data, objective, optimizer, schedule, resume. It never asks which objective it holds."""
+"""The training loop: data, objective, optimizer, schedule, resume. The loop is the same for every objective."""
 
 from __future__ import annotations
 
@@ -41,9 +41,16 @@ def train(
 ) -> Checkpoint:
     """Trains and returns the checkpoint in `run.output`, which is written after every epoch.
 
-    Under torchrun every rank calls this, and the first writes the files.
-    Raises: DivergenceError at the first loss or gradient that is not finite; RecipeError if the folder holds another
-    run; CheckpointError if a file cannot be written, after which the last finished epoch is still there.
+    Under torchrun every rank calls this function, and the first rank writes the files.
+
+    Args:
+        run: run to train.
+        device: device to train on.
+        resume: continue the run in `run.output` after its last finished epoch, if it has one.
+        console: console for the resolved recipe and the progress bar.
+        ranks: this process's rank among those that train together.
+    Raises: DivergenceError at the first loss or gradient that is not finite; RecipeError if the folder contains a
+    different run; CheckpointError if a file cannot be written (the last finished epoch is kept).
     """
     folder = RunFolder(run.output / ".run")
     state = None
@@ -74,7 +81,7 @@ def train(
 
 
 class _Loop:
-    """A run between two epochs."""
+    """The state of a run between two epochs."""
 
     def __init__(self, run: TrainingRun, folder: RunFolder, device: torch.device, ranks: Ranks) -> None:
         recipe = run.recipe
@@ -100,14 +107,14 @@ class _Loop:
         self.validation = EvaluationImages(Subset(self.task.train, self.validation_indices), preprocessing)
         if recipe.schedule.name == "plateau" and len(self.validation) == 0:
             raise RecipeError(
-                "schedule.name=plateau watches the validation set, and "
-                f"validation_share={recipe.validation_share:g} of {len(self.images)} images is none: raise it"
+                "schedule.name=plateau needs validation images, and "
+                f"validation_share={recipe.validation_share:g} of {len(self.images)} images leaves none: raise it"
             )
         num_parts = ranks.world_size * recipe.accumulation
         if len(self.images) < 2 * num_parts:
             raise RecipeError(
-                f"{len(self.images)} training images are too few for {num_parts} part(s) of a batch: each needs "
-                "at least two, for batch normalization"
+                f"{len(self.images)} training images are too few for {num_parts} part(s) of a batch: each part "
+                "needs at least two for batch normalization"
             )
         own = range(ranks.rank * recipe.accumulation, (ranks.rank + 1) * recipe.accumulation)
         self.batches = ShuffledBatches(len(self.images), recipe.batch_size, run.seed, num_parts, own)
@@ -120,7 +127,7 @@ class _Loop:
         self.network = starting_network(self.task, recipe, seed=run.seed, parent=run.parent)
 
     def prepare(self) -> None:
-        """Moves the network to the device and spreads it over the ranks. Collective."""
+        """Moves the network to the device and distributes it over the ranks. Collective."""
         self.optimization = Optimization(self.network, self.run.recipe, self.device)
 
     @property
@@ -143,14 +150,16 @@ class _Loop:
             logger.write("train", values, step=self.steps_done + index + 1)
             advance(values["loss"])
         self.epochs_done += 1
-        broadcast_from_first(list(self.network.buffers()))  # validation then measures what the checkpoint will hold
+        broadcast_from_first(
+            list(self.network.buffers())
+        )  # validation then uses the running statistics of the checkpoint
         if len(self.validation) > 0:
             self.history.append(self._validation_accuracy())
             values = {"epochs": self.epochs_done, "accuracy_under_noise": self.history[-1]}
             logger.write("validation", values, step=self.steps_done)
 
     def save(self) -> Checkpoint | None:
-        """Writes the resume state, then the checkpoint; on the first rank only."""
+        """Writes the resume state, then the checkpoint, on the first rank only."""
         if not self.ranks.is_first:
             return None
         backbone = self.network.backbone.state_dict()
@@ -174,7 +183,7 @@ class _Loop:
         return save_checkpoint(self.run.output, published, spec, split=split)
 
     def published(self) -> Checkpoint:
-        """The checkpoint on disk; written first if the run was cut off between its state and its checkpoint."""
+        """The checkpoint on disk; writes it if the run was interrupted between writing its state and its checkpoint."""
         try:
             checkpoint = open_checkpoint(self.run.output)
         except CheckpointError:
@@ -200,20 +209,20 @@ class _Loop:
         progress = TrainingProgress(step / steps_per_epoch)
 
         def loss_of(model: nn.Module, part: Batch) -> ObjectiveOutput:
-            generator = stream(self.run.seed, "noise", step)  # anew for each part: it is keyed by image
+            generator = stream(self.run.seed, "noise", step)  # re-created per part: noise is keyed by image
             return recipe.objective(model, part, progress=progress, generator=generator)
 
         rate = recipe.optimizer.lr * factor
-        told = self.optimization.step(
+        values = self.optimization.step(
             parts,
             loss_of,
             batch_size=batch_size,
             rate=rate,
-            check=lambda what, value: self._require_finite(value, what, step),
+            check=lambda name, value: self._require_finite(value, name, step),
         )
-        return {"loss": told.loss, "gradient_norm": told.gradient_norm, "lr": rate, **told.metrics}
+        return {"loss": values.loss, "gradient_norm": values.gradient_norm, "lr": rate, **values.metrics}
 
-    def _require_finite(self, value: float, what: str, step: int) -> None:
+    def _require_finite(self, value: float, name: str, step: int) -> None:
         if math.isfinite(value):
             return
         recipe = self.run.recipe
@@ -221,7 +230,7 @@ class _Loop:
         if recipe.gradient_clip_norm is None:
             advice += ", or clip gradients, --set gradient_clip_norm=10"
         error = DivergenceError(
-            f"the {what} is {value} at step {step} (epoch {self.epochs_done + 1}) with optimizer.lr="
+            f"the {name} is {value} at step {step} (epoch {self.epochs_done + 1}) with optimizer.lr="
             f"{recipe.optimizer.lr:g}: {advice}, and choose another --output. Nothing of this epoch was saved."
         )
         raise self.ranks.reported_once(error)

@@ -34,7 +34,7 @@ def test_train_measures_and_says_what_it_made(zoo_command, tmp_path):
         (["--task", "digits", "--objective", "standard", "--set", "epoch=1"], "no field 'epoch'"),
         (["--task", "digits", "--objective", "standard", "--init", "no/where/else"], "neither a directory here nor a"),
         (["--task", "digits", "--objective", "standard", "--device", "gpu"], "--device takes auto, cpu, cuda"),
-        (["--task", "imagefolder:/none", "--objective", "standard"], "/none is no folder"),
+        (["--task", "imagefolder:/none", "--objective", "standard"], "/none is not a folder"),
     ],
 )  # fmt: skip
 def test_a_wrong_request_ends_with_one_sentence_and_makes_nothing(words, said, zoo_command, tmp_path):

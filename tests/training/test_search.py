@@ -44,7 +44,7 @@ def test_a_grid_is_read_field_by_field_and_its_points_are_all_combinations():
         (["optimizer.lr"], "takes key=value,value,..., for example optimizer.lr=0.1,0.01; got 'optimizer.lr'"),
         (["optimizer.lr=0.1,"], "takes key=value"),
         (["optimizer.lr=0.1", "optimizer.lr=0.2"], "names optimizer.lr twice"),
-        (["optimizer.lr=0.1,1e-1"], "--grid optimizer.lr=0.1,1e-1 holds a value twice"),
+        (["optimizer.lr=0.1,1e-1"], "--grid optimizer.lr=0.1,1e-1 contains a value twice"),
         (["optimizer.rate=0.1"], "no field 'optimizer.rate'; Sgd has: lr, momentum"),
         (["optimizer.lr=0.1,fast"], "optimizer.lr='fast'"),
         (["batch_size=64,1"], "batch_size must be at least 2"),

@@ -139,7 +139,7 @@ def test_a_checkpoint_that_was_cut_off_from_its_state_is_written_again(tmp_path)
 
 def test_another_run_is_neither_overwritten_nor_resumed(tmp_path):
     train(run_of(tmp_path, epochs=1), device=CPU, resume=False, console=QUIET)
-    with pytest.raises(RecipeError, match="holds a run already: add --resume"):
+    with pytest.raises(RecipeError, match="already contains a run: add --resume"):
         train(run_of(tmp_path, epochs=1), device=CPU, resume=False, console=QUIET)
     with pytest.raises(RecipeError, match=r"recipe\.batch_size was 8, is 9"):
         train(run_of(tmp_path, epochs=1, batch_size=9), device=CPU, resume=True, console=QUIET)

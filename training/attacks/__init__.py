@@ -1,4 +1,4 @@
-"""How an adversary searches for a change that a threat model allows: one attack a file."""
+"""Attacks, which search for a change that a threat model allows: one attack per file."""
 
 from training.attacks.apgd import apgd
 from training.attacks.ddn import ddn

@@ -1,4 +1,4 @@
-"""AutoAttack (Croce and Hein 2020, section 5), version standard, by the optional package pyautoattack."""
+"""AutoAttack (Croce and Hein 2020, section 5), version standard, through the optional package pyautoattack."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ THEIR_NORMS = {"l2": "L2", "linf": "Linf"}
 
 
 def installed_version() -> str:
-    """The version of pyautoattack. Raises: RequestError with the line to type if it is not installed."""
+    """The version of pyautoattack. Raises: RequestError with the install command if it is not installed."""
     try:
         return version("pyautoattack")
     except PackageNotFoundError as error:
@@ -30,12 +30,19 @@ def installed_version() -> str:
 
 
 def autoattack(model: Network, x_BCHW: Tensor, labels_B: Tensor, *, threat: ThreatModel, seed: int) -> Tensor:
-    """For each image one that the threat model allows and the network misclassifies; the image itself if none was found
-    or it is misclassified already.
+    """For each image, an image that the threat model allows and the network misclassifies.
 
-    Each of the attacks sees what those before it left. The package draws from torch's global generators, which are
-    seeded for it and restored afterwards; an image's draws depend on the batch. The change, measured in float64, is at
+    An image is returned unchanged if the attacks found no such image or the image is already misclassified. Each attack
+    receives the images that the attacks before it did not break. The package draws from torch's global generators,
+    which this function seeds and restores; an image's draws depend on its batch. The change, measured in float64, is at
     most epsilon.
+
+    Args:
+        model: network that maps pixels in [0, 1] to logits.
+        x_BCHW: images in [0, 1].
+        labels_B: true classes.
+        threat: allowed changes.
+        seed: seed of the attacks' random draws.
     Raises: RequestError if the package is not installed.
     """
     installed_version()
@@ -57,25 +64,25 @@ def autoattack(model: Network, x_BCHW: Tensor, labels_B: Tensor, *, threat: Thre
             )
             attack.apgd.n_restarts = attack.fab.n_restarts = 1
             attack.apgd_targeted.n_target_classes = attack.fab.n_target_classes = num_targets(num_classes)
-            found_RCHW, _ = attack.run_standard_evaluation(center_RCHW, labels_R, batch_size=len(center_RCHW))
-            return strictly_inside(found_RCHW, center_RCHW, threat)
+            adversarial_RCHW, _ = attack.run_standard_evaluation(center_RCHW, labels_R, batch_size=len(center_RCHW))
+            return strictly_inside(adversarial_RCHW, center_RCHW, threat)
 
         return attack_with_restarts(target, x_BCHW, labels_B, search, num_restarts=1)
 
 
 def attacks_for(num_classes: int) -> tuple[str, ...]:
-    """The attacks of version standard that the number of classes allows: targeted DLR looks at four logits."""
+    """The attacks of version standard that work with this number of classes: targeted DLR needs four logits."""
     has_targeted_dlr = num_classes >= FEWEST_CLASSES_OF_TARGETED_DLR
     return tuple(name for name in STANDARD if name != "apgd-t" or has_targeted_dlr)
 
 
 def num_targets(num_classes: int) -> int:
-    """How many other classes a targeted attack is aimed at."""
+    """The number of other classes that a targeted attack tries."""
     return min(MOST_TARGETS, num_classes - 1)
 
 
 def notes_for(num_classes: int) -> tuple[str, ...]:
-    """In words, what is run, and what is not for lack of classes."""
+    """Notes on the attacks that run, and on the attack that is left out for lack of classes."""
     run = f"{', '.join(attacks_for(num_classes))}; number of targets {num_targets(num_classes)}"
     if num_classes >= FEWEST_CLASSES_OF_TARGETED_DLR:
         return (run,)

@@ -1,4 +1,4 @@
-"""Decoupled direction and norm (Rony et al. 2019), as Salman et al. 2019 use it within a norm."""
+"""Decoupled direction and norm (DDN, Rony et al. 2019), limited to a maximum norm as in Salman et al. 2019."""
 
 from __future__ import annotations
 
@@ -22,12 +22,18 @@ def ddn(
     num_steps: int,
     gamma: float = 0.05,
 ) -> Tensor:
-    """The adversarial images with the smallest change that the search met, cut to an l2 norm of `max_norm`; an image
-    for which it met none is unchanged.
+    """The adversarial images with the smallest change that the search met, projected to an l2 norm of `max_norm`.
 
-    `judge` tells `(loss_B, is_fooled_B)` of images; the loss is what the adversary raises. Directions are followed with
-    a rate that falls from 1 to 0.01 by a cosine; each image's norm starts at `max_norm` and shrinks by the factor 1 -
-    `gamma` while the network is fooled, else grows by 1 + `gamma`. Images on the way are rounded to 8 bits.
+    An image for which the search met no adversarial image is unchanged. The search follows directions with a rate that
+    falls from 1 to 0.01 along a cosine. Each image's norm starts at `max_norm`; it is multiplied by 1 - `gamma` while
+    the network is fooled, and otherwise by 1 + `gamma`. Intermediate images are rounded to 8 bits.
+
+    Args:
+        judge: function from images to `(loss_B, is_fooled_B)`; the adversary maximizes the loss.
+        x_BCHW: images in [0, 1].
+        max_norm: largest l2 norm of a change, on the [0, 1] pixel scale.
+        num_steps: number of steps.
+        gamma: relative change of the norm per step.
     """
     center_BCHW = x_BCHW.detach()
     norm_B111 = torch.full_like(l2_norm(center_BCHW), max_norm)
@@ -35,7 +41,7 @@ def ddn(
     change_BCHW = best_BCHW = torch.zeros_like(center_BCHW)
     best_B111 = farthest_B111
     for step in range(num_steps):
-        gradient_BCHW, is_fooled_B111 = _judged(judge, center_BCHW + change_BCHW)
+        gradient_BCHW, is_fooled_B111 = _evaluated(judge, center_BCHW + change_BCHW)
         is_best_B111 = is_fooled_B111 & (l2_norm(change_BCHW) < best_B111)
         best_BCHW = torch.where(is_best_B111, change_BCHW, best_BCHW)
         best_B111 = torch.where(is_best_B111, l2_norm(change_BCHW), best_B111)
@@ -50,7 +56,7 @@ def ddn(
     return ThreatModel(epsilon=max_norm).project(center_BCHW + best_BCHW, center_BCHW)
 
 
-def _judged(judge: Callable[[Tensor], tuple[Tensor, Tensor]], x_BCHW: Tensor) -> tuple[Tensor, Tensor]:
+def _evaluated(judge: Callable[[Tensor], tuple[Tensor, Tensor]], x_BCHW: Tensor) -> tuple[Tensor, Tensor]:
     with torch.enable_grad():
         leaf_BCHW = x_BCHW.detach().requires_grad_()
         loss_B, is_fooled_B = judge(leaf_BCHW)

@@ -1,4 +1,4 @@
-"""What an attack on a classifier raises: losses of its logits, one an image."""
+"""The losses that an attack on a classifier maximizes: one value per image, computed from the logits."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ FEWEST_CLASSES_OF_DLR = 3
 
 
 def cross_entropy(logits_BK: Tensor, labels_B: Tensor) -> Tensor:
-    """`loss_B`: -log of the softmax of the label."""
+    """`loss_B`: -log of the label's softmax."""
     return F.cross_entropy(logits_BK, labels_B, reduction="none")
 
 
 def difference_of_logits_ratio(logits_BK: Tensor, labels_B: Tensor) -> Tensor:
-    """`loss_B`: how far the highest other logit is above the label's, in units of the gap between the first and the
-    third logit. Unlike cross-entropy it does not change when logits are shifted or scaled.
+    """`loss_B`: the highest other logit minus the label's logit, divided by the gap between the first and third logits.
 
+    Unlike cross-entropy, the ratio does not change when the logits are shifted or scaled.
     Source: Croce and Hein 2020, equation 7; the constant of the authors' code.
     """
     sorted_BK, order_BK = logits_BK.sort(dim=1)
@@ -39,12 +39,12 @@ LOSSES: Mapping[str, LossOfLogits] = {"ce": cross_entropy, "dlr": difference_of_
 
 
 def find_loss(name: str, *, num_classes: int | None) -> LossOfLogits:
-    """The loss called `name`; `num_classes` is None where it is not known yet.
+    """The loss called `name`; `num_classes` is None if it is not known yet.
 
-    Raises: UnknownNameError; RequestError for DLR, which compares three logits, on fewer classes.
+    Raises: UnknownNameError; RequestError for DLR on fewer than three classes.
     """
     if name not in LOSSES:
         raise UnknownNameError("loss", name, LOSSES)
     if name == "dlr" and num_classes is not None and num_classes < FEWEST_CLASSES_OF_DLR:
-        raise RequestError(f"the DLR loss compares three logits, and there are {num_classes} classes: use --loss ce")
+        raise RequestError(f"the DLR loss needs at least 3 classes, and there are {num_classes}: use --loss ce")
     return LOSSES[name]

@@ -1,4 +1,4 @@
-"""Projected gradient ascent (Madry et al. 2018)."""
+"""Projected gradient ascent, known as PGD (Madry et al. 2018)."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from torch import Tensor
 from training.threat import ThreatModel
 
 LossOf = Callable[[Tensor], Tensor]
-"""`x_BCHW -> loss_B`, what the adversary raises. Each image's loss depends on that image alone."""
+"""`x_BCHW -> loss_B`, the loss that the adversary maximizes. Each image's loss depends on that image alone."""
 
 
 def pgd(
@@ -23,11 +23,19 @@ def pgd(
     start_BCHW: Tensor | None = None,
     keep_best: bool = False,
 ) -> Tensor:
-    """Adversarial images that the threat model allows for `x_BCHW`, after `num_steps` steps of length `step_size`.
+    """Adversarial images that the threat model allows for `x_BCHW`.
 
-    The search begins at `start_BCHW`, by default at the images themselves. With `keep_best` the answer is, image by
-    image, the iterate with the highest loss, the start among them, at the price of one more forward pass (the default
-    of MadryLab's robustness library); else it is the last one. Where the gradient is zero an image stays where it is.
+    An image with a zero gradient does not move.
+
+    Args:
+        loss_of: loss that the search maximizes.
+        x_BCHW: images in [0, 1].
+        threat: allowed changes of `x_BCHW`.
+        num_steps: number of steps.
+        step_size: length of a step in the threat model's norm, on the [0, 1] pixel scale.
+        start_BCHW: start of the search; by default the images themselves.
+        keep_best: return each image's iterate with the highest loss, including the start, for one more forward pass
+            (the default of MadryLab's robustness library). Otherwise the last iterate is returned.
     """
     center_BCHW = x_BCHW.detach()
     current_BCHW = center_BCHW if start_BCHW is None else threat.project(start_BCHW.detach(), center_BCHW)

@@ -1,4 +1,4 @@
-"""The network as an attack sees it."""
+"""The form of the network that an attack uses."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Network = Callable[[Tensor], Tensor]
 def under_attack(model: Network) -> Iterator[Network]:
     """The network in eval mode, in full precision, on this process alone, and with gradients for its input only.
 
-    Afterwards it is as it was. A function that is no module is taken as it is.
+    The context restores the network on exit. A function that is not a module is yielded unchanged.
     """
     if not isinstance(model, nn.Module):
         yield model
@@ -36,7 +36,7 @@ def under_attack(model: Network) -> Iterator[Network]:
 
 
 def bare_network(model: nn.Module) -> nn.Module:
-    """The network below what spreads it over processes and lowers its precision."""
+    """The network without its wrappers for distributed training and mixed precision."""
     if isinstance(model, DistributedDataParallel):
         return bare_network(model.module)
     if isinstance(model, MixedPrecision):

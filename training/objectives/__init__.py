@@ -1,4 +1,4 @@
-"""What is minimized: one training method a file, and the table of all."""
+"""Training methods: one per file, and the table of all methods."""
 
 from training.objectives.objective import Batch, Objective, ObjectiveOutput, Progress
 from training.objectives.table import OBJECTIVES, find_objective

@@ -14,11 +14,11 @@ from training.objectives.objective import Batch, ObjectiveOutput, Progress
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Adversarial(AdversarialObjective):
-    """Cross-entropy on images that projected gradient ascent made as wrong as it could.
+    """Cross-entropy on adversarial images from projected gradient ascent.
 
-    The defaults are the transfer study's (section 4.1): l2, epsilon 0.5, 3 steps of 2/3 epsilon. The attack sees the
-    network in eval mode and begins at the image. With `keep_best` it answers the iterate of the highest loss, as the
-    library does by default. Wu et al. 2020 use `awp_gamma` 0.01.
+    The defaults are the transfer study's (section 4.1): l2, epsilon 0.5, 3 steps of 2/3 epsilon. The attack uses the
+    network in eval mode and starts at the image. With `keep_best` it returns the iterate with the highest loss, the
+    default of MadryLab's library. Wu et al. 2020 use `awp_gamma` 0.01.
     """
 
     keep_best: bool = True

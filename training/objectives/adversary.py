@@ -1,6 +1,6 @@
 """The adversaries of adversarial training: PGD on the images, and adversarial weight perturbation.
 
-Source of the latter: Wu, Xia and Wang 2020, section 3, algorithm 1.
+Source of the weight perturbation: Wu, Xia and Wang 2020, section 3, algorithm 1.
 """
 
 from __future__ import annotations
@@ -21,16 +21,17 @@ from training.objectives.objective import Objective, Progress, require, require_
 from training.threat import NORMS, Norm, ThreatModel
 
 GRADIENT_NORM_EPS = 1e-20
-"""Added to the norm of a weight's gradient before dividing by it; the value of the authors' code."""
+"""Added to the norm of a weight's gradient before a division by the norm; the value of the authors' code."""
 
 
 def adversarial_weight_perturbation(model: Network, loss_of: Callable[[Network], Tensor], *, gamma: float) -> Network:
     """The network with every weight matrix and kernel moved by `gamma` times its own norm along the gradient of
-    `loss_of`; gradients reach the weights as if they stood there. The network itself for gamma 0, or if it is no
-    module.
+    `loss_of`.
 
-    The published code takes one step of a copy of the network and scales it to that norm: the same direction. Over
-    several processes the gradient is their mean. Running statistics see the second pass only.
+    Gradients at the moved weights reach the original weights unchanged. The function returns `model` itself if `gamma`
+    is 0, `model` is not a module or no weight is trained. The published code takes one step with a copy of the network
+    and scales the step to that norm, which gives the same direction. Over several processes the gradient is the mean of
+    their gradients. Only the second pass updates running statistics.
     """
     if gamma == 0 or not isinstance(model, nn.Module):
         return model
@@ -51,10 +52,11 @@ def adversarial_weight_perturbation(model: Network, loss_of: Callable[[Network],
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AdversarialObjective(Objective):
-    """An adversary of `num_steps` steps of `relative_step_size` * epsilon / num_steps within `epsilon`, on the [0, 1]
-    pixel scale. Unlike in MadryLab's library normalization does not clamp the input.
+    """A training method with an adversary: `num_steps` steps of `relative_step_size` * epsilon / num_steps within
+    `epsilon`, on the [0, 1] pixel scale.
 
-    `awp_gamma` above 0 adds adversarial weight perturbation once `awp_warmup_epochs` are over (Wu et al. 2020).
+    Unlike in MadryLab's library, normalization does not clamp the input. `awp_gamma` above 0 adds adversarial weight
+    perturbation after the first `awp_warmup_epochs` epochs (Wu et al. 2020).
     """
 
     sigma: ClassVar[None] = None
@@ -73,7 +75,7 @@ class AdversarialObjective(Objective):
     def attack(
         self, loss_of: LossOf, x_BCHW: Tensor, *, start_BCHW: Tensor | None = None, keep_best: bool = False
     ) -> Tensor:
-        """The adversary's images; arguments as in `training.attacks.pgd`."""
+        """The adversarial images for `x_BCHW`; arguments as in `training.attacks.pgd`."""
         return pgd(
             loss_of,
             x_BCHW,
@@ -85,6 +87,6 @@ class AdversarialObjective(Objective):
         )
 
     def perturb_weights(self, model: Network, loss_of: Callable[[Network], Tensor], progress: Progress) -> Network:
-        """The network at the weights where its loss is to be taken: perturbed ones, if the method asks for that."""
+        """The network at the weights for which the loss is computed: perturbed if the method perturbs weights."""
         is_warm = progress.epochs >= self.awp_warmup_epochs
         return adversarial_weight_perturbation(model, loss_of, gamma=self.awp_gamma if is_warm else 0.0)

@@ -14,12 +14,12 @@ from training.objectives.objective import Batch, Objective, ObjectiveOutput, Pro
 class Consistency(Objective):
     """Cross-entropy on `m` noisy copies of each image, plus a penalty on their disagreement.
 
-    With F_i the softmax on copy i and F their mean over the m copies (through which the gradient flows too):
+    With F_i the softmax on copy i and F the mean of F_i over the m copies (the gradient flows through F too):
 
         mean over m and B of CE(F_i, y)  +  w * mean over B of [ lbd * mean over m of KL(F || F_i)  +  eta * H(F) ]
 
-    `lbd` is the paper's lambda. `w` rises linearly from 0 to 1 over the first `warmup_epochs` epochs (not in the paper,
-    where it is always 1: 0 gives that). The defaults are the transfer study's (section 4.1). A batch of B images
+    `lbd` is the paper's lambda. `w` rises linearly from 0 to 1 over the first `warmup_epochs` epochs; in the paper `w`
+    is always 1, as with `warmup_epochs` 0. The defaults are the transfer study's (section 4.1). A batch of B images
     costs m*B forward passes; the published code counts m*B as its batch size.
     """
 

@@ -11,7 +11,7 @@ from training.objectives.objective import Batch, Objective, ObjectiveOutput, Pro
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Gaussian(Objective):
-    """Cross-entropy on noisy images, one fresh draw an image; `sigma` on the [0, 1] pixel scale."""
+    """Cross-entropy on noisy images, with a fresh draw per image; `sigma` is on the [0, 1] pixel scale."""
 
     sigma: float = 0.5
 

@@ -1,4 +1,4 @@
-"""Training that maximizes the certified radius without an attack (MACER, Zhai et al. 2020, equation 11)."""
+"""MACER: training that maximizes the certified radius without an attack (Zhai et al. 2020, equation 11)."""
 
 from dataclasses import dataclass
 
@@ -25,13 +25,14 @@ SMALLEST_PROBABILITY = 1e-10
 class Macer(Objective):
     """Cross-entropy of the soft smoothed classifier plus a hinge on its certified radius.
 
-    With F the mean over `m` noisy copies of the softmax, F' the same with logits times `beta`, p1 >= p2 the two largest
-    of F', and S the images that F' gets right with a margin Phi^-1(p1) - Phi^-1(p2) that is finite and at most `gamma`:
+    With F the mean softmax over `m` noisy copies, F' the same with logits multiplied by `beta`, p1 >= p2 the two
+    largest values of F', and S the images that F' classifies correctly with a finite margin Phi^-1(p1) - Phi^-1(p2) of
+    at most `gamma`:
 
         1/B * [ sum over B of -log(F_y + 1e-10)  +  lbd * sigma / 2 * sum over S of (gamma - margin) ]
 
-    `lbd` is the paper's lambda; it is 0 before `deferred_epochs` (the published code's "deferred", for sigma 1). The
-    paper's m is 16 with batches of 64 images.
+    `lbd` is the paper's lambda; it is 0 in the first `deferred_epochs` epochs (the published code's "deferred", for
+    sigma 1). The paper uses m 16 with batches of 64 images.
     """
 
     sigma: float = 0.5
@@ -60,8 +61,10 @@ class Macer(Objective):
         )
 
     def _hinges(self, logits_MBK: Tensor, labels_B: Tensor) -> Tensor:
-        """`gamma - margin` of each image in S. Others are dropped before the quantile, whose gradient is infinite
-        there."""
+        """`gamma - margin` of each image in S.
+
+        The other images are dropped before the quantile, because its gradient can be infinite for them.
+        """
         sharp_BK = (self.beta * logits_MBK).softmax(dim=2).mean(dim=0)
         top_B2, classes_B2 = sharp_BK.topk(2, dim=1)
         with torch.no_grad():

@@ -1,4 +1,4 @@
-"""The contract between the trainer and a training method."""
+"""The interface between the trainer and a training method."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from zoo.errors import RecipeError
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Images in [0, 1], their classes (int64) and their numbers in the training set, by which noise is keyed.
+    """Images in [0, 1], their classes (int64) and their numbers in the training set, which key the noise.
 
-    A method that asks for two views of an image finds view v of image b in row `v * B + b` of `x_BCHW`.
+    For a method with several views per image, view v of image b is row `v * B + b` of `x_BCHW`.
     """
 
     x_BCHW: Tensor
@@ -30,48 +30,50 @@ class Batch:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far training has come, in epochs; 2.5 is the middle of the third."""
+    """Training progress in epochs; 2.5 is the middle of the third epoch."""
 
     epochs: float
 
     def warmup(self, over_epochs: float) -> float:
-        """A weight that rises linearly from 0 to 1 over that many epochs; always 1 for none."""
+        """A weight that rises linearly from 0 to 1 over the first `over_epochs` epochs; always 1 if that is 0."""
         return 1.0 if over_epochs == 0 else min(1.0, self.epochs / over_epochs)
 
 
 @dataclass(frozen=True, slots=True)
 class ObjectiveOutput:
-    """The scalar to minimize, a mean over the batch's images, and its parts for the log (detached)."""
+    """The scalar loss, a mean over the batch's images, and its parts for the log (detached)."""
 
     loss: Tensor
     metrics: Mapping[str, Tensor]
 
 
 class Objective(Protocol):
-    """A training method, a dataclass: its hyper-parameters as fields, its loss as the call.
+    """A training method as a dataclass: its fields are the hyper-parameters, and calling it computes the loss.
 
-    It holds no optimizer, loader, device or log. `model` maps pixels in [0, 1] to logits and is in train mode.
-    `generator` is on the CPU and equal on all processes that share a batch; what is drawn for an image is keyed by the
-    image (`training.streams`).
+    An objective has no optimizer, loader, device or log. `model` maps pixels in [0, 1] to logits and is in train mode.
+    `generator` is on the CPU and equal on all processes that share a batch. Random draws are keyed by image
+    (`training.streams`).
     """
 
     __dataclass_fields__: ClassVar[dict[str, Field[Any]]]
 
     learns_classes: ClassVar[bool] = True
-    """Whether the trained network answers classes; else its last layer is fresh in the checkpoint."""
+    """Whether training fits the classes; otherwise the last layer of the checkpoint is untrained."""
     num_views: ClassVar[int] = 1
-    """How many augmentations of each image a batch holds."""
+    """The number of augmented views of each image in a batch."""
     augmentation: ClassVar[Augmentation | None] = None
-    """How images are augmented; None: as the task says."""
+    """The augmentation of the images; None selects the task's."""
 
     @property
     def sigma(self) -> float | None:
-        """The noise level the network is trained for, on the [0, 1] pixel scale; None if for none."""
+        """The noise level of training, on the [0, 1] pixel scale; None for a method without noise."""
         ...
 
     def head(self, num_features: int) -> nn.Module | None:
-        """What stands in for the network's last layer during training (from torch's global generator); None:
-        nothing."""
+        """The head that replaces the network's last layer during training; None keeps the last layer.
+
+        Random weights come from torch's global generator.
+        """
         return None
 
     def __call__(
@@ -85,20 +87,20 @@ def gaussian_noise(batch: Batch, sigma: float, generator: torch.Generator) -> Te
 
 
 def gaussian_copies(batch: Batch, sigma: float, m: int, generator: torch.Generator) -> Tensor:
-    """`noise_MBCHW`: m independent draws of `N(0, sigma^2 I)` for each image."""
+    """`noise_MBCHW`: m independent draws of `N(0, sigma^2 I)` per image."""
     return torch.stack([gaussian_noise(batch, sigma, generator) for _ in range(m)])
 
 
 def require_at_least(objective: Objective, **least: float) -> None:
-    """Raises RecipeError unless each of these hyper-parameters is a finite number of at least its bound."""
+    """Raises RecipeError unless each named hyper-parameter is finite and at least its bound."""
     for name, bound in least.items():
         value = getattr(objective, name)
-        is_sound = math.isfinite(value) and value >= bound
-        require(is_sound, f"objective.{name} must be at least {bound} and finite, got {value}")
+        is_valid = math.isfinite(value) and value >= bound
+        require(is_valid, f"objective.{name} must be at least {bound} and finite, got {value}")
 
 
 def require_positive(objective: Objective, name: str) -> None:
-    """Raises RecipeError unless this hyper-parameter is finite and above 0."""
+    """Raises RecipeError unless the named hyper-parameter is finite and above 0."""
     value = getattr(objective, name)
     require(math.isfinite(value) and value > 0, f"objective.{name} must be positive and finite, got {value}")
 

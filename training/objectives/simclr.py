@@ -1,5 +1,7 @@
-"""Contrastive pre-training without labels (SimCLR, Chen et al. 2020, sections 2 and 3; settings of VISSL's
-ResNet-50)."""
+"""Contrastive pre-training without labels: SimCLR.
+
+Sources: Chen et al. 2020, sections 2 and 3; the settings of VISSL's ResNet-50.
+"""
 
 from dataclasses import dataclass
 from typing import ClassVar
@@ -23,15 +25,16 @@ from training.tasks.task import Augmentation
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SimClr(Objective):
-    """NT-Xent: of all other views in the batch, each view is to find the other view of its image.
+    """NT-Xent: each view has to identify the other view of its image among all other views of the batch.
 
-    With z the L2-normalized projections of two augmented views of each of B images, for each of the 2B views i with
-    partner j (equation 1):
+    With z the L2-normalized projections of two augmented views of each of B images, the loss of view i of the 2B views
+    with partner j is (equation 1):
 
         -log( exp(z_i . z_j / temperature) / sum over k != i of exp(z_i . z_k / temperature) )
 
-    averaged over the views. Over several processes the views of all are compared; the last layer is replaced by a
-    projection of two layers (`hidden`, `outputs`) that is not part of the checkpoint. Labels are not used.
+    averaged over the views. Over several processes the views of all processes are compared. During training a
+    projection of two layers (`hidden`, `outputs`) replaces the last layer; it is not part of the checkpoint. Labels are
+    not used.
     """
 
     sigma: ClassVar[None] = None
@@ -59,9 +62,9 @@ class SimClr(Objective):
 
 
 def nt_xent(first_BD: Tensor, second_BD: Tensor, *, temperature: float) -> tuple[Tensor, Tensor]:
-    """The mean loss of this process's 2B views, and for each whether its partner is the nearest of all views.
+    """The mean loss of this process's 2B views, and whether each view's partner is the nearest of all views.
 
-    Rows are unit vectors; row b of both is the same image.
+    Rows are unit vectors; row b of both tensors belongs to the same image.
     """
     own_VD = torch.cat([first_BD, second_BD])
     all_WD, start = gather_rows(own_VD)

@@ -24,12 +24,12 @@ from training.threat import ThreatModel
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SmoothAdv(Objective):
-    """Cross-entropy on `m` noisy copies of images that were changed against the smoothed classifier.
+    """Cross-entropy on `m` noisy copies of adversarial images against the smoothed classifier.
 
-    The adversary raises -log of the mean over the copies of the softmax of the true class, with the same noise that
-    the loss then sees, within an l2 norm of `epsilon`, by projected gradient ascent (`attack` "pgd": steps of
-    2 epsilon / `num_steps` from the image) or by DDN. `epsilon` rises over the first `warmup_epochs` epochs, epoch by
-    epoch: min(1, (epoch + 1) / warmup_epochs) of it. The loss is the mean over all copies (the published flag
+    Within an l2 norm of `epsilon`, the adversary maximizes -log of the true class's softmax, averaged over the copies
+    before the logarithm. It uses the same noise as the loss. `attack` "pgd" is projected gradient ascent from the image
+    in steps of 2 epsilon / `num_steps`; "ddn" is DDN. Over the first `warmup_epochs` epochs, `epsilon` is multiplied by
+    min(1, (epoch + 1) / warmup_epochs). The loss is the mean over all copies (the published flag
     `--train-multi-noise`). Published radii of 255 and 512 are in 1/256: 0.996 and 2.0 here.
     """
 

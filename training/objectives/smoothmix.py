@@ -18,18 +18,18 @@ UNBOUNDED = 1e6
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SmoothMix(Objective):
-    """Cross-entropy on `m` noisy copies, plus a penalty that leads the smoothed classifier's confidence down to uniform
-    on the way to an adversarial image.
+    """Cross-entropy on `m` noisy copies, plus a penalty that lowers the smoothed classifier's confidence between an
+    image and an adversarial image.
 
-    The adversarial image x' is `num_steps` steps of length `alpha` along the normalized gradient of -log F_y, with no
-    bound but the pixels'; F is the mean over the copies of the softmax. With u uniform in [0, 1/2] for each image, the
-    same noise d_i throughout, and w rising from 1 / `warmup_epochs` to 1 epoch by epoch:
+    The adversarial image x' is the result of `num_steps` steps of length `alpha` along the normalized gradient of
+    -log F_y, bounded only by the pixel range; F is the mean softmax over the copies. With u uniform in [0, 1/2] for
+    each image, the same noise d_i throughout, and w rising epoch by epoch from 1 / `warmup_epochs` to 1:
 
         x_mix = (1 - u) x + u x'          y_mix = (1 - u) F(x) + u / K
         mean CE(f(x + d_i), y)  +  eta * w * mean over m and B of 1[argmax F(x) = y] * KL(y_mix || F_i(x_mix))
 
-    The gradient flows through y_mix too. With `one_step_adversary` x itself, in both terms, is replaced by the first
-    step of the search, projected to w * alpha (the published `mix_step` 1).
+    The gradient flows through y_mix too. With `one_step_adversary`, the first step of the search, projected to
+    w * alpha, replaces x in both terms (the published `mix_step` 1).
     """
 
     sigma: float = 0.5
@@ -69,7 +69,7 @@ class SmoothMix(Objective):
         )
 
     def _ends(self, target: Network, batch: Batch, noise_MBCHW: Tensor, weight: float) -> tuple[Tensor, Tensor]:
-        """The two images between which is mixed."""
+        """The two images that are mixed: x and x'."""
 
         def search(start_BCHW: Tensor, num_steps: int) -> Tensor:
             return pgd(

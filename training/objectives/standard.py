@@ -12,7 +12,7 @@ from training.objectives.objective import Batch, Objective, ObjectiveOutput, Pro
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Standard(Objective):
-    """Cross-entropy on clean images: the baseline that is robust to nothing."""
+    """Cross-entropy on clean images: the baseline without robustness."""
 
     sigma: ClassVar[None] = None
 

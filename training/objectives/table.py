@@ -26,12 +26,12 @@ OBJECTIVES: dict[str, type[Objective]] = {
 
 
 def find_objective(name: str) -> type[Objective]:
-    """The method of that name. Raises: UnknownNameError, which lists the known ones."""
+    """The method with this name. Raises: UnknownNameError, which lists the known names."""
     if name not in OBJECTIVES:
         raise UnknownNameError("objective", name, OBJECTIVES)
     return OBJECTIVES[name]
 
 
 def objective_name(objective: Objective) -> str:
-    """The name under which a method stands in the table."""
+    """The name of a method in the table."""
     return next(name for name, kind in OBJECTIVES.items() if kind is type(objective))

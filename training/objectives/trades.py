@@ -16,14 +16,14 @@ START_SIGMA = 0.001
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Trades(AdversarialObjective):
-    """Cross-entropy on clean images, plus `beta` times how far an adversary drives the answer away from the clean one:
+    """Cross-entropy on clean images, plus `beta` times the divergence of adversarial from clean predictions:
 
         mean over B of [ CE(F(x), y) + beta * KL(F(x) || F(x')) ]
 
-    with F the softmax and x' what projected gradient ascent of that KL finds, from the image plus noise of standard
-    deviation 0.001. The gradient flows through both arguments. The paper's setting is linf, epsilon 0.031, 10 steps of
-    0.007, beta 6; the default threat model here is the transfer study's. Wu et al. 2020 use `awp_gamma` 0.005 after 10
-    epochs.
+    with F the softmax and x' the result of projected gradient ascent on that KL, starting at the image plus noise of
+    standard deviation 0.001. The gradient flows through both arguments of the KL. The paper's setting is linf, epsilon
+    0.031, 10 steps of 0.007, beta 6; the default threat model here is the transfer study's. Wu et al. 2020 use
+    `awp_gamma` 0.005 after 10 epochs.
     """
 
     num_steps: int = 10

@@ -1,4 +1,4 @@
-"""Complete recipes by name; `--set` changes single fields of one."""
+"""Complete recipes by name; `--set` changes single fields of a recipe."""
 
 from __future__ import annotations
 
@@ -18,23 +18,24 @@ GENERAL: Mapping[str, Callable[[Objective], TrainingRecipe]] = {
     "paper-finetune": paper_finetune,
     "quick": quick,
 }
-"""Recipes for any method; the study's only for methods that learn classes."""
+"""Recipes for any method; the study's recipes only for methods that learn classes."""
 
 GRIDS: Mapping[str, Mapping[str, tuple[float, ...]]] = {"paper": PAPER_GRID, "paper-finetune": FINETUNE_GRID}
-"""The grid that `zoo search` takes when it is given none."""
+"""The default grids of `zoo search`."""
 
 
 def find_recipe(name: str, *, objective: str) -> TrainingRecipe:
     """The named recipe for the named method.
 
-    Raises: UnknownNameError for either, listing the known ones; RecipeError if the method's authors published none.
+    Raises: UnknownNameError for an unknown recipe or method, listing the known names; RecipeError if the method's
+    authors published no such recipe.
     """
     kind = find_objective(objective)
     known = recipe_names(objective)
     if name not in known:
         reason = LEFT_OUT.get((objective, name.partition("-")[0]))
         if reason is not None:
-            raise RecipeError(f"there is no recipe {name} for {objective}: {reason}; it has {', '.join(known)}")
+            raise RecipeError(f"{objective} has no recipe {name}: {reason}; known: {', '.join(known)}")
         raise UnknownNameError("recipe", name, known)
     if name in GENERAL:
         return GENERAL[name](kind())
@@ -42,6 +43,6 @@ def find_recipe(name: str, *, objective: str) -> TrainingRecipe:
 
 
 def recipe_names(objective: str) -> list[str]:
-    """The names of the recipes that the named method has, sorted."""
+    """The sorted names of the named method's recipes."""
     general = GENERAL if find_objective(objective).learns_classes else ("quick",)
     return sorted([*general, *published_settings(objective)])

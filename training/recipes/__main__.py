@@ -15,13 +15,13 @@ from training.recipes.quick import tuned
 
 
 def tables() -> str:
-    """Both tables and what `quick` changes, in Markdown."""
+    """The three tables in Markdown."""
     return "\n\n".join([general_table(), quick_changes(), published_table()])
 
 
 def general_table() -> str:
-    """The recipes for any method."""
-    head = "| recipe | epochs | batch | lr | weight decay | schedule | own grid |"
+    """The table of recipes for any method."""
+    head = "| recipe | epochs | batch | lr | weight decay | schedule | default grid |"
     rows = []
     for name, make in GENERAL.items():
         grid = "; ".join(f"{field} {', '.join(map(str, values))}" for field, values in GRIDS.get(name, {}).items())
@@ -30,7 +30,7 @@ def general_table() -> str:
 
 
 def quick_changes() -> str:
-    """What `quick` changes in each method."""
+    """The table of hyper-parameters that `quick` changes, by method."""
     lines = ["| method | `quick` sets |", "|---|---|"]
     for name, kind in OBJECTIVES.items():
         before, after = asdict(kind()), asdict(tuned(kind()))
@@ -41,7 +41,7 @@ def quick_changes() -> str:
 
 
 def published_table() -> str:
-    """Every published setting with its source."""
+    """The table of published settings with their sources."""
     numbers = "epochs | batch | lr | weight decay | schedule"
     head = f"| method | recipe | hyper-parameters | {numbers} | normalization | source |"
     rows = [

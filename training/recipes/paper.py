@@ -1,4 +1,4 @@
-"""The transfer study's recipes, and the grids that were searched around them."""
+"""The transfer study's recipes, and the grids that the study searched around them."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ PAPER_GRID: Mapping[str, tuple[float, ...]] = MappingProxyType(
 """The study's 48 points for training from scratch (appendix A, "Training")."""
 
 FINETUNE_GRID: Mapping[str, tuple[float, ...]] = MappingProxyType({"optimizer.lr": (0.01, 0.001)})
-"""The two rates that robust-models-transfer tried for the full network."""
+"""The two learning rates that robust-models-transfer tried for the full network."""
 
 
 def paper(objective: Objective) -> TrainingRecipe:
-    """From scratch, at one point of `PAPER_GRID`.
+    """The recipe for training from scratch, at one point of `PAPER_GRID`.
 
-    Stated in appendix A: SGD, the grid, and that the rate is multiplied by 0.1 twice when validation has not improved
-    for 30 epochs before training ends. Not stated, and so our choice: the point, momentum 0.9, the share of images that
-    is held out for validation, and 300 epochs as the most.
+    Appendix A states SGD, the grid and the schedule: the rate is multiplied by 0.1 when validation has not improved for
+    30 epochs, twice before training ends. The study does not state the point, momentum 0.9, the share of images that is
+    held out for validation, or the maximum of 300 epochs; these are our choice.
     """
     return TrainingRecipe(
         objective=objective,
@@ -38,12 +38,13 @@ def paper(objective: Objective) -> TrainingRecipe:
 
 
 def paper_finetune(objective: Objective) -> TrainingRecipe:
-    """From a starting point, which `--init` gives.
+    """The recipe for fine-tuning a starting point, which `--init` gives.
 
-    The study states no hyper-parameters of its fine-tuning. These are those of robust-models-transfer (the code of
-    Salman et al. 2020), whose weights it starts from: SGD with momentum 0.9, weight decay 5e-4, batches of 64,
-    150 epochs, the rate multiplied by 0.1 every 50; they tried rates 0.01 and 0.001 (`FINETUNE_GRID`) and took 0.01
-    with a frozen body. 0.01 as the default is our choice, and so is the share held out for validation: they had none.
+    The study does not state the hyper-parameters of its fine-tuning. The recipe uses those of robust-models-transfer
+    (the code of Salman et al. 2020), whose weights the study starts from: SGD with momentum 0.9, weight decay 5e-4,
+    batches of 64, 150 epochs, the rate multiplied by 0.1 every 50 epochs. Salman et al. tried the rates 0.01 and 0.001
+    (`FINETUNE_GRID`) and used 0.01 with a frozen body; they held out no validation images. The default rate of 0.01 and
+    the validation share are our choice.
     """
     return TrainingRecipe(
         objective=objective,

@@ -1,16 +1,16 @@
-"""What each method's authors published for CIFAR-10 and ImageNet, a row a setting, its source in the row.
+"""The settings that each method's authors published for CIFAR-10 and ImageNet: one row per setting, with its source.
 
-What the rows cannot repeat:
+Differences from the published settings:
 
-- The network is ResNet-50 throughout. On CIFAR-10 the published ones are ResNet-110 (TRADES: WideResNet-34-10; SimCLR's
-  command: ResNet-18), which this zoo does not have.
-- Published CIFAR-10 pictures are 32x32, padded by 4, shifted and flipped; these recipes do the same, where the task
-  itself upscales to 224.
-- `batch_size` counts distinct images. Where a published code splits a loader batch of B into m chunks and makes m noisy
-  copies of each, one step sees B / m of them: 256 with m = 2 is 128 here, with as many steps an epoch.
-- Radii published in 1/256 are on the [0, 1] scale: 255 is 0.996, 512 is 2.0.
-- Milestones are the papers'. The codes of Consistency and SmoothMix drop one epoch later (51, 101), MACER's one earlier
-  (199, 399), since their scheduler steps after, or twice before, the first epoch.
+- The network is always ResNet-50. On CIFAR-10 the authors use ResNet-110 (TRADES: WideResNet-34-10; SimCLR's command:
+  ResNet-18), which this zoo does not have.
+- The authors pad 32x32 pictures of CIFAR-10 by 4, shift and flip them. The recipes do the same, although the task's
+  default upscales to 224.
+- `batch_size` counts distinct images. Some published codes split a loader batch of B into m chunks and make m noisy
+  copies of each image, so one step sees B / m images: 256 with m = 2 is 128 here, with the same steps per epoch.
+- Radii published in 1/256 are converted to the [0, 1] scale: 255 is 0.996, 512 is 2.0.
+- Milestones follow the papers. The codes of Consistency and SmoothMix drop one epoch later (51, 101) and MACER's code
+  one epoch earlier (199, 399), since their schedulers step after, or twice before, the first epoch.
 - A tenth of the training images is held out for validation; the published codes hold out none.
 """
 
@@ -36,7 +36,7 @@ BY_30 = Schedule(name="steps", milestones=(30, 60))
 BY_50 = Schedule(name="steps", milestones=(50, 100))
 BY_50_LONG = Schedule(name="steps", milestones=(50, 100, 150))
 BY_200 = Schedule(name="steps", milestones=(200, 400))
-# The script drops at epoch 75 counted from 1, and ends after 76.
+# The script drops the rate at epoch 75, counted from 1, and ends after epoch 76.
 TRADES_STEPS = Schedule(name="steps", milestones=(74,))
 RISE_AND_FALL = Schedule(name="cosine", warmup_epochs=10.0)
 
@@ -44,11 +44,11 @@ SGD = Sgd(lr=0.1, momentum=0.9, weight_decay=1e-4)
 MADRY_CIFAR10 = Sgd(lr=0.1, momentum=0.9, weight_decay=5e-4)
 MACER_SGD = Sgd(lr=0.01, momentum=0.9, weight_decay=5e-4)
 TRADES_SGD = Sgd(lr=0.1, momentum=0.9, weight_decay=2e-4)
-# 1.0 and 0.3 for 256 images, scaled with the batch to 512 and 4096.
+# Published rates of 1.0 and 0.3 per 256 images, scaled to batches of 512 and 4096.
 SIMCLR_CIFAR10 = Sgd(lr=2.0, momentum=0.9, weight_decay=1e-6, trust_coefficient=0.001)
 SIMCLR_IMAGENET = Sgd(lr=4.8, momentum=0.9, weight_decay=1e-6, trust_coefficient=0.001)
 
-# Salman et al. subtract the mean and do not divide (InputCenterLayer); MACER and TRADES do neither.
+# Salman et al. subtract the mean without dividing (InputCenterLayer); MACER and TRADES do neither.
 CENTERED_CIFAR10 = "mean=0.4914,0.4822,0.4465;std=1,1,1"
 CENTERED_IMAGENET = "center-imagenet"
 
@@ -57,17 +57,17 @@ JEONG_CIFAR10 = "Jeong and Shin 2020: 256 = 2 x 128, lambda by sigma"
 JEONG_IMAGENET = "Jeong and Shin 2020: 200 = 2 x 100, lambda and eta by sigma"
 SALMAN_CIFAR10 = "Salman et al. 2019, best row of this sigma: 256 = m x batch, epsilon"
 SALMAN_IMAGENET = (
-    "Salman et al. 2019, highest ACR of this sigma in their logs; batch and warm-up are the code's: epsilon"
+    "Salman et al. 2019, highest ACR of this sigma in their logs; batch and warm-up from the code: epsilon"
 )
 ZHAI = "Zhai et al. 2020, main.py: k 16, beta 16, gamma 8"
 MIX = "Jeong et al. 2021, EXPERIMENTS.MD: 256 = 2 x 128"
-MIX_ONE_STEP = f"{MIX}; of its two the one that CAT-RS's EXPERIMENTS.MD takes, mix_step 1"
+MIX_ONE_STEP = f"{MIX}; of its two settings the one in CAT-RS's EXPERIMENTS.MD, mix_step 1"
 MADRY = "MadryLab robustness, defaults.py"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PublishedSetting:
-    """One row; what it does not tell is as in `TrainingRecipe`."""
+    """One row; other fields of the recipe have the defaults of `TrainingRecipe`."""
 
     data: Literal["cifar10", "imagenet"]
     objective: Objective
@@ -80,12 +80,12 @@ class PublishedSetting:
 
     @property
     def name(self) -> str:
-        """What `--recipe` takes; the same for methods of the same data and noise."""
+        """The name for `--recipe`; methods with the same data and noise level share it."""
         sigma = self.objective.sigma
         return self.data if sigma is None else f"{self.data}-s{round(100 * sigma)}"
 
     def recipe(self) -> TrainingRecipe:
-        """The setting as a whole recipe."""
+        """The complete recipe of the setting."""
         is_small = self.data == "cifar10"
         return TrainingRecipe(
             objective=self.objective,
@@ -114,12 +114,12 @@ PUBLISHED: tuple[PublishedSetting, ...] = (
     PublishedSetting(
         data="cifar10", objective=Adversarial(epsilon=0.5, num_steps=7, relative_step_size=2.5),
         epochs=150, batch_size=128, optimizer=MADRY_CIFAR10, schedule=BY_50,
-        source=f"{MADRY}; epsilon of a released network; step size as README advises for evaluation, else not stated",
+        source=f"{MADRY}; epsilon of a released network; step size not stated, so README's for evaluation",
     ),
     PublishedSetting(
         data="imagenet", objective=Adversarial(epsilon=3.0, num_steps=7, relative_step_size=2.5),
         epochs=200, batch_size=256, optimizer=SGD, schedule=BY_50_LONG,
-        source=f"{MADRY}; epsilon of a released network; step size as README advises for evaluation, else not stated",
+        source=f"{MADRY}; epsilon of a released network; step size not stated, so README's for evaluation",
     ),
     PublishedSetting(
         data="cifar10",
@@ -130,7 +130,7 @@ PUBLISHED: tuple[PublishedSetting, ...] = (
     PublishedSetting(
         data="cifar10", objective=SimClr(temperature=0.5),
         epochs=1000, batch_size=512, optimizer=SIMCLR_CIFAR10, schedule=RISE_AND_FALL,
-        source="Chen et al. 2020, README: 1.0 x 512 / 256, LARS; its jitter of half strength is not taken over",
+        source="Chen et al. 2020, README: 1.0 x 512 / 256, LARS; its half-strength jitter is not used",
     ),
     PublishedSetting(
         data="imagenet", objective=SimClr(temperature=0.1),
@@ -227,13 +227,13 @@ PUBLISHED: tuple[PublishedSetting, ...] = (
 # fmt: on
 
 LEFT_OUT: dict[tuple[str, str], str] = {
-    ("macer", "imagenet"): "its code has no ImageNet settings, and those of its paper were not at hand to check",
+    ("macer", "imagenet"): "its code has no ImageNet settings, and we could not check those of its paper",
     ("smoothmix", "imagenet"): "its authors released ImageNet checkpoints but not their hyper-parameters",
     ("trades", "imagenet"): "the paper trains on MNIST and CIFAR-10 only",
 }
-"""Why a method has no row of a data set."""
+"""The reason why a method has no row for a data set."""
 
 
 def published_settings(objective: str) -> dict[str, PublishedSetting]:
-    """The rows of the named method by the recipe's name."""
+    """The rows of the named method, by recipe name."""
     return {row.name: row for row in PUBLISHED if objective_name(row.objective) == objective}

@@ -1,4 +1,4 @@
-"""`quick`: minutes on two cores."""
+"""The recipe `quick`, which trains in minutes on two cores."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from training.recipe import Schedule, Sgd, TrainingRecipe
 
 
 def quick(objective: Objective) -> TrainingRecipe:
-    """Minutes on two cores for small pictures: few epochs, everything warmed up, gradients clipped."""
+    """The recipe for minutes of training on two cores with small pictures: few epochs, warm-up, clipped gradients."""
     return TrainingRecipe(
         objective=tuned(objective),
         epochs=8,
@@ -27,7 +27,7 @@ def quick(objective: Objective) -> TrainingRecipe:
 
 
 def tuned(objective: Objective) -> Objective:
-    """The method with what few epochs on small pictures need; the only place for such values."""
+    """The method with its hyper-parameters adapted to few epochs on small pictures."""
     match objective:
         case Consistency():
             return replace(objective, warmup_epochs=2.0)

@@ -1,4 +1,4 @@
-"""Which images, which classes, which split: one task a file, and the table of all."""
+"""Tasks, which define images, classes and a split; and the table of all tasks."""
 
 from training.tasks.table import TASKS, open_task
 from training.tasks.task import LabelledImages, Task

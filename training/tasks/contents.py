@@ -1,4 +1,4 @@
-"""What lies on disk of a published data set: class names and pictures, listed but not decoded."""
+"""The contents of a published data set on disk: class names and pictures, listed but not decoded."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ LabelledPath = tuple[str, int]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Contents:
-    """Both parts of a data set. `digest` and `remarks` become the task's digest and deviations."""
+    """Both parts of a data set. `digest` becomes the task's digest; `remarks` are added to the task's deviations."""
 
     class_names: tuple[str, ...]
     train: LabelledImages
@@ -27,7 +27,7 @@ class Contents:
 def from_files(
     root: Path, class_names: Iterable[str], *, train: Sequence[LabelledPath], test: Sequence[LabelledPath]
 ) -> Contents:
-    """Contents whose digest is that of the files' names below `root` and of their labels."""
+    """The contents of labelled files; the digest covers the files' names below `root` and their labels."""
     below = f"{root}/"
     digest = hashlib.sha256()
     for part, files in (("train", train), ("test", test)):
@@ -39,16 +39,14 @@ def from_files(
 def from_lists(
     root: Path, class_names: Iterable[str], *, train: Iterable[LabelledPath], test: Iterable[LabelledPath]
 ) -> Contents:
-    """Contents of those listed files that exist; `remarks` says how many do not."""
+    """The contents of the listed files that exist; `remarks` gives the number of missing files."""
     train, test = list(train), list(test)
     present_train, present_test = _present(train), _present(test)
     contents = from_files(root, class_names, train=present_train, test=present_test)
     absent = len(train) + len(test) - len(present_train) - len(present_test)
     if absent == 0:
         return contents
-    return replace(
-        contents, remarks=(f"Pictures that the split lists but that are not on disk: {absent:,}, left out.",)
-    )
+    return replace(contents, remarks=(f"Listed pictures that are not on disk and are left out: {absent:,}.",))
 
 
 def _present(files: Iterable[LabelledPath]) -> list[LabelledPath]:

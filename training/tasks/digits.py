@@ -1,6 +1,6 @@
 """scikit-learn's bundled 8x8 digits: 1,797 real handwritten digits, no download.
 
-UCI "Optical recognition of handwritten digits" (Alpaydin and Kaynak 1998), its test part. The set has no published
+The test part of UCI "Optical recognition of handwritten digits" (Alpaydin and Kaynak 1998). The set has no published
 split: a fifth of every class, drawn with a fixed seed, is the test set.
 """
 
@@ -17,7 +17,10 @@ TEST_SHARE = 0.2
 
 
 def open_digits(argument: str | None, data_dir: Path) -> Task:
-    """Gray 8x8 pictures of ten classes, used at 3x32x32. Raises: TaskError without scikit-learn."""
+    """The task digits: gray 8x8 pictures of ten classes, used at 3x32x32.
+
+    Raises: TaskError if scikit-learn is not installed or an argument is given.
+    """
     if argument is not None:
         raise TaskError(f"the task digits takes no argument, got {argument!r}")
     try:

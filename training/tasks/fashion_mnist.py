@@ -1,7 +1,7 @@
 """Fashion-MNIST (Xiao, Rasul and Vollgraf 2017): 60,000 + 10,000 gray 28x28 pictures of ten kinds of clothing.
 
-`fashion-mnist` finds Debian's package or torchvision's copy below the data folder, else lets torchvision download it;
-`fashion-mnist:PATH` reads a folder of the four IDX files, gzipped or not.
+`fashion-mnist` uses torchvision's copy below the data folder or Debian's package; without either, torchvision downloads
+the data set. `fashion-mnist:PATH` reads a folder with the four IDX files, gzipped or not.
 """
 
 import gzip
@@ -22,7 +22,7 @@ PARTS = {"train": "train", "test": "t10k"}
 
 
 def open_fashion_mnist(argument: str | None, data_dir: Path) -> Task:
-    """Gray 28x28 pictures, used at 3x32x32.
+    """The task fashion-mnist: gray 28x28 pictures, used at 3x32x32.
 
     Raises: TaskError if a file is missing, damaged, or cannot be downloaded.
     """
@@ -65,17 +65,17 @@ def _read_part(folder: Path, prefix: str) -> ArrayImages:
 
 
 def _read_idx(folder: Path, name: str, *, dimensions: int) -> npt.NDArray[np.uint8]:
-    """An IDX file of unsigned bytes: a magic number, big-endian sizes, the data (LeCun, MNIST page)."""
+    """The array in an IDX file of unsigned bytes: a magic number, big-endian sizes, the data (LeCun, MNIST page)."""
     path = _find(folder, name)
     if path is None:
-        raise TaskError(f"{folder} holds neither {name} nor {name}.gz")
+        raise TaskError(f"{folder} contains neither {name} nor {name}.gz")
     try:
         data = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
     except (OSError, EOFError) as error:
         raise TaskError(f"{path} cannot be read: {error}") from error
     header = 4 + 4 * dimensions
     if data[:4] != bytes([0, 0, 8, dimensions]):
-        raise TaskError(f"{path} is no IDX file of {dimensions}-dimensional bytes")
+        raise TaskError(f"{path} is not an IDX file of {dimensions}-dimensional bytes")
     shape = np.frombuffer(data[4:header], dtype=">u4").tolist()
     if len(data) != header + int(np.prod(shape)):
         raise TaskError(f"{path} is truncated: {len(data)} bytes for shape {shape}")

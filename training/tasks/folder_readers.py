@@ -1,4 +1,4 @@
-"""Readers of published data sets with a folder per class: split by folders or by the first files per class."""
+"""Readers of published data sets with one folder per class, split by folders or by the first files per class."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ from zoo.errors import TaskError
 
 
 def folder_names(folders: Sequence[str]) -> Sequence[str]:
-    """The folders' names are the classes'."""
+    """The folder names as class names."""
     return folders
 
 
 def imagenet_names(folders: Sequence[str]) -> Sequence[str]:
-    """Words for the thousand WordNet ids in their order; the ids themselves in a copy with fewer classes."""
+    """Words for the thousand WordNet ids in their order; the ids themselves for a copy with fewer classes."""
     names: list[str] = ResNet50_Weights.IMAGENET1K_V1.meta["categories"]
     return names if len(folders) == len(names) else folders
 
 
 @dataclass(frozen=True, slots=True)
 class FolderTree:
-    """Reads train/ and test/ (or val/). The classes are train's; some may lack pictures."""
+    """Reads train/ and test/ (or val/). The folders in train/ are the classes; a class may have no pictures."""
 
     class_names: Callable[[Sequence[str]], Sequence[str]] = folder_names
 
@@ -37,17 +37,17 @@ class FolderTree:
         train, test = (ImageFolder(str(folder), allow_empty=True) for folder in (root / "train", test_root))
         unknown = sorted(set(test.classes) - set(train.classes))
         if unknown:
-            raise TaskError(f"{test_root} holds classes that {root / 'train'} does not: {', '.join(unknown)}")
+            raise TaskError(f"{test_root} contains classes that {root / 'train'} does not: {', '.join(unknown)}")
         test_files = [(path, train.class_to_idx[test.classes[label]]) for path, label in test.samples]
         return from_files(root, self.class_names(train.classes), train=train.samples, test=test_files)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FirstFiles:
-    """The first `count` *.jpg of every class folder, in the order of their names, train; the others test.
+    """Reads class folders: by name, the first `count` *.jpg of each are training pictures, the others test pictures.
 
-    `dataset` is torchvision's class, which only downloads: its numbering takes files for granted that a partial copy
-    lacks. The number before a class folder's name ("001.ak47") is no part of the class's name.
+    `dataset` is torchvision's class. It only downloads, because its numbering assumes files that a partial copy lacks.
+    The number before a class folder's name ("001.ak47") is not part of the class's name.
     """
 
     dataset: Callable[..., Any]

@@ -1,7 +1,7 @@
 """Image-classification data sets of the Hugging Face Hub, through the optional package `datasets`.
 
-`hf:OWNER/NAME[@REVISION][:CONFIG]` downloads; `hf:FOLDER`, which begins with "/", "." or "~", reads the Parquet or
-Arrow files of a local copy. `datasets` runs no code of a data set since its version 4.
+`hf:OWNER/NAME[@REVISION][:CONFIG]` downloads. `hf:FOLDER`, where FOLDER begins with "/", "." or "~", reads the Parquet
+or Arrow files of a local copy. Since version 4, `datasets` does not run a data set's code.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ HUB_NAME = re.compile(r"(?P<repository>[\w.-]+/[\w.-]+)(@(?P<revision>[^:@]+))?(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Source:
-    """A data set's splits as `datasets` opened them. `digest` is the commit, or that of the local files."""
+    """A data set's splits as `datasets` opened them. `digest` is the commit, or the digest of the local files."""
 
     name: str
     splits: Mapping[str, Any]
@@ -37,7 +37,7 @@ class Source:
 
 
 class EncodedImages:
-    """The pictures of one split, kept encoded; -1 labels a picture whose label is not given."""
+    """The pictures of one split, kept encoded; the label -1 marks a picture without a label."""
 
     def __init__(self, name: str, rows: Any, *, image_column: str, label_column: str) -> None:
         from datasets import Image as ImageFeature
@@ -59,9 +59,10 @@ class EncodedImages:
 
 
 def open_hugging_face(argument: str | None, data_dir: Path) -> Task:
-    """Pictures of any size, used at 3x224x224 after resize 256.
+    """The task hf: pictures of any size, used at 3x224x224 after resize 256.
 
-    Raises: TaskError if there is no such data set, or not one column of images and one of class labels.
+    Raises: TaskError if the data set cannot be loaded, or does not have exactly one column of images and one of class
+    labels.
     """
     if not argument:
         raise TaskError("the task hf needs a data set: --task hf:OWNER/NAME[@REVISION][:CONFIG] or hf:./FOLDER")
@@ -93,8 +94,8 @@ def _open_hub(argument: str, cache: Path) -> Source:
     if match is None:
         raise TaskError(f"hf:{argument} is not of the form hf:OWNER/NAME[@REVISION][:CONFIG] or hf:./FOLDER")
     repository, revision, config = match["repository"], match["revision"], match["config"]
-    if Path(repository).exists():  # which `datasets` would read instead of the Hub
-        raise TaskError(f"there is a local {repository}: give hf:./{repository} for it, or work in another folder")
+    if Path(repository).exists():  # `datasets` would read it instead of the Hub
+        raise TaskError(f"a local {repository} exists: give hf:./{repository} to read it, or work in another folder")
     try:
         builder = datasets.load_dataset_builder(repository, name=config, revision=revision, cache_dir=str(cache))
         builder.download_and_prepare()
@@ -109,16 +110,16 @@ def _open_folder(argument: str, cache: Path) -> Source:
     datasets = _import_datasets()
     folder = Path(argument).expanduser()
     if not folder.is_dir():
-        raise TaskError(f"{folder} is no folder")
+        raise TaskError(f"{folder} is not a folder")
     was_saved = (folder / "dataset_dict.json").is_file() or (folder / "state.json").is_file()
     try:
         if was_saved:
-            found = datasets.load_from_disk(str(folder))
+            loaded = datasets.load_from_disk(str(folder))
         else:
-            found = datasets.load_dataset(str(folder), cache_dir=str(cache))
+            loaded = datasets.load_dataset(str(folder), cache_dir=str(cache))
     except (OSError, ValueError, RuntimeError, datasets.exceptions.DatasetsError) as error:
         raise TaskError(f"{folder} cannot be read as a data set of Parquet or Arrow files: {error}") from error
-    splits = {"train": found} if isinstance(found, datasets.Dataset) else found
+    splits = {"train": loaded} if isinstance(loaded, datasets.Dataset) else loaded
     return Source(name=f"hf:{folder.resolve().name}", splits=splits, digest=folder_digest(folder))
 
 
@@ -148,15 +149,15 @@ def _class_names(name: str, feature: Any) -> tuple[str, ...]:
 def _train_and_test(
     name: str, splits: Mapping[str, EncodedImages]
 ) -> tuple[LabelledImages, LabelledImages, dict[str, Any]]:
-    """Train, test and the record of the split. A split with a picture without label is none to test on."""
+    """The training images, the test images and the record of the split. Test splits have no unlabelled pictures."""
     if "train" not in splits and len(splits) > 1:
         raise TaskError(f"{name} has no split train; it has {', '.join(splits)}")
     train_name = "train" if "train" in splits else next(iter(splits))
     images = splits[train_name]
     if -1 in images.labels:
-        raise TaskError(f"{name}: pictures without label in the split {train_name}: {images.labels.count(-1)}")
-    candidates = [each for each in TEST_SPLITS if each in splits and each != train_name]
-    test_name = next((each for each in candidates if -1 not in splits[each].labels), None)
+        raise TaskError(f"{name} has {images.labels.count(-1)} picture(s) without a label in the split {train_name}")
+    candidates = [split for split in TEST_SPLITS if split in splits and split != train_name]
+    test_name = next((split for split in candidates if -1 not in splits[split].labels), None)
     if test_name is not None:
         return images, splits[test_name], {"rule": f"the data set's own splits {train_name} and {test_name}"}
     train, test = stratified_split(images.labels, share=TEST_SHARE, seed=SPLIT_SEED)

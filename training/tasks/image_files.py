@@ -1,4 +1,4 @@
-"""Pictures in files, decoded when they are asked for; which files a folder holds."""
+"""Pictures in files, which are decoded on access; and the digest of a folder's files."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from zoo.models.preprocessing import require_8_bits
 
 @dataclass(frozen=True, slots=True)
 class ImageFiles:
-    """Pictures that are decoded when they are asked for."""
+    """Pictures in files, which are decoded on access."""
 
     paths: Sequence[str]
     labels: Sequence[int]
@@ -29,9 +29,10 @@ class ImageFiles:
 
 
 def decode(source: str | BinaryIO, *, name: str) -> Image.Image:
-    """The picture in RGB, from gray, palette or CMYK too.
+    """The picture in RGB, converted from gray, palette or CMYK if necessary.
 
-    Raises: TaskError, which begins with `name`, if it cannot be decoded or has more than 8 bits a channel.
+    Raises: TaskError, whose message begins with `name`, if the picture cannot be decoded or has more than 8 bits per
+    channel.
     """
     try:
         with Image.open(source) as image:
@@ -44,7 +45,7 @@ def decode(source: str | BinaryIO, *, name: str) -> Image.Image:
 
 
 def folder_digest(root: Path) -> str:
-    """SHA-256 of the files' names and sizes: whether a folder is still the one that was trained or certified on."""
+    """SHA-256 of the files' names and sizes; detects whether a folder changed since training or certification."""
     files = sorted(
         f"{path.relative_to(root).as_posix()} {path.stat().st_size}" for path in root.rglob("*") if path.is_file()
     )

@@ -1,8 +1,8 @@
-"""Any folder of pictures: `imagefolder:PATH` with a folder per class, `unlabelled:PATH` without classes.
+"""Any folder of pictures: `imagefolder:PATH` with one folder per class, `unlabelled:PATH` without classes.
 
-PATH of `imagefolder` holds `train/` and `test/` (or `val/`), each with the same class folders; or the class folders
-themselves. Of these about a fifth becomes the test set, chosen by a hash of each file's name below PATH: a picture that
-is added later moves no other one from train to test.
+PATH of `imagefolder` contains `train/` and `test/` (or `val/`), each with the same class folders, or directly the class
+folders. In the second case a hash of each file's name below PATH assigns about a fifth of the pictures to the test set.
+Adding a picture does not move any other picture between the sets.
 """
 
 from __future__ import annotations
@@ -20,15 +20,18 @@ TEST_FOLDERS = ("test", "val")
 
 
 def open_image_folder(argument: str | None, data_dir: Path) -> Task:
-    """Pictures of any size, used at 3x224x224 after resize 256. Raises: TaskError."""
+    """The task imagefolder: pictures of any size, used at 3x224x224 after resize 256.
+
+    Raises: TaskError if the folder has a different layout, fewer than two classes or an empty set.
+    """
     if not argument:
         raise TaskError("the task imagefolder needs a folder: --task imagefolder:PATH")
     root = Path(argument).expanduser()
     if not root.is_dir():
-        raise TaskError(f"{root} is no folder")
+        raise TaskError(f"{root} is not a folder")
     test_root = next((root / name for name in TEST_FOLDERS if (root / name).is_dir()), None)
     if (root / "train").is_dir() and test_root is None:
-        raise TaskError(f"{root} holds train/ but neither {' nor '.join(f'{name}/' for name in TEST_FOLDERS)}")
+        raise TaskError(f"{root} contains train/ but neither {' nor '.join(f'{name}/' for name in TEST_FOLDERS)}")
     split: dict[str, object] = {}
     if test_root is not None and (root / "train").is_dir():
         train: LabelledImages
@@ -37,7 +40,8 @@ def open_image_folder(argument: str | None, data_dir: Path) -> Task:
         test_names, test = _scan(test_root)
         if class_names != test_names:
             raise TaskError(
-                f"{test_root} and {root / 'train'} hold different classes: {sorted(set(class_names) ^ set(test_names))}"
+                f"{test_root} and {root / 'train'} contain different classes: "
+                f"{sorted(set(class_names) ^ set(test_names))}"
             )
     else:
         class_names, images = _scan(root)
@@ -47,7 +51,7 @@ def open_image_folder(argument: str | None, data_dir: Path) -> Task:
         split = {"rule": f"hash of the name, share {TEST_SHARE}", "train": train_indices, "test": test_indices}
     for part, part_images in (("train", train), ("test", test)):
         if len(part_images) == 0:
-            raise TaskError(f"{root}: the {part} set is empty; make train/ and test/ with your own split")
+            raise TaskError(f"{root}: the {part} set is empty; create train/ and test/ with your own split")
     return Task(
         name=f"imagefolder:{root.resolve().name}",
         class_names=class_names,
@@ -73,7 +77,7 @@ def _scan(root: Path) -> tuple[tuple[str, ...], ImageFiles]:
     except FileNotFoundError as error:
         raise TaskError(f"{root}: {error}") from error
     if len(folder.classes) < 2:
-        raise TaskError(f"{root} holds {len(folder.classes)} class folder(s), a classifier needs at least 2")
+        raise TaskError(f"{root} contains {len(folder.classes)} class folder(s), a classifier needs at least 2")
     return tuple(folder.classes), ImageFiles([path for path, _ in folder.samples], folder.targets)
 
 
@@ -81,9 +85,9 @@ UNLABELLED = ("unlabelled",)
 
 
 def open_unlabelled(argument: str | None, data_dir: Path) -> Task:
-    """Pictures of any size, used at 3x224x224, all of one class that stands for none; there is no test set.
+    """The task unlabelled: pictures of any size, used at 3x224x224, in one placeholder class; the test set is empty.
 
-    Raises: TaskError if the folder holds fewer than two pictures.
+    Raises: TaskError if the folder contains fewer than two pictures.
     """
     from torchvision.datasets.folder import is_image_file
 
@@ -91,10 +95,10 @@ def open_unlabelled(argument: str | None, data_dir: Path) -> Task:
         raise TaskError("the task unlabelled needs a folder: --task unlabelled:PATH")
     root = Path(argument).expanduser()
     if not root.is_dir():
-        raise TaskError(f"{root} is no folder")
+        raise TaskError(f"{root} is not a folder")
     paths = sorted(str(path) for path in root.rglob("*") if path.is_file() and is_image_file(path.name))
     if len(paths) < 2:
-        raise TaskError(f"{root} holds {len(paths)} picture(s), pre-training needs at least 2")
+        raise TaskError(f"{root} contains {len(paths)} picture(s), pre-training needs at least 2")
     images = ImageFiles(paths, [0] * len(paths))
     return Task(
         name=f"unlabelled:{root.resolve().name}",

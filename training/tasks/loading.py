@@ -1,4 +1,4 @@
-"""Pictures as batches: augmented for training, prepared as the server prepares them for everything else."""
+"""Batches of pictures: augmented for training, and otherwise preprocessed as the server preprocesses a request."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ SMALLEST_BLURRED = 64
 
 
 class EvaluationImages(Dataset[tuple[Tensor, int]]):
-    """`(x_CHW as uint8, label)`, prepared exactly as a request's image."""
+    """Pairs `(x_CHW as uint8, label)`, preprocessed exactly as a request's image."""
 
     def __init__(self, images: LabelledImages, preprocessing: Preprocessing) -> None:
         self.images = images
@@ -36,8 +36,10 @@ class EvaluationImages(Dataset[tuple[Tensor, int]]):
 
 
 class TrainingImages(Dataset[tuple[Tensor, int, int]]):
-    """`(views as uint8, label, number)`: each view augmented from the stream of (seed, epoch, number, view), whatever
-    worker loads it. One view is a `x_CHW`, several are a `x_VCHW`; the number is the image's place in `images`.
+    """Triples `(views as uint8, label, number)`; the number is the image's index in `images`.
+
+    Each view is augmented from the stream of (seed, epoch, number, view), independent of the worker that loads it. One
+    view is an `x_CHW`, several views are an `x_VCHW`.
     """
 
     def __init__(
@@ -71,11 +73,11 @@ class TrainingImages(Dataset[tuple[Tensor, int, int]]):
 
 @dataclass(slots=True)
 class ShuffledBatches:
-    """Batches of numbers in an order drawn from (seed, epoch), and this process's parts of them.
+    """This process's parts of the batches of an epoch, as image numbers in an order drawn from (seed, epoch).
 
-    Every batch falls into `num_parts` parts of nearly equal size, in order; this process holds `own_parts` of them. A
-    last batch with fewer than two images a part joins the one before it: batch normalization cannot train on a single
-    value a channel.
+    Every batch is divided into `num_parts` consecutive parts of nearly equal size; `own_parts` are this process's. A
+    last batch with fewer than two images per part is joined to the batch before it, because batch normalization cannot
+    train on a single value per channel.
     """
 
     num_images: int
@@ -94,7 +96,7 @@ class ShuffledBatches:
                 yield order[cuts[part] : cuts[part + 1]]
 
     def __len__(self) -> int:
-        """How many parts this process goes through in an epoch."""
+        """The number of parts that this process loads in an epoch."""
         return self.num_batches * len(self.own_parts)
 
     @property
@@ -103,7 +105,7 @@ class ShuffledBatches:
 
     @property
     def bounds(self) -> list[tuple[int, int]]:
-        """Where each batch begins and ends in the order of an epoch."""
+        """The start and end of each batch in the order of an epoch."""
         starts = list(range(0, self.num_images, self.batch_size))
         if len(starts) > 1 and self.num_images - starts[-1] < 2 * self.num_parts:
             starts.pop()
@@ -111,9 +113,9 @@ class ShuffledBatches:
 
 
 def augmenting_transform(augmentation: Augmentation, preprocessing: Preprocessing) -> Transform:
-    """A picture -> uint8 `(3, crop, crop)`, at random (from torch's global generator).
+    """A random transform from a picture to uint8 `(3, crop, crop)`; it draws from torch's global generator.
 
-    It can be pickled, for loader workers that are spawned.
+    The transform can be pickled for spawned loader workers.
     """
     crop = preprocessing.crop
     to_bytes = partial(to_bytes_CHW, preprocessing=preprocessing)
@@ -131,8 +133,10 @@ def augmenting_transform(augmentation: Augmentation, preprocessing: Preprocessin
 
 
 def _simclr_transform(crop: int) -> Transform:
-    """Crop, flip, colour and blur of SimCLR (Chen et al. 2020, appendix A; for small pictures their CIFAR-10 variant,
-    appendix B.9: half the jitter and no blur)."""
+    """SimCLR's random crop, flip, colour jitter and blur (Chen et al. 2020, appendix A).
+
+    Small pictures use the CIFAR-10 variant of appendix B.9: half the jitter and no blur.
+    """
     is_small = crop < SMALLEST_BLURRED
     strength = 0.5 if is_small else 1.0
     jitter = v2.ColorJitter(0.8 * strength, 0.8 * strength, 0.8 * strength, 0.2 * strength)

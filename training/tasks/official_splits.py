@@ -1,4 +1,4 @@
-"""Readers of data sets whose publisher lists which pictures are for training and which for testing."""
+"""Readers of data sets whose publisher lists the training pictures and the test pictures."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from zoo.errors import TaskError
 
 @dataclass(frozen=True, slots=True)
 class OfficialSplits:
-    """Reads through a torchvision class that knows the official split; the parts in `train` are joined in order."""
+    """Reads a data set through a torchvision class with its official splits; joins the splits in `train` in order."""
 
     dataset: Callable[..., Any]
     train: tuple[str, ...]
@@ -31,9 +31,9 @@ class OfficialSplits:
 
 
 def read_pets(root: Path, *, download: bool) -> Contents:
-    """annotations/trainval.txt and annotations/test.txt."""
+    """The contents that annotations/trainval.txt and annotations/test.txt list."""
     parts = [OxfordIIITPet(root, split=split, download=download) for split in ("trainval", "test")]
-    # Without a loader argument these two lists are the only way not to decode every picture for its label.
+    # The class has no loader argument: only these two lists give the labels without decoding every picture.
     train, test = (
         [(str(path), label) for path, label in zip(part._images, part._labels, strict=True)] for part in parts
     )
@@ -56,7 +56,7 @@ class CifarBatches:
 
 
 def read_sun397(root: Path, *, download: bool) -> Contents:
-    """Partition 1 of ten. torchvision's class knows none, so the publisher's lists are read here."""
+    """The contents of partition 1 of ten, from the publisher's lists: torchvision's class has no partitions."""
     folder = root / "SUN397"
     class_names = [line.strip()[len("/a/") :] for line in (folder / "ClassName.txt").read_text().splitlines()]
     labels = {name: label for label, name in enumerate(class_names)}
@@ -65,7 +65,7 @@ def read_sun397(root: Path, *, download: bool) -> Contents:
 
 
 def _partition(folder: Path, name: str, labels: dict[str, int]) -> Iterator[LabelledPath]:
-    """Lines such as /a/apartment_building/outdoor/sun_aabbcc.jpg."""
+    """The files in a list with lines such as /a/apartment_building/outdoor/sun_aabbcc.jpg."""
     path = next((path for path in (folder / name, folder / "Partitions" / name) if path.is_file()), folder / name)
     for line in path.read_text().split():
         class_name = line[len("/a/") :].rpartition("/")[0]

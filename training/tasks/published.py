@@ -1,4 +1,4 @@
-"""A row of the table for a published data set: the paper's counts, how its split is read, where it comes from."""
+"""A table row for a published data set: the paper's counts, the reader of its split, and its source."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ UNREADABLE = (
 
 
 class Reader(Protocol):
-    """Lists the pictures below `root`, after a download where one is asked for."""
+    """Lists the pictures below `root`, after a download if requested."""
 
     def __call__(self, root: Path, *, download: bool) -> Contents: ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Table8:
-    """A row of the paper's Table 8: its counts of images, and that every `skip`-th test image is certified."""
+    """A row of the paper's Table 8: its counts of images; every `skip`-th test image is certified."""
 
     train: int
     test: int
@@ -38,18 +38,18 @@ class Table8:
 
     @property
     def certified(self) -> int:
-        """Images numbered 0, skip, 2 skip and so on: ceil(test / skip). The paper's own column rounds to nearest."""
+        """The number of images 0, skip, 2 skip and so on: ceil(test / skip). The paper's column rounds to nearest."""
         return -(-self.test // self.skip)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PublishedTask:
-    """A published data set; called, it opens the task.
+    """A published data set; calling it opens the task.
 
-    `train` and `test` count the images of a whole copy. `split` says whose split it is; `deviations` are sentences: in
-    what it differs from the official split or from the paper. `layout` is what is expected on disk. `source` is the
-    address that is downloaded from, or, where nothing `downloads`, a sentence on where the data are to be had. Data lie
-    below the data folder, in `subfolder` where there is one.
+    `train` and `test` count the images of a complete copy. `split` describes the split. `deviations` are sentences on
+    differences from the official split or from the paper. `layout` describes the expected files. `source` is the
+    address of the download or, if `downloads` is false, a sentence on how to get the data. The data are below the data
+    folder, in `subfolder` if that is set.
     """
 
     name: str
@@ -69,24 +69,24 @@ class PublishedTask:
 
     @property
     def where_from(self) -> str:
-        """A sentence."""
+        """A sentence on how to get the data."""
         return (
             f"Without a folder, --task {self.name} downloads it from {self.source}." if self.downloads else self.source
         )
 
     def __call__(self, argument: str | None, data_dir: Path) -> Task:
-        """The task from the folder `argument`, else from below `data_dir`, where it may download.
+        """The task from the folder `argument`, by default from below `data_dir`, which may start a download.
 
-        Raises: TaskError, which says what goes where, if the data are missing or damaged.
+        Raises: TaskError, which describes the expected files, if the data are missing or damaged.
         """
         root = Path(argument).expanduser() if argument else data_dir / self.subfolder
         try:
             contents = self.read(root, download=self.downloads and not argument)
         except UNREADABLE as error:
-            raise TaskError(self._what_goes_where(root, str(error))) from error
+            raise TaskError(self._unreadable_message(root, str(error))) from error
         for part, images in (("training", contents.train), ("test", contents.test)):
             if len(images) == 0:
-                raise TaskError(self._what_goes_where(root, f"there is no {part} image"))
+                raise TaskError(self._unreadable_message(root, f"there is no {part} image"))
         return Task(
             name=self.name,
             class_names=contents.class_names,
@@ -99,22 +99,22 @@ class PublishedTask:
             deviations=(*self.deviations, *contents.remarks, *self._differences(contents)),
         )
 
-    def _what_goes_where(self, root: Path, reason: str) -> str:
-        reason = reason.partition(" You can use download=True")[0].rstrip(".")  # torchvision speaks to programmers
+    def _unreadable_message(self, root: Path, reason: str) -> str:
+        reason = reason.partition(" You can use download=True")[0].rstrip(".")  # advice for programmers
         return (
             f"{self.title} cannot be read from {root}: {reason}. Expected there: {self.layout}. {self.where_from} "
-            f"For data elsewhere give --task {self.name}:FOLDER, where FOLDER holds the same."
+            f"For data elsewhere give --task {self.name}:FOLDER, where FOLDER has the same layout."
         )
 
     def _differences(self, contents: Contents) -> Iterator[str]:
-        found = {
+        counts = {
             "classes": (len(contents.class_names), self.classes),
             "training images": (len(contents.train), self.train),
             "test images": (len(contents.test), self.test),
         }
-        for what, (here, expected) in found.items():
-            if here != expected:
-                yield f"This copy has {here:,} {what}, a whole one {expected:,}."
+        for quantity, (count, expected) in counts.items():
+            if count != expected:
+                yield f"This copy has {count:,} {quantity}, a complete copy {expected:,}."
         for part, images in (("training", contents.train), ("test", contents.test)):
             empty = len(contents.class_names) - len(set(images.labels))
             if empty > 0:

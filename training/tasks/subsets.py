@@ -1,4 +1,4 @@
-"""Parts of a task: some of its classes, or a limited number of labelled images per class."""
+"""Reduced tasks: some of a task's classes, or a limited number of labelled images per class."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from training.tasks.task import LabelledImages, Subset, Task
 from zoo.errors import TaskError, UnknownNameError
 
 MARK = "#"
-"""Stands between a task's name and the classes that are taken of it."""
+"""Separates a task's name from the selected classes."""
 
 
 class RelabelledSubset(Subset):
-    """The pictures of some classes, in their order; `new_of` is the new number of each old class that is kept."""
+    """The pictures of some classes in their original order; `new_of` maps the kept classes to their new numbers."""
 
     def __init__(self, images: LabelledImages, new_of: Mapping[int, int]) -> None:
         super().__init__(images, [index for index, label in enumerate(images.labels) if label in new_of])
@@ -24,16 +24,17 @@ class RelabelledSubset(Subset):
 
 
 def class_subset(task: Task, classes: Sequence[str]) -> Task:
-    """The task with only these classes, by name or number, renumbered from 0 in the order given.
+    """The task with only these classes, given by name or number and renumbered from 0 in the given order.
 
-    Its name ends in their old numbers, its `split` holds them as `class_subset`. A name goes before a number: a class
-    that is called 3 is the one that `3` means.
+    The new task's name ends in the old class numbers, and its `split` records them as `class_subset`. Names take
+    precedence over numbers: `3` selects a class that is named 3, if there is one.
 
-    Raises: UnknownNameError for a class that the task has not; TaskError for fewer than two classes, or one twice.
+    Raises: UnknownNameError for a class that the task does not have; TaskError for fewer than two classes or a repeated
+    class.
     """
     numbers = [_number_of(task, name) for name in classes]
     if len(set(numbers)) < max(2, len(numbers)):
-        raise TaskError(f"{task.name}{MARK} takes at least two classes, each once, got {','.join(classes)!r}")
+        raise TaskError(f"{task.name}{MARK} takes at least two different classes, got {','.join(classes)!r}")
     new_of = {old: new for new, old in enumerate(numbers)}
     selection = ",".join(map(str, numbers))
     return replace(
@@ -48,16 +49,16 @@ def class_subset(task: Task, classes: Sequence[str]) -> Task:
 
 
 def split_selection(name: str) -> tuple[str, list[str]]:
-    """`NAME#A,B` as `NAME` and its classes; a name without `#` has none.
+    """`NAME#A,B` split into `NAME` and the selected classes; without `#` there are none.
 
-    Raises: TaskError if a class is left empty.
+    Raises: TaskError if a class is empty.
     """
     task, mark, selection = name.rpartition(MARK)
     if not mark:
         return name, []
     classes = [name.strip() for name in selection.split(",")]
     if not all(classes):
-        raise TaskError(f"{task}{MARK} takes classes with commas between, by name or number, got {selection!r}")
+        raise TaskError(f"{task}{MARK} takes class names or numbers separated by commas, got {selection!r}")
     return task, classes
 
 
@@ -70,7 +71,7 @@ def _number_of(task: Task, name: str) -> int:
 
 
 def limit_per_class(task: Task, count: int, *, seed: int) -> Task:
-    """The task with at most `count` training pictures of every class; the test set stays as it is.
+    """The task with at most `count` training pictures per class; the test set is unchanged.
 
     With one seed, the pictures kept at a smaller count are among those kept at a larger one. `split` records them as
     `limit_per_class`: positions in `task.train`.
@@ -78,7 +79,7 @@ def limit_per_class(task: Task, count: int, *, seed: int) -> Task:
     Raises: TaskError if `count` is less than 1.
     """
     if count < 1:
-        raise TaskError(f"the limit must leave at least 1 image of every class, got {count}")
+        raise TaskError(f"the limit must be at least 1 image per class, got {count}")
     rng = np.random.Generator(np.random.PCG64(seed))
     labels = np.asarray(task.train.labels)
     kept: list[int] = []

@@ -1,6 +1,6 @@
-"""The table of tasks. `NAME` or `NAME:ARGUMENT`; for a published data set the argument is the folder that holds it.
+"""The table of tasks, by `NAME` or `NAME:ARGUMENT`; the argument of a published data set is its folder.
 
-`#CLASSES` at the end takes some of the classes.
+`#CLASSES` at the end selects some of the classes.
 """
 
 from collections.abc import Callable
@@ -34,7 +34,7 @@ Opener = Callable[[str | None, Path], Task]
 
 NO_UPSCALING_FIRST = (
     "The random crop is taken from the 32x32 picture itself and scaled to 224x224, as robust-models-transfer does; the "
-    "paper says that pictures are upscaled first."
+    "paper says that it upscales pictures first."
 )
 
 # Normalization is the paper's (Appendix A): for ImageNet and the two CIFAR sets only.
@@ -47,7 +47,7 @@ PUBLISHED: tuple[PublishedTask, ...] = (
         source="ImageNet must be downloaded by hand after registration at https://image-net.org.",
         downloads=False, subfolder="imagenet",
         preprocessing=Preprocessing(resize=256, crop=224, mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225)),
-        deviations=("The official validation pictures are the test set: labels of the official one are not public.",),
+        deviations=("The official validation pictures are the test set: official test labels are not public.",),
     ),
     PublishedTask(
         name="food", title="Food-101", classes=101, train=75_750, test=25_250,
@@ -84,11 +84,11 @@ PUBLISHED: tuple[PublishedTask, ...] = (
         table8=Table8(train=32_677, test=8_171, skip=16),
         read=FolderTree(), split="that of the folders train/ and test/ (or val/)",
         layout="train/SPECIES/*.jpg and test/SPECIES/*.jpg",
-        source="The publisher gives addresses of pictures, many of them dead: collect them by hand.",
+        source="The publisher lists addresses of pictures, many of them dead: collect the pictures by hand.",
         downloads=False, subfolder="birdsnap",
         deviations=(
             "The paper's split is not published: 80 % and 20 % of the 40,848 pictures that could still be downloaded. "
-            "The official one has 47,386 and 2,443.",
+            "The official split has 47,386 and 2,443.",
         ),
     ),
     PublishedTask(
@@ -113,7 +113,7 @@ PUBLISHED: tuple[PublishedTask, ...] = (
         split="none published: the first 60 *.jpg of every class, the clutter class too, and the others",
         layout="caltech256/256_ObjectCategories/NUMBER.CLASS/*.jpg",
         source="https://data.caltech.edu/records/nyy15-4j048",
-        deviations=("Table 8 counts 15,189 test images, 2 more than the first 60 a class leave over.",),
+        deviations=("Table 8 counts 15,189 test images, 2 more than are left after the first 60 per class.",),
     ),
     PublishedTask(
         name="cars", title="Stanford Cars", classes=196, train=8_144, test=8_041,
@@ -138,7 +138,7 @@ PUBLISHED: tuple[PublishedTask, ...] = (
             "fgvc-aircraft-2013b/data/images/*.jpg"
         ),
         source="https://www.robots.ox.ac.uk/~vgg/data/fgvc-aircraft",
-        deviations=("The official validation pictures are trained on, as in Table 8.",),
+        deviations=("The official validation pictures are training pictures, as in Table 8.",),
     ),
     PublishedTask(
         name="dtd", title="Describable Textures", classes=47, train=3_760, test=1_880,
@@ -148,7 +148,7 @@ PUBLISHED: tuple[PublishedTask, ...] = (
         layout="dtd/dtd/labels/{train1,val1,test1}.txt and dtd/dtd/images/CLASS/*.jpg",
         source="https://www.robots.ox.ac.uk/~vgg/data/dtd",
         deviations=(
-            "The official validation pictures are trained on, as in Table 8.",
+            "The official validation pictures are training pictures, as in Table 8.",
             "Only the first of the ten official partitions is used.",
         ),
     ),
@@ -168,7 +168,7 @@ PUBLISHED: tuple[PublishedTask, ...] = (
         split="none published: the first 30 *.jpg of every class, and the others",
         layout="caltech101/101_ObjectCategories/CLASS/*.jpg",
         source="https://data.caltech.edu/records/mzrjq-6wc02",
-        deviations=("The folder BACKGROUND_Google is left out: it is no class in Table 8.",),
+        deviations=("The folder BACKGROUND_Google is left out: it is not a class in Table 8.",),
     ),
     PublishedTask(
         name="flowers", title="Oxford Flowers 102", classes=102, train=2_040, test=6_149,
@@ -177,7 +177,7 @@ PUBLISHED: tuple[PublishedTask, ...] = (
         split="official: trnid with valid, and tstid, of setid.mat",
         layout="flowers-102/imagelabels.mat and setid.mat (unchanged) and flowers-102/jpg/image_*.jpg",
         source="https://www.robots.ox.ac.uk/~vgg/data/flowers/102",
-        deviations=("The official validation pictures are trained on, as in Table 8.",),
+        deviations=("The official validation pictures are training pictures, as in Table 8.",),
     ),
 )  # fmt: skip
 
@@ -192,10 +192,10 @@ TASKS: dict[str, Opener] = {
 
 
 def open_task(name: str, *, data_dir: Path) -> Task:
-    """The task of that name; downloads, where there are any, go below `data_dir`.
+    """The task with this name; downloads go below `data_dir`.
 
-    Raises: UnknownNameError, which lists the known ones; TaskError if its data are missing or malformed, or it has not
-    the classes asked for.
+    Raises: UnknownNameError for an unknown task or class, listing the known names; TaskError if the data are missing or
+    malformed, or the selection of classes is invalid.
     """
     whole, classes = split_selection(name)
     key, _, argument = whole.partition(":")

@@ -1,4 +1,4 @@
-"""What a task is: labelled pictures to train on, others to test on, and how they become tensors."""
+"""The definition of a task: labelled pictures for training and testing, and their preprocessing."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class ArrayImages:
 
 
 class Subset:
-    """Some pictures of another set, in the order of `indices`."""
+    """Selected pictures of another set, in the order of `indices`."""
 
     def __init__(self, images: LabelledImages, indices: Sequence[int]) -> None:
         self.images = images
@@ -59,9 +59,9 @@ class Subset:
 class Task:
     """A classification task.
 
-    `split` records how train and test were parted. `digest` tells a folder's contents at one time from those at
-    another; data whose checksums are published need none. `deviations` are sentences: in what the pictures or their
-    split differ from the published ones.
+    `split` records how the pictures were split into train and test. `digest` changes with a folder's contents; data
+    with published checksums have no digest. `deviations` are sentences on differences of the pictures or their split
+    from the published ones.
     """
 
     name: str
@@ -80,7 +80,7 @@ class Task:
 
 
 def stratified_split(labels: Sequence[int], *, share: float, seed: int) -> tuple[list[int], list[int]]:
-    """Sorted indices `(rest, part)` with `share` of every class in `part`, at least one where a class has two."""
+    """Sorted indices `(rest, part)`, with `share` of every class in `part`, at least one of a class with two."""
     rng = np.random.Generator(np.random.PCG64(seed))
     label_array = np.asarray(labels)
     part: list[int] = []

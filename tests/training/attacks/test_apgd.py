@@ -188,7 +188,7 @@ def test_a_linear_network_is_broken_just_where_the_boundary_is_within_epsilon(no
 def test_dlr_needs_three_classes_and_says_so():
     x_BCHW = images()
     two = linear(2)
-    with pytest.raises(RequestError, match="compares three logits, and there are 2 classes: use --loss ce"):
+    with pytest.raises(RequestError, match="needs at least 3 classes, and there are 2: use --loss ce"):
         apgd(two, x_BCHW, labels_of(two, x_BCHW), threat=ThreatModel(), loss="dlr", generator=seeded())
     three = linear(3)
     labels_B = labels_of(three, x_BCHW)

@@ -75,7 +75,7 @@ def test_a_test_split_without_labels_is_passed_over(tmp_path):
 
 def test_a_training_split_with_a_picture_without_label_is_refused(tmp_path):
     folder = write(tmp_path / "d", {"train": rows(3, labels=[0, -1, 1]), "test": rows(3)})
-    with pytest.raises(TaskError, match="pictures without label in the split train: 1"):
+    with pytest.raises(TaskError, match="has 1 picture\(s\) without a label in the split train"):
         open_local(folder, tmp_path)
 
 
@@ -139,7 +139,7 @@ def test_several_splits_none_of_which_is_train_are_listed(tmp_path):
         ("", "needs a data set"),
         (":mnist", "not of the form hf:OWNER/NAME"),
         (":owner/name@", "not of the form hf:OWNER/NAME"),
-        (":/no/such/folder", "is no folder"),
+        (":/no/such/folder", "is not a folder"),
     ],
 )
 def test_a_name_that_is_none_is_answered_with_the_form(argument, said, tmp_path):

@@ -93,8 +93,8 @@ def test_data_are_found_below_the_data_folder_without_a_download(name, write, tm
 def test_a_copy_of_another_size_is_opened_and_the_difference_said(name, write, tmp_path):
     row, task = TASKS[name], open_task(f"{name}:{write(name)}", data_dir=tmp_path)
     assert task.deviations[: len(row.deviations)] == row.deviations
-    assert f"This copy has {len(task.train)} training images, a whole one {row.train:,}." in task.deviations
-    assert f"This copy has {len(task.test)} test images, a whole one {row.test:,}." in task.deviations
+    assert f"This copy has {len(task.train)} training images, a complete copy {row.train:,}." in task.deviations
+    assert f"This copy has {len(task.test)} test images, a complete copy {row.test:,}." in task.deviations
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -147,7 +147,7 @@ def test_a_listed_picture_that_is_not_on_disk_is_left_out_and_counted(write, tmp
     (folder / "oxford-iiit-pet/images/Abyssinian_100.jpg").unlink()
     partial = open_task(f"pets:{folder}", data_dir=tmp_path)
     assert list(partial.train.labels) == [0, 1, 1] and partial.class_names == whole.class_names
-    assert "Pictures that the split lists but that are not on disk: 1, left out." in partial.deviations
+    assert "Listed pictures that are not on disk and are left out: 1." in partial.deviations
     assert partial.digest != whole.digest
 
 
@@ -214,7 +214,7 @@ def test_classes_that_have_lost_their_test_pictures_keep_their_labels(tmp_path):
 def test_a_test_folder_with_a_class_of_its_own_is_refused(tmp_path):
     fake_trees.write_tree(tmp_path)
     fake_trees.write_picture(tmp_path / "test/Dodo/0.jpg", 2)
-    with pytest.raises(TaskError, match=r"holds classes that .*train does not: Dodo"):
+    with pytest.raises(TaskError, match=r"contains classes that .*train does not: Dodo"):
         open_task(f"birdsnap:{tmp_path}", data_dir=tmp_path)
 
 

@@ -92,7 +92,7 @@ def test_a_damaged_idx_file_is_named(options, said, tmp_path):
 
 
 def test_a_missing_idx_file_is_named(tmp_path):
-    with pytest.raises(TaskError, match="holds neither train-images-idx3-ubyte"):
+    with pytest.raises(TaskError, match="contains neither train-images-idx3-ubyte"):
         open_task(f"fashion-mnist:{tmp_path}", data_dir=tmp_path)
 
 
@@ -214,7 +214,7 @@ def test_pictures_without_classes_lie_anywhere_and_only_methods_without_labels_t
         assert refused.code == 2 and "is untrained, so it has no answers to measure or serve" in refused.err
 
 
-@pytest.mark.parametrize(("name", "said"), [("unlabelled", "needs a folder"), ("unlabelled:/no", "is no folder")])
+@pytest.mark.parametrize(("name", "said"), [("unlabelled", "needs a folder"), ("unlabelled:/no", "is not a folder")])
 def test_a_folder_of_unlabelled_pictures_must_be_there(name, said, tmp_path):
     with pytest.raises(TaskError, match=said):
         open_task(name, data_dir=tmp_path)
