@@ -21,7 +21,7 @@ def test_train_measures_and_says_what_it_made(zoo_command, tmp_path):
     assert '"epochs": 1' in done.err  # the resolved recipe
     assert zoo_command(*words, "--set", "epochs=1", "--output", tmp_path / "c").code == 2
     refused = zoo_command("certify", tmp_path / "c", "--task", "digits", "--output", tmp_path / "log.tsv")
-    assert refused.code == 2 and "was not trained under noise; give --sigma" in refused.err
+    assert refused.code == 2 and "has no sigma because it was not trained under noise; give --sigma" in refused.err
 
 
 @pytest.mark.parametrize(
@@ -189,7 +189,7 @@ def test_report_reads_published_logs_and_draws_them(zoo_command, tmp_path):
 def test_results_are_recorded_in_a_directory_only_and_never_for_sigma_zero(zoo_command, copy_of_digits, tmp_path):
     words = ["--task", "digits", "--output", tmp_path / "log.tsv", "--record"]
     refused = zoo_command("certify", "owner/name", *words)
-    assert refused.code == 2 and "pull it first, zoo pull owner/name DIR" in refused.err
+    assert refused.code == 2 and "pull it first with zoo pull owner/name DIR" in refused.err
     refused = zoo_command("certify", copy_of_digits, *words, "--sigma", 0)
     assert refused.code == 2 and "sigma 0 gives none" in refused.err
 
@@ -201,6 +201,4 @@ def test_ctrl_c_says_what_was_kept_and_how_to_go_on(zoo_command, tmp_path, monke
     monkeypatch.setattr("training.trainer.train", interrupted)
     words = ["--task", "digits", "--objective", "standard", "--architecture", "resnet10-quarter"]
     done = zoo_command("train", *words, "--output", tmp_path / "c")
-    assert (
-        done.code == 1 and f"{tmp_path / 'c'} holds the last finished epoch, if there is one; add --resume" in done.err
-    )
+    assert done.code == 1 and f"{tmp_path / 'c'} contains the last finished epoch, if any; add --resume" in done.err

@@ -78,7 +78,7 @@ def test_ctrl_c_says_what_was_kept(evaluate, monkeypatch, tmp_path):
 
     monkeypatch.setattr("training.evaluation.attack_targets.adversarial_images", interrupted)
     done = evaluate("--attack", "pgd", "--output", tmp_path / "log.tsv")
-    assert done.code == 1 and "every finished row is kept; run the same command to go on" in done.err
+    assert done.code == 1 and "every finished row is kept; run the same command to resume" in done.err
     done = evaluate("--attack", "pgd")
     assert done.code == 1 and "nothing is kept without --output" in done.err
 
@@ -129,11 +129,11 @@ def test_without_its_package_autoattack_says_what_to_install(evaluate, monkeypat
         (["--attack", "apgd", "--loss", "cw"], "unknown loss 'cw'; known: ce, dlr"),
         (["--attack", "apgd", "--norm", "l1"], "norm must be l2 or linf, got 'l1'"),
         (["--attack", "apgd", "--epsilon", -1], "epsilon must be finite and at least 0"),
-        (["--attack", "pgd", "--sigma", 0.5], "pgd takes no --sigma; it takes --attack-steps, --restarts, --loss"),
+        (["--attack", "pgd", "--sigma", 0.5], "pgd does not take --sigma; it takes --attack-steps, --restarts, --loss"),
         (["--attack", "smoothed-pgd", "--sigma", 0], "give --sigma above 0"),
         (["--attack", "smoothed-pgd", "--n", 5], "n=5 can never decide"),
-        (["--restarts", 2], "are settings of an attack: give --attack NAME too"),
-        (["--noise-sigmas", "x"], "--noise-sigmas takes numbers"),
+        (["--restarts", 2], "need an attack: give --attack NAME too"),
+        (["--noise-sigmas", "x"], "--noise-sigmas takes comma-separated numbers"),
     ],
 )
 def test_a_wrong_request_ends_with_one_sentence(words, said, evaluate, tmp_path):

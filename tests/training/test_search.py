@@ -77,8 +77,8 @@ def test_what_has_no_validation_accuracy_cannot_be_searched(recipe, said):
     ("words", "said"),
     [
         (["--grid", "optimizer.rate=1"], "no field 'optimizer.rate'"),
-        ([], "the recipe quick has no grid of its own, as paper and paper-finetune have: give one, --grid"),
-        (["--recipe", "cifar10"], "the recipe cifar10 has no grid of its own"),
+        ([], "the recipe quick has no grid, unlike paper and paper-finetune: give one with --grid"),
+        (["--recipe", "cifar10"], "the recipe cifar10 has no grid"),
         (["--recipe", "paper", "--set", "validation_share=0"], "validation_share must be positive"),
     ],
 )
@@ -141,7 +141,10 @@ def test_a_search_cut_off_in_a_trial_goes_on_inside_it_and_ends_as_if_never_cut(
 
     monkeypatch.setattr(Standard, "__call__", interrupted)
     done = zoo_command(*words, "--output", tmp_path / "cut")
-    assert done.code == 1 and f"{tmp_path / 'cut'} holds the finished trials; the same command goes on" in done.err
+    assert (
+        done.code == 1
+        and f"{tmp_path / 'cut'} contains the finished trials; run the same command to resume" in done.err
+    )
     assert not (tmp_path / "cut" / "trial-002").exists() and not (tmp_path / "cut" / "best.json").exists()
     assert zoo_command(*words, "--output", tmp_path / "cut").code == 0
     assert len(calls) == 4 + 1 + 2  # the rest of the second trial, and the third

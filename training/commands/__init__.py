@@ -1,4 +1,4 @@
-"""The commands of `training`, one a file. A command parses, calls one function and prints.
+"""The commands of `training`, one per file. A command parses, calls one function and prints.
 
-What computes is imported inside a command, so that `zoo --help` needs none of it.
+A command imports the modules that compute inside its function, so that `zoo --help` does not load them.
 """

@@ -23,13 +23,15 @@ from zoo.cli._options import (
 def audit(
     model: Model,
     task: TaskName,
-    images: Annotated[int, typer.Option("--images", min=1, metavar="K", help="How many random test images.")],
+    images: Annotated[
+        int, typer.Option("--images", min=1, metavar="K", help="Number of random test images to certify.")
+    ],
     n: Annotated[
-        int | None, typer.Option("--n", min=1, help="Draws an image; the card's unless given, and no more than those.")
+        int | None, typer.Option("--n", min=1, help="Draws per image; at most the card's number, which is the default.")
     ] = None,
     seed: Annotated[
         int | None,
-        typer.Option("--seed", min=0, help="Root of images and noise; the operating system's unless given."),
+        typer.Option("--seed", min=0, help="Root of images and noise; by default the operating system's randomness."),
     ] = None,
     device: Device = "auto",
     backend: Backend = "auto",
@@ -37,9 +39,10 @@ def audit(
     data_dir: DataDir = DATA_DIR,
     as_json: Json = False,
 ) -> None:
-    """Certify random test images afresh and test the card's claims; ends with code 1 where one is refuted.
+    """Certify random test images again and test the card's claims; exit code 1 if a claim is refuted.
 
-    An honest checkpoint is refuted with a chance of at most 1 %. What the images could reveal is printed beside.
+    Correct claims are refuted with a probability of at most 1 %. The output lists the overstatements that the audit can
+    detect.
     """
     from rich.console import Console
 
@@ -57,8 +60,8 @@ def audit(
     picked = pick_device(device)
     base = open_backend(checkpoint, backend=backend, device=picked)
     options = SamplingOptions(batch_size=batch_size or default_batch_size(checkpoint, picked))
-    with interruptible(hint="nothing is kept; run it again, with fewer --images or a smaller --n"):
-        found = audit_claims(plan, base, options=options, console=Console(stderr=True))
-    print_audit(found, as_json=as_json)
-    if found.is_refuted:
+    with interruptible(hint="nothing is kept; run the audit again, with fewer --images or a smaller --n"):
+        findings = audit_claims(plan, base, options=options, console=Console(stderr=True))
+    print_audit(findings, as_json=as_json)
+    if findings.is_refuted:
         raise typer.Exit(1)

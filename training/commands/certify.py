@@ -36,21 +36,21 @@ if TYPE_CHECKING:
 def certify(
     model: Model,
     task: TaskName,
-    output: Annotated[Path, typer.Option("--output", help="The log to begin or to go on with.", metavar="FILE.tsv")],
+    output: Annotated[Path, typer.Option("--output", help="The log to create or resume.", metavar="FILE.tsv")],
     skip: Annotated[int, typer.Option("--skip", min=1, help="Certify every SKIP-th image.")] = 1,
     maximum: Annotated[int | None, typer.Option("--max", min=1, help="Stop before this image number.")] = None,
     sigma: Annotated[
         float | None,
         typer.Option(
             "--sigma",
-            help="Noise of the smoothing; the checkpoint's unless given, 0 is the clean classifier.",
+            help="Noise of the smoothing; default: the checkpoint's. 0 measures the classifier without noise.",
         ),
     ] = None,
-    n0: Annotated[int, typer.Option("--n0", help="Draws that choose the class.")] = 100,
+    n0: Annotated[int, typer.Option("--n0", help="Draws that select the class.")] = 100,
     n: Annotated[
-        int, typer.Option("--n", help="Further draws that bound its probability: all of them, or the most made.")
+        int, typer.Option("--n", help="Further draws that bound its probability, or at most so many.")
     ] = 100_000,
-    alpha: Annotated[float, typer.Option("--alpha", help="Chance of a wrong certificate.")] = 0.001,
+    alpha: Annotated[float, typer.Option("--alpha", help="Probability of a wrong certificate.")] = 0.001,
     noise: Noise = "gaussian",
     stopping: Stopping = "fixed",
     radius: Radius = None,
@@ -63,10 +63,10 @@ def certify(
     record: Record = False,
     as_json: Json = False,
 ) -> None:
-    """Certify test images with the smoothed classifier; run again to go on where it stopped.
+    """Certify test images with the smoothed classifier; run the same command again to resume.
 
     Under torchrun each process certifies a share of the images: torchrun --nproc-per-node 4 -m zoo -- certify ...
-    (the -- keeps torchrun from taking --n and --max for its own).
+    (the -- prevents torchrun from parsing --n and --max).
     """
     from rich.console import Console
 
@@ -94,7 +94,7 @@ def certify(
             base = open_backend(checkpoint, backend=backend, device=picked)
             options = SamplingOptions(batch_size=batch_size or default_batch_size(checkpoint, picked))
             run = certification_run(checkpoint, opened, smoothing=smoothing, base=base, options=options, seed=seed)
-        with interruptible(hint="every finished row is kept; run the same command to go on"):
+        with interruptible(hint="every finished row is kept; run the same command to resume"):
             rows = certify_images(
                 run,
                 base,
@@ -120,5 +120,5 @@ def _smoothing(
     sigma = checkpoint.spec.certified.sigma if sigma is None else sigma
     if sigma is None:
         name = checkpoint.spec.name
-        raise CertificationError(f"{name} names no sigma: it was not trained under noise; give --sigma")
+        raise CertificationError(f"{name} has no sigma because it was not trained under noise; give --sigma")
     return SmoothingSpec(sigma=sigma, n0=n0, alpha=alpha, stopping=rule, noise=cast("KindOfNoise", noise))

@@ -29,29 +29,32 @@ def evaluate(
         typer.Option(
             "--attack",
             metavar="NAME",
-            help="Also attack the network: apgd, pgd, or autoattack (needs the package pyautoattack); or smoothed-pgd: "
-            "attack the smoothed classifier, for an upper bound of its robust accuracy beside the certified lower one.",
+            help="Also attack the network: apgd, pgd, or autoattack (needs the package pyautoattack). smoothed-pgd "
+            "attacks the smoothed classifier: it gives an upper bound of robust accuracy, zoo certify a lower bound.",
         ),
     ] = None,
-    epsilon: Annotated[float, typer.Option("--epsilon", help="How far the attack may go, on pixels in [0, 1].")] = 0.5,
-    norm: Annotated[str, typer.Option("--norm", help="In which norm: l2 or linf.")] = "l2",
+    epsilon: Annotated[float, typer.Option("--epsilon", help="Radius of the attack, for pixels in [0, 1].")] = 0.5,
+    norm: Annotated[str, typer.Option("--norm", help="Norm of the attack: l2 or linf.")] = "l2",
     attack_steps: Annotated[
-        int | None, typer.Option("--attack-steps", min=1, help="Steps of the attack: 100 for apgd, else 20.")
+        int | None,
+        typer.Option("--attack-steps", min=1, help="Steps of the attack; default: 100 for apgd, 20 for others."),
     ] = None,
     restarts: Annotated[
-        int | None, typer.Option("--restarts", min=1, help="Searches of apgd or pgd, 1 unless given.")
+        int | None, typer.Option("--restarts", min=1, help="Searches of apgd or pgd; default: 1.")
     ] = None,
     loss: Annotated[
-        str | None, typer.Option("--loss", help="What apgd or pgd raises: ce, or dlr (needs 3 classes).")
+        str | None, typer.Option("--loss", help="Loss that apgd or pgd maximizes: ce, or dlr (needs 3 classes).")
     ] = None,
     sigma: Annotated[
-        float | None, typer.Option("--sigma", help="Noise of the smoothing for smoothed-pgd; the checkpoint's.")
+        float | None,
+        typer.Option("--sigma", help="Noise of the smoothing for smoothed-pgd; default: the checkpoint's."),
     ] = None,
     noise_samples: Annotated[
-        int | None, typer.Option("--noise-samples", min=1, metavar="M", help="Draws a gradient of smoothed-pgd; 32.")
+        int | None,
+        typer.Option("--noise-samples", min=1, metavar="M", help="Draws per gradient of smoothed-pgd; default: 32."),
     ] = None,
     n: Annotated[
-        int | None, typer.Option("--n", min=1, help="Draws a prediction of the smoothed classifier; 1000.")
+        int | None, typer.Option("--n", min=1, help="Draws per prediction of the smoothed classifier; default: 1000.")
     ] = None,
     skip: Annotated[int, typer.Option("--skip", min=1, help="Measure every SKIP-th image.")] = 1,
     maximum: Annotated[int | None, typer.Option("--max", min=1, help="Stop before this image number.")] = None,
@@ -60,7 +63,7 @@ def evaluate(
         typer.Option(
             "--output",
             metavar="FILE.tsv",
-            help="Keep a row an image in a log, a batch at a time; begun or gone on with.",
+            help="The log to create or resume: one row per image, written after each batch.",
         ),
     ] = None,
     seed: Seed = 0,
@@ -72,7 +75,7 @@ def evaluate(
 ) -> None:
     """Measure a classifier: accuracy on clean images, under Gaussian noise and under attack.
 
-    With --output, run again to go on where it stopped.
+    With --output, run the same command again to resume.
     """
     from rich.console import Console
 
@@ -91,16 +94,16 @@ def evaluate(
     threat = ThreatModel(norm=cast("Norm", norm), epsilon=epsilon)
     settings = (attack_steps, restarts, loss, sigma, noise_samples, n)
     if attack is None and any(setting is not None for setting in settings):
-        raise RequestError(f"{', '.join(OPTIONS.values())} are settings of an attack: give --attack NAME too")
+        raise RequestError(f"{', '.join(OPTIONS.values())} need an attack: give --attack NAME too")
     require_recordable(model, record)
     checkpoint = locate(model)
     opened = open_task(task, data_dir=data_dir)
     require_same_classes(checkpoint, opened)
     if attack == "smoothed-pgd" and sigma is None:
         sigma = checkpoint.spec.certified.sigma
-    asked = None
+    chosen = None
     if attack is not None:
-        asked = find_attack(
+        chosen = find_attack(
             attack,
             threat,
             num_steps=attack_steps,
@@ -113,7 +116,7 @@ def evaluate(
             seed=seed,
         )
     picked = pick_device(device)
-    run = empirical_run(checkpoint, opened, attack=asked, device=picked.type, batch_size=batch_size, seed=seed)
+    run = empirical_run(checkpoint, opened, attack=chosen, device=picked.type, batch_size=batch_size, seed=seed)
     measure = partial(
         evaluate_network,
         checkpoint.load_network().to(picked),
@@ -127,9 +130,9 @@ def evaluate(
     )
     with interruptible(hint=_resume_hint(output)):
         result = measure(
-            attack=asked,
+            attack=chosen,
             log=None if output is None else EmpiricalLog(output, run),
-            console=Console(stderr=True, quiet=asked is None),
+            console=Console(stderr=True, quiet=chosen is None),
         )
         if record:
             measure_base = cache(measure)
@@ -142,4 +145,4 @@ def evaluate(
 def _resume_hint(output: Path | None) -> str:
     if output is None:
         return "nothing is kept without --output"
-    return "every finished row is kept; run the same command to go on"
+    return "every finished row is kept; run the same command to resume"

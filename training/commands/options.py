@@ -1,4 +1,4 @@
-"""Options that several commands take: checked, parsed, and resolved to a starting point and a recipe."""
+"""Checks and parses the options that several commands share; resolves the starting point and the recipe."""
 
 from __future__ import annotations
 
@@ -6,12 +6,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from training.recipe import TrainingRecipe
     from training.tasks import Task
     from zoo.checkpoints.checkpoint import Checkpoint
 
 
 def parse_numbers(text: str, option: str) -> list[float]:
-    """Numbers of at least 0 with commas between. Raises: RequestError that names the option."""
+    """The comma-separated numbers in `text`, each at least 0. Raises: RequestError that names the option."""
     from zoo.errors import RequestError
 
     try:
@@ -19,24 +20,25 @@ def parse_numbers(text: str, option: str) -> list[float]:
     except ValueError:
         numbers = [-1.0]
     if any(not 0 <= number < float("inf") for number in numbers):
-        raise RequestError(f"{option} takes numbers of at least 0 with commas between, got {text!r}")
+        raise RequestError(f"{option} takes comma-separated numbers of at least 0, got {text!r}")
     return numbers
 
 
 def require_recordable(model: str, record: bool, *, sigma: float | None = None) -> None:
-    """Raises: RequestError if a result cannot be written into `model`; CertificationError if it gives none."""
+    """Raises: RequestError if results cannot be written into `model`; CertificationError if sigma is 0."""
     from zoo.errors import CertificationError, RequestError
 
     if record and not Path(model).is_dir():
         raise RequestError(
-            f"--record writes into a checkpoint directory, and {model} is none: pull it first, zoo pull {model} DIR"
+            f"--record writes into a checkpoint directory, and {model} is not one: "
+            f"pull it first with zoo pull {model} DIR"
         )
     if record and sigma == 0:
-        raise CertificationError("--record keeps certificates, and sigma 0 gives none: leave one of them out")
+        raise CertificationError("--record needs certificates, and sigma 0 gives none: omit --record or --sigma 0")
 
 
 def require_same_classes(checkpoint: Checkpoint, task: Task) -> None:
-    """Raises: TaskError unless the checkpoint answers the classes of the task; RequestError if it answers none."""
+    """Raises: TaskError if checkpoint and task have different classes; RequestError if the last layer is untrained."""
     from zoo.checkpoints.checkpoint import require_trained_head
     from zoo.errors import TaskError
 
@@ -44,13 +46,9 @@ def require_same_classes(checkpoint: Checkpoint, task: Task) -> None:
     if checkpoint.spec.certified.class_names != task.class_names:
         raise TaskError(
             f"{checkpoint.spec.name} was trained on the {checkpoint.spec.num_classes} classes of "
-            f"{checkpoint.spec.certified.task}, not on the {task.num_classes} of {task.name}: give --task of the former"
+            f"{checkpoint.spec.certified.task}, not on the {task.num_classes} of {task.name}: "
+            f"give --task {checkpoint.spec.certified.task}"
         )
-
-
-if TYPE_CHECKING:
-    from training.recipe import TrainingRecipe
-    from zoo.checkpoints.checkpoint import Checkpoint
 
 
 def find_starting_point(init: str) -> Checkpoint | None:
@@ -62,8 +60,8 @@ def find_starting_point(init: str) -> Checkpoint | None:
         return None
     if Path(init).is_file():
         raise RequestError(
-            f"--init {init} is a file: import it first, zoo import {init} --normalization ... --output DIR, "
-            "and start from DIR"
+            f"--init {init} is a file: import it first with zoo import {init} --normalization ... --output DIR, "
+            "then give --init DIR"
         )
     return locate(init)
 
@@ -71,7 +69,7 @@ def find_starting_point(init: str) -> Checkpoint | None:
 def resolve_recipe(
     name: str, objective: str, parent: Checkpoint | None, asked: dict[str, str | int | None], assignments: list[str]
 ) -> TrainingRecipe:
-    """The named recipe, with the starting point's architecture, then the options that were given, then --set.
+    """The named recipe, overridden by the starting point's architecture, the `asked` options and --set, in this order.
 
     Raises: RecipeError, UnknownNameError.
     """

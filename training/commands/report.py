@@ -15,7 +15,7 @@ DEFAULT_RADII = (0.0, 0.5, 1.0, 1.5)
 
 def report(
     logs: Annotated[
-        list[Path], typer.Argument(metavar="FILE.tsv...", help="Certification logs, ours or published ones.")
+        list[Path], typer.Argument(metavar="FILE.tsv...", help="Certification logs of zoo certify, or published ones.")
     ],
     radii: Annotated[
         str, typer.Option("--radii", metavar="R,R,...", help="Radii of the certified accuracy.")
@@ -25,13 +25,13 @@ def report(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Accuracy, certified accuracy, average certified radius and abstention, each with its 95 % interval."""
+    """Report accuracy, certified accuracy, average certified radius and abstention, each with its 95 % interval."""
     from training.evaluation.report import print_report
     from zoo.results.log import read_log
 
-    wanted = parse_numbers(radii, "--radii")
+    numbers = parse_numbers(radii, "--radii")
     rows = {path: read_log(path) for path in logs}
-    print_report(rows, radii=wanted, as_json=as_json)
+    print_report(rows, radii=numbers, as_json=as_json)
     if figure is not None:
         from zoo.results.figure import draw_curves
 

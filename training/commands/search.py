@@ -36,13 +36,13 @@ if TYPE_CHECKING:
 def search(
     task: TaskName,
     objective: Objective,
-    output: Annotated[Path, typer.Option("--output", help="Where the trials and what is known of them lie.")],
+    output: Annotated[Path, typer.Option("--output", help="The folder for the trials and their results.")],
     grid: Annotated[
         list[str] | None,
         typer.Option(
             "--grid",
             metavar="KEY=VALUE,...",
-            help="Try these values of a field: optimizer.lr=0.1,0.01. Once for each field; none: the recipe's own.",
+            help="Try these values of a field: optimizer.lr=0.1,0.01. Repeatable; default: the recipe's grid.",
         ),
     ] = None,
     architecture: Architecture = None,
@@ -56,7 +56,7 @@ def search(
     data_dir: DataDir = DATA_DIR,
     as_json: Json = False,
 ) -> None:
-    """Train every recipe of a grid and rank them by validation accuracy. The same command goes on where it stopped."""
+    """Train every recipe of a grid and rank them by validation accuracy; run the same command again to resume."""
     _require_alone()
     _require_optuna()
     from rich.console import Console
@@ -69,8 +69,8 @@ def search(
     from zoo.loading.device import pick_device
 
     parent = find_starting_point(init)
-    asked = {"architecture": architecture, "freeze": freeze, "limit_per_class": limit_per_class}
-    resolved = resolve_recipe(recipe, objective, parent, asked, assignments or [])
+    given = {"architecture": architecture, "freeze": freeze, "limit_per_class": limit_per_class}
+    resolved = resolve_recipe(recipe, objective, parent, given, assignments or [])
     axes = parse_grid(grid) if grid else _own_grid(recipe)
     require_valid_grid(axes, resolved)
     options: dict[str, str | int] = {
@@ -80,7 +80,7 @@ def search(
         "--init": init,
         "--seed": seed,
     }
-    options |= {f"--{name.replace('_', '-')}": value for name, value in asked.items() if value is not None}
+    options |= {f"--{name.replace('_', '-')}": value for name, value in given.items() if value is not None}
     plan = Search(
         task=open_task(task, data_dir=data_dir),
         recipe=resolved,
@@ -93,11 +93,11 @@ def search(
     console = Console(stderr=True)
     if any(path.startswith("objective.") for path in axes):
         console.print(
-            "note: validation accuracy is not robustness, and a field of the objective may trade one for the other",
+            "note: the ranking is by validation accuracy, which a field of the objective may trade for robustness",
             markup=False,
             highlight=False,
         )
-    with interruptible(hint=f"{output} holds the finished trials; the same command goes on"):
+    with interruptible(hint=f"{output} contains the finished trials; run the same command to resume"):
         results = run_search(plan, device=pick_device(device), console=console)
     _print(results, as_json=as_json)
     if results[0].error is not None:
@@ -108,11 +108,11 @@ def _require_alone() -> None:
     from zoo.errors import RequestError
 
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
-        raise RequestError("zoo search is one process: start it without torchrun, once for each part of a grid")
+        raise RequestError("zoo search runs in one process: start it without torchrun, once for each part of a grid")
 
 
 def _require_optuna() -> None:
-    """Also silences its log of every trial. Raises: RequestError if it is not installed."""
+    """Silences Optuna's log lines for trials. Raises: RequestError if Optuna is not installed."""
     from zoo.errors import RequestError
 
     try:
@@ -128,8 +128,7 @@ def _own_grid(recipe: str) -> dict[str, tuple[str, ...]]:
 
     if recipe not in GRIDS:
         raise RecipeError(
-            f"the recipe {recipe} has no grid of its own, as {' and '.join(GRIDS)} have: "
-            "give one, --grid optimizer.lr=0.1,0.01"
+            f"the recipe {recipe} has no grid, unlike {' and '.join(GRIDS)}: give one with --grid optimizer.lr=0.1,0.01"
         )
     return {path: tuple(str(value) for value in values) for path, values in GRIDS[recipe].items()}
 
@@ -151,7 +150,7 @@ def _print(results: Sequence[TrialResult], *, as_json: bool) -> None:
         ]
         typer.echo(json.dumps({"best": trials[0] if results[0].error is None else None, "trials": trials}, indent=2))
         return
-    title = f"trials below {escape(str(results[0].checkpoint.parent))}"
+    title = f"trials in {escape(str(results[0].checkpoint.parent))}"
     table = Table("rank", *results[0].parameters, "validation accuracy", "epochs", title=title, title_justify="left")
     table.add_column("checkpoint", no_wrap=True)
     for rank, result in enumerate(results, start=1):

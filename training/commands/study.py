@@ -1,4 +1,4 @@
-"""`zoo study`: a group of commands."""
+"""`zoo study`: the group of study commands."""
 
 from __future__ import annotations
 
@@ -21,24 +21,24 @@ study = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exception
 
 StudyOrFile = Annotated[
     str,
-    typer.Argument(metavar="STUDY", help="The name of a built-in study, such as miniature, or a study file (YAML)."),
+    typer.Argument(metavar="STUDY", help="Name of a built-in study, such as miniature, or a study file (YAML)."),
 ]
 Folder = Annotated[
     Path | None,
-    typer.Option("--folder", metavar="DIR", help="Where the runs lie; runs/NAME of the study unless given."),
+    typer.Option("--folder", metavar="DIR", help="Folder of the runs; default: runs/NAME with the study's name."),
 ]
 
 
 @study.callback()
 def group() -> None:
-    """Plan, run and collect a transfer study, or summarize a table of finished runs."""
+    """Plan, run and collect a transfer study, or summarize a table of results."""
 
 
 @study.command()
 def plan(
     study_or_file: StudyOrFile, folder: Folder = None, data_dir: DataDir = DATA_DIR, as_json: Json = False
 ) -> None:
-    """List the runs, what each starts from, whether it is done, and how long it takes (estimated where it is not)."""
+    """List the runs with starting point, state and duration (estimated for runs that are not done)."""
     from rich.console import Console
 
     from training.study.built_in import find_study
@@ -51,7 +51,7 @@ def plan(
     described = read_study(find_study(study_or_file))
     runs, where = plan_runs(described), StudyFolder(folder or Path("runs") / described.name)
     states = {run.id: where.state(run) for run in runs}
-    results = {run.id: found for run in runs if states[run.id] == "done" and (found := where.result(run)) is not None}
+    results = {run.id: result for run in runs if states[run.id] == "done" and (result := where.result(run)) is not None}
     seconds = estimated_seconds(runs, results, described.speeds, data_dir=data_dir)
     if as_json:
         typer.echo(json.dumps(plan_as_json(runs, states, seconds), indent=2))
@@ -64,20 +64,23 @@ def run(
     study_or_file: StudyOrFile,
     folder: Folder = None,
     only: Annotated[
-        str, typer.Option("--only", metavar="I/N", help="Take every N-th run, from run I on: one job of an array of N.")
+        str,
+        typer.Option(
+            "--only", metavar="I/N", help="Execute every N-th run from run I on: job I of an array of N jobs."
+        ),
     ] = "1/1",
-    run_id: Annotated[str | None, typer.Option("--run", metavar="ID", help="Do this run alone.")] = None,
+    run_id: Annotated[str | None, typer.Option("--run", metavar="ID", help="Execute only this run.")] = None,
     max_hours: Annotated[
-        float | None, typer.Option("--max-hours", metavar="H", help="Begin no run after so many hours.")
+        float | None, typer.Option("--max-hours", metavar="H", help="Start no run after this many hours.")
     ] = None,
-    retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Also do what failed before.")] = False,
+    retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Also execute runs that failed before.")] = False,
     device: Device = "auto",
     data_dir: DataDir = DATA_DIR,
     as_json: Json = False,
 ) -> None:
-    """Do the missing runs one after another, pre-training first. The same command goes on where it stopped.
+    """Execute the missing runs one after another, pre-training first; run the same command again to resume.
 
-    Several processes may work in one folder: none takes a run that another has.
+    Several processes may share one folder: each run is executed by one process only.
     """
     from rich.console import Console
 
@@ -100,13 +103,13 @@ def run(
         environment=RunEnvironment(device=device, data_dir=data_dir, console=Console(stderr=True)),
         shard=shard,
     )
-    with interruptible(hint="finished runs are kept, and the same command goes on"):
+    with interruptible(hint="finished runs are kept; run the same command to resume"):
         outcome = execution.run()
     typer.echo(json.dumps(outcome_as_json(outcome), indent=2) if as_json else outcome_in_words(outcome))
     if outcome.failed:
         raise ZooError(
-            f"{len(outcome.failed)} runs failed: {', '.join(outcome.failed)}; the others are kept, and "
-            "--retry-failed tries them again"
+            f"{len(outcome.failed)} runs failed: {', '.join(outcome.failed)}; the others are kept; "
+            "--retry-failed executes the failed runs again"
         )
 
 
@@ -116,7 +119,7 @@ def collect(
     output: Annotated[Path, typer.Option("--output", metavar="DOCS", help="The folder to write into.")],
     folder: Folder = None,
 ) -> None:
-    """Write tables, figures, answers to the paper's claims, a page of all, and the result of every finished run."""
+    """Write tables, figures, answers to the paper's claims, one page with all of them, and every finished result."""
     from training.study.built_in import find_study
     from training.study.collect import collect as collect_documents
     from training.study.evidence import gather
@@ -137,11 +140,13 @@ def collect(
 def summarize(
     table: Annotated[
         Path,
-        typer.Argument(metavar="TABLE.csv", help="task, initialization, standard_accuracy and measures of robustness."),
+        typer.Argument(
+            metavar="TABLE.csv", help="Columns: task, initialization, standard_accuracy and measures of robustness."
+        ),
     ],
     as_json: Json = False,
 ) -> None:
-    """Mean relative improvements over random, and R^2 of improvements in robustness against those in accuracy."""
+    """Print mean relative improvements over random, and R^2 of improvements in robustness against accuracy."""
     from rich.console import Console
 
     from training.study.console_report import as_json_object, fits_table, improvements_table
@@ -163,14 +168,14 @@ def _shard(only: str, retries_failed: bool, max_hours: float | None) -> Shard:
 
     number, _, of = only.partition("/")
     if not (number.isdecimal() and of.isdecimal()):
-        raise RequestError(f"--only takes I/N, such as 1/4, got {only!r}")
+        raise RequestError(f"--only must be I/N, such as 1/4, got {only!r}")
     return Shard(number=int(number), of=int(of), retries_failed=retries_failed, max_hours=max_hours)
 
 
 def _find(run_id: str, runs: Sequence[Run]) -> Run:
     from zoo.errors import UnknownNameError
 
-    for each in runs:
-        if each.id == run_id:
-            return each
-    raise UnknownNameError("run", run_id, [each.id for each in runs])
+    for candidate in runs:
+        if candidate.id == run_id:
+            return candidate
+    raise UnknownNameError("run", run_id, [candidate.id for candidate in runs])

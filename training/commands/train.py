@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 def train(
     task: TaskName,
     objective: Objective,
-    output: Annotated[Path, typer.Option("--output", help="The checkpoint directory to make.")],
+    output: Annotated[Path, typer.Option("--output", help="The checkpoint directory to create.")],
     architecture: Architecture = None,
     init: Init = "random",
     recipe: Recipe = "quick",
@@ -42,14 +42,14 @@ def train(
     freeze: Freeze = None,
     limit_per_class: LimitPerClass = None,
     seed: Seed = 0,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on after the last finished epoch.")] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Resume after the last finished epoch.")] = False,
     device: Device = "auto",
     data_dir: DataDir = DATA_DIR,
     as_json: Json = False,
 ) -> None:
     """Train a network; the output directory is the checkpoint.
 
-    Under torchrun the processes share every batch: torchrun --nproc-per-node 4 -m zoo -- train ...
+    Under torchrun the processes split every batch: torchrun --nproc-per-node 4 -m zoo -- train ...
     """
     from rich.console import Console
 
@@ -64,8 +64,8 @@ def train(
             with ranks.local_first_rank_first():
                 parent = find_starting_point(init)
                 opened = open_task(task, data_dir=data_dir)
-            asked = {"architecture": architecture, "freeze": freeze, "limit_per_class": limit_per_class}
-            resolved = resolve_recipe(recipe, objective, parent, asked, assignments or [])
+            given = {"architecture": architecture, "freeze": freeze, "limit_per_class": limit_per_class}
+            resolved = resolve_recipe(recipe, objective, parent, given, assignments or [])
             picked = pick_device(ranks.device_name(device))
         console = Console(stderr=True, quiet=not ranks.is_first)
         for sentence in opened.deviations:
@@ -79,7 +79,7 @@ def train(
             parent_id=None if parent is None or Path(init).is_dir() else init,
         )
         started = time.perf_counter()
-        with interruptible(hint=f"{output} holds the last finished epoch, if there is one; add --resume to go on"):
+        with interruptible(hint=f"{output} contains the last finished epoch, if any; add --resume to continue"):
             checkpoint = run_training(run, device=picked, resume=resume, console=console, ranks=ranks)
         if ranks.is_first:
             _print(checkpoint, task=task, seconds=time.perf_counter() - started, as_json=as_json)

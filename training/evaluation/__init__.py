@@ -1,1 +1,1 @@
-"""How good is a checkpoint: what an attack or a noise sees, and what a certificate guarantees."""
+"""Evaluates checkpoints: accuracy, accuracy under noise and under attack, and certificates."""

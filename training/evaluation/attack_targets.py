@@ -1,4 +1,4 @@
-"""The classifier that is measured and attacked: the base classifier, or the smoothed one."""
+"""The classifier that is measured and attacked: the base classifier or the smoothed classifier."""
 
 from __future__ import annotations
 
@@ -20,21 +20,22 @@ from zoo.smoothing import CertificationEngine, NoiseKey, NoisySampler, Predictio
 
 
 class AttackTarget(Protocol):
-    """A classifier, and the attack on it if there is one."""
+    """A classifier and an optional attack on it."""
 
     batch_size: int
-    """Images at a time."""
+    """Images per batch."""
 
     def rows(self, x_BCHW: Tensor, labels_B: Tensor, numbers_B: Tensor) -> list[EmpiricalRow]:
-        """What it answers on images in [0, 1], which are on its device, and on them attacked.
+        """The rows of a batch: the answers on the clean images, and on the attacked images if there is an attack.
 
-        `labels_B` and `numbers_B`, by which randomness is keyed, are on the CPU.
+        `x_BCHW` is in [0, 1] on the classifier's device. `labels_B` and the image numbers `numbers_B`, which key the
+        randomness, are on the CPU.
         """
         ...
 
 
 class BaseAttackTarget:
-    """The network itself, in eval mode and full precision. What is classified right, and stays so, is robust."""
+    """The network in eval mode and full precision. An image is robust if it is classified right, clean and attacked."""
 
     def __init__(self, network: nn.Module, attack: Attack | None, *, batch_size: int) -> None:
         self.network = network
@@ -59,17 +60,18 @@ class BaseAttackTarget:
 
 
 class SmoothedAttackTarget:
-    """The smoothed classifier, as PREDICT answers for it (Cohen et al. 2019).
+    """The smoothed classifier, evaluated by PREDICT (Cohen et al. 2019).
 
-    An image is robust unless PREDICT names a wrong class for it, attacked or not: an abstention leaves open what the
-    smoothed classifier answers. So the share of robust images is an upper bound of the smoothed classifier's robust
-    accuracy (each answer is wrong with probability at most alpha), where its certified accuracy is a lower one.
+    An image is robust unless PREDICT returns a wrong class for the clean or the attacked image: after an abstention
+    the class of the smoothed classifier is unknown. The share of robust images is therefore an upper bound of the
+    smoothed classifier's robust accuracy (each answer is wrong with probability at most alpha). Its certified accuracy
+    is a lower bound.
     """
 
     def __init__(
         self, network: nn.Module, attack: Attack, smoothed: SmoothedTarget, *, num_classes: int, batch_size: int
     ) -> None:
-        """`batch_size`: noisy copies a forward pass."""
+        """`batch_size` is the number of noisy copies per forward pass."""
         self.network = network
         self.attack = attack
         self.smoothed = smoothed
@@ -83,16 +85,16 @@ class SmoothedAttackTarget:
         attacked_BCHW, attacked_B = x_BCHW.clone(), clean_B.clone()
         if bool(is_open_B.any()):
             x_RCHW, labels_R, numbers_R = x_BCHW[is_open_B], labels_B[is_open_B].to(x_BCHW.device), numbers_B[is_open_B]
-            found_RCHW = adversarial_images(self.attack, self.network, x_RCHW, labels_R, numbers_R)
-            attacked_BCHW[is_open_B] = found_RCHW
-            attacked_B[is_open_B] = self._answers(found_RCHW, numbers_R, "attacked")
+            adversarial_RCHW = adversarial_images(self.attack, self.network, x_RCHW, labels_R, numbers_R)
+            attacked_BCHW[is_open_B] = adversarial_RCHW
+            attacked_B[is_open_B] = self._answers(adversarial_RCHW, numbers_R, "attacked")
         is_robust_B = is_open_B & _is_not_wrong(attacked_B, labels_B)
         distance_B = distances(attacked_BCHW, x_BCHW, threat_of(self.attack)).cpu()
         rows = _clean_rows(numbers_B, labels_B, clean_B)
         return _attacked_rows(rows, self.attack, attacked_B, is_robust_B, distance_B)
 
     def _answers(self, x_BCHW: Tensor, numbers_B: Tensor, which: str) -> Tensor:
-        """PREDICT's classes, -1 where it abstains; the noise is keyed by seed, image number and `which` images."""
+        """PREDICT's classes, -1 for an abstention; seed, image number and `which` (clean or attacked) key the noise."""
         root = derived_seed(self.attack.seed or 0, "prediction", which)
         engine, numbers, answers = CertificationEngine(self._sampler), numbers_B.tolist(), {}
         smoothed = self.smoothed
@@ -107,7 +109,7 @@ class SmoothedAttackTarget:
 
 
 def attack_target_for(network: nn.Module, attack: Attack | None, *, num_classes: int, batch_size: int) -> AttackTarget:
-    """The classifier that the attack is on."""
+    """The attacked classifier: smoothed if the attack names a smoothing, otherwise the network itself."""
     if attack is None or attack.smoothed is None:
         return BaseAttackTarget(network, attack, batch_size=batch_size)
     return SmoothedAttackTarget(network, attack, attack.smoothed, num_classes=num_classes, batch_size=batch_size)

@@ -1,4 +1,4 @@
-"""The attacks by which a classifier is measured: their names, what each takes, and how each is run."""
+"""The attacks that measure robust accuracy: their names, settings, defaults and implementations."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from zoo.smoothing.arguments import checked_sigma
 from zoo.smoothing.prediction import require_can_predict
 
 VERSION = "1"
-"""Of our attacks; it rises when one finds other images than before."""
+"""Version of our attacks; it rises when an attack starts to find different images."""
 NUM_NOISE_SAMPLES = 32
 NUM_DRAWS = 1000
 ALPHA = 0.001
@@ -42,7 +42,7 @@ class _Kind:
     takes: tuple[str, ...]
     num_steps: int
     relative_step_size: Callable[[int], float] | None
-    """The (first) step in units of epsilon, of the number of steps."""
+    """The (first) step size in units of epsilon, as a function of the number of steps."""
     start: str
     run: Callable[[Attack, Network, Tensor, Tensor, Tensor], Tensor]
 
@@ -60,11 +60,21 @@ def find_attack(
     num_classes: int | None = None,
     seed: int = 0,
 ) -> Attack:
-    """The attack called `name`, with its usual settings where they are left out.
+    """The attack `name`; a setting that is None gets the attack's default.
 
-    Where `num_classes` is not known, a loss that the number of classes does not allow is refused by the attack itself.
-    Raises: UnknownNameError; RequestError if the attack does not take a setting or lacks one, the number of classes
-    does not allow the loss, or AutoAttack's package is missing.
+    Args:
+        name: A key of `ATTACKS`.
+        threat: The norm and the radius epsilon, on the [0, 1] pixel scale.
+        num_steps: Gradient steps.
+        num_restarts: Searches of apgd or pgd.
+        loss: The loss that apgd or pgd maximizes.
+        sigma: Noise of the smoothed classifier, on the [0, 1] pixel scale; smoothed-pgd requires it.
+        num_noise_samples: Noise samples per gradient of smoothed-pgd.
+        n: Noise samples per prediction of the smoothed classifier.
+        num_classes: Classes of the task. If it is None, the attack itself rejects a loss that needs more classes.
+        seed: Seed of the attack's random starts and noise.
+    Raises: UnknownNameError; RequestError if the attack does not take a setting or needs a missing one, the loss needs
+    more classes, or AutoAttack's package is missing.
     """
     if name not in ATTACKS:
         raise UnknownNameError("attack", name, ATTACKS)
@@ -95,7 +105,7 @@ def _require_taken(name: str, *settings: object) -> None:
     for (setting, option), value in zip(OPTIONS.items(), settings, strict=True):
         if value is not None and setting not in takes:
             raise RequestError(
-                f"{name} takes no {option}; it takes {', '.join(OPTIONS[each] for each in takes) or 'none of them'}"
+                f"{name} does not take {option}; it takes {', '.join(OPTIONS[taken] for taken in takes) or 'no option'}"
             )
 
 
@@ -109,22 +119,30 @@ def _smoothed_target(name: str, sigma: float | None, num_noise_samples: int | No
 
 
 def adversarial_images(attack: Attack, model: Network, x_BCHW: Tensor, labels_B: Tensor, numbers_B: Tensor) -> Tensor:
-    """What the attack makes of the images, inside its ball and in [0, 1].
+    """The adversarial images, inside the attack's ball and in [0, 1].
 
-    What it draws for an image is keyed by the attack's seed and the image's number (AutoAttack: by the batch's first).
+    The attack's seed and the image's number key the randomness for an image (AutoAttack: the first number of the
+    batch).
+
+    Args:
+        attack: The attack and its settings.
+        model: The network, on the device of the images.
+        x_BCHW: The images in [0, 1].
+        labels_B: Their classes, on the same device.
+        numbers_B: Their numbers in the test set.
     """
     return ATTACKS[attack.name].run(attack, model, x_BCHW, labels_B, numbers_B)
 
 
 def threat_of(attack: Attack) -> ThreatModel:
-    """Which changes the attack may make."""
+    """The threat model of the attack."""
     return ThreatModel(norm=attack.norm, epsilon=attack.epsilon)
 
 
 def _run_pgd(attack: Attack, model: Network, x_BCHW: Tensor, labels_B: Tensor, numbers_B: Tensor) -> Tensor:
-    """From the image, then from random starts; judged where the loss was highest."""
+    """PGD from the image, then from random starts; each search returns its iterate with the highest loss."""
     threat, loss, generator = threat_of(attack), LOSSES[attack.loss or "ce"], stream(_seed_of(attack), "attack")
-    assert attack.step_size is not None  # find_attack gave it one
+    assert attack.step_size is not None  # find_attack sets it
     step_size = attack.step_size
     with under_attack(model) as target:
 
@@ -133,7 +151,7 @@ def _run_pgd(attack: Attack, model: Network, x_BCHW: Tensor, labels_B: Tensor, n
             if restart > 0:
                 numbers_R = numbers_B[places_R.cpu()]
                 start_RCHW = random_start(center_RCHW, threat, generator=generator, numbers_B=numbers_R)
-            found_RCHW = pgd(
+            adversarial_RCHW = pgd(
                 lambda tried_RCHW: loss(target(tried_RCHW), labels_R),
                 center_RCHW,
                 threat=threat,
@@ -142,7 +160,7 @@ def _run_pgd(attack: Attack, model: Network, x_BCHW: Tensor, labels_B: Tensor, n
                 start_BCHW=start_RCHW,
                 keep_best=True,
             )
-            return strictly_inside(found_RCHW, center_RCHW, threat)
+            return strictly_inside(adversarial_RCHW, center_RCHW, threat)
 
         return attack_with_restarts(target, x_BCHW, labels_B, search, num_restarts=attack.num_restarts)
 
@@ -162,7 +180,7 @@ def _run_apgd(attack: Attack, model: Network, x_BCHW: Tensor, labels_B: Tensor, 
 
 
 def _run_smoothed_pgd(attack: Attack, model: Network, x_BCHW: Tensor, labels_B: Tensor, numbers_B: Tensor) -> Tensor:
-    assert attack.step_size is not None and attack.smoothed is not None  # find_attack gave it both
+    assert attack.step_size is not None and attack.smoothed is not None  # find_attack sets both
     return smoothed_pgd(
         model,
         x_BCHW,
@@ -183,7 +201,7 @@ def _run_autoattack(attack: Attack, model: Network, x_BCHW: Tensor, labels_B: Te
 
 
 def _seed_of(attack: Attack) -> int:
-    assert attack.seed is not None  # only results of older versions lack one
+    assert attack.seed is not None  # only results of older versions have no seed
     return attack.seed
 
 
@@ -201,7 +219,7 @@ ATTACKS: Mapping[str, _Kind] = {
     "pgd": _Kind(
         takes=("num_steps", "num_restarts", "loss"),
         num_steps=20,
-        relative_step_size=lambda num_steps: 2.5 / num_steps,  # advised by MadryLab's robustness library
+        relative_step_size=lambda num_steps: 2.5 / num_steps,  # the advice of MadryLab's robustness library
         start="the image",
         run=_run_pgd,
     ),

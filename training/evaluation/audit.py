@@ -1,14 +1,14 @@
-"""Certifying some test images afresh, to see whether the numbers on a card stand.
+"""Audits the numbers on a card by certifying random test images again with fresh noise.
 
-Three questions, asked of the images drawn at random and, together, wrong about an honest checkpoint with a chance of at
-most `SIGNIFICANCE`:
+The audit makes three checks. Together they refute a checkpoint with correct claims with a probability of at most
+`SIGNIFICANCE`:
 
-1. Do the card's numbers follow from the rows of its log? Arithmetic over all rows, no chance involved.
-2. Are they too good for what fresh noise gives? See `zoo.results.comparison`.
-3. Does fresh noise refute the bound of a single row? See `zoo.results.implausible`.
+1. The card's numbers follow from the rows of its log. This is arithmetic over all rows, without chance.
+2. The card's numbers are not better than fresh noise gives. See `zoo.results.comparison`.
+3. Fresh noise does not refute the bound of a single row. See `zoo.results.implausible`.
 
-Fresh means: from another root than the log's, the operating system's unless a seed is given. What an audit cannot
-catch stands in docs/decisions/0016-audit.md.
+Fresh noise has another root than the log's noise: the operating system's randomness, unless a seed is given.
+docs/decisions/0016-audit.md lists what an audit cannot detect.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ from zoo.smoothing.stopping import FixedSample
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AuditPlan:
-    """What is to be certified afresh: these images of a task, as the claim was, perhaps by fewer draws."""
+    """The images to certify again, with the claim's settings or with fewer draws."""
 
     checkpoint: Checkpoint
     task: Task
@@ -57,9 +57,11 @@ class AuditPlan:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Audit:
-    """What was found. `num_in_log` of the images stand in the log too. `contradictions` are claims that the log itself
-    does not bear out; where it cannot be read at all, nothing was drawn and `audited`, the fresh rows' numbers, is
-    None. `comparisons` leaves out images too few to refute anything.
+    """The findings of an audit.
+
+    `num_in_log` is the number of audited images that are in the log too. `contradictions` are claims that the log
+    itself does not confirm. `audited` are the numbers of the fresh rows; it is None if the log could not be read, since
+    then nothing was drawn. `comparisons` leaves out tests with too few images to refute anything.
     """
 
     model: str
@@ -81,15 +83,22 @@ class Audit:
     @property
     def is_refuted(self) -> bool:
         """Whether a claim of the card or a row of its log was refuted."""
-        return bool(self.contradictions or self.implausible_rows) or any(one.is_refuted for one in self.comparisons)
+        return bool(self.contradictions or self.implausible_rows) or any(test.is_refuted for test in self.comparisons)
 
 
 def plan_audit(checkpoint: Checkpoint, task: Task, *, num_images: int, n: int | None, seed: int | None) -> AuditPlan:
-    """The plan to certify `num_images` random test images, under `n` draws or as many as the claim's, all from `seed`
-    or one of the operating system's, for which nobody can have prepared.
+    """The plan to certify `num_images` random test images again.
 
-    Raises: RequestError if the card claims nothing on the task, the task has fewer images, or `n` is larger than the
-    claim's or changed under another rule than the fixed one; CertificationError if `n` can certify nothing.
+    Args:
+        checkpoint: The checkpoint whose card makes the claims.
+        task: The task of the claims.
+        num_images: The number of test images to draw.
+        n: Draws per image; None for the claim's number.
+        seed: Root of images and noise; None for the operating system's randomness, which the checkpoint's author
+            cannot predict.
+    Raises: RequestError if the card claims nothing on the task, the task has fewer images, `n` is larger than the
+    claim's, or `n` is smaller and the claim's stopping rule is not the fixed one; CertificationError if `n` draws can
+    certify nothing.
     """
     claim = _claim_of(checkpoint, task)
     if num_images > len(task.test):
@@ -107,7 +116,7 @@ def plan_audit(checkpoint: Checkpoint, task: Task, *, num_images: int, n: int | 
 
 
 def audit_claims(plan: AuditPlan, base: BaseClassifier, *, options: SamplingOptions, console: Console) -> Audit:
-    """Certifies the images of the plan, with progress on `console`, and tests the claims against them."""
+    """Certifies the images of the plan, with progress on `console`, and tests the claims on the new rows."""
     claim, smoothing = plan.claim, plan.smoothing
     log, faults = _read_rows(plan)
     audit = Audit(
@@ -145,9 +154,16 @@ def compare_rows(
     n: int,
     generator: np.random.Generator,
 ) -> tuple[list[Comparison], list[ImplausibleRow]]:
-    """The tests of the claims and of single rows, with half of `SIGNIFICANCE` each; `n` draws are behind `fresh`.
+    """The tests of the claims and of single rows, each at half of `SIGNIFICANCE`.
 
-    Fewer draws than the claim's give smaller radii, so the claims are then those of the log's rows subsampled to `n`.
+    Fewer draws than the claim's give smaller radii. The claims are then computed from the log's rows subsampled to `n`.
+
+    Args:
+        log: The rows behind the claim.
+        fresh: The audit's rows.
+        claim: The numbers on the card.
+        n: Draws per row of `fresh`.
+        generator: Randomness of the subsampling and of the tests.
     """
     fewer = log if n == claim.n else subsampled(log, n, generator=generator)
     fresh_of, comparable = {row.idx: row for row in fresh}, {row.idx: row for row in fewer}
@@ -166,20 +182,22 @@ def _claim_of(checkpoint: Checkpoint, task: Task) -> CertificationResult:
     if claim is None:
         raise RequestError(
             f"the card of {name} claims no certified numbers, so there is nothing to audit: zoo certify MODEL --record "
-            "makes some"
+            "creates them"
         )
     if claim.task != task.name:
-        raise RequestError(f"the card of {name} claims numbers on {claim.task}, not on {task.name}: give --task of it")
+        raise RequestError(
+            f"the card of {name} claims numbers on {claim.task}, not on {task.name}: give --task {claim.task}"
+        )
     return claim
 
 
 def _smoothing_of(claim: CertificationResult, *, n: int | None) -> SmoothingSpec:
     if n is not None and n > claim.n:
-        raise RequestError(f"--n {n} is above the card's {claim.n}: more draws give larger radii than it claims")
+        raise RequestError(f"--n {n} is above the card's {claim.n}: more draws give larger radii than the card claims")
     if n is not None and n < claim.n and claim.stopping != FIXED:
-        raise RequestError(f"--n goes with the stopping rule {FIXED} only, and the card's is {claim.stopping}")
+        raise RequestError(f"--n needs the stopping rule {FIXED}, but the card's rule is {claim.stopping}: omit --n")
     if n is not None and n < claim.n and claim.bound is not None:
-        raise RequestError(f"--n goes with the usual bound of the rule only, and the card's is {claim.bound}")
+        raise RequestError(f"--n needs the default bound of the rule, but the card's bound is {claim.bound}: omit --n")
     rule = rule_from(claim.stopping, n=n or claim.n, radius=claim.radius_asked, tolerance=claim.tolerance)
     if claim.bound is not None:
         rule = FixedSample(claim.n, bound=claim.bound)
@@ -188,9 +206,9 @@ def _smoothing_of(claim: CertificationResult, *, n: int | None) -> SmoothingSpec
 
 
 def _read_rows(plan: AuditPlan) -> tuple[list[CertificationRow], list[str]]:
-    """The log beside the card, and in words what of the card it contradicts; no row where it cannot be believed."""
+    """The rows of the checkpoint's log, and its contradictions to the card; no rows if the log is not usable."""
     if ROWS not in plan.checkpoint.files:
-        return [], [f"the card claims certified numbers, but there is no {ROWS} with the rows behind them"]
+        return [], [f"the card claims certified numbers, but the checkpoint has no {ROWS} with their rows"]
     try:
         log = read_log(plan.checkpoint.path / ROWS)
     except LogError as error:
@@ -202,8 +220,8 @@ def _read_rows(plan: AuditPlan) -> tuple[list[CertificationRow], list[str]]:
 def _certify(
     plan: AuditPlan, base: BaseClassifier, *, options: SamplingOptions, console: Console
 ) -> list[CertificationRow]:
-    # The log's seed may be the audit's: a root of its own keeps the noise apart.
+    # The log's seed may equal the audit's; a derived root keeps the two noise streams different.
     root = derived_seed(plan.seed, "audit-noise")
     run = certification_run(plan.checkpoint, plan.task, smoothing=plan.smoothing, base=base, options=options, seed=root)
     rows = certified_rows(run, base, plan.task.test, plan.indices, options=options)
-    return list(track(rows, "certifying afresh", total=len(plan.indices), console=console))
+    return list(track(rows, "certifying again", total=len(plan.indices), console=console))

@@ -1,4 +1,4 @@
-"""Certifying a test set: the engine in a loop, a row an image, by one process or several, resumable at any row."""
+"""Certifies a test set with one process or several: one log row per image, resumable at any row."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from zoo.smoothing import (
 
 
 def select_indices(num_images: int, *, skip: int, maximum: int | None) -> list[int]:
-    """Every `skip`-th image from the first on, below image number `maximum`: Cohen's `--skip` and `--max`."""
+    """The numbers of every `skip`-th image, from 0 on and below `maximum`: Cohen's `--skip` and `--max`."""
     return list(range(0, num_images if maximum is None else min(maximum, num_images), skip))
 
 
@@ -44,12 +44,22 @@ def certify_images(
     console: Console,
     ranks: Ranks = SINGLE_PROCESS,
 ) -> list[CertificationRow]:
-    """Certifies the images not yet in `output`, each rank its share; returns all rows in order. Collective.
+    """Certifies the images that are not in `output` yet and returns all rows in order. All ranks must call it.
 
-    The noise of image i is keyed by (seed, i): an interrupted run that is resumed, by any number of ranks, ends with
-    the rows of one that was not.
+    The key of image i's noise is (seed, i). A resumed run therefore ends with the same rows as an uninterrupted run,
+    for any number of ranks.
+
+    Args:
+        run: The identity of the certification.
+        base: The base classifier.
+        images: The test images with their labels.
+        indices: The numbers of the images to certify; each rank takes a share.
+        output: The log.
+        options: Batch size of the sampling.
+        console: Output of the progress bar.
+        ranks: The processes that share the work.
     Raises: LogError if `output` belongs to another run, is being written by another process or cannot be written, or
-    the ranks were started differently.
+    if the ranks have different arguments.
     """
     _require_same_work(run, indices, ranks)
     log = CertificationLog(output, run)
@@ -84,7 +94,7 @@ def _certify_remaining(
     with ranks.failing_together():
         if len(rows) < len(indices):
             missing = len(indices) - len(rows)
-            raise LogError(f"{missing} of {len(indices)} rows are gone from {log.path}: run the same command again")
+            raise LogError(f"{missing} of {len(indices)} rows are missing from {log.path}: run the same command again")
     return rows
 
 
@@ -96,7 +106,7 @@ def certified_rows(
     *,
     options: SamplingOptions,
 ) -> Iterator[CertificationRow]:
-    """The rows of these images in order, each as soon as it and those before it are certified."""
+    """Yields the rows of these images in order, each as soon as it and all earlier rows are certified."""
     waiting, engine = list(reversed(indices)), CertificationEngine(NoisySampler(base, options))
     started: dict[int, float] = {}
     done: dict[int, tuple[Certificate, float]] = {}
@@ -124,13 +134,15 @@ def _job(run: CertificationRun, images: LabelledImages, index: int) -> Certifica
 
 
 def _require_same_work(run: CertificationRun, indices: Sequence[int], ranks: Ranks) -> None:
-    """Raises LogError unless all ranks are to certify the same images in the same way."""
+    """Raises LogError unless all ranks certify the same images with the same settings."""
     started = ranks.all_gather({**run.as_json(), "images": list(indices)})
     with ranks.failing_together():
         for rank, other in enumerate(started):
             names = differing_fields(other, started[0])
             if names:
-                raise LogError(f"rank {rank} was started with other {', '.join(names)} than rank 0: give all the same")
+                raise LogError(
+                    f"rank {rank} has other {', '.join(names)} than rank 0: start all ranks with the same options"
+                )
 
 
 @contextmanager

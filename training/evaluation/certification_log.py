@@ -1,4 +1,4 @@
-"""A certification's identity, and its log, which is resumed only under the same identity."""
+"""The identity of a certification and its log; only a run with the same identity resumes the log."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from zoo.smoothing.stopping import SIMULTANEOUS
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CertificationRun:
-    """What is certified and how. Every field decides what the rows say; two runs that differ cannot share a log.
+    """The identity of a certification. Every field affects the rows, so runs that differ cannot share a log.
 
-    `batch_size` is None where votes do not depend on it.
+    `batch_size` is None if votes do not depend on it.
     """
 
     model_sha256: str
@@ -34,7 +34,7 @@ class CertificationRun:
     seed: int
 
     def as_json(self) -> dict[str, Any]:
-        """The run's identity, as it is recorded beside the log; `n` is the most draws that the rule makes."""
+        """The identity as recorded next to the log; `n` is the largest number of draws of the stopping rule."""
         smoothing, rule = self.smoothing, self.smoothing.stopping
         identity = {
             "model_sha256": self.model_sha256,
@@ -82,7 +82,7 @@ def certification_run(
 
 @dataclass(frozen=True, slots=True)
 class CertificationLog(RunLog[CertificationRow]):
-    """The rows of one certification; how long a row took is no part of its answer."""
+    """The log of one certification; rows that differ only in their time are equal."""
 
     working: ClassVar[str] = "certifying"
 
@@ -103,6 +103,6 @@ class CertificationLog(RunLog[CertificationRow]):
 
 
 def log_text(rows: Sequence[CertificationRow]) -> str:
-    """A whole log as it stands in its file."""
+    """The text of a log file with these rows."""
     names_bound = any(row.provenance is not None and row.provenance.bound is not None for row in rows)
     return text_of(HEADER_WITH_BOUND if names_bound else HEADER, map(format_row, rows))

@@ -1,4 +1,4 @@
-"""Accuracy of a classifier, an image a row: clean, under Gaussian noise, and under attack."""
+"""Accuracy of a classifier on clean images, under Gaussian noise and under attack; one row per image."""
 
 from __future__ import annotations
 
@@ -45,8 +45,18 @@ def evaluate_network(
     """Standard accuracy on the task's test set, accuracy at each noise level (the study's Table 2), and robust
     accuracy.
 
-    The network computes where its parameters are. `sigmas` on the [0, 1] pixel scale. With a log the rows are kept in
-    it, and those that it holds are not computed again. Progress of an attack goes to the console, if there is one.
+    Args:
+        network: The network; it computes on the device of its parameters.
+        task: The task with the test set.
+        preprocessing: The preparation of the images.
+        sigmas: Noise levels on the [0, 1] pixel scale.
+        batch_size: Images per batch.
+        seed: Seed of the noise.
+        attack: The attack; None measures no robust accuracy.
+        skip: Measure every `skip`-th image.
+        maximum: Measure only images with a number below it.
+        log: Keeps the rows; rows that it already contains are not computed again.
+        console: Output of the progress bar; None shows none.
     Raises: LogError if the log belongs to another run, is being written by another process or cannot be written.
     """
     images = EvaluationImages(task.test, preprocessing)
@@ -80,9 +90,10 @@ def evaluate_network(
 def merge_results(
     recorded: EmpiricalResult | None, measured: EmpiricalResult, *, measure_base: Callable[[], EmpiricalResult]
 ) -> EmpiricalResult:
-    """What a checkpoint is to keep: the base classifier's result, and in it that of an attack on the smoothed one.
+    """The result to record: the base classifier's result, which contains the result of an attack on the smoothed one.
 
-    What was measured replaces what was recorded of its kind. The base classifier is measured where it never was.
+    `measured` replaces the recorded result of the same classifier. If the base classifier has no recorded result,
+    `measure_base` measures it.
     """
     if measured.classifier == "base":
         return measured.model_copy(update={"smoothed": None if recorded is None else recorded.smoothed})
@@ -98,10 +109,10 @@ def measured_rows(
     log: EmpiricalLog | None = None,
     console: Console | None = None,
 ) -> list[EmpiricalRow]:
-    """The rows of these images, in order, a batch at a time; those that the log holds are read from it.
+    """The rows of these images in order; rows that the log contains are read from it.
 
-    Batches are cut from all of `indices`, whatever the log holds: a resumed evaluation meets the very batches of one
-    that was never interrupted, and the same rounding.
+    The batches are the same for any content of the log. A resumed evaluation therefore has the batches, and the
+    rounding, of an uninterrupted evaluation.
     """
     console, size = console or Console(quiet=True), target.batch_size
     batches = [list(indices[start : start + size]) for start in range(0, len(indices), size)]
@@ -124,11 +135,11 @@ def measured_rows(
 
 
 def mean_per_class(labels: Sequence[int], are_right: Sequence[bool]) -> float:
-    """The mean, over the classes that `labels` holds, of the share of each class's images that are right."""
-    found: dict[int, list[bool]] = {}
+    """The mean over the classes in `labels` of the share of each class's images that are right."""
+    by_class: dict[int, list[bool]] = {}
     for label, is_right in zip(labels, are_right, strict=True):
-        found.setdefault(label, []).append(is_right)
-    return fmean(fmean(flags) for flags in found.values())
+        by_class.setdefault(label, []).append(is_right)
+    return fmean(fmean(flags) for flags in by_class.values())
 
 
 def _accuracies(rows: Sequence[EmpiricalRow]) -> dict[str, Any]:
@@ -163,7 +174,7 @@ def num_correct_under_noise(
     batch_size: int,
     seed: int,
 ) -> int:
-    """How many of the images with these numbers are classified right; an image's noise depends on seed and number."""
+    """The number of these images that are classified right under noise; `seed` and image number key the noise."""
     dtype = next(network.parameters()).dtype
     correct = 0
     with evaluating(network), torch.inference_mode():

@@ -1,4 +1,4 @@
-"""The log of an empirical evaluation: what a classifier answered on each image, and on it attacked."""
+"""The log of an empirical evaluation: a classifier's answers on each image, clean and attacked."""
 
 from __future__ import annotations
 
@@ -20,10 +20,11 @@ from zoo.results.log import ABSTAIN
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EmpiricalRow:
-    """One image: its true class and the answers; -1 is an abstention of a smoothed classifier.
+    """One image with its true class and the answers; -1 is an abstention of a smoothed classifier.
 
-    What concerns the attack is None where there was none. `robust` is what robust accuracy counts. `distance`, in the
-    attack's norm on the [0, 1] pixel scale, is how far the attack went; 0 where it found nothing or did not have to.
+    The last four fields are None without an attack. Robust accuracy counts `robust`. `distance` is the distance of the
+    attacked image from the clean one, in the attack's norm on the [0, 1] pixel scale. It is 0 if the attack found
+    nothing or the clean image was already misclassified.
     """
 
     idx: int
@@ -41,9 +42,10 @@ COLUMNS = tuple(field.name for field in fields(EmpiricalRow))
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EmpiricalRun:
-    """What is measured and how. Every field decides what the rows say; two runs that differ cannot share a log.
+    """The identity of an evaluation. Every field affects the rows, so runs that differ cannot share a log.
 
-    `batch_size` is one of them: logits differ in their last digits with the batch's shape, and an attack follows them.
+    `batch_size` is included: the last digits of logits depend on the batch's shape, and an attack depends on the
+    logits.
     """
 
     model_sha256: str
@@ -56,7 +58,7 @@ class EmpiricalRun:
     seed: int
 
     def as_json(self) -> dict[str, Any]:
-        """The run's identity, as it is recorded beside the log."""
+        """The identity as recorded next to the log."""
         attack = {} if self.attack is None else self.attack.model_dump(mode="json", exclude={"name", "seed"})
         identity = {
             "model_sha256": self.model_sha256,
@@ -81,7 +83,7 @@ def backend_name(device: str) -> str:
 def empirical_run(
     checkpoint: Checkpoint, task: Task, *, attack: Attack | None, device: str, batch_size: int, seed: int
 ) -> EmpiricalRun:
-    """The run that measures a checkpoint on a task; `device` is a type, such as cpu."""
+    """The run that measures a checkpoint on a task; `device` is a device type such as cpu."""
     return EmpiricalRun(
         model_sha256=checkpoint.weights_sha256,
         preprocessing=checkpoint.spec.preprocessing,
@@ -96,7 +98,7 @@ def empirical_run(
 
 @dataclass(frozen=True, slots=True)
 class EmpiricalLog(RunLog[EmpiricalRow]):
-    """The rows of one evaluation."""
+    """The log of one evaluation."""
 
     working: ClassVar[str] = "evaluating"
 
@@ -111,7 +113,7 @@ class EmpiricalLog(RunLog[EmpiricalRow]):
     def parse(self, text: str, *, source: str) -> list[EmpiricalRow]:
         reader = csv.DictReader(StringIO(text), delimiter="\t")
         if tuple(reader.fieldnames or ()) != COLUMNS:
-            raise LogError(f"{source} does not have the columns {' '.join(COLUMNS)}")
+            raise LogError(f"{source} does not have the expected columns {' '.join(COLUMNS)}")
         rows: list[EmpiricalRow] = []
         try:
             for values in reader:
@@ -144,12 +146,12 @@ def _parsed(values: Mapping[str, str]) -> EmpiricalRow:
         attack=values["attack"] or None,
     )
     if row.idx < 0 or row.label < 0 or row.predict < ABSTAIN:
-        raise ValueError(f"idx {row.idx}, label {row.label} or predict {row.predict} cannot be")
+        raise ValueError(f"idx {row.idx}, label {row.label} or predict {row.predict} is out of range")
     if row.clean_correct != (row.predict == row.label):
         raise ValueError(f"clean_correct is {int(row.clean_correct)}, but label is {row.label}, predict {row.predict}")
-    told = {part is None for part in (row.attacked_predict, row.robust, row.distance, row.attack)}
-    if len(told) > 1:
-        raise ValueError("some of the columns of the attack are empty")
+    are_empty = {value is None for value in (row.attacked_predict, row.robust, row.distance, row.attack)}
+    if len(are_empty) > 1:
+        raise ValueError("some but not all columns of the attack are empty")
     if row.robust and row.attacked_predict not in (row.label, ABSTAIN):
         raise ValueError(f"robust is 1, but label is {row.label} and attacked_predict {row.attacked_predict}")
     return row

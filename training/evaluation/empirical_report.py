@@ -1,4 +1,4 @@
-"""An empirical evaluation, for people or as JSON."""
+"""The output of an empirical evaluation, as text or JSON."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from zoo.models.measurements import EmpiricalResult
 
 
 def json_of(result: EmpiricalResult) -> str:
-    """The result in the shape that scripts rely on."""
+    """The result as JSON with a stable format."""
     return json.dumps(result.model_dump(mode="json", exclude={"task", "split", "smoothed"}), indent=2)
 
 
 def sentences(result: EmpiricalResult) -> Iterator[str]:
-    """The result in words, a line a number; fractions in [0, 1], intervals at 95 % over images."""
-    whose = "the smoothed classifier's " if result.classifier == "smoothed" else ""
+    """The result in words, one line per number; fractions in [0, 1], intervals at 95 % over images."""
+    owner = "the smoothed classifier's " if result.classifier == "smoothed" else ""
     accuracy = _with_interval(result.standard_accuracy, result.standard_accuracy_interval)
-    yield f"{whose}standard accuracy {accuracy} on {result.num_images} images ({result.images})"
+    yield f"{owner}standard accuracy {accuracy} on {result.num_images} images ({result.images})"
     if result.mean_per_class_accuracy is not None:
         yield f"mean per-class accuracy {result.mean_per_class_accuracy:.3f}"
     for point in result.noise:
@@ -25,13 +25,13 @@ def sentences(result: EmpiricalResult) -> Iterator[str]:
     if result.attack is None or result.robust_accuracy is None:
         return
     robust = _with_interval(result.robust_accuracy, result.robust_accuracy_interval)
-    yield f"{whose}robust accuracy {robust} under {result.attack.describe()}"
+    yield f"{owner}robust accuracy {robust} under {result.attack.describe()}"
     if result.mean_per_class_robust_accuracy is not None:
         yield f"mean per-class robust accuracy {result.mean_per_class_robust_accuracy:.3f}"
     if result.classifier == "smoothed":
         yield (
-            "this is an upper bound: a better attack may break more; zoo certify gives a lower one. Abstentions under "
-            f"attack, {result.attacked_abstention_rate:.3f} of all images, count as robust"
+            "this is an upper bound: a better attack may break more; zoo certify gives a lower bound. Abstentions "
+            f"under attack, {result.attacked_abstention_rate:.3f} of all images, count as robust"
         )
 
 

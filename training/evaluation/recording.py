@@ -1,4 +1,4 @@
-"""What a finished certification measured, and how it is written into the checkpoint."""
+"""The result of a finished certification, and writing it into the checkpoint."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def record_certification(
     skip: int,
     maximum: int | None,
 ) -> Checkpoint:
-    """Writes the rows, the numbers they give and a new card into the checkpoint."""
+    """Writes the rows, their summary and a new card into the checkpoint."""
     result = certification_result(run, rows, radii=RECORDED_RADII, skip=skip, maximum=maximum)
     return record_results(checkpoint, certification=(result, log_text(rows).encode()))
 
@@ -36,7 +36,7 @@ def certification_result(
     skip: int,
     maximum: int | None,
 ) -> CertificationResult:
-    """The numbers that rows give, with what they were measured by; `radii` on the [0, 1] pixel scale."""
+    """The summary of the rows with the settings of the run; `radii` are on the [0, 1] pixel scale."""
     summary, smoothing = summarize(rows, radii=radii), run.smoothing
     return CertificationResult(
         task=run.task,

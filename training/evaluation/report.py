@@ -1,4 +1,4 @@
-"""A certification report, for people or as JSON."""
+"""The output of a certification report, as tables or JSON."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def print_report(
 ) -> None:
     """Prints the numbers of each log to stdout.
 
-    Raises: LogError if a log has no row, or mixes at-radius rows with others.
+    Raises: LogError if a log has no row, or mixes rows of the at-radius rule with rows of other rules.
     """
     summaries = {path: summarize(rows, radii=radii) for path, rows in logs.items()}
     console = Console()
@@ -33,17 +33,17 @@ def print_report(
 
 
 def as_json_object(path: Path, summary: Summary) -> dict[str, object]:
-    """One log's numbers in the shape that scripts rely on."""
+    """The numbers of one log as JSON with a stable format."""
     return {"file": str(path), **plain(summary)}
 
 
 def plain(summary: Summary) -> dict[str, object]:
-    """The numbers as JSON takes them."""
+    """The numbers as JSON values."""
     return {**asdict(summary), "certified_accuracy": [point.model_dump() for point in summary.certified_accuracy]}
 
 
 def table_of(path: Path, summary: Summary) -> Table:
-    """One log's numbers for people; what its rows do not tell is left out."""
+    """The numbers of one log as a table; numbers that its rows do not determine are left out."""
     title = f"{escape(str(path))}: {escape(summary.conditions)}"
     table = Table("", "value", "95 % interval", title=title, title_justify="left")
     if summary.standard_accuracy is not None and summary.standard_accuracy_interval is not None:
@@ -54,8 +54,8 @@ def table_of(path: Path, summary: Summary) -> Table:
         table.add_row(name, _percent(point.accuracy), _percents((point.low, point.high)))
     if summary.average_certified_radius is not None:
         interval = summary.average_certified_radius_interval
-        said = "unknown" if interval is None else f"{interval[0]:.3f} to {interval[1]:.3f}"
-        table.add_row("average certified radius", f"{summary.average_certified_radius:.3f}", said)
+        words = "unknown" if interval is None else f"{interval[0]:.3f} to {interval[1]:.3f}"
+        table.add_row("average certified radius", f"{summary.average_certified_radius:.3f}", words)
     table.add_row("abstention", _percent(summary.abstention_rate), _percents(summary.abstention_rate_interval))
     if summary.p_a is not None:
         first, *_, last = deciles = summary.p_a.lower.deciles

@@ -1,1 +1,1 @@
-"""The transfer study: which runs it has, running them, and what its tables, figures and claims become."""
+"""The transfer study: plans its runs, executes them, and collects tables, figures and answers to claims."""

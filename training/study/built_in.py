@@ -1,4 +1,4 @@
-"""The studies that the package brings, by name."""
+"""The built-in studies, by name."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ FOLDER = Path(__file__).parent / "studies"
 
 
 def built_in_studies() -> dict[str, Path]:
-    """The study files of the package by the names of their studies."""
+    """The built-in study files, by study name."""
     return {path.stem: path for path in sorted(FOLDER.glob("*.yaml"))}
 
 
 def find_study(study: str) -> Path:
-    """The file of a built-in study of this name, else the file at this path.
+    """The file of the built-in study named `study`, or else the file at the path `study`.
 
-    A file of the user's that bears the name of a built-in study is given as `./NAME`.
-    Raises: RequestError that lists the built-in studies if there is neither.
+    A user passes `./NAME` for a file that has the same name as a built-in study.
+    Raises: RequestError that lists the built-in studies if neither exists.
     """
     known = built_in_studies()
     path = known.get(study, Path(study))
     if not path.exists():
         raise RequestError(
-            f"unknown study {study!r}; known: {', '.join(known)}. A study file (YAML) can be given too, "
-            "and there is none at this path"
+            f"unknown study {study!r}; known: {', '.join(known)}; expected one of these or the path of an "
+            "existing study file (YAML)"
         )
     return path

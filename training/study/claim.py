@@ -1,4 +1,4 @@
-"""A claim of the paper: the number in our results that answers it, and the rule, fixed beforehand, by which it does."""
+"""A claim of the paper: the estimate that tests it, and the decision rule, fixed before the study ran."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from typing import Literal
 from training.study.evidence import Evidence
 from training.study.statistics import Interval
 
-Answer = Literal["yes", "no", "undecided", "not askable"]
+Answer = Literal["yes", "no", "undecided", "not testable"]
 
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """A number with its 95 % interval; None where one seed alone tells none."""
+    """A number with its 95 % interval; the interval is None for a single seed."""
 
     value: float
     interval: Interval | None
@@ -22,8 +22,11 @@ class Estimate:
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """When a claim holds: with its whole interval `above`, `below` or `within` (of 0) the limit; it does not with all
-    of it on the other side, and is undecided else."""
+    """A decision rule on an estimate's interval.
+
+    The claim holds if the whole interval is `above` or `below` the limit, or `within` the limit of 0. It fails if the
+    whole interval is on the other side. Otherwise it is undecided.
+    """
 
     kind: Literal["above", "below", "within"]
     limit: float
@@ -33,12 +36,12 @@ class Rule:
     def words(self) -> str:
         limit = f"{self.limit:g}{f' {self.unit}' if self.unit else ''}"
         if self.kind == "within":
-            return f"yes if the interval lies within -{limit} and +{limit}, no if it lies outside"
+            return f"yes if the interval is between -{limit} and +{limit}, no if it is outside"
         other = "below" if self.kind == "above" else "above"
-        return f"yes if the interval lies {self.kind} {limit}, no if it lies {other}"
+        return f"yes if the interval is {self.kind} {limit}, no if it is {other}"
 
     def answer(self, interval: Interval | None) -> Answer:
-        """What the interval says; nothing without one."""
+        """The answer for this interval; undecided without one."""
         if interval is None:
             return "undecided"
         low, high = interval
@@ -52,8 +55,11 @@ class Rule:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Claim:
-    """`estimate` finds the number, None where no run gives it; without estimate and rule the claim cannot be asked,
-    for the reason that `comparison` gives."""
+    """A claim of the paper.
+
+    `estimate` computes the number, or None if no run provides it. A claim without estimate and rule cannot be tested;
+    `comparison` then gives the reason.
+    """
 
     section: str
     statement: str
@@ -62,8 +68,8 @@ class Claim:
     estimate: Callable[[Evidence], Estimate | None] | None = None
 
     def decide(self, evidence: Evidence) -> tuple[Answer, Estimate | None]:
-        """The answer and the number behind it."""
+        """The answer, and the estimate that it is based on."""
         if self.rule is None or self.estimate is None:
-            return "not askable", None
-        found = self.estimate(evidence)
-        return ("undecided", None) if found is None else (self.rule.answer(found.interval), found)
+            return "not testable", None
+        estimate = self.estimate(evidence)
+        return ("undecided", None) if estimate is None else (self.rule.answer(estimate.interval), estimate)

@@ -1,8 +1,8 @@
-"""The paper's claims, section by section. Written before the study ran; `python -m training.study.claims` prints
-docs/study/claims.md.
+"""The paper's claims, section by section. `python -m training.study.claims` prints docs/study/claims.md.
 
-Starting points go by their names in the study file: random, standard, simclr, adversarial, consistency; and so do the
-methods adversarial, consistency, standard, head and head-updating.
+The claims and their rules were written before the study ran, except C48, which was added after one of its results had
+been seen. Starting points have their names in the study file: random, standard, simclr, adversarial, consistency. So do
+the methods: adversarial, consistency, standard, head and head-updating.
 """
 
 from __future__ import annotations
@@ -18,17 +18,17 @@ OTHERS = (
     Claim(
         section="4.1",
         statement="AutoAttack lowers RA by 0.71 points against AutoPGD alone.",
-        comparison="The study runs APGD only; `zoo evaluate --attack autoattack` measures the rest",
+        comparison="The study runs APGD only; `zoo evaluate --attack autoattack` runs AutoAttack",
     ),
     Claim(
         section="4.1",
-        statement="Larger epsilon only lowers performance.",
-        comparison="One epsilon is studied",
+        statement="A larger epsilon only lowers performance.",
+        comparison="The study uses one epsilon",
     ),
     Claim(
         section="6",
-        statement="All of this holds for ResNet-50, ImageNet and the twelve tasks at 224 pixels.",
-        comparison="Another study file, and GPUs, ask that",
+        statement="All claims hold for ResNet-50, ImageNet and the twelve tasks at 224 pixels.",
+        comparison="This needs another study file and GPUs",
     ),
 )
 
@@ -36,29 +36,31 @@ CLAIMS: dict[str, Claim] = {
     f"C{number}": claim for number, claim in enumerate((*SECTION_3, *SECTION_4, *SECTION_5_1, *SECTION_5_2, *OTHERS), 1)
 }
 
-HEAD = """# The paper's claims, and what decides them
+HEAD = """# The paper's claims and their decision rules
 
-Printed by `python -m training.study.claims`, before the study ran. `zoo study collect` gives the answers.
+`python -m training.study.claims` prints this file; `zoo study collect` gives the answers. The estimates and rules were
+fixed before the study ran, except those of C48, which was added after one of its results had been seen.
 
-- Intervals are at 95 %: Student's over seeds (paired: seed s fine-tunes from what seed s pre-trained), or over tasks
-  where it says so. A limit inside the interval leaves a claim undecided, and so do fewer than two seeds.
-- SA, RA, CA, ACR: standard, robust and certified accuracy, average certified radius. CA is at radius 0.5, RA under the
-  attack at epsilon 0.5, both on pixels in [0, 1].
-- Several dozen claims are decided at 95 %: a few answers will be wrong by chance."""
+- Intervals are at 95 %. They are Student's intervals over seeds (paired: seed s fine-tunes the network that seed s
+  pre-trained), or intervals over tasks where stated. A claim is undecided if the limit is inside the interval or there
+  are fewer than two seeds.
+- SA, RA, CA and ACR are standard, robust and certified accuracy and average certified radius. CA is at radius 0.5, and
+  RA is under the attack at epsilon 0.5, both for pixels in [0, 1].
+- Several dozen claims are decided at 95 %, so a few answers will be wrong by chance."""
 
 
 def claims_table() -> TextTable:
-    """The claims with what decides them, without answers."""
+    """The claims with their estimates and rules, without answers."""
     return TextTable(
         title="Claims",
-        columns=("claim", "section", "the paper says", "what answers it", "when"),
+        columns=("claim", "section", "statement in the paper", "estimate", "rule"),
         rows=tuple(
             (
                 name,
                 claim.section,
                 claim.statement,
                 claim.comparison,
-                claim.rule.words if claim.rule else "not askable here",
+                claim.rule.words if claim.rule else "not testable here",
             )
             for name, claim in CLAIMS.items()
         ),

@@ -1,4 +1,4 @@
-"""Section 5: must pre-training be robust, and must fine-tuning?"""
+"""The claims of section 5: whether pre-training and fine-tuning must be robust."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ SECTION_5_1 = tuple(
         section="5.1",
         statement=f"Robust pre-training is unnecessary: {robust} pre-training is only slightly better than {other} "
         f"in {NAMES[metric]} (Table 6).",
-        comparison=f"{NAMES[metric]} from {robust} less that from {other}, mean over tasks; the paper's largest "
-        "difference is 4.6 points",
+        comparison=f"{NAMES[metric]} from {robust} minus {NAMES[metric]} from {other}, mean over tasks; the paper's "
+        "largest difference is 4.6 points",
         rule=Rule("within", 5, "points"),
         estimate=mean_over_seeds(difference(kind, robust, other, metric)),
     )
@@ -33,14 +33,15 @@ SECTION_5_2 = (
     Claim(
         section="5",
         statement="Robust training costs more than standard training.",
-        comparison="seconds an image and epoch of adversarial pre-training over those of standard pre-training",
+        comparison="seconds per image and epoch: adversarial pre-training divided by standard pre-training",
         rule=Rule("above", 1),
         estimate=mean_over_seeds(train_seconds_ratio("adversarial", "standard")),
     ),
     Claim(
         section="5.2",
         statement="Standard fine-tuning of all layers loses empirical robustness.",
-        comparison="RA after standard over that after adversarial fine-tuning, both from the adversarial network",
+        comparison="RA after standard fine-tuning divided by RA after adversarial fine-tuning, both from the "
+        "adversarial network",
         rule=Rule("below", 0.5),
         estimate=mean_over_seeds(
             fine_tuned_contrast(
@@ -55,7 +56,8 @@ SECTION_5_2 = (
     Claim(
         section="5.2",
         statement="Standard fine-tuning of all layers loses certified robustness.",
-        comparison="CA at 0.5 after standard over that after consistency fine-tuning, from the consistency network",
+        comparison="CA at 0.5 after standard fine-tuning divided by CA at 0.5 after consistency fine-tuning, both from "
+        "the consistency network",
         rule=Rule("below", 0.5),
         estimate=mean_over_seeds(
             fine_tuned_contrast(
@@ -71,7 +73,8 @@ SECTION_5_2 = (
         section="5.2",
         statement="Standard fine-tuning of the last layer on adversarially trained features keeps empirical robustness "
         "(Shafahi et al. 2019b).",
-        comparison="RA of the last layer alone less that of all layers, fine-tuned by standard training",
+        comparison="RA after standard fine-tuning of the last layer only minus RA after standard fine-tuning of all "
+        "layers",
         rule=Rule("above", 0, "points"),
         estimate=mean_over_seeds(
             fine_tuned_contrast(
@@ -85,8 +88,9 @@ SECTION_5_2 = (
     ),
     Claim(
         section="5.2",
-        statement="It is less robust than adversarial fine-tuning.",
-        comparison="RA of the last layer alone less that after adversarial fine-tuning of all layers",
+        statement="Standard fine-tuning of the last layer is less robust than adversarial fine-tuning.",
+        comparison="RA after standard fine-tuning of the last layer only minus RA after adversarial fine-tuning of all "
+        "layers",
         rule=Rule("below", 0, "points"),
         estimate=mean_over_seeds(
             fine_tuned_contrast(
@@ -102,7 +106,7 @@ SECTION_5_2 = (
         section="5.2",
         statement="The last layer, fine-tuned by standard training on consistency features, has trivial SA when "
         "smoothed at sigma 0.5 (Table 7).",
-        comparison="SA less that of guessing",
+        comparison="SA minus the SA of guessing",
         rule=Rule("below", 5, "points"),
         estimate=mean_over_seeds(
             fine_tuned_metric(smoothed_at(0.5), SA, ("last-layer", "head", "consistency"), above_chance=True)
@@ -110,16 +114,16 @@ SECTION_5_2 = (
     ),
     Claim(
         section="5.2",
-        statement="And trivial certified accuracy (Table 7).",
+        statement="The same last layer has trivial certified accuracy (Table 7).",
         comparison="CA at 0.5",
         rule=Rule("below", 10, "%"),
         estimate=mean_over_seeds(fine_tuned_metric(smoothed_at(0.5), CA, ("last-layer", "head", "consistency"))),
     ),
     Claim(
         section="5.2",
-        statement="Its SA is trivial if batch normalization of the frozen layers goes on updating on noiseless "
-        "batches, as in MadryLab's library (the paper does not say; ours).",
-        comparison="SA less that of guessing, of the method head-updating",
+        statement="The SA of the same last layer is trivial if the batch normalization of the frozen layers keeps "
+        "updating on noiseless batches, as in MadryLab's library (our reading; the paper does not say).",
+        comparison="SA of the method head-updating minus the SA of guessing",
         rule=Rule("below", 5, "points"),
         estimate=mean_over_seeds(
             fine_tuned_metric(
@@ -129,8 +133,9 @@ SECTION_5_2 = (
     ),
     Claim(
         section="5.2",
-        statement="It is less certifiably robust than consistency fine-tuning.",
-        comparison="CA at 0.5 of the last layer alone less that after consistency fine-tuning of all layers",
+        statement="Standard fine-tuning of the last layer is less certifiably robust than consistency fine-tuning.",
+        comparison="CA at 0.5 after standard fine-tuning of the last layer only minus CA at 0.5 after consistency "
+        "fine-tuning of all layers",
         rule=Rule("below", 0, "points"),
         estimate=mean_over_seeds(
             fine_tuned_contrast(
@@ -144,14 +149,14 @@ SECTION_5_2 = (
     ),
     Claim(
         section="5.2",
-        statement="At sigma 0 its SA is restored (Table 7).",
-        comparison="SA at sigma 0, which is that of the base classifier",
+        statement="At sigma 0 the SA of the same last layer is restored (Table 7).",
+        comparison="SA at sigma 0, which equals the SA of the base classifier",
         rule=Rule("above", 50, "%"),
         estimate=mean_over_seeds(fine_tuned_metric(smoothed_at(0.0), SA, ("last-layer", "head", "consistency"))),
     ),
     Claim(
         section="5.2",
-        statement="At sigma 0 its CA and ACR are 0 (Table 7).",
-        comparison="It follows from Equation 2, whatever the network",
+        statement="At sigma 0 the CA and ACR of the same last layer are 0 (Table 7).",
+        comparison="This follows from Equation 2 for every network",
     ),
 )

@@ -30,11 +30,11 @@ CAPTIONS = {
     "figure3": "Figure 3. Consistency fine-tuning: improvement in certified accuracy at 0.5 and in average certified "
     "radius against improvement in standard accuracy, over random weights.",
 }
-READING = "A point is a task, its value the mean over seeds; the line is least squares, the band its 95 % confidence."
+READING = "Each point is one task: its mean over seeds. The line is a least-squares fit with its 95 % confidence band."
 
 
 class Figure(NamedTuple):
-    """A drawn figure: its file's stem, its caption, and the PNG."""
+    """A drawn figure: the stem of its file name, its caption, and its PNG."""
 
     stem: str
     caption: str
@@ -47,13 +47,13 @@ class Figure(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Documents:
-    """All that is collected, by file name, and what is missing, in a sentence each."""
+    """The collected files by name, and one sentence per gap in the results."""
 
     contents: dict[str, bytes]
     missing: tuple[str, ...]
 
     def write(self, output: Path) -> None:
-        """Writes the files below `output`. Raises: CheckpointError if that fails."""
+        """Writes the files below `output`. Raises: CheckpointError if a file cannot be written."""
         try:
             for name, content in self.contents.items():
                 write_atomically(output / name, content)
@@ -62,18 +62,18 @@ class Documents:
 
 
 def collect(study: Study, evidence: Evidence) -> Documents:
-    """The documents of the study's finished runs. Their results lie as in a `StudyFolder`, so that the documents can be
-    made again of them, and the study gone on with.
+    """The documents of the study's finished runs.
 
-    Raises: RequestError if none is finished.
+    The results have the paths of a `StudyFolder`: the documents can be regenerated from them, and the study resumed.
+    Raises: RequestError if no run is finished.
     """
     if not evidence.finished:
-        raise RequestError(f"no run of {study.name} is finished: zoo study run does them")
-    found = study_tables(evidence)
+        raise RequestError(f"no run of {study.name} is finished: start them with zoo study run")
+    papers_tables = study_tables(evidence)
     tables = [
         improvements_table(improvements(evidence)),
         answers_table(evidence),
-        *(text_table(each) for each in found),
+        *(text_table(table) for table in papers_tables),
     ]
     figures = [
         Figure(stem, f"{CAPTIONS[stem]} {READING}", png)
@@ -81,7 +81,7 @@ def collect(study: Study, evidence: Evidence) -> Documents:
         if (png := draw_improvements(evidence.table(kind))) is not None
     ]
     conditions = _conditions(study, evidence)
-    contents = {f"{table.stem}.csv": csv_text(table).encode() for table in found}
+    contents = {f"{table.stem}.csv": csv_text(table).encode() for table in papers_tables}
     contents |= {f"{figure.stem}.png": figure.png for figure in figures}
     contents["tables.md"] = _markdown(study, conditions, figures, tables).encode()
     contents["report.html"] = _html(study, conditions, figures, tables).encode()
@@ -93,13 +93,13 @@ def collect(study: Study, evidence: Evidence) -> Documents:
 
 
 def answers_table(evidence: Evidence) -> TextTable:
-    """Every claim with its answer and the number behind it."""
+    """Every claim with its answer and the estimate that decides it."""
     return TextTable(
         title="The paper's claims",
-        columns=("claim", "section", "the paper says", "what answers it", "found", "answer"),
+        columns=("claim", "section", "statement in the paper", "estimate", "value", "answer"),
         rows=tuple(_answer(name, claim, evidence) for name, claim in CLAIMS.items()),
-        note="In brackets 95 % intervals; what decides a claim was fixed beforehand, see claims.md. Several dozen are "
-        "decided at 95 %: a few answers will be wrong by chance.",
+        note="Brackets contain 95 % intervals. claims.md lists the rules. They were fixed before the study ran, except "
+        "that of C48. Several dozen claims are decided at 95 %, so a few answers will be wrong by chance.",
     )
 
 
@@ -110,14 +110,14 @@ def _answer(name: str, claim: Claim, evidence: Evidence) -> tuple[str, ...]:
 
 def _in_words(claim: Claim, estimate: Estimate | None) -> str:
     if estimate is None:
-        return "" if claim.rule is None else "no run tells"
+        return "" if claim.rule is None else "no run measures this"
     unit = f" {claim.rule.unit}" if claim.rule is not None and claim.rule.unit else ""
     interval = "one seed only" if estimate.interval is None else "{:.3g} to {:.3g}".format(*estimate.interval)
     return f"{estimate.value:.3g}{unit} ({interval})"
 
 
 def _conditions(study: Study, evidence: Evidence) -> list[str]:
-    """What every number depends on, a sentence each; the last one says what is missing, if anything is."""
+    """The conditions of every number, one sentence each; the last sentence counts the unfinished runs, if any."""
     settings, certification = study.evaluation.attack, study.evaluation.certification
     attacks = {
         result.empirical.attack.model_copy(update={"seed": None}).describe()
@@ -126,22 +126,22 @@ def _conditions(study: Study, evidence: Evidence) -> list[str]:
     }
     sentences = [
         f"{len(evidence.finished)} runs of {study.architecture}, seeds {', '.join(map(str, evidence.seeds))}, "
-        f"{sum(result.seconds.total for _, result in evidence.finished) / 3600:.1f} hours of computing.",
+        f"{sum(result.seconds.total for _, result in evidence.finished) / 3600:.1f} hours of computation.",
         f"Attack: {'; '.join(sorted(attacks)) or settings.name}. Certification: n0 = {certification.n0}, "
         f"n = {certification.n:,}, alpha = {certification.alpha:g}.",
         f"Test images: {_images(evidence)}.",
     ]
     if evidence.unfinished:
-        sentences.append(f"{len(evidence.unfinished)} runs are not finished, and nothing here is of them.")
+        sentences.append(f"{len(evidence.unfinished)} runs are not finished and are not included.")
     return sentences
 
 
 def _images(evidence: Evidence) -> str:
-    """How many images of each task were attacked and certified."""
+    """The numbers of attacked and certified images of each task, in words."""
     counted: dict[str, tuple[int | None, int | None]] = {}
     for run, result in evidence.finished:
         base = None if result.empirical is None else result.empirical.num_images
-        smoothed = max((each.num_images for each in result.certifications), default=None)
+        smoothed = max((certification.num_images for certification in result.certifications), default=None)
         before = counted.get(run.task, (None, None))
         counted[run.task] = (base or before[0], smoothed or before[1])
     return "; ".join(
@@ -150,7 +150,7 @@ def _images(evidence: Evidence) -> str:
 
 
 def _markdown(study: Study, conditions: Sequence[str], figures: Sequence[Figure], tables: Sequence[TextTable]) -> str:
-    head = f"# Transfer study: {study.name}\n\nMade by `zoo study collect`.\n\n"
+    head = f"# Transfer study: {study.name}\n\nGenerated by `zoo study collect`.\n\n"
     listed = "\n".join(f"- {sentence}" for sentence in conditions)
     images = "\n\n".join(f"![{figure.caption}]({figure.stem}.png)" for figure in figures)
     return "\n\n".join([head + listed, images, *(table.markdown for table in tables)]) + "\n"

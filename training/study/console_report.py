@@ -1,4 +1,4 @@
-"""What `zoo study plan`, `zoo study run` and `zoo study summarize` print, for people and as JSON."""
+"""The output of `zoo study plan`, `zoo study run` and `zoo study summarize`, as tables or text and as JSON."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from training.study.statistics import InitializationSummary, LinearFit
 def plan_as_json(
     runs: Sequence[Run], states: Mapping[str, State], seconds: Mapping[str, float | None]
 ) -> dict[str, Any]:
-    """The plan for a machine. `estimated_seconds_left` is None if the time of any run that is left is not known."""
+    """The plan as JSON. `estimated_seconds_left` is None if the time of any remaining run is unknown."""
     open_seconds = [seconds[run.id] for run in runs if states[run.id] != "done"]
     return {
         "num_runs": dict(Counter(states.values())),
@@ -43,7 +43,7 @@ def plan_as_json(
 
 
 def plan_table(runs: Sequence[Run], states: Mapping[str, State], seconds: Mapping[str, float | None]) -> Table:
-    """The plan for people, in the order in which runs are done."""
+    """The plan as a table, in the order in which runs are executed."""
     counted = ", ".join(f"{count} {state}" for state, count in Counter(states.values()).items())
     table = Table(title=f"{len(runs)} runs: {counted}", title_justify="left")
     for name in ("run", "starts from", "state", "seconds"):
@@ -55,7 +55,7 @@ def plan_table(runs: Sequence[Run], states: Mapping[str, State], seconds: Mappin
 
 
 def outcome_as_json(outcome: Outcome) -> dict[str, Any]:
-    """What a process did, for a machine."""
+    """The outcome of one process as JSON."""
     return {
         "done": list(outcome.done),
         "failed": outcome.failed,
@@ -65,13 +65,13 @@ def outcome_as_json(outcome: Outcome) -> dict[str, Any]:
 
 
 def outcome_in_words(outcome: Outcome) -> str:
-    """What a process did, and why what is left was not done."""
+    """The outcome of one process in words, with the reason why each remaining run was not done."""
     lines = [f"{len(outcome.done)} runs done, {len(outcome.failed)} failed"]
     if outcome.waiting:
         awaited = ", ".join(sorted(set(outcome.waiting.values())))
         lines.append(f"{len(outcome.waiting)} wait for {awaited}: run the same command when these are done")
     if outcome.left:
-        lines.append(f"{len(outcome.left)} are left, or in another process's hands: {', '.join(outcome.left)}")
+        lines.append(f"{len(outcome.left)} are left or are being done by another process: {', '.join(outcome.left)}")
     return "\n".join(lines)
 
 
@@ -85,7 +85,7 @@ INTERVALS = "slope: ordinary least squares; R^2: bootstrap over tasks; both at 9
 
 
 def as_json_object(summary: InitializationSummary) -> dict[str, Any]:
-    """One starting point in the shape that scripts rely on; improvements in percent."""
+    """One starting point as JSON with a stable format; improvements in percent."""
     return {
         "initialization": summary.initialization,
         "num_tasks": len(summary.tasks),
@@ -108,9 +108,9 @@ def improvements_table(summaries: Sequence[InitializationSummary]) -> Table:
 
 
 def fits_table(summaries: Sequence[InitializationSummary]) -> Table:
-    """How far each measure of robustness follows standard accuracy."""
-    title = "improvement in robustness against improvement in SA, a line through one point a task"
-    columns = ("starting point", "of", "R^2", "95 % interval", "slope", "95 % interval")
+    """The linear fits of each measure of robustness against standard accuracy."""
+    title = "improvement in robustness against improvement in SA, a line through one point per task"
+    columns = ("starting point", "measure", "R^2", "95 % interval", "slope", "95 % interval")
     table = Table(*columns, title=title, title_justify="left", caption=INTERVALS, caption_justify="left")
     for summary in summaries:
         for name, fit in summary.fits.items():

@@ -1,6 +1,6 @@
-"""Numbers that claims are decided by: each of one seed, then its mean and Student's interval over seeds.
+"""The estimates that decide claims: one number per seed, then its mean and Student's interval over seeds.
 
-Seeds are paired: seed s fine-tunes from the network that seed s pre-trained, with the same few labels for every
+Seeds are paired: seed s fine-tunes the network that seed s pre-trained, with the same labelled images for every
 starting point.
 """
 
@@ -17,8 +17,8 @@ from training.study.statistics import fit_line, mean_interval, relative_improvem
 from training.study.study_file import Role
 
 FEW, MANY = 100, 500
-"""Images a class of under-represented tasks at most (the paper's Flowers, Caltech-101 and Pets), and of
-well-represented ones at least (its CIFAR-100, Food and CIFAR-10)."""
+"""The largest number of images per class of an under-represented task (the paper's Flowers, Caltech-101 and Pets), and
+the smallest number of a well-represented task (the paper's CIFAR-100, Food and CIFAR-10)."""
 
 PerSeed = Callable[[Evidence, int], float | None]
 Estimator = Callable[[Evidence], Estimate | None]
@@ -26,7 +26,7 @@ Reader = Callable[[RunResult], Readings]
 
 
 def mean_over_seeds(of_seed: PerSeed) -> Estimator:
-    """The mean over the seeds that have the number."""
+    """The mean and interval of `of_seed` over the seeds for which it returns a number."""
 
     def measure(evidence: Evidence) -> Estimate | None:
         values = [value for seed in evidence.seeds if (value := of_seed(evidence, seed)) is not None]
@@ -36,7 +36,7 @@ def mean_over_seeds(of_seed: PerSeed) -> Estimator:
 
 
 def r_squared(kind: Kind, initialization: str, metric: str) -> Estimator:
-    """R^2 of improvements in `metric` against those in standard accuracy, with its interval over tasks."""
+    """R^2 of improvements in `metric` against improvements in standard accuracy, with its interval over tasks."""
 
     def measure(evidence: Evidence) -> Estimate | None:
         table = evidence.table(kind)
@@ -50,13 +50,13 @@ def r_squared(kind: Kind, initialization: str, metric: str) -> Estimator:
 
 
 def improvement(kind: Kind, initialization: str, metric: str, *, tasks: str = "all") -> PerSeed:
-    """Mean relative improvement over random weights in percent, over all tasks, or those of `few` or `many` images."""
+    """Mean relative improvement over random weights in percent; `tasks` is `all`, `few` or `many` (by class size)."""
 
     def of_seed(evidence: Evidence, seed: int) -> float | None:
         values = [
             value
             for task, value in _improvements(evidence, seed, kind, initialization, metric)
-            if _is(evidence, task, tasks)
+            if _is_in_group(evidence, task, tasks)
         ]
         return fmean(values) if values else None
 
@@ -73,7 +73,7 @@ def least_improvement(kind: Kind, initialization: str, metric: str) -> PerSeed:
 
 
 def excess(kind: Kind, initialization: str, other: str, metric: str) -> PerSeed:
-    """By how many points more than standard accuracy `metric` improves, from one starting point less from another."""
+    """Improvement in `metric` beyond that in standard accuracy: of one starting point minus of another, in points."""
     parts = [
         improvement(kind, start, name) for start in (initialization, other) for name in (metric, STANDARD_ACCURACY)
     ]
@@ -100,7 +100,7 @@ def difference(kind: Kind, initialization: str, other: str, metric: str) -> PerS
 
 
 def pretrained_metric(start: str, read: Reader, combine: Callable[[dict[str, float]], float | None]) -> PerSeed:
-    """A number made of what was read of a network that others start from."""
+    """The number that `combine` makes of the readings of a pre-trained network."""
 
     def of_seed(evidence: Evidence, seed: int) -> float | None:
         values = _of_seed(evidence.pretrained(read).get(start, {}), seed)
@@ -116,7 +116,15 @@ def fine_tuned_contrast(
     that: tuple[Role, str, str],
     combine: Callable[[float, float], float],
 ) -> PerSeed:
-    """Two ways of fine-tuning, each a role, method and starting point: the mean over the tasks of both."""
+    """The mean over tasks of `combine` applied to two ways of fine-tuning.
+
+    Args:
+        read: The readings of one run.
+        metric: The reading to compare.
+        this: Role, method and starting point of the first way.
+        that: Role, method and starting point of the second way.
+        combine: The number for one task from the readings of `this` and `that`.
+    """
 
     def of_seed(evidence: Evidence, seed: int) -> float | None:
         first, second = (dict(_by_target(evidence, read, metric, way, seed)) for way in (this, that))
@@ -127,7 +135,7 @@ def fine_tuned_contrast(
 
 
 def fine_tuned_metric(read: Reader, metric: str, way: tuple[Role, str, str], *, above_chance: bool = False) -> PerSeed:
-    """The mean over tasks of one way of fine-tuning, or of what it has above guessing, in percent."""
+    """The mean over tasks of one way of fine-tuning, in percent; `above_chance` subtracts the accuracy of guessing."""
 
     def of_seed(evidence: Evidence, seed: int) -> float | None:
         values = [
@@ -140,7 +148,7 @@ def fine_tuned_metric(read: Reader, metric: str, way: tuple[Role, str, str], *, 
 
 
 def train_seconds_ratio(start: str, other: str) -> PerSeed:
-    """Training time of one network that others start from, over another's of as many images and epochs."""
+    """Training time per image and epoch of one pre-trained network, divided by that of another."""
 
     def of_seed(evidence: Evidence, seed: int) -> float | None:
         seconds = {
@@ -162,9 +170,9 @@ def _improvements(
         yield from zip(tasks, relative_improvements(table, initialization, metric).tolist(), strict=True)
 
 
-def _is(evidence: Evidence, task: str, tasks: str) -> bool:
+def _is_in_group(evidence: Evidence, task: str, group: str) -> bool:
     images = evidence.images_per_class(task)
-    return tasks == "all" or (images <= FEW if tasks == "few" else images >= MANY)
+    return group == "all" or (images <= FEW if group == "few" else images >= MANY)
 
 
 def _by_target(

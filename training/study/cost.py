@@ -1,7 +1,7 @@
-"""How long a run will take: forward passes of each phase, over how many a second this machine makes.
+"""The estimated duration of a run: its forward passes by phase, divided by the machine's forward passes per second.
 
-A forward and a backward pass to the weights count 3, one to the pixels 2 (as in docs/tasks.md). The speeds are those of
-the finished runs, else the study file's.
+A forward pass with a backward pass to the weights counts 3, and one with a backward pass to the pixels counts 2 (as in
+docs/tasks.md). The speeds are measured on the finished runs; the study file gives the others.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ Passes = Mapping[str, float]
 
 
 def passes_of(run: Run, task: Task) -> dict[str, float]:
-    """Forward passes of a run on its task."""
+    """The forward passes of a run on its task, by phase."""
     recipe, measure = run.recipe, run.measure
     num_train = _num_train_images(run, task)
     counted = {objective_name(recipe.objective): num_train * recipe.epochs * _forward_equivalents(recipe.objective)}
@@ -45,7 +45,7 @@ def passes_of(run: Run, task: Task) -> dict[str, float]:
 def estimated_seconds(
     runs: Iterable[Run], results: Mapping[str, RunResult], speeds: Mapping[str, float], *, data_dir: Path
 ) -> dict[str, float | None]:
-    """Seconds by run: measured where it is finished, else estimated; None where a speed or the data are missing."""
+    """Seconds by run: measured for a finished run, otherwise estimated; None if a speed or the data are missing."""
     listed = list(runs)
     tasks = {name: _opened(name, data_dir) for name in {run.task for run in listed}}
     passes = {run.id: {} if (task := tasks[run.task]) is None else passes_of(run, task) for run in listed}
@@ -57,7 +57,7 @@ def estimated_seconds(
 
 
 def measured_speeds(passes: Mapping[str, Passes], results: Mapping[str, RunResult]) -> dict[str, float]:
-    """Forward passes a second by phase, over the finished runs that were not cut off."""
+    """Forward passes per second by phase, over the finished runs that were not interrupted."""
     counted: dict[str, float] = {}
     seconds: dict[str, float] = {}
     for run_id, result in results.items():
@@ -85,7 +85,7 @@ def _num_train_images(run: Run, task: Task) -> int:
 
 
 def _forward_equivalents(objective: Objective) -> float:
-    """Of one image in one epoch."""
+    """The forward passes per image and epoch of training with the objective."""
     values = {field.name: getattr(objective, field.name) for field in fields(objective)}
     copies = float(values.get("m", objective.num_views))
     return copies * (UPDATE + ATTACK_STEP * float(values.get("num_steps", 0)))

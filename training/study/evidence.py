@@ -1,4 +1,4 @@
-"""What the finished runs of a study say, brought together over seeds."""
+"""The results of the finished runs of a study, grouped over seeds."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ NAMES = {STANDARD_ACCURACY: "SA", ROBUST_ACCURACY: "RA", CERTIFIED_ACCURACY: "CA
 
 
 class Reading(NamedTuple):
-    """A number of one run and its 95 % interval over images, in percent, or a radius on the [0, 1] pixel scale."""
+    """A number of one run with its 95 % interval over images; in percent, or a radius on the [0, 1] pixel scale."""
 
     value: float
     interval: Interval | None
@@ -35,7 +35,7 @@ Key = tuple[str, str, str]
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """One number over the seeds, in percent, or a radius on the [0, 1] pixel scale."""
+    """One number for each seed, in percent, or a radius on the [0, 1] pixel scale."""
 
     by_seed: Mapping[int, Reading]
 
@@ -49,12 +49,12 @@ class Cell:
 
     @property
     def seeds_interval(self) -> Interval | None:
-        """Student's, at 95 %: what another seed's training, subset of labels and attack would change."""
+        """Student's 95 % interval of the mean: the variation by training, subset of labels and attack."""
         return mean_interval(self.values)
 
     @property
     def images_interval(self) -> Interval | None:
-        """The mean of the seeds' own 95 % intervals over images, which are the same images for all seeds."""
+        """The mean of the seeds' 95 % intervals over images; all seeds use the same images."""
         intervals = [reading.interval for reading in self.by_seed.values() if reading.interval is not None]
         if len(intervals) < len(self.by_seed):
             return None
@@ -63,23 +63,24 @@ class Cell:
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """The finished runs of a study, and which of its runs are not."""
+    """The finished runs of a study with their results, and its unfinished runs."""
 
     finished: Sequence[tuple[Run, RunResult]]
     unfinished: Sequence[Run]
 
     def cells(self, role: Role, read: Callable[[RunResult], Readings]) -> dict[Key, dict[str, Cell]]:
-        """What `read` finds in the results of that role, by target, method and starting point, in the plan's order."""
+        """The readings of the runs of that role, by target, method and starting point, in the plan's order."""
         chosen = [(run, read(result)) for run, result in self.finished if run.role == role]
         keys = dict.fromkeys((run.target, run.method, run.starting_point) for run, readings in chosen if readings)
-        return {key: _cells((run.seed, found) for run, found in chosen if _key(run) == key) for key in keys}
+        return {key: _cells((run.seed, readings) for run, readings in chosen if _key(run) == key) for key in keys}
 
     def pretrained(self, read: Callable[[RunResult], Readings]) -> dict[str, dict[str, Cell]]:
-        """The same of the networks that others start from, by starting point."""
+        """The readings of the pre-trained networks, by starting point."""
         chosen = [(run, read(result)) for run, result in self.finished if run.role is None]
         names = dict.fromkeys(run.starting_point for run, readings in chosen if readings)
         return {
-            name: _cells((run.seed, found) for run, found in chosen if run.starting_point == name) for name in names
+            name: _cells((run.seed, readings) for run, readings in chosen if run.starting_point == name)
+            for name in names
         }
 
     def robustness(self, kind: Kind) -> dict[Key, dict[str, Cell]]:
@@ -87,18 +88,20 @@ class Evidence:
         return self.cells("empirical", empirical) if kind == "empirical" else self.cells("certified", certified)
 
     def table(self, kind: Kind, seed: int | None = None) -> LongTable:
-        """Table 4 or 5: means over seeds, or the numbers of one. Without the tasks of which a number from `random` is
-        0, since no improvement is relative to that."""
+        """Table 4 or 5 with means over seeds, or with the numbers of one seed.
+
+        A task whose number from `random` is 0 is left out: a relative improvement over 0 is undefined.
+        """
         cells: dict[tuple[str, str], dict[str, float]] = {}
-        for (target, _, start), found in self.robustness(kind).items():
-            if all(name in found and (seed is None or seed in found[name].by_seed) for name in _metrics(kind)):
-                values = {n: found[n].mean if seed is None else found[n].by_seed[seed].value for n in _metrics(kind)}
+        for (target, _, start), row in self.robustness(kind).items():
+            if all(name in row and (seed is None or seed in row[name].by_seed) for name in _metrics(kind)):
+                values = {n: row[n].mean if seed is None else row[n].by_seed[seed].value for n in _metrics(kind)}
                 cells[target, start] = values
-        nothing = {target for (target, start), values in cells.items() if start == RANDOM and not all(values.values())}
-        return LongTable(kind=kind, cells={key: values for key, values in cells.items() if key[0] not in nothing})
+        excluded = {target for (target, start), values in cells.items() if start == RANDOM and not all(values.values())}
+        return LongTable(kind=kind, cells={key: values for key, values in cells.items() if key[0] not in excluded})
 
     def images_per_class(self, target: str) -> float:
-        """How many training images a class the task has, the least over its runs."""
+        """The number of training images per class of the task; the smallest over its runs."""
         return min(
             result.num_train_images / result.num_classes for run, result in self.finished if run.target == target
         )
@@ -109,7 +112,7 @@ class Evidence:
 
 
 def gather(runs: Sequence[Run], folder: StudyFolder) -> Evidence:
-    """The evidence in a study's folder; a result of another study file does not count.
+    """The evidence in a study's folder; results that another study file requested do not count.
 
     Raises: CheckpointError if a result is damaged.
     """
@@ -120,7 +123,7 @@ def gather(runs: Sequence[Run], folder: StudyFolder) -> Evidence:
 
 
 def empirical(result: RunResult) -> Readings:
-    """Standard and robust accuracy of the base classifier, in percent; nothing if it was not attacked."""
+    """Standard and robust accuracy of the base classifier, in percent; empty if it was not attacked."""
     measured = result.empirical
     if measured is None or measured.robust_accuracy is None:
         return {}
@@ -134,42 +137,42 @@ def under_noise(result: RunResult) -> Readings:
     """Accuracy of the base classifier in percent, by the noise's sigma."""
     if result.empirical is None:
         return {}
-    return {f"{each.sigma:g}": _percent(each.accuracy, each.interval) for each in result.empirical.noise}
+    return {f"{point.sigma:g}": _percent(point.accuracy, point.interval) for point in result.empirical.noise}
 
 
 def certified(result: RunResult) -> Readings:
-    """The smoothed classifier at the largest sigma that was certified."""
-    return smoothed_at(max((each.sigma for each in result.certifications), default=0.0))(result)
+    """The readings of the smoothed classifier at the largest certified sigma."""
+    return smoothed_at(max((certification.sigma for certification in result.certifications), default=0.0))(result)
 
 
 def smoothed_at(sigma: float) -> Callable[[RunResult], Readings]:
-    """The smoothed classifier at that sigma: accuracies in percent, radius on the [0, 1] pixel scale."""
+    """Reads the smoothed classifier at that sigma: accuracies in percent, radius on the [0, 1] pixel scale."""
 
     def read(result: RunResult) -> Readings:
-        found = result.certification_at(sigma)
-        if found is None or found.standard_accuracy is None or found.average_certified_radius is None:
+        measured = result.certification_at(sigma)
+        if measured is None or measured.standard_accuracy is None or measured.average_certified_radius is None:
             return {}
         return {
-            STANDARD_ACCURACY: _percent(found.standard_accuracy, found.standard_accuracy_interval),
-            CERTIFIED_ACCURACY: _at_radii(found)[CERTIFIED_RADIUS],
-            ACR: Reading(found.average_certified_radius, found.average_certified_radius_interval),
+            STANDARD_ACCURACY: _percent(measured.standard_accuracy, measured.standard_accuracy_interval),
+            CERTIFIED_ACCURACY: _at_radii(measured)[CERTIFIED_RADIUS],
+            ACR: Reading(measured.average_certified_radius, measured.average_certified_radius_interval),
         }
 
     return read
 
 
 def certified_at_radii(sigma: float) -> Callable[[RunResult], Readings]:
-    """Certified accuracy in percent of the smoothed classifier at that sigma, by radius."""
+    """Reads the certified accuracy of the smoothed classifier at that sigma, in percent, by radius."""
 
     def read(result: RunResult) -> Readings:
-        found = result.certification_at(sigma)
-        return {} if found is None else {f"{radius:g}": reading for radius, reading in _at_radii(found).items()}
+        measured = result.certification_at(sigma)
+        return {} if measured is None else {f"{radius:g}": reading for radius, reading in _at_radii(measured).items()}
 
     return read
 
 
-def _at_radii(found: CertificationResult) -> dict[float, Reading]:
-    return {each.radius: _percent(each.accuracy, (each.low, each.high)) for each in found.certified_accuracy}
+def _at_radii(measured: CertificationResult) -> dict[float, Reading]:
+    return {point.radius: _percent(point.accuracy, (point.low, point.high)) for point in measured.certified_accuracy}
 
 
 def _percent(share: float, interval: Interval | None) -> Reading:
@@ -180,9 +183,9 @@ def _key(run: Run) -> Key:
     return run.target, run.method, run.starting_point
 
 
-def _cells(found: Iterable[tuple[int, Readings]]) -> dict[str, Cell]:
+def _cells(readings_of_seeds: Iterable[tuple[int, Readings]]) -> dict[str, Cell]:
     by_metric: dict[str, dict[int, Reading]] = {}
-    for seed, readings in found:
+    for seed, readings in readings_of_seeds:
         for name, reading in readings.items():
             by_metric.setdefault(name, {})[seed] = reading
     return {name: Cell(by_seed) for name, by_seed in by_metric.items()}

@@ -1,4 +1,4 @@
-"""Doing a study's missing runs one after another, beside other processes that do the same."""
+"""Executes a study's missing runs one after another; several processes can share the work."""
 
 from __future__ import annotations
 
@@ -17,8 +17,10 @@ from zoo.errors import RequestError, ZooError
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shard:
-    """Which runs a process takes: every `of`-th from run `number` on, counted from 1. It begins none after
-    `max_hours`."""
+    """The share of the runs that one process takes.
+
+    The share is every `of`-th run from run `number` on, counted from 1. The process starts no run after `max_hours`.
+    """
 
     number: int = 1
     of: int = 1
@@ -27,7 +29,7 @@ class Shard:
 
     def __post_init__(self) -> None:
         if not 1 <= self.number <= self.of:
-            raise RequestError(f"--only takes I/N with I from 1 to N, got {self.number}/{self.of}")
+            raise RequestError(f"--only must be I/N with I from 1 to N, got {self.number}/{self.of}")
 
     def runs_of(self, runs: Sequence[Run]) -> list[Run]:
         """The shard's runs."""
@@ -36,8 +38,11 @@ class Shard:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """What a process did: runs that are done now, that failed (with why), that wait for another run (and for which),
-    and that are left."""
+    """The result of one process by run id.
+
+    `done` and `failed` (with the error message) are the runs of this process. `waiting` maps each run that needs an
+    unfinished run to that run. `left` are the other remaining runs.
+    """
 
     done: tuple[str, ...]
     failed: dict[str, str]
@@ -47,7 +52,7 @@ class Outcome:
 
 @dataclass(slots=True, kw_only=True)
 class Execution:
-    """A process's work on a study: `own` are those of its `runs` that it may do."""
+    """One process's work on a study: `own` are those of the study's `runs` that the process may execute."""
 
     study: str
     runs: Sequence[Run]
@@ -59,11 +64,11 @@ class Execution:
     failed: dict[str, str] = field(default_factory=dict)
 
     def run(self) -> Outcome:
-        """Does the own runs that are missing and whose starting point is there, until none is left or time is up.
+        """Executes the own runs that are missing and whose starting point exists, until none is left or time is up.
 
-        A run that fails is told and recorded, and the others go on.
-        Raises: RequestError if a result is that of another study file; CheckpointError if a record cannot be read or
-        kept.
+        A failed run is reported and recorded, and execution continues with the next run.
+        Raises: RequestError if a result was requested by another study file; CheckpointError if a record cannot be read
+        or written.
         """
         self._require_same_study()
         started, limit = time.monotonic(), self.shard.max_hours
@@ -76,45 +81,45 @@ class Execution:
         return Outcome(done=tuple(self.done), failed=self.failed, waiting=waiting, left=left)
 
     def _do_next(self) -> bool:
-        """Whether there was a run to do: the first one that is ready and that no other process has."""
+        """Executes the first run that is ready and that no other process holds; False if there is none."""
         for run in self._missing():
             if self._waits(run):
                 continue
             with self.folder.held(run) as is_free:
-                if is_free and self._is_missing(run):  # another process may have finished it meanwhile
+                if is_free and self._is_missing(run):  # another process may have just finished it
                     self._attempt(run)
                     return True
         return False
 
     def _attempt(self, run: Run) -> None:
-        self._tell(f"{run.id} ...")
+        self._report(f"{run.id} ...")
         try:
             result = execute_run(run, self.folder, self.environment, study=self.study)
-        except Exception as error:  # whatever one run meets must not stop the others
-            self.failed[run.id] = _told(error)
-            self._tell(f"{run.id} failed: {self.failed[run.id]}")
+        except Exception as error:  # one failing run must not stop the others
+            self.failed[run.id] = _message(error)
+            self._report(f"{run.id} failed: {self.failed[run.id]}")
             self.folder.keep_failure(run, _failure(run, error))
             return
         self.folder.keep_result(run, result)
         self.done.append(run.id)
-        self._tell(f"{run.id}: {_in_words(result)}")
+        self._report(f"{run.id}: {_in_words(result)}")
 
     def _missing(self) -> list[Run]:
         return [run for run in self.own if self._is_missing(run)]
 
     def _is_missing(self, run: Run) -> bool:
-        """Whether it is to be done now: it has no result, or its network is gone and wanted."""
+        """Whether the run must be executed: it has no result, or its network is gone and another run needs it."""
         if run.id in self.failed or (self.folder.has_failed(run) and not self.shard.retries_failed):
             return False
-        return not self.folder.is_finished(run) or self._is_wanted_again(run)
+        return not self.folder.is_finished(run) or self._is_needed_again(run)
 
-    def _is_wanted_again(self, run: Run) -> bool:
+    def _is_needed_again(self, run: Run) -> bool:
         if self.folder.has_checkpoint(run.id):
             return False
         return any(other.parent == run.id and not self.folder.is_finished(other) for other in self.runs)
 
     def _waits(self, run: Run) -> bool:
-        """Whether the run that this one starts from is not finished, or its network not there."""
+        """Whether the parent run is unfinished or its network is missing."""
         parent = next((other for other in self.runs if other.id == run.parent), None)
         if parent is None:
             return False
@@ -127,11 +132,11 @@ class Execution:
                 continue
             names = sorted(name for name, value in run.request().items() if result.request.get(name) != value)
             raise RequestError(
-                f"{self.folder.result_path(run)} was asked for by another study file ({', '.join(names)} differ): "
-                "delete it to do the run again, or choose another --folder"
+                f"{self.folder.result_path(run)} was requested by another study file ({', '.join(names)} differ): "
+                "delete it to run it again, or choose another --folder"
             )
 
-    def _tell(self, line: str) -> None:
+    def _report(self, line: str) -> None:
         self.environment.console.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
@@ -139,22 +144,22 @@ def _failure(run: Run, error: Exception) -> Failure:
     return Failure(
         id=run.id,
         request=run.request(),
-        message=_told(error),
+        message=_message(error),
         traceback="".join(traceback.format_exception(error)),
         failed=datetime.now(UTC).isoformat(timespec="seconds"),
     )
 
 
-def _told(error: Exception) -> str:
+def _message(error: Exception) -> str:
     return str(error) if isinstance(error, ZooError) else f"{type(error).__name__}: {error}"
 
 
 def _in_words(result: RunResult) -> str:
-    said = [f"{result.seconds.total:.0f} s"]
+    parts = [f"{result.seconds.total:.0f} s"]
     if result.empirical is not None:
-        said.append(f"SA {100 * result.empirical.standard_accuracy:.1f} %")
+        parts.append(f"SA {100 * result.empirical.standard_accuracy:.1f} %")
         if result.empirical.robust_accuracy is not None:
-            said.append(f"RA {100 * result.empirical.robust_accuracy:.1f} %")
+            parts.append(f"RA {100 * result.empirical.robust_accuracy:.1f} %")
     for certification in result.certifications:
-        said.append(f"ACR {certification.average_certified_radius or 0.0:.3f} at sigma {certification.sigma:g}")
-    return ", ".join(said)
+        parts.append(f"ACR {certification.average_certified_radius or 0.0:.3f} at sigma {certification.sigma:g}")
+    return ", ".join(parts)

@@ -1,4 +1,4 @@
-"""Figures 2 and 3: what pre-training brought to robustness against what it brought to standard accuracy."""
+"""Figures 2 and 3: improvement in robustness by pre-training against improvement in standard accuracy."""
 
 from __future__ import annotations
 
@@ -27,8 +27,11 @@ LETTERS_PER_LINE = 110
 
 
 def draw_improvements(table: LongTable) -> bytes | None:
-    """A PNG: a panel for each measure of robustness, a numbered point a task and starting point, with the fitted line,
-    its 95 % band, and R^2 with its interval. None where no starting point shares a task with `random`."""
+    """The figure as a PNG, or None if no starting point shares a task with `random`.
+
+    It has one panel per measure of robustness, and one numbered point per task and starting point. A panel shows the
+    fitted lines, their 95 % bands, and R^2 with its interval.
+    """
     drawn = [name for name in table.initializations if table.tasks_of(name)]
     if not drawn:
         return None

@@ -1,4 +1,4 @@
-"""The study's headline: mean relative improvement and R^2 by starting point, beside the paper's."""
+"""The study's main numbers: mean relative improvement and R^2 by starting point, next to the paper's."""
 
 from __future__ import annotations
 
@@ -24,9 +24,10 @@ PAPERS: dict[Kind, str] = {"empirical": "table4_empirical.csv", "certified": "ta
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Improvement:
-    """Mean over tasks of the relative improvement over random weights, in percent, and what the seeds make of it.
+    """The mean over tasks of the relative improvement over random weights, in percent.
 
-    `fit` is of the means over seeds, against standard accuracy; None for standard accuracy itself.
+    `mean` uses the means over seeds; `by_seed` uses the numbers of one seed. `fit` is the line through the means over
+    seeds against standard accuracy; None for standard accuracy itself.
     """
 
     kind: Kind
@@ -43,34 +44,37 @@ class Improvement:
 
 
 def improvements(evidence: Evidence) -> list[Improvement]:
-    """For each kind of robustness, starting point and metric; nothing where no task is shared with `random`."""
+    """The improvements by kind of robustness, starting point and metric; without starting points that share no task
+    with `random`.
+    """
     return [
         improvement
         for kind in ROBUSTNESS
         for table in [evidence.table(kind)]
         for name in table.initializations
         if table.tasks_of(name)
-        for improvement in _of(evidence, table, name)
+        for improvement in _of_starting_point(evidence, table, name)
     ]
 
 
-def improvements_table(found: list[Improvement]) -> TextTable:
-    """The improvements in words, beside the paper's of the same starting point."""
-    theirs = dict(_papers())
+def improvements_table(measured: list[Improvement]) -> TextTable:
+    """The improvements as text, next to the paper's improvements from the same starting point."""
+    papers = dict(_papers())
     return TextTable(
-        title="Relative improvement over random weights, and how it follows standard accuracy",
+        title="Relative improvement over random weights, and its linear fit against standard accuracy",
         columns=(
-            "robustness", "starting point", "of", "tasks", "mean improvement (%)", "paper", "R^2", "paper", "slope",
+            "robustness", "starting point", "measure", "tasks",
+            "mean improvement (%)", "paper", "R^2", "paper", "slope",
         ),
-        rows=tuple(_words(each, theirs.get((each.kind, each.initialization, each.metric))) for each in found),
-        note="Improvement: 100 x (value / value from random weights - 1) averaged over tasks, of the means over seeds; "
-        "in brackets Student's 95 % interval over seeds. R^2 and slope: least squares through one point a task; in "
-        "brackets the 95 % interval, of R^2 by bootstrap over tasks. A task on which random weights reach 0 of "
-        "anything is left out. The paper's tasks are others.",
+        rows=tuple(_words(row, papers.get((row.kind, row.initialization, row.metric))) for row in measured),
+        note="Improvement: 100 x (value / value from random weights - 1), averaged over tasks, for means over seeds; "
+        "brackets contain Student's 95 % interval over seeds. R^2 and slope: least squares through one point per task; "
+        "brackets contain the 95 % interval, which for R^2 is a bootstrap over tasks. A task is left out if a measure "
+        "from random weights is 0. The paper uses other tasks.",
     )  # fmt: skip
 
 
-def _of(evidence: Evidence, table: LongTable, initialization: str) -> Iterator[Improvement]:
+def _of_starting_point(evidence: Evidence, table: LongTable, initialization: str) -> Iterator[Improvement]:
     tasks = table.tasks_of(initialization)
     x = relative_improvements(table, initialization, STANDARD_ACCURACY)
     for metric in table.metrics:
@@ -89,7 +93,7 @@ def _of(evidence: Evidence, table: LongTable, initialization: str) -> Iterator[I
 def _by_seed(
     evidence: Evidence, kind: Kind, initialization: str, metric: str, tasks: list[str]
 ) -> Iterator[tuple[int, float]]:
-    """The mean improvement of each seed that has all the tasks."""
+    """The mean improvement of each seed that has results for all the tasks."""
     for seed in evidence.seeds:
         table = evidence.table(kind, seed)
         if table.tasks_of(initialization) == tasks:
@@ -106,15 +110,15 @@ def _papers() -> Iterator[tuple[tuple[Kind, str, str], tuple[float, float | None
                 yield (kind, summary.initialization, metric), (mean, None if fit is None else fit.r_squared)
 
 
-def _words(each: Improvement, paper: tuple[float, float | None] | None) -> tuple[str, ...]:
+def _words(row: Improvement, paper: tuple[float, float | None] | None) -> tuple[str, ...]:
     mean, r_squared = paper or (None, None)
-    fit = each.fit
+    fit = row.fit
     return (
-        each.kind,
-        each.initialization,
-        SHORT[each.metric].removesuffix(" (%)"),
-        str(len(each.tasks)),
-        f"{each.mean:+.1f}{_bracketed(each.seeds_interval, '+.1f')}",
+        row.kind,
+        row.initialization,
+        SHORT[row.metric].removesuffix(" (%)"),
+        str(len(row.tasks)),
+        f"{row.mean:+.1f}{_bracketed(row.seeds_interval, '+.1f')}",
         "" if mean is None else f"{mean:+.1f}",
         "" if fit is None else f"{fit.r_squared:.2f}{_bracketed(fit.r_squared_interval, '.2f')}",
         "" if r_squared is None else f"{r_squared:.2f}",

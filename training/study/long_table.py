@@ -1,4 +1,4 @@
-"""Long tables of finished runs, a row a task and starting point: the columns of the paper's Tables 4 and 5."""
+"""Long tables with one row per task and starting point, in the columns of the paper's Tables 4 and 5."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ ROBUSTNESS: Mapping[str, tuple[str, ...]] = {
     "empirical": ("robust_accuracy",),
     "certified": ("certified_accuracy_at_0.5", "average_certified_radius"),
 }
-"""What a table of each kind says of robustness, beside standard accuracy."""
+"""The measures of robustness in a table of each kind, in addition to standard accuracy."""
 
 Kind = str
 Cells = Mapping[tuple[str, str], Mapping[str, float]]
@@ -28,7 +28,7 @@ Cells = Mapping[tuple[str, str], Mapping[str, float]]
 class LongTable:
     """Measured numbers by task and starting point; `kind` names the measures of robustness in `ROBUSTNESS`.
 
-    Accuracies in any one unit; radii on the [0, 1] pixel scale.
+    All accuracies have the same unit; radii are on the [0, 1] pixel scale.
     """
 
     kind: Kind
@@ -41,7 +41,7 @@ class LongTable:
 
     @property
     def initializations(self) -> list[str]:
-        """The starting points but for `random`, in the table's order."""
+        """The starting points except `random`, in the table's order."""
         return [name for name in dict.fromkeys(name for _, name in self.cells) if name != RANDOM]
 
     def tasks_of(self, initialization: str) -> list[str]:
@@ -51,9 +51,9 @@ class LongTable:
 
 
 def read_table(path: Path) -> LongTable:
-    """The table in a CSV file; columns that it need not have are passed over.
+    """The table in a CSV file; additional columns are ignored.
 
-    Raises: LogError that names the file, and the line where a value is wrong.
+    Raises: LogError with the file, and the line of a wrong value.
     """
     try:
         lines = list(csv.reader(path.read_text(encoding="utf-8").splitlines()))
@@ -67,11 +67,11 @@ def read_table(path: Path) -> LongTable:
             continue
         where = f"{path}, line {number}"
         if len(values) != len(header):
-            raise LogError(f"{where} has {len(values)} values for {len(header)} columns")
+            raise LogError(f"{where} has {len(values)} values; expected {len(header)}, one per column")
         row = dict(zip(header, values, strict=True))
         key = row["task"], row["initialization"]
         if key in cells:
-            raise LogError(f"{where} gives {key[0]} from {key[1]} a second time")
+            raise LogError(f"{where} repeats {key[0]} from {key[1]}")
         cells[key] = {name: _number(row[name], name, where) for name in (STANDARD_ACCURACY, *ROBUSTNESS[kind])}
     return LongTable(kind=kind, cells=cells)
 
@@ -80,8 +80,11 @@ def _kind_of(header: Sequence[str], path: Path) -> Kind:
     for kind, metrics in ROBUSTNESS.items():
         if {"task", "initialization", STANDARD_ACCURACY, *metrics} <= set(header):
             return kind
-    wanted = " or ".join(",".join(("task", "initialization", STANDARD_ACCURACY, *each)) for each in ROBUSTNESS.values())
-    raise LogError(f"{path} has the columns {','.join(header) or 'of an empty file'}; expected {wanted}")
+    expected = " or ".join(
+        ",".join(("task", "initialization", STANDARD_ACCURACY, *metrics)) for metrics in ROBUSTNESS.values()
+    )
+    columns = f"has the columns {','.join(header)}" if header else "is empty"
+    raise LogError(f"{path} {columns}; expected the columns {expected}")
 
 
 def _number(text: str, name: str, where: str) -> float:

@@ -1,4 +1,4 @@
-"""The runs of a study in an order in which each comes after what it starts from: seed by seed, pre-training first."""
+"""The runs of a study in execution order: seed by seed, each run after the run that it starts from."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ PRETRAINING = "pretraining"
 class Run:
     """One network to train and to measure.
 
-    `parent` is the run whose network it starts from, `model` a MODEL; neither: random weights. `role` is None for
-    pre-training.
+    The network starts from that of the run `parent`, or from the MODEL `model`, or else from random weights. `role` is
+    None for pre-training.
     """
 
     id: str
@@ -41,7 +41,7 @@ class Run:
     model: str | None = None
 
     def request(self) -> dict[str, Any]:
-        """All that decides the run's numbers, as JSON values; two runs that differ in it are not the same."""
+        """Everything that determines the run's numbers, as JSON values; two runs with equal requests are the same."""
         request = {
             "task": self.task,
             "starts_from": self.parent or self.model or RANDOM,
@@ -57,9 +57,9 @@ class Run:
 
 
 def plan_runs(study: Study) -> list[Run]:
-    """Every run of the study, each after the one it starts from.
+    """Every run of the study, each after the run that it starts from.
 
-    Raises: RecipeError, UnknownNameError for a recipe, objective, architecture or assignment that is none.
+    Raises: RecipeError, UnknownNameError for an unknown recipe, objective, architecture or assignment.
     """
     find_architecture(study.architecture)
     runs: dict[str, Run] = {}

@@ -1,4 +1,4 @@
-"""A study's table as text cells for Markdown and HTML, and as a CSV file in long form."""
+"""A study's table as text cells for Markdown and HTML, and as CSV in long form."""
 
 from __future__ import annotations
 
@@ -20,13 +20,14 @@ SHORT = {
     "certified_accuracy": "certified accuracy (%)",
 }
 INTERVALS = (
-    "Mean over seeds (95 % interval over seeds; over images). Radii, sigmas and epsilon on the [0, 1] pixel scale."
+    "Mean over seeds (95 % interval over seeds; 95 % interval over images). Radii, sigmas and epsilon are on the "
+    "[0, 1] pixel scale."
 )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TextTable:
-    """A table of words."""
+    """A table whose cells are text."""
 
     title: str
     columns: tuple[str, ...]
@@ -35,32 +36,36 @@ class TextTable:
 
     @property
     def markdown(self) -> str:
-        """The table under its title, with its note below."""
+        """The title, the table and the note in Markdown."""
         lines = [self.columns, ("---",) * len(self.columns), *self.rows]
         table = "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
         return "\n\n".join(part for part in (f"## {self.title}", table, self.note) if part)
 
 
 def text_table(table: StudyTable) -> TextTable:
-    """The table in words, with the paper's numbers in columns of their own where it has one of the same cells."""
+    """The table as text, with extra columns for the paper's numbers if the paper has any of the rows."""
     paper = table.paper
-    shares_cells = any(plain(row.key) in paper for row in table.rows)
-    beside = tuple(f"paper: {SHORT[name]}" for name in table.metrics) if shares_cells else ()
+    shares_rows = any(plain(row.key) in paper for row in table.rows)
+    paper_columns = tuple(f"paper: {SHORT[name]}" for name in table.metrics) if shares_rows else ()
     note = INTERVALS
-    if paper and not shares_cells:
+    if paper and not shares_rows:
         note += f" The paper has other rows: training/study/paper/{table.stem}.csv."
-    if shares_cells:
-        note += " The paper's numbers are of ResNet-50 at 224 pixels, in Tables 2 and 3 on ImageNet."
+    if shares_rows:
+        note += " The paper's numbers are for ResNet-50 at 224 pixels; those of Tables 2 and 3 are on ImageNet."
     return TextTable(
         title=table.title,
-        columns=(*(key.replace("_", " ") for key in table.keys), *(SHORT[name] for name in table.metrics), *beside),
-        rows=tuple(_words(row, table, paper.get(plain(row.key), {}), has_paper=shares_cells) for row in table.rows),
+        columns=(
+            *(key.replace("_", " ") for key in table.keys),
+            *(SHORT[name] for name in table.metrics),
+            *paper_columns,
+        ),
+        rows=tuple(_words(row, table, paper.get(plain(row.key), {}), has_paper=shares_rows) for row in table.rows),
         note=note,
     )
 
 
 def csv_text(table: StudyTable) -> str:
-    """Long form: the paper's columns first, then the number of seeds and the ends of the intervals."""
+    """The table as CSV: the paper's columns first, then the number of seeds and the ends of the intervals."""
     file = io.StringIO()
     writer = csv.writer(file, lineterminator="\n")
     ends = [f"{name}_{over}_{end}" for name in table.metrics for over in ("seeds", "images") for end in ("low", "high")]
@@ -74,12 +79,12 @@ def csv_text(table: StudyTable) -> str:
 
 
 def number(name: str, value: float) -> str:
-    """A value of that metric with the paper's number of digits."""
+    """The value of the metric `name` with the paper's number of digits."""
     return f"{value:.3f}" if name == "average_certified_radius" else f"{value:.1f}"
 
 
 def interval_words(name: str, interval: Interval | None) -> str:
-    """The ends of an interval, or a dash where there is none."""
+    """The ends of an interval, or a dash if there is none."""
     return "-" if interval is None else f"{number(name, interval[0])} to {number(name, interval[1])}"
 
 
@@ -98,4 +103,8 @@ def _cell(name: str, cell: Cell | None) -> str:
 
 def _ends(cell: Cell | None) -> Sequence[str]:
     intervals = (None, None) if cell is None else (cell.seeds_interval, cell.images_interval)
-    return [text for each in intervals for text in (("", "") if each is None else (f"{each[0]:.6g}", f"{each[1]:.6g}"))]
+    return [
+        text
+        for interval in intervals
+        for text in (("", "") if interval is None else (f"{interval[0]:.6g}", f"{interval[1]:.6g}"))
+    ]

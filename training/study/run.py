@@ -1,4 +1,4 @@
-"""One run of a study: train, evaluate, certify; each part is resumed where it was interrupted."""
+"""Executes one run of a study: train, evaluate, certify; each part resumes where it was interrupted."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ PACKAGES = ("certified-zoo", "numpy", "onnxruntime-gpu", "torch", "torchvision")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunEnvironment:
-    """Where runs are computed: a device as `--device` takes it, the data folder, and where progress is told."""
+    """The environment of runs: a device as in `--device`, the data folder, and the console for progress."""
 
     device: str
     data_dir: Path
@@ -48,9 +48,9 @@ class RunEnvironment:
 
 
 def execute_run(run: Run, folder: StudyFolder, environment: RunEnvironment, *, study: str) -> RunResult:
-    """Trains the run's network, unless it is there, and measures it; returns the result, which is not yet written.
+    """Trains the run's network, unless its checkpoint exists, and measures it; returns the result without writing it.
 
-    Raises: ZooError where a part cannot be done; what was finished of it is kept and the next call goes on.
+    Raises: ZooError if a part fails; the finished parts are kept, and the next call resumes.
     """
     task = open_task(run.task, data_dir=environment.data_dir)
     parent = _parent(run, folder)
@@ -103,10 +103,9 @@ class _Clock:
 def empirical_result(
     run: Run, checkpoint: Checkpoint, task: Task, folder: StudyFolder, *, device: torch.device
 ) -> EmpiricalResult | None:
-    """Accuracy of the base classifier on the run's images, under attack and noise where these are asked for; attacked
-    images are kept one by one in the folder's log.
+    """Accuracy of the base classifier on the run's images, and under attack and noise where requested.
 
-    None for a network whose last layer is untrained.
+    The folder's log keeps one row per image. None for a network whose last layer is untrained.
     """
     if not checkpoint.spec.certified.has_trained_head:
         return None
@@ -129,10 +128,10 @@ def empirical_result(
 def certifications(
     run: Run, checkpoint: Checkpoint, task: Task, folder: StudyFolder, *, device: torch.device, console: Console
 ) -> tuple[CertificationResult, ...]:
-    """What smoothing at each of the run's sigmas certifies; rows are kept one by one in the folder's logs."""
+    """The certification of the smoothed classifier at each of the run's sigmas; the folder's logs keep the rows."""
     if not run.measure.certify:
         return ()
-    base = open_backend(checkpoint, device=device, spins=False)  # another run may be computing beside this one
+    base = open_backend(checkpoint, device=device, spins=False)  # another run may use the same cores
     options = SamplingOptions(batch_size=default_batch_size(checkpoint, device))
     indices = select_indices(len(task.test), skip=run.certified.skip, maximum=run.certified.max)
     settings, results = run.evaluation.certification, []

@@ -1,8 +1,8 @@
-"""Relative improvement over random weights, and how far one improvement follows another.
+"""Relative improvement over random weights, and linear fits of one improvement against another.
 
 The paper's numbers (sections 4.2 and 4.3) are the arithmetic mean over tasks of 100 * (value / value from random
-weights - 1), and the R^2 of an ordinary least squares line through one point a task. From its Table 4: 11.4 and 12.6 %
-for adversarial pre-training, R^2 0.98.
+weights - 1), and the R^2 of an ordinary least squares line through one point per task. Its Table 4 gives 11.4 and
+12.6 % for adversarial pre-training, and R^2 0.98.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ CONFIDENCE = 0.95
 NUM_RESAMPLES = 10_000
 RESAMPLING_SEED = 0
 FEWEST_TASKS = 3
-"""A line through two points fits them whatever they are."""
+"""A line fits any two points exactly."""
 
 Values = npt.NDArray[np.float64]
 Interval = tuple[float, float]
@@ -30,10 +30,10 @@ Interval = tuple[float, float]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LinearFit:
-    """`y = intercept + slope * x` through one point a task.
+    """`y = intercept + slope * x` through one point per task.
 
-    Intervals at 95 %: of the slope from ordinary least squares, of R^2 by percentile bootstrap over tasks (resamples of
-    at least three different ones), which is too narrow for few of them.
+    Intervals are at 95 %. That of the slope is from ordinary least squares. That of R^2 is a percentile bootstrap over
+    tasks (resamples with at least three different tasks), which is too narrow for few tasks.
     """
 
     num_tasks: int
@@ -46,8 +46,11 @@ class LinearFit:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InitializationSummary:
-    """What pre-training brought over random weights. Improvements in percent; `fits` are of a measure of robustness
-    against standard accuracy, and empty where there are fewer than three tasks or they do not differ."""
+    """The improvement by pre-training over random weights, in percent.
+
+    `fits` has the fit of each measure of robustness against standard accuracy. It is empty if there are fewer than
+    three tasks or their values do not differ.
+    """
 
     initialization: str
     tasks: tuple[str, ...]
@@ -56,34 +59,35 @@ class InitializationSummary:
 
 
 def summarize_table(table: LongTable) -> list[InitializationSummary]:
-    """A summary for each starting point but `random`.
+    """A summary for each starting point except `random`.
 
-    Raises: LogError if there is none, it shares no task with `random`, or a number from `random` is 0.
+    Raises: LogError if there is no such starting point, one shares no task with `random`, or a number from `random` is
+    0.
     """
     if not table.initializations:
-        raise LogError(f"the table has no starting point beside {RANDOM}, so there is no improvement to speak of")
+        raise LogError(f"the table has no starting point except {RANDOM}; an improvement needs another one")
     return [_summary(table, name) for name in table.initializations]
 
 
 def relative_improvements(table: LongTable, initialization: str, metric: str) -> Values:
-    """In percent, one number for each of the starting point's tasks.
+    """The improvements over `random` in percent, one for each of the starting point's tasks.
 
     Raises: LogError if the starting point shares no task with `random`, or a number from `random` is 0.
     """
     tasks = table.tasks_of(initialization)
     if not tasks:
-        raise LogError(f"{initialization} shares no task with {RANDOM}: the table needs both of at least one task")
+        raise LogError(f"{initialization} shares no task with {RANDOM}: the table needs both for at least one task")
     reached = np.array([table.cells[task, initialization][metric] for task in tasks])
     baseline = np.array([table.cells[task, RANDOM][metric] for task in tasks])
     if not baseline.all():
         task = tasks[int(np.flatnonzero(baseline == 0)[0])]
-        raise LogError(f"{metric} of {task} from {RANDOM} is 0, so no improvement is relative to it")
+        raise LogError(f"{metric} of {task} from {RANDOM} is 0, so the relative improvement is undefined")
     improvements: Values = 100 * (reached / baseline - 1)
     return improvements
 
 
 def fit_line(x: Values, y: Values) -> LinearFit | None:
-    """The line through the points; None for fewer than three, or where x or y does not vary."""
+    """The least-squares line; None for fewer than three points, or if x or y does not vary."""
     if len(x) < FEWEST_TASKS or np.ptp(x) == 0 or np.ptp(y) == 0:
         return None
     fitted = sm.OLS(y, sm.add_constant(x)).fit()
@@ -99,7 +103,7 @@ def fit_line(x: Values, y: Values) -> LinearFit | None:
 
 
 def band(x: Values, y: Values, at: Values) -> tuple[Values, Values, Values]:
-    """The fitted line at the places `at`, and the 95 % confidence band of the mean: middle, low, high."""
+    """The fitted line at the positions `at`, and its 95 % confidence band: middle, low, high."""
     fitted = sm.OLS(y, sm.add_constant(x)).fit()
     predicted = fitted.get_prediction(sm.add_constant(at, has_constant="add"))
     low, high = predicted.conf_int(alpha=1 - CONFIDENCE).T
@@ -107,7 +111,7 @@ def band(x: Values, y: Values, at: Values) -> tuple[Values, Values, Values]:
 
 
 def mean_interval(values: Sequence[float]) -> Interval | None:
-    """Student's 95 % interval of the mean behind a few values; None for fewer than two."""
+    """Student's 95 % interval of the mean of the values; None for fewer than two values."""
     if len(values) < 2:
         return None
     mean, error = float(np.mean(values)), float(stats.sem(values))
@@ -133,7 +137,7 @@ def _r_squared_interval(x: Values, y: Values) -> Interval:
     x_RT, y_RT = x[drawn], y[drawn]
     x_RT, y_RT = x_RT - x_RT.mean(axis=1, keepdims=True), y_RT - y_RT.mean(axis=1, keepdims=True)
     product_R, squares_R = (x_RT * y_RT).sum(axis=1), (x_RT**2).sum(axis=1) * (y_RT**2).sum(axis=1)
-    # A line fits two tasks whatever they are, and one fits no line.
+    # A line fits any two tasks exactly, and one task determines no line.
     has_enough_R = (np.diff(np.sort(drawn), axis=1) > 0).sum(axis=1) + 1 >= FEWEST_TASKS
     is_kept_R = has_enough_R & (squares_R > 0)
     tail = (1 - CONFIDENCE) / 2

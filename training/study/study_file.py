@@ -1,4 +1,4 @@
-"""A study file: tasks x labels x starting points x methods x seeds, and how every network is measured."""
+"""A study file: tasks x labels x starting points x methods x seeds, and the measurements of every network."""
 
 from __future__ import annotations
 
@@ -15,14 +15,18 @@ from zoo.errors import RecipeError
 
 Name = Annotated[str, Field(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$")]
 Assignments = Annotated[tuple[str, ...], Field(alias="set")]
-"""As `zoo train --set` takes them; those of the study first, then those of task, labels, starting point, method and
-experiment: the last one counts."""
+"""Assignments as in `zoo train --set`. Those of the study come first, then those of task, labels, starting point,
+method and experiment; a later assignment overrides an earlier one."""
 Role = Literal["empirical", "certified", "last-layer", "standard-fine-tuning"]
-"""Which tables and figures an experiment makes: 4, 6 and Figure 2; 5, 6 and Figure 3; 7; section 5.2's."""
+"""The paper's tables and figures that an experiment contributes to.
+
+`empirical`: Tables 4 and 6, Figure 2. `certified`: Tables 5 and 6, Figure 3. `last-layer`: Table 7.
+`standard-fine-tuning`: section 5.2.
+"""
 
 
 CERTIFIED_RADIUS = 0.5
-"""The radius of the paper's certified accuracy, which is also the epsilon of its attack."""
+"""The radius of the paper's certified accuracy, equal to the epsilon of its attack."""
 
 
 class _Strict(BaseModel):
@@ -30,22 +34,25 @@ class _Strict(BaseModel):
 
 
 class Images(_Strict):
-    """Every `skip`-th test image, below number `max`."""
+    """Every `skip`-th test image with a number below `max`."""
 
     skip: int = Field(default=1, ge=1)
     max: int | None = Field(default=None, ge=1)
 
 
 class Labels(_Strict):
-    """How many labels a class; None is all."""
+    """The number of labels per class; None uses all labels."""
 
     per_class: int | None = Field(default=None, ge=1)
     assignments: Assignments = ()
 
 
 class TaskEntry(_Strict):
-    """A task, as `--task` takes it, at one or several numbers of labels; which test images are attacked (and classified
-    under noise) and which certified, as in the paper's Table 8."""
+    """A task as in `--task`, with one or several numbers of labels.
+
+    `evaluated` are the test images that are attacked and classified under noise; `certified` are those that are
+    certified (the paper's Table 8).
+    """
 
     task: str
     labels: tuple[Labels, ...] = (Labels(),)
@@ -55,9 +62,9 @@ class TaskEntry(_Strict):
 
     @model_validator(mode="after")
     def _names_each_number_once(self) -> TaskEntry:
-        counts = [each.per_class for each in self.labels]
+        counts = [labels.per_class for labels in self.labels]
         if len(set(counts)) < len(counts) or not counts:
-            raise ValueError(f"labels must name at least one number of labels, each once, got {counts}")
+            raise ValueError(f"labels must have at least one entry and no per_class twice, got {counts}")
         return self
 
 
@@ -70,7 +77,7 @@ class Method(_Strict):
 
 
 class Measure(_Strict):
-    """What is measured of a network beside its standard accuracy; `certify` holds the sigmas of the smoothing."""
+    """The measurements of a network in addition to standard accuracy; `certify` lists the sigmas of the smoothing."""
 
     attack: bool = False
     noise: bool = False
@@ -78,10 +85,10 @@ class Measure(_Strict):
 
 
 class StartingPoint(_Strict):
-    """Weights to start from: a MODEL, or a network that the study trains itself, on one of its tasks.
+    """Weights to start from: a MODEL, or a network that the study trains on one of its tasks.
 
-    `seed` makes it one network for all seeds; without, each seed trains its own. `fine_tuning` are assignments for
-    the runs that begin here, the only thing that `random` may have.
+    With `seed`, all seeds share one network; without it, each seed trains its own. `fine_tuning` are assignments for
+    the runs that start from these weights; `random` may have only this field.
     """
 
     model: str | None = None
@@ -107,7 +114,7 @@ class StartingPoint(_Strict):
 
 
 class AttackSettings(_Strict):
-    """The attack behind robust accuracy; `epsilon` on the [0, 1] pixel scale. No `num_steps`: the attack's own."""
+    """The attack of robust accuracy; `epsilon` on the [0, 1] pixel scale. `num_steps` None: the attack's default."""
 
     name: str = "apgd"
     norm: Literal["l2", "linf"] = "l2"
@@ -116,7 +123,7 @@ class AttackSettings(_Strict):
 
 
 class CertificationSettings(_Strict):
-    """Draws that choose and that bound, and the chance of a wrong certificate."""
+    """`n0` draws select the class, `n` draws bound its probability; `alpha` is the error probability."""
 
     n0: int = Field(default=100, ge=1)
     n: int = Field(default=100_000, ge=1)
@@ -124,7 +131,7 @@ class CertificationSettings(_Strict):
 
 
 class Evaluation(_Strict):
-    """How networks are measured; the defaults are the paper's. Sigmas and radii on the [0, 1] pixel scale."""
+    """The settings of all measurements; defaults are the paper's. Sigmas and radii are on the [0, 1] pixel scale."""
 
     attack: AttackSettings = AttackSettings()
     noise_sigmas: tuple[Annotated[float, Field(ge=0)], ...] = (0.001, 0.01, 0.1, 0.5)
@@ -135,13 +142,17 @@ class Evaluation(_Strict):
     @model_validator(mode="after")
     def _holds_the_papers_radius(self) -> Evaluation:
         if CERTIFIED_RADIUS not in self.radii:
-            raise ValueError(f"radii must hold {CERTIFIED_RADIUS}, that of the paper's tables, got {list(self.radii)}")
+            raise ValueError(
+                f"radii must contain {CERTIFIED_RADIUS}, used in the paper's tables, got {list(self.radii)}"
+            )
         return self
 
 
 class Experiment(_Strict):
-    """A product of tasks, starting points and methods. `tasks` names an entry, or one of its numbers of labels:
-    `clothes` or `clothes-10`."""
+    """A product of tasks, starting points and methods.
+
+    `tasks` names task entries with all their numbers of labels (`clothes`), or with one of them (`clothes-10`).
+    """
 
     role: Role
     tasks: tuple[str, ...] = Field(min_length=1)
@@ -152,8 +163,11 @@ class Experiment(_Strict):
 
 
 class Study(_Strict):
-    """A whole study. `speeds` are forward passes a second on the machine that it is meant for, by phase (`attack`,
-    `certify`, and the name of an objective for its training), for an estimate before anything ran."""
+    """A whole study.
+
+    `speeds` are forward passes per second on the intended machine, by phase: `attack`, `certify`, and the name of an
+    objective for its training. They give estimates before the first run has finished.
+    """
 
     name: Name
     architecture: str = "resnet50"
@@ -171,12 +185,14 @@ class Study(_Strict):
         starts = {RANDOM, *self.starting_points}
         for name, point in self.starting_points.items():
             if (point.model is None and point.task is None) != (name == RANDOM):
-                raise ValueError(f"starting_points.{name}: {RANDOM} has neither model nor task, any other has one")
+                raise ValueError(
+                    f"starting_points.{name}: {RANDOM} must have neither model nor task, and any other must have one"
+                )
             where = f"starting_points.{name}"
             _require_known(f"{where}.start", [point.start], starts)
             _require_known(f"{where}.task", [] if point.task is None else [point.task], self.targets)
             _require_known(f"{where}.method", [] if point.method is None else [point.method], self.methods)
-            _require_no_circle(name, self.starting_points)
+            _require_no_cycle(name, self.starting_points)
         for name, experiment in self.experiments.items():
             _require_known(f"experiments.{name}.tasks", experiment.tasks, {*self.tasks, *self.targets})
             _require_known(f"experiments.{name}.starting_points", experiment.starting_points, starts)
@@ -187,7 +203,7 @@ class Study(_Strict):
 
     @property
     def targets(self) -> dict[str, tuple[TaskEntry, Labels]]:
-        """Each task at each number of labels, by name: `clothes-10`, or `clothes` for all labels."""
+        """Each task with each number of labels, by name: `clothes-10`, or `clothes` for all labels."""
         return {
             name if labels.per_class is None else f"{name}-{labels.per_class}": (entry, labels)
             for name, entry in self.tasks.items()
@@ -195,45 +211,45 @@ class Study(_Strict):
         }
 
     def targets_of(self, experiment: Experiment) -> list[str]:
-        """The names of the experiment's tasks at each number of labels that is meant."""
-        found = [
+        """The names of the experiment's targets: its tasks with the requested numbers of labels."""
+        matches = [
             target
-            for asked in experiment.tasks
+            for name in experiment.tasks
             for target, (entry, _) in self.targets.items()
-            if target == asked or self.tasks.get(asked) is entry
+            if target == name or self.tasks.get(name) is entry
         ]
-        return list(dict.fromkeys(found))
+        return list(dict.fromkeys(matches))
 
 
 def read_study(path: Path) -> Study:
-    """The study in a YAML file. Raises: RecipeError that names the file, the key and what it takes."""
+    """The study in a YAML file. Raises: RecipeError with the file, the key and the expected value."""
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
-        # By way of JSON: there a sequence is a tuple and a whole number may stand for a float, and nothing else is lax.
+        # Strict validation of JSON still accepts a list for a tuple and an integer for a float, and nothing else.
         return Study.model_validate_json(json.dumps(content))
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"]) or "the study"
-        raise RecipeError(f"{path}: {where}: {_said(first['type'], first['msg'])}") from error
+        raise RecipeError(f"{path}: {where}: {_reason(first['type'], first['msg'])}") from error
     except (OSError, UnicodeDecodeError, yaml.YAMLError, TypeError) as error:
         raise RecipeError(f"{path} cannot be read as a study: {' '.join(str(error).split())}") from error
 
 
-def _said(kind: str, message: str) -> str:
-    return "there is no such key" if kind == "extra_forbidden" else message.removeprefix("Value error, ")
+def _reason(kind: str, message: str) -> str:
+    return "unknown key" if kind == "extra_forbidden" else message.removeprefix("Value error, ")
 
 
 def _require_known(where: str, names: Iterable[str], known: Iterable[str]) -> None:
     listed = sorted(known)
     for name in names:
         if name not in listed:
-            raise ValueError(f"{where} names {name!r}; the study has {', '.join(listed)}")
+            raise ValueError(f"{where} names {name!r}; expected one of {', '.join(listed)}")
 
 
-def _require_no_circle(name: str, points: Mapping[str, StartingPoint]) -> None:
+def _require_no_cycle(name: str, points: Mapping[str, StartingPoint]) -> None:
     seen, current = [name], name
     while current in points and points[current].is_trained_here:
         current = points[current].start
         if current in seen:
-            raise ValueError(f"starting points start from each other in a circle: {' from '.join([*seen, current])}")
+            raise ValueError(f"starting points must not form a cycle, got {' from '.join([*seen, current])}")
         seen.append(current)

@@ -1,4 +1,4 @@
-"""The paper's Tables 2 to 7 from a study's evidence, and the paper's own numbers for the same cells."""
+"""The paper's Tables 2 to 7 from a study's evidence, and the paper's numbers for the same rows."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from training.study.long_table import STANDARD_ACCURACY
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
-    """A row: what it is of, and its numbers by column."""
+    """A row: the values of its key columns, and its numbers by metric."""
 
     key: tuple[str, ...]
     cells: Mapping[str, Cell]
@@ -32,8 +32,10 @@ class Row:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StudyTable:
-    """A table in long form. `stem` is its file's name, and that of the paper's own where it has one; `keys` and
-    `metrics` are its columns."""
+    """A table in long form.
+
+    `stem` names its file, and the file of the paper's table if there is one. `keys` and `metrics` are its columns.
+    """
 
     stem: str
     title: str
@@ -43,7 +45,7 @@ class StudyTable:
 
     @property
     def paper(self) -> dict[tuple[str, ...], dict[str, float]]:
-        """The paper's numbers by row; a row is the same if its words are, but for case and punctuation."""
+        """The paper's numbers by row key; keys are compared without case and punctuation."""
         source = files("training.study") / "paper" / f"{self.stem}.csv"
         if not source.is_file():
             return {}
@@ -55,7 +57,7 @@ class StudyTable:
 
 
 def study_tables(evidence: Evidence) -> list[StudyTable]:
-    """Those of the paper's tables, and that of its section 5.2, for which there is a number."""
+    """The paper's tables, and one for its section 5.2; tables without rows are left out."""
     tables = (
         StudyTable(
             stem="table2_noise",
@@ -88,7 +90,7 @@ def study_tables(evidence: Evidence) -> list[StudyTable]:
         ),
         StudyTable(
             stem="table6_pretraining",
-            title="Table 6. Pre-training methods side by side; RA (%) is robust accuracy, or certified accuracy at 0.5",
+            title="Table 6. Comparison of pre-training methods; RA (%) is robust accuracy or certified accuracy at 0.5",
             keys=("task", "robustness", "initialization"),
             metrics=(STANDARD_ACCURACY, ROBUST_ACCURACY, ACR),
             rows=tuple(_pretraining_rows(evidence)),
@@ -113,7 +115,7 @@ def study_tables(evidence: Evidence) -> list[StudyTable]:
 
 
 def plain(words: tuple[str, ...]) -> tuple[str, ...]:
-    """The words in lower case, without punctuation: CIFAR-10 and cifar10 are one task."""
+    """The words in lower case, without punctuation, so that CIFAR-10 and cifar10 are equal."""
     return tuple("".join(letter for letter in word.lower() if letter.isalnum() or letter == ".") for word in words)
 
 
@@ -124,7 +126,7 @@ def _noise_rows(evidence: Evidence) -> Iterator[Row]:
 
 
 def _radius_rows(evidence: Evidence) -> Iterator[Row]:
-    sigmas = sorted({each.sigma for _, result in evidence.finished for each in result.certifications})
+    sigmas = sorted({measured.sigma for _, result in evidence.finished for measured in result.certifications})
     for sigma in sigmas:
         for method, cells in evidence.pretrained(certified_at_radii(sigma)).items():
             for radius, cell in cells.items():
@@ -137,11 +139,11 @@ def _rows(evidence: Evidence, kind: str) -> Iterator[Row]:
 
 
 def _pretraining_rows(evidence: Evidence) -> Iterator[Row]:
-    """Of the tasks that were trained from the weights of standard training too: the paper's Table 6 is about these."""
+    """Rows for the tasks that also have results from standard pre-training, as in the paper's Table 6."""
     for kind in ("empirical", "certified"):
-        found = evidence.robustness(kind)
-        compared = {target for target, _, start in found if start == "standard"}
-        for (target, _, start), cells in found.items():
+        rows = evidence.robustness(kind)
+        compared = {target for target, _, start in rows if start == "standard"}
+        for (target, _, start), cells in rows.items():
             if target in compared and start != "random":
                 renamed = {
                     ROBUST_ACCURACY if name == CERTIFIED_ACCURACY else name: cell for name, cell in cells.items()
@@ -151,11 +153,14 @@ def _pretraining_rows(evidence: Evidence) -> Iterator[Row]:
 
 def _last_layer_rows(evidence: Evidence) -> Iterator[Row]:
     sigmas = {
-        each.sigma for run, result in evidence.finished if run.role == "last-layer" for each in result.certifications
+        measured.sigma
+        for run, result in evidence.finished
+        if run.role == "last-layer"
+        for measured in result.certifications
     }
-    found = {sigma: evidence.cells("last-layer", smoothed_at(sigma)) for sigma in sorted(sigmas, reverse=True)}
-    for key in dict.fromkeys(key for cells in found.values() for key in cells):
-        for sigma, cells in found.items():
+    by_sigma = {sigma: evidence.cells("last-layer", smoothed_at(sigma)) for sigma in sorted(sigmas, reverse=True)}
+    for key in dict.fromkeys(key for cells in by_sigma.values() for key in cells):
+        for sigma, cells in by_sigma.items():
             if key in cells:
                 yield Row(key=(key[0], f"{sigma:g}"), cells=cells[key])
 

@@ -1,4 +1,4 @@
-"""An honest checkpoint passes its audit, and whatever is made better about one does not."""
+"""A checkpoint with correct claims passes its audit, and one with improved numbers is refuted."""
 
 import json
 import shutil
@@ -108,7 +108,7 @@ def test_an_honest_checkpoint_passes_under_fewer_draws_too(seed, audit, honest):
     done = audit(honest, "--n", 50, seed=seed)
     assert done.code == 0 and "no claim refuted" in done.out
     assert "n 50 (the card: 100, its rows subsampled to as many)" in " ".join(done.out.split())
-    assert "certifying afresh" in done.err
+    assert "certifying again" in done.err
 
 
 def test_the_noise_is_fresh_even_under_the_seed_of_the_log_and_images_come_at_random(honest, digits):
@@ -141,7 +141,7 @@ def test_rows_that_were_made_better_are_named_though_the_card_follows_from_them(
     assert done.code == 1 and told["contradictions"] == [] and told["implausible_rows"]
     before = {row.idx: row.provenance.count_a for row in read_log(honest / "certification.tsv")}
     assert all(before[found["idx"]] < 80 and found["most_votes"] < 90 for found in told["implausible_rows"])
-    assert "fresh draws named it" in describe_row(ImplausibleRow(**told["implausible_rows"][0]))
+    assert "fresh draws gave this class" in describe_row(ImplausibleRow(**told["implausible_rows"][0]))
 
 
 def test_a_true_class_that_is_not_the_test_sets_is_refuted(audit, copy):
@@ -176,7 +176,7 @@ def test_claims_under_other_stopping_rules_are_audited_under_them(rule, n, audit
     path = certified_copy(digits_checkpoint, digits, tmp_path, skip=12, rule=stopping)
     assert audit(path, images=40).code == 0
     refused = audit(path, "--n", 100)
-    assert refused.code == 2 and f"--n goes with the stopping rule fixed only, and the card's is {rule}" in refused.err
+    assert refused.code == 2 and f"--n needs the stopping rule fixed, but the card's rule is {rule}" in refused.err
 
 
 def test_what_cannot_be_audited_is_refused(audit, honest, digits_checkpoint, zoo_command):

@@ -165,7 +165,7 @@ def test_what_three_ranks_left_off_is_finished_by_another_number(num_finishing, 
 
 def test_ranks_that_were_started_differently_are_refused(certify, tmp_path):
     first, other = in_threads(2, lambda ranks: certify(ranks=ranks, seed=ranks.rank, indices=INDICES[ranks.rank :]))
-    assert isinstance(first, LogError) and "rank 1 was started with other seed, images than rank 0" in str(first)
+    assert isinstance(first, LogError) and "rank 1 has other seed, images than rank 0" in str(first)
     assert other.exit_code == 2 and not (tmp_path / "log.tsv").exists()
 
 

@@ -202,7 +202,7 @@ def test_a_log_of_other_images_or_of_something_else_is_not_gone_on_with(tmp_path
     with pytest.raises(LogError, match="holds other images"):
         evaluate(attack=attack, log=log_of(path, attack), skip=3)
     path.write_text("idx\tlabel\tpredict\tradius\tcorrect\ttime\n")
-    with pytest.raises(LogError, match="does not have the columns idx label predict clean_correct"):
+    with pytest.raises(LogError, match="does not have the expected columns idx label predict clean_correct"):
         evaluate(attack=attack, log=log_of(path, attack))
 
 
@@ -216,8 +216,8 @@ GOOD = EmpiricalRow(
     [
         ({"clean_correct": False}, "clean_correct is 0, but label is 1, predict 1"),
         ({"robust": True}, "robust is 1, but label is 1 and attacked_predict 0"),
-        ({"distance": None}, "some of the columns of the attack are empty"),
-        ({"predict": -2, "clean_correct": False}, "cannot be"),
+        ({"distance": None}, "some but not all columns of the attack are empty"),
+        ({"predict": -2, "clean_correct": False}, "out of range"),
     ],
 )
 def test_a_row_that_cannot_be_is_refused_by_line(change, said):
@@ -288,9 +288,14 @@ def test_an_attack_has_its_usual_settings():
             UnknownNameError,
             "unknown attack 'agpd'; known: apgd, autoattack, pgd, smoothed-pgd. Did you mean",
         ),
-        ("apgd", {"sigma": 0.5}, RequestError, "apgd takes no --sigma; it takes --attack-steps, --restarts, --loss"),
-        ("autoattack", {"num_steps": 5}, RequestError, "autoattack takes no --attack-steps; it takes none of them"),
-        ("smoothed-pgd", {"sigma": 0.5, "loss": "ce"}, RequestError, "smoothed-pgd takes no --loss"),
+        (
+            "apgd",
+            {"sigma": 0.5},
+            RequestError,
+            "apgd does not take --sigma; it takes --attack-steps, --restarts, --loss",
+        ),
+        ("autoattack", {"num_steps": 5}, RequestError, "autoattack does not take --attack-steps; it takes no option"),
+        ("smoothed-pgd", {"sigma": 0.5, "loss": "ce"}, RequestError, "smoothed-pgd does not take --loss"),
         ("smoothed-pgd", {}, RequestError, "give --sigma above 0"),
         ("smoothed-pgd", {"sigma": 0.0}, RequestError, "give --sigma above 0"),
         ("smoothed-pgd", {"sigma": 0.5, "n": 3}, RequestError, "n=3 can never decide"),

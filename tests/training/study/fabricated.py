@@ -1,4 +1,4 @@
-"""Finished runs with numbers that somebody else measured, or nobody: to see what is made of them."""
+"""Finished runs with the paper's or invented numbers, as input for tables, figures and claims."""
 
 from __future__ import annotations
 

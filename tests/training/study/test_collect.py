@@ -1,4 +1,4 @@
-"""Tables, figures, claims and the page: the paper's runs give the paper's numbers, and nothing is made up."""
+"""Tables, figures, claims and the page: the paper's runs give the paper's numbers; missing results stay missing."""
 
 import csv
 import re
@@ -37,7 +37,7 @@ def documents(paper):
 
 @pytest.fixture(scope="module")
 def miniature():
-    """Networks whose robustness is two thirds of their accuracy, which pre-training and labels raise, as seeds do."""
+    """Results whose robustness is two thirds of accuracy; pre-training, labels and the seed raise the accuracy."""
     study = read_study(MINIATURE)
     gains = {"random": 0, "simclr": 4, "standard": 5, "consistency": 8, "adversarial": 9}
 
@@ -55,14 +55,14 @@ def miniature():
 
 
 def test_the_paper_s_runs_give_the_paper_s_statistics(paper):
-    found = {(each.kind, each.initialization, each.metric): each for each in improvements(paper[1])}
+    measured = {(row.kind, row.initialization, row.metric): row for row in improvements(paper[1])}
     for kind, name in (("empirical", "table4_empirical.csv"), ("certified", "table5_certified.csv")):
         for summary in summarize_table(read_table(DATA / name)):
             for metric, mean in summary.mean_relative_improvement.items():
-                each = found[kind, summary.initialization, metric]
-                assert each.mean == pytest.approx(mean) and len(each.tasks) == 12
+                row = measured[kind, summary.initialization, metric]
+                assert row.mean == pytest.approx(mean) and len(row.tasks) == 12
                 if metric in summary.fits:
-                    assert each.fit.r_squared == pytest.approx(summary.fits[metric].r_squared)
+                    assert row.fit.r_squared == pytest.approx(summary.fits[metric].r_squared)
 
 
 def test_a_table_s_file_has_the_paper_s_columns_first_and_can_be_summarized(documents, tmp_path):
@@ -115,9 +115,9 @@ def test_claims_are_answered_by_their_rules(miniature):
     assert by_statement["Improvement in RA follows that in SA linearly, from simclr (Figures 2, 3)."] == "yes"
     assert by_statement["Smoothed at sigma 0.01, the adversarially trained network has no certified robustness "
                         "(Table 3)."] == "no"  # fmt: skip
-    assert by_statement["AutoAttack lowers RA by 0.71 points against AutoPGD alone."] == "not askable"
-    assert set(answers.values()) <= {"yes", "no", "undecided", "not askable"}
-    assert {row[-1] for row in answers_table(Evidence([], [])).rows} == {"undecided", "not askable"}
+    assert by_statement["AutoAttack lowers RA by 0.71 points against AutoPGD alone."] == "not testable"
+    assert set(answers.values()) <= {"yes", "no", "undecided", "not testable"}
+    assert {row[-1] for row in answers_table(Evidence([], [])).rows} == {"undecided", "not testable"}
 
 
 @pytest.mark.parametrize(
@@ -147,7 +147,7 @@ def test_what_is_not_finished_is_said_and_not_made_up(miniature, two_runs):
     study, found = miniature
     partly = Evidence(found.finished[:20], [run for run, _ in found.finished[20:]])
     documents = collect(study, partly)
-    assert documents.missing == (f"{len(partly.unfinished)} runs are not finished, and nothing here is of them.",)
+    assert documents.missing == (f"{len(partly.unfinished)} runs are not finished and are not included.",)
     with pytest.raises(RequestError, match="no run of two-runs is finished"):
         collect(two_runs, Evidence([], plan_runs(two_runs)))
 

@@ -145,7 +145,7 @@ def test_no_run_is_begun_after_its_time(two_runs, start, tmp_path):
 def test_a_result_of_another_study_file_is_refused_not_believed(copied, two_runs, start):
     other = two_runs.model_copy(update={"assignments": (*two_runs.assignments, "epochs=2")})
     assert {copied.state(run) for run in plan_runs(other)} == {"changed"}
-    with pytest.raises(RequestError, match=r"pretraining.standard.s0.json was asked for by another.*\(recipe differ\)"):
+    with pytest.raises(RequestError, match=r"pretraining.standard.s0.json was requested by another.*\(recipe differ\)"):
         start(other, copied)
 
 

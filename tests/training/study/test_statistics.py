@@ -81,13 +81,13 @@ def test_the_interval_of_a_mean_is_student_s():
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("", "the columns of an empty file; expected task,initialization,standard_accuracy,robust_accuracy or"),
+        ("", "is empty; expected the columns task,initialization,standard_accuracy,robust_accuracy or"),
         ("task,initialization,accuracy\n", "has the columns task,initialization,accuracy"),
         ("task,initialization,standard_accuracy,robust_accuracy\nFood,random,a,1\n", "line 2: standard_accuracy must"),
-        ("task,initialization,standard_accuracy,robust_accuracy\nFood,random,1\n", "line 2 has 3 values for 4"),
+        ("task,initialization,standard_accuracy,robust_accuracy\nFood,random,1\n", "line 2 has 3 values; expected 4"),
         (
             "task,initialization,standard_accuracy,robust_accuracy\nFood,random,1,1\nFood,random,1,1\n",
-            "line 3 gives Food from random a second time",
+            "line 3 repeats Food from random",
         ),
     ],
 )
@@ -101,7 +101,7 @@ def test_a_malformed_table_is_refused_by_line(text, said, tmp_path):
 @pytest.mark.parametrize(
     ("cells", "said"),
     [
-        ({("a", "random"): (1, 1)}, "no starting point beside random"),
+        ({("a", "random"): (1, 1)}, "no starting point except random"),
         ({("a", "random"): (1, 1), ("b", "simclr"): (1, 1)}, "simclr shares no task with random"),
         ({("a", "random"): (1, 0), ("a", "simclr"): (1, 1)}, "robust_accuracy of a from random is 0"),
     ],
