@@ -132,7 +132,7 @@ def document(usual: list[Row], hard: list[Row]) -> str:
     return f"""# Every training method, once, on digits
 
 Written by `python -m benchmarks.methods` on two cores: recipe `quick`, seed 0, `{ARCHITECTURE}` at 3x32x32. With one
-seed and {first.reported["num_images"]} certified images, it checks that every method works; it does not compare the methods.
+seed and {first.reported["num_images"]} certified images, this is a check that every method works, not a comparison.
 
 - SA and RA describe the base classifier on {first.evaluated["num_images"]} test images; RA under PGD (l2, epsilon 0.5,
   {first.evaluated["attack"]["num_steps"]} steps).

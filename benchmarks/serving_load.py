@@ -69,7 +69,7 @@ def sure_pictures(checkpoint: Checkpoint, base: BaseClassifier, task: Task, *, c
         if len(pictures) == count:
             return pictures
     raise SystemExit(
-        f"the classifier is confident on {len(pictures)} images, and the load test needs {count}: train a better network"
+        f"the classifier is confident on only {len(pictures)} of {count} images; the load test needs a better network"
     )
 
 
