@@ -1,4 +1,4 @@
-"""The suite in several processes: what they share, which tests stay together, and which have the machine to themselves.
+"""Running the suite in several processes: shared folders, tests that stay together, and tests that run alone.
 
 `make test` starts the processes (pytest-xdist). `python -m pytest tests/x.py` runs in one.
 """
@@ -24,13 +24,13 @@ def shared_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def made_once(name: str, make: Callable[[Path], None], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder `name`, which `make` fills in the first process that asks for it. Other processes wait for it."""
+    """The folder `name`, which `make` fills in the first process that calls this. Other processes wait for it."""
     folder = shared_folder(tmp_path_factory) / name
     is_made = folder.with_name(f"{name}.made")
     with folder.with_name(f"{name}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not is_made.exists():
-            shutil.rmtree(folder, ignore_errors=True)  # what a process that failed left behind
+            shutil.rmtree(folder, ignore_errors=True)  # left behind by a process that failed
             folder.mkdir()
             make(folder)
             is_made.touch()
@@ -39,7 +39,7 @@ def made_once(name: str, make: Callable[[Path], None], tmp_path_factory: pytest.
 
 @contextmanager
 def computing_on(num_threads: int) -> Iterator[None]:
-    """Inside, torch computes on so many threads of this process. ONNX sessions and samplers made inside do as well."""
+    """Makes torch use `num_threads` threads inside the block, as do ONNX sessions and samplers created inside."""
     before = torch.get_num_threads()
     torch.set_num_threads(num_threads)
     try:
@@ -50,7 +50,7 @@ def computing_on(num_threads: int) -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def two_threads() -> Iterator[None]:
-    """For what several threads could change: order, packing, resumed runs. Other tests compute on one thread."""
+    """Two threads, for tests of order, packing and resuming, which threads could affect; other tests use one thread."""
     with computing_on(2):
         yield
 
@@ -65,19 +65,19 @@ def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TextIO]:
 
 @pytest.fixture(scope="session")
 def alone(machine: TextIO) -> None:
-    """Waits until every other process of this test run has ended. Tests that use it come last, in one process."""
+    """Waits until every other process of this test run has ended; tests with this fixture run last, in one process."""
     fcntl.flock(machine, fcntl.LOCK_EX)
 
 
 def group_of(item: pytest.Item) -> str:
-    """The tests that run in one process, one after another: those of a file, of the one server, or `alone`."""
+    """The name of the test's group, which runs in one process: `alone`, `served` (the shared server), or its file."""
     fixtures = getattr(item, "fixturenames", ())
     return next((name for name in ("alone", "served") if name in fixtures), item.nodeid.partition("::")[0])
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Forms the groups; the longest ones begin first, so that no process is left with one at the end."""
+    """Assigns the groups and sorts them; long groups start first, so that none runs on its own at the end."""
     if not IS_WORKER:
         return
     groups = {item: group_of(item) for item in items}
