@@ -1,9 +1,9 @@
-"""How long `zoo.load` takes for a ResNet-50 of 102 MB, hashing included: python -m benchmarks.loading
+"""Measures the time of `zoo.load` for a ResNet-50 of 102 MB, hashing included: python -m benchmarks.loading
 
-Each load runs in a process of its own, in which torch and torchvision are imported already: that is what is left out.
-The file is in the page cache, since it has just been written. Wall time is what a user waits; CPU time is what an
-idle machine would take, and the one to trust while other work shares the machine. PyTorch has one thread, since two
-would be charged for waiting for each other.
+Each load runs in a new process, after the imports of torch and torchvision, which are not measured. The file is in the
+page cache, since it has just been written. Wall time is the user's waiting time. CPU time is close to the wall time on
+an idle machine, and more reliable while other work shares the machine. PyTorch uses one thread, because with two
+threads the CPU time would include their waiting for each other.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from pathlib import Path
 
 LOAD = """
 import json, sys, time
-import torch, torchvision.models  # what is left out
+import torch, torchvision.models  # not measured
 
 wall, cpu = time.perf_counter(), time.process_time()
 import zoo
@@ -54,7 +54,7 @@ print(json.dumps({
 
 
 def main() -> None:
-    """Prints medians and ranges over the rounds."""
+    """Prints the medians and ranges over the rounds."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.loading", description=__doc__)
     parser.add_argument("--rounds", type=int, default=7)
     rounds = parser.parse_args().rounds
@@ -66,13 +66,13 @@ def main() -> None:
         whole = [run(LOAD, path) for _ in range(rounds)]
         parts = [run(PARTS, path) for _ in range(rounds)]
     for name in ("wall", "cpu"):
-        print(f"zoo.load, {name} seconds: {told([each[name] for each in whole])}")
+        print(f"zoo.load, {name} seconds: {median_and_range([times[name] for times in whole])}")
     for name in parts[0]:
-        print(f"  {name}, cpu seconds: {told([each[name] for each in parts])}")
+        print(f"  {name}, cpu seconds: {median_and_range([times[name] for times in parts])}")
 
 
 def save_random_resnet50(path: Path) -> None:
-    """A checkpoint of the size that users load."""
+    """Writes a checkpoint of a size that users load."""
     from zoo.checkpoints.checkpoint import save_checkpoint
     from zoo.models.architecture import build_network
     from zoo.models.spec import CertifiedConfig, ModelSpec, Preprocessing
@@ -85,15 +85,15 @@ def save_random_resnet50(path: Path) -> None:
 
 
 def run(program: str, path: Path) -> dict[str, float]:
-    """What a program that is given the path printed."""
+    """The times that a program prints when it is run with the path as its argument."""
     words = [sys.executable, "-c", program, str(path)]
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    done = subprocess.run(words, env=environment, stdout=subprocess.PIPE, text=True, check=True)
-    measured: dict[str, float] = json.loads(done.stdout)
-    return measured
+    process = subprocess.run(words, env=environment, stdout=subprocess.PIPE, text=True, check=True)
+    times: dict[str, float] = json.loads(process.stdout)
+    return times
 
 
-def told(seconds: list[float]) -> str:
+def median_and_range(seconds: list[float]) -> str:
     return f"median {statistics.median(seconds):.2f} ({min(seconds):.2f} to {max(seconds):.2f})"
 
 

@@ -1,6 +1,6 @@
-"""The loop that a paper would publish and the engine, each timed over one run of draws.
+"""The published sampling loop and the engine, each timed over one run of draws.
 
-The loop is Cohen et al.'s: eager, noisy copies of one image, torch's own noise, argmax, counts on the host.
+The loop is Cohen et al.'s: eager PyTorch, noisy copies of one image, torch's own noise, argmax, counts on the host.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ LOOP_BATCHES = (64, 400)
 
 
 class Run:
-    """How long one run took, how many draws it made, and what share of the time was not the network's."""
+    """The draws per second of one run, and the share of its time spent outside the network."""
 
     def __init__(self, num: int, seconds: float, network_seconds: float | None = None) -> None:
         self.rate = num / seconds
@@ -36,7 +36,7 @@ class Run:
 
 
 class Timed:
-    """A backend that adds up the time it spends in the network."""
+    """A backend that adds up the time spent in the network."""
 
     def __init__(self, base: BaseClassifier) -> None:
         self.base, self.seconds = base, 0.0
@@ -51,7 +51,7 @@ class Timed:
 
 
 def published_loop(network: nn.Module, x_CHW: Tensor, *, num: int, batch_size: int, num_classes: int) -> Run:
-    """Class counts of at least `num` noisy copies, in whole batches, as the published `_sample_noise` makes them."""
+    """Counts the classes of at least `num` noisy copies, in whole batches, like the published `_sample_noise`."""
     num = -(-num // batch_size) * batch_size
     counts_K = np.zeros(num_classes, dtype=int)
     started = time.perf_counter()
@@ -65,7 +65,7 @@ def published_loop(network: nn.Module, x_CHW: Tensor, *, num: int, batch_size: i
 
 
 def run_engine(base: BaseClassifier, x_CHW: Tensor, *, num: int, batch_size: int, noise: Noise = "gaussian") -> Run:
-    """One certification of `num` draws, the selection included."""
+    """Runs one certification of `num` draws, including those of the selection."""
     timed = Timed(base)
     engine = CertificationEngine(NoisySampler(timed, SamplingOptions(batch_size=batch_size)))
     smoothing = SmoothingSpec(sigma=SIGMA, n0=N0, n=num - N0, noise=noise)

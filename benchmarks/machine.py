@@ -1,4 +1,4 @@
-"""What the figures of a benchmark of the server depend on beside the code."""
+"""Facts about the machine on which a benchmark runs."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import torch
 
 
 def machine() -> dict[str, Any]:
-    """Processor, cores, threads, load and versions, as they are now."""
+    """The processor, cores, threads, load average and package versions."""
     packages = ("torch", "onnxruntime-gpu", "torchserve", "httpx")
     return {
         "processor": processor(),

@@ -1,9 +1,9 @@
-"""Every training method on digits, once through the command line: `python -m benchmarks.methods`.
+"""Trains and measures every training method on digits through the command line: `python -m benchmarks.methods`.
 
-Trains the small network by recipe `quick`, certifies test images, attacks the base classifier, and writes the tables of
-docs/methods.md: at sigma 0.5, the study's, and at sigma 2, which standard training does not survive. What is finished
-in `--folder` is not done again. Exits with 1 if a method that trains under noise of sigma 2 does not reach twice the
-ACR of standard training there, with disjoint intervals. About twenty minutes on two cores.
+Trains the small network with recipe `quick`, certifies test images, attacks the base classifier, and writes the tables
+of docs/methods.md: at the study's sigma 0.5, and at sigma 2, where standard training fails. Finished runs in `--folder`
+are not repeated. Exits with 1 if a method that trains under noise of sigma 2 does not reach twice the ACR of standard
+training there, with disjoint intervals. Takes about twenty minutes on two cores.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ UNDER_NOISE = ("gaussian", "smoothadv", "macer", "consistency", "smoothmix")
 
 @dataclass(frozen=True)
 class Row:
-    """What was measured of one network; fractions in [0, 1], radii on the [0, 1] pixel scale."""
+    """The measurements of one network; fractions in [0, 1], radii on the [0, 1] pixel scale."""
 
     method: str
     seconds: float
@@ -67,11 +67,11 @@ def main() -> None:
     print(DOCUMENT.read_text())
     failures = too_weak(hard)
     if failures:
-        sys.exit(f"less than twice the ACR of standard training, or intervals that meet: {', '.join(failures)}")
+        sys.exit(f"less than twice the ACR of standard training, or overlapping intervals: {', '.join(failures)}")
 
 
 def trained_and_measured(folder: Path, method: str, sigma: float) -> Row:
-    """A method at a noise level; without noise it is trained once and measured at each."""
+    """The row of a method at a noise level; a method without noise is trained once and measured at each level."""
     if method in WITHOUT_NOISE:
         return measure(folder, method, method, sigma, train(folder / method, "--objective", method))
     name = f"{method}-s{100 * sigma:g}"
@@ -80,7 +80,7 @@ def trained_and_measured(folder: Path, method: str, sigma: float) -> Row:
 
 
 def measure_simclr(folder: Path) -> Row:
-    """Contrastive pre-training answers no classes; its features are measured through a head that is trained on them."""
+    """The row of SimCLR, measured through a linear head on its features, since SimCLR predicts no classes."""
     seconds = train(folder / "simclr", "--objective", "simclr")
     start = ["--init", folder / "simclr", "--freeze", "all-but-head"]
     seconds += train(folder / "simclr-head", "--objective", "standard", *start)
@@ -88,13 +88,13 @@ def measure_simclr(folder: Path) -> Row:
 
 
 def train(output: Path, *words: object) -> float:
-    """Seconds of training, told by the run that made `output` first."""
-    told = output.parent / f"{output.name}.train.json"
-    if not told.exists():
-        told.parent.mkdir(parents=True, exist_ok=True)
+    """Seconds of training, as reported by the run that created `output`."""
+    report = output.parent / f"{output.name}.train.json"
+    if not report.exists():
+        report.parent.mkdir(parents=True, exist_ok=True)
         common = ["--task", "digits", "--architecture", ARCHITECTURE, "--recipe", "quick", "--output", output]
-        told.write_text(zoo("train", *common, *words, *(["--resume"] if output.exists() else []), "--json"))
-    return float(json.loads(told.read_text())["train_seconds"])
+        report.write_text(zoo("train", *common, *words, *(["--resume"] if output.exists() else []), "--json"))
+    return float(json.loads(report.read_text())["train_seconds"])
 
 
 def measure(folder: Path, method: str, name: str, sigma: float, seconds: float) -> Row:
@@ -106,13 +106,13 @@ def measure(folder: Path, method: str, name: str, sigma: float, seconds: float) 
 
 
 def zoo(*words: object) -> str:
-    """The stdout of a command, which is shown; ends the script if it fails."""
+    """The stdout of a command; prints the command to stderr and ends the script if the command fails."""
     command = [str(word) for word in words]
     print(f"$ zoo {' '.join(command)}", file=sys.stderr, flush=True)
-    done = subprocess.run([sys.executable, "-m", "zoo", *command], stdout=subprocess.PIPE, text=True, check=False)
-    if done.returncode != 0:
-        sys.exit(f"zoo {command[0]} ended with exit code {done.returncode}")
-    return done.stdout
+    process = subprocess.run([sys.executable, "-m", "zoo", *command], stdout=subprocess.PIPE, text=True, check=False)
+    if process.returncode != 0:
+        sys.exit(f"zoo {command[0]} ended with exit code {process.returncode}")
+    return process.stdout
 
 
 def too_weak(rows: list[Row]) -> list[str]:
@@ -131,32 +131,32 @@ def document(usual: list[Row], hard: list[Row]) -> str:
     first = usual[0]
     return f"""# Every training method, once, on digits
 
-Made by `python -m benchmarks.methods` on two cores: recipe `quick`, seed 0, `{ARCHITECTURE}` at 3x32x32. One seed and
-{first.reported["num_images"]} certified images: a check that every method works, not a comparison of them.
+Written by `python -m benchmarks.methods` on two cores: recipe `quick`, seed 0, `{ARCHITECTURE}` at 3x32x32. With one
+seed and {first.reported["num_images"]} certified images, this is a check that every method works, not a comparison.
 
-- SA and RA are of the base classifier on {first.evaluated["num_images"]} test images; RA under PGD (l2, epsilon 0.5,
+- SA and RA describe the base classifier on {first.evaluated["num_images"]} test images; RA under PGD (l2, epsilon 0.5,
   {first.evaluated["attack"]["num_steps"]} steps).
-- The next three are of the smoothed classifier (n0 = 100, n = 1,000, alpha = 0.001; intervals at 95 % over images):
-  accuracy with a certified radius of at least 0 and 0.5, and the average certified radius.
-- `simclr-head` is a linear head (`--freeze all-but-head --objective standard`) on the features of `simclr`; its time is
-  that of both. Times are rough: nothing kept other work off the machine.
+- The next three columns describe the smoothed classifier (n0 = 100, n = 1,000, alpha = 0.001; intervals at 95 % over
+  images): accuracy with a certified radius of at least 0 and 0.5, and the average certified radius.
+- `simclr-head` is a linear head (`--freeze all-but-head --objective standard`) on the features of `simclr`; its time
+  includes both trainings. Times are rough, because other work may have run on the machine.
 
-## Smoothed at sigma {USUAL:g}, the study's
+## Smoothed at the study's sigma {USUAL:g}
 
 {table(usual)}
 
-No method can be far above `standard` here: with n = 1,000 no radius above {2.4633 * USUAL:.2f} can be certified, and
-pictures of 8x8 pixels, enlarged to 32x32, show through this noise even to a network that has never seen any.
+No method can be far above `standard` here: with n = 1,000, no radius above {2.4633 * USUAL:.2f} can be certified, and
+images of 8x8 pixels, enlarged to 32x32, remain recognizable under this noise even for a network trained without noise.
 
-## Smoothed at sigma {HARD:g}, which standard training does not survive
+## Smoothed at sigma {HARD:g}, where standard training fails
 
-The methods under noise are trained at it (`--set objective.sigma={HARD:g}`, nothing else changed); the others are the
-networks of the first table.
+The methods under noise are trained at this sigma (`--set objective.sigma={HARD:g}`, nothing else changed); the others
+are the networks of the first table.
 
 {table(hard)}
 
-Those under noise ({", ".join(UNDER_NOISE)}) are to reach at least twice the ACR of `standard` here, with
-disjoint intervals; the script fails if one does not. Adversarial training and TRADES need not (the study's Table 3).
+The methods under noise ({", ".join(UNDER_NOISE)}) must reach at least twice the ACR of `standard` here, with
+disjoint intervals; otherwise the script fails. Adversarial training and TRADES need not (the study's Table 3).
 """
 
 

@@ -1,16 +1,16 @@
-"""The server under load, beside the engine alone, with the real TorchServe on the loopback address.
+"""Measures the server under load, and the engine alone for comparison, with TorchServe on the loopback address.
 
     python -m benchmarks.serving                          # about ten minutes on two idle cores, training not counted
     python -m benchmarks.serving --seconds 10 --rounds 1 --round-seconds 5 --requests 100 --only load,rounds
 
-Parts, in this order, each left out unless `--only` names it:
+Parts, in this order; `--only` selects some of them:
 
 load      64 clients for two minutes: predictions of 100 draws, certificates of 1,000 draws and at a radius, one request
           in ten broken. Every answer is checked against the offline label of its image and against its own counts.
-rounds    draws per second of the engine alone and behind the server, in turn, at the same step and inner batch.
-single    one client, predictions of 100 draws, on a connection that it keeps.
+rounds    draws per second behind the server and of the engine alone, in turn, at the same step size and inner batch.
+single    one client, predictions of 100 draws, on a connection that stays open.
 memory    resident memory of worker and JVM over 1,000 requests.
-startup   seconds until a ResNet-50 through ONNX Runtime is READY: TorchServe with its archive, and `zoo serve`.
+startup   seconds until a ResNet-50 with ONNX Runtime is READY: TorchServe with its archive, and `zoo serve`.
 
 The digits model is trained once and kept in runs/serving-benchmark. Prints tables to stderr and JSON to stdout.
 """
@@ -70,66 +70,68 @@ MiB = 2**20
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--architecture", default="resnet18", help="of the digits model, at 32x32")
+    parser.add_argument("--architecture", default="resnet18", help="architecture of the digits model, at 32x32")
     parser.add_argument("--clients", type=int, default=64)
-    parser.add_argument("--seconds", type=float, default=120.0, help="of the load test")
+    parser.add_argument("--seconds", type=float, default=120.0, help="duration of the load test")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--round-seconds", type=float, default=20.0)
-    parser.add_argument("--requests", type=int, default=1_000, help="of the measurement of memory")
+    parser.add_argument("--requests", type=int, default=1_000, help="requests of the memory measurement")
     parser.add_argument("--starts", type=int, default=3)
-    parser.add_argument("--only", default=",".join(PARTS), help="parts, with commas between them")
+    parser.add_argument("--only", default=",".join(PARTS), help="parts, separated by commas")
     options = parser.parse_args()
     parts = options.only.split(",")
     if unknown := set(parts) - set(PARTS):
         parser.error(f"unknown part {sorted(unknown)[0]!r}; known: {', '.join(PARTS)}")
-    found: dict[str, Any] = {"options": vars(options), "machine": machine()}
-    say(f"{found['machine']['processor']}, load average {found['machine']['load_at_the_start']}")
+    results: dict[str, Any] = {"options": vars(options), "machine": machine()}
+    say(f"{results['machine']['processor']}, load average {results['machine']['load_at_the_start']}")
     if parts != ["startup"]:
-        found |= measure_digits(options, parts)
+        results |= measure_digits(options, parts)
     if "startup" in parts:
-        found["startup"] = startup(options.starts)
-        say("startup", found["startup"])
-    found["machine"]["load_at_the_end"] = os.getloadavg()
-    print(json.dumps(found, indent=2))
-    if found.get("failed"):
-        sys.exit("there were wrong or lost answers, or a worker died")
+        results["startup"] = startup(options.starts)
+        say("startup", results["startup"])
+    results["machine"]["load_at_the_end"] = os.getloadavg()
+    print(json.dumps(results, indent=2))
+    if results.get("failed"):
+        sys.exit("the clients saw wrong or lost answers, or a worker died")
 
 
 def measure_digits(options: argparse.Namespace, parts: list[str]) -> dict[str, Any]:
-    """All parts that ask the digits model."""
+    """The results of all parts that use the digits model."""
     task = open_task("digits", data_dir=FOLDER)
     checkpoint = digits_checkpoint(options.architecture, task)
-    base = open_backend(checkpoint)  # it spins, as in offline certification
+    base = open_backend(checkpoint)  # its threads spin, as in offline certification
     pictures = sure_pictures(checkpoint, base, task, count=NUM_PICTURES)
-    found: dict[str, Any] = {"model": checkpoint.spec.name}
+    results: dict[str, Any] = {"model": checkpoint.spec.name}
     with tempfile.TemporaryDirectory() as store:
         archive = make_archive(
             checkpoint, Path(store), limits=Limits(max_open_requests=2 * options.clients), device="cpu"
         )
         with TorchServe([archive]) as server:
             url = server.prediction_url(archive)
-            load(url, pictures, clients=options.clients, requests=2 * options.clients)  # warmed up, not counted
+            load(url, pictures, clients=options.clients, requests=2 * options.clients)  # warm-up, not counted
             before = workers(server)
             if "load" in parts:
-                found["load"] = load_test(url, pictures, options)
-                show_load(found["load"], options)
+                results["load"] = load_test(url, pictures, options)
+                show_load(results["load"], options)
             if "rounds" in parts:
-                found["rounds"] = rounds(server, url, checkpoint, base, pictures, options)
-                say("rounds", found["rounds"])
+                results["rounds"] = rounds(server, url, checkpoint, base, pictures, options)
+                say("rounds", results["rounds"])
             if "single" in parts:
-                found["single"] = load(url, pictures, clients=1, requests=SINGLE_REQUESTS, kinds=[KINDS[0]]).summary()
-                say("single", found["single"])
+                results["single"] = load(url, pictures, clients=1, requests=SINGLE_REQUESTS, kinds=[KINDS[0]]).summary()
+                say("single", results["single"])
             if "memory" in parts:
-                found["memory"] = memory(server, url, pictures, options)
-                say("memory", found["memory"])
-            found["worker_deaths"] = len(before - workers(server))
-    seen = [found[part] for part in ("load", "single") if part in found]
-    found["failed"] = bool(found["worker_deaths"] or any(each["wrong"] or each["lost"] for each in seen))
-    return found
+                results["memory"] = memory(server, url, pictures, options)
+                say("memory", results["memory"])
+            results["worker_deaths"] = len(before - workers(server))
+    summaries = [results[part] for part in ("load", "single") if part in results]
+    results["failed"] = bool(
+        results["worker_deaths"] or any(summary["wrong"] or summary["lost"] for summary in summaries)
+    )
+    return results
 
 
 def digits_checkpoint(architecture: str, task: Task) -> Checkpoint:
-    """The small digits model, trained by the quick recipe unless an earlier call has."""
+    """The small digits model, trained with the quick recipe unless an earlier call has trained it."""
     folder = FOLDER / architecture
     if not (folder / "manifest.json").exists():
         recipe = override(quick(Consistency()), [f"architecture={architecture}"])
@@ -153,7 +155,7 @@ def rounds(
     pictures: list[SurePicture],
     options: argparse.Namespace,
 ) -> dict[str, Any]:
-    """Draws per second behind the server and of the engine alone, in turn, at the step that the server has chosen."""
+    """Draws per second behind the server and of the engine alone, in turn, at the step size that the server chose."""
     served, alone, steps, fills = [], [], [], []
     for _ in range(options.rounds):
         before, started = Steps.of(server), time.monotonic()
@@ -161,24 +163,24 @@ def rounds(
         made = Steps.of(server) - before
         served.append(made.draws / (time.monotonic() - started))
         if seen.wrong or seen.lost:
-            raise SystemExit(f"a round had wrong or lost answers: {(seen.wrong + seen.lost)[:3]}")
+            raise SystemExit(f"wrong or lost answers in a round: {(seen.wrong + seen.lost)[:3]}")
         steps.append(made.capacity)
         fills.append(made.fill / made.number)
         alone.append(engine_alone(base, checkpoint, pictures, step=steps[-1], options=options))
     ratios = [online / offline for online, offline in zip(served, alone, strict=True)]
     return {
         "draws_per_step": steps,
-        "fill": [round(each, 3) for each in fills],
-        "served_draws_per_second": [round(each, 1) for each in served],
-        "engine_alone_draws_per_second": [round(each, 1) for each in alone],
-        "ratios": [round(each, 3) for each in ratios],
+        "fill": [round(fill, 3) for fill in fills],
+        "served_draws_per_second": [round(rate, 1) for rate in served],
+        "engine_alone_draws_per_second": [round(rate, 1) for rate in alone],
+        "ratios": [round(ratio, 3) for ratio in ratios],
         "median_ratio": round(statistics.median(ratios), 3),
     }
 
 
 @dataclass(frozen=True, slots=True)
 class Steps:
-    """What the worker's metrics say of its steps until a moment: their number, their draws, and how full they were."""
+    """The worker's metrics of its steps so far: the number of steps, their draws, and the sum of their fill levels."""
 
     number: float
     draws: float
@@ -198,7 +200,7 @@ class Steps:
 
     @property
     def capacity(self) -> int:
-        """Draws that a step had room for; where that changed, a mean."""
+        """The mean capacity of a step in draws."""
         return round(self.draws / self.fill)
 
 
@@ -210,11 +212,11 @@ def engine_alone(
     step: int,
     options: argparse.Namespace,
 ) -> float:
-    """Draws per second of the engine with a certification open for each client, so that no step is short."""
+    """Draws per second of the engine alone, with one open certification per client to fill every step."""
     sigma = checkpoint.spec.certified.sigma
     assert sigma is not None
     smoothing = SmoothingSpec(sigma=sigma, n=CERTIFICATION_DRAWS)
-    images = [prepare(Image.open(io.BytesIO(each.data)), checkpoint.spec.preprocessing) for each in pictures]
+    images = [prepare(Image.open(io.BytesIO(picture.data)), checkpoint.spec.preprocessing) for picture in pictures]
     engine = CertificationEngine(NoisySampler(base, SamplingOptions(batch_size=step)))
     number = draws = 0
     started = time.monotonic()
@@ -229,7 +231,7 @@ def engine_alone(
 
 
 def memory(server: TorchServe, url: str, pictures: list[SurePicture], options: argparse.Namespace) -> dict[str, Any]:
-    """Resident memory of worker and JVM before, in the middle of and after the requests of the load."""
+    """Resident memory of worker and JVM before, between and after the requests."""
     load(url, pictures, clients=options.clients, requests=MEMORY_WARM_UP)
     rows = [resident(server)]
     for _ in range(4):
@@ -245,19 +247,19 @@ def memory(server: TorchServe, url: str, pictures: list[SurePicture], options: a
 
 
 def resident(server: TorchServe) -> dict[str, float]:
-    """MiB of the JVM and of the workers."""
+    """The resident memory of the JVM and of the workers, in MiB."""
     worker_ids = workers(server)
-    found = {"jvm": 0.0, "worker": 0.0}
+    memory_MiB = {"jvm": 0.0, "worker": 0.0}
     for process in server.processes():
         if process.name() == "java":
-            found["jvm"] += process.memory_info().rss / MiB
+            memory_MiB["jvm"] += process.memory_info().rss / MiB
         elif process.pid in worker_ids:
-            found["worker"] += process.memory_info().rss / MiB
-    return {name: round(value, 1) for name, value in found.items()}
+            memory_MiB["worker"] += process.memory_info().rss / MiB
+    return {name: round(value, 1) for name, value in memory_MiB.items()}
 
 
 def workers(server: TorchServe) -> set[int]:
-    """Process ids of the workers."""
+    """The process ids of the workers."""
     return {
         process.pid
         for process in server.processes()
@@ -265,18 +267,18 @@ def workers(server: TorchServe) -> set[int]:
     }
 
 
-def show_load(load_found: dict[str, Any], options: argparse.Namespace) -> None:
-    table = Table(title=f"{options.clients} clients, {load_found['seconds']} s")
+def show_load(summary: dict[str, Any], options: argparse.Namespace) -> None:
+    table = Table(title=f"{options.clients} clients, {summary['seconds']} s")
     for column in ("request", "answers", "p50, ms", "p99, ms"):
         table.add_column(column)
-    for name, each in load_found["kinds"].items():
-        table.add_row(name, *(str(each[key]) for key in ("answers", "p50_ms", "p99_ms")))
+    for name, figures in summary["kinds"].items():
+        table.add_row(name, *(str(figures[key]) for key in ("answers", "p50_ms", "p99_ms")))
     say(table)
-    say({key: value for key, value in load_found.items() if key != "kinds"})
+    say({key: value for key, value in summary.items() if key != "kinds"})
 
 
-def say(*what: object) -> None:
-    Console(file=sys.stderr, width=110).print(*what)
+def say(*parts: object) -> None:
+    Console(file=sys.stderr, width=110).print(*parts)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Clients of a served model that check every answer: against the offline label of the image, and against itself."""
+"""Load-test clients that check every answer against the image's offline label and against the answer's own counts."""
 
 from __future__ import annotations
 
@@ -37,21 +37,21 @@ PREDICTION_DRAWS = 100
 CERTIFICATION_DRAWS = 1_000
 RADIUS_ASKED = 0.25
 SURE_DRAWS = 400
-SURE_SHARE = 0.97  # at sigma 0.5 radius 0.94: no rule of the load can fail to decide but with a chance below 1e-9
+SURE_SHARE = 0.97  # radius 0.94 at sigma 0.5: every rule of the load decides, except with probability below 1e-9
 TIMEOUT = httpx.Timeout(10.0, read=120.0, pool=None)
 LONGEST_PAUSE = 2.0
 
 
 @dataclass(frozen=True, slots=True)
 class SurePicture:
-    """An encoded image of which the smoothed classifier is sure, and the label that it has offline."""
+    """An encoded image on which the smoothed classifier is confident, and its offline label."""
 
     data: bytes
     label: int
 
 
 def sure_pictures(checkpoint: Checkpoint, base: BaseClassifier, task: Task, *, count: int) -> list[SurePicture]:
-    """The first `count` test images that offline certification is sure of."""
+    """The first `count` test images on which the smoothed classifier is confident in offline certification."""
     sigma = checkpoint.spec.certified.sigma
     assert sigma is not None
     engine = CertificationEngine(NoisySampler(base, SamplingOptions()))
@@ -68,7 +68,9 @@ def sure_pictures(checkpoint: Checkpoint, base: BaseClassifier, task: Task, *, c
                     pictures.append(SurePicture(encoded(task.test[index]), certificate.label))
         if len(pictures) == count:
             return pictures
-    raise SystemExit(f"only {len(pictures)} of {count} images are sure: the network is too poor for a load test")
+    raise SystemExit(
+        f"the classifier is confident on only {len(pictures)} of {count} images; the load test needs a better network"
+    )
 
 
 def encoded(image: Image.Image) -> bytes:
@@ -79,7 +81,10 @@ def encoded(image: Image.Image) -> bytes:
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """One kind of request: what is sent for a picture, and what must be true of the answer."""
+    """One kind of request: its share of the load, its body for a picture, and the check of its answer.
+
+    `complaint` returns what is wrong with an answer, or None.
+    """
 
     name: str
     share: int
@@ -105,7 +110,7 @@ def broken_request(picture: SurePicture, number: int) -> dict[str, Any]:
 
 @cache
 def bomb() -> bytes:
-    """A small file that unpacks to 144 million pixels."""
+    """A small image file that decodes to 144 million pixels."""
     return encoded(Image.new("1", (12_000, 12_000)))
 
 
@@ -122,21 +127,22 @@ def complaint_of_prediction(response: httpx.Response, picture: SurePicture) -> s
 
 
 def complaint_of_certificate(response: httpx.Response, picture: SurePicture, *, stopping: str) -> str | None:
-    """What is wrong with a certificate: its bound and radius are computed anew from its own counts."""
+    """The complaint about a certificate, or None; bound and radius are computed again from its own counts."""
     answer = response.json()
     if response.status_code != 200 or not answer.get("certificate"):
         return f"status {response.status_code}: {str(answer)[:200]}"
-    told = answer["certificate"]
+    certificate = answer["certificate"]
     if answer["label"] != picture.label:
         return f"label {answer['label']}, offline {picture.label}"
-    if told["stopping"] != stopping or not told["count_a"] <= told["n"]:
-        return f"certificate {told}"
+    if certificate["stopping"] != stopping or not certificate["count_a"] <= certificate["n"]:
+        return f"certificate {certificate}"
+    radius = certificate["radius"]
     if stopping == "at-radius":
-        return None if told["radius"] == RADIUS_ASKED == told["radius_asked"] else f"radius {told['radius']}"
-    bound = clopper_pearson_lower(told["count_a"], told["n"], told["alpha"])
-    exact = (told["n"], told["p_a_lower"], told["radius"])
-    expected = (CERTIFICATION_DRAWS, bound, certified_radius(bound, told["sigma"]))
-    return None if exact == expected else f"n, bound and radius {exact}, from its counts {expected}"
+        return None if radius == RADIUS_ASKED == certificate["radius_asked"] else f"radius {radius}"
+    bound = clopper_pearson_lower(certificate["count_a"], certificate["n"], certificate["alpha"])
+    received = (certificate["n"], certificate["p_a_lower"], radius)
+    expected = (CERTIFICATION_DRAWS, bound, certified_radius(bound, certificate["sigma"]))
+    return None if received == expected else f"n, bound and radius are {received}, its counts give {expected}"
 
 
 def complaint_of_refusal(response: httpx.Response, picture: SurePicture) -> str | None:
@@ -166,7 +172,7 @@ KINDS = (
 
 @dataclass(slots=True)
 class Seen:
-    """What the clients saw: seconds by kind, complaints, and draws of what was answered."""
+    """The clients' observations: seconds by kind, complaints, and the draws of successful answers."""
 
     seconds: dict[str, list[float]] = field(default_factory=lambda: {kind.name: [] for kind in KINDS})
     wrong: list[str] = field(default_factory=list)
@@ -176,7 +182,7 @@ class Seen:
 
     @property
     def answered(self) -> int:
-        return sum(len(each) for each in self.seconds.values())
+        return sum(len(times) for times in self.seconds.values())
 
     def summary(self) -> dict[str, Any]:
         return {
@@ -194,18 +200,18 @@ class Seen:
 
 
 def percentile(seconds: Sequence[float], q: float) -> float:
-    """In milliseconds."""
+    """The q-th percentile of times in seconds, in milliseconds."""
     return round(1000 * float(np.percentile(seconds, q)), 1)
 
 
 def draws_of(answer: dict[str, Any]) -> int:
-    """The draws that an answer says it was made of."""
+    """The number of draws that an answer reports."""
     certificate = answer.get("certificate")
     return int(certificate["n0"] + certificate["n"] if certificate else answer.get("votes", {}).get("n", 0))
 
 
 def schedule(kinds: Sequence[Kind]) -> Iterator[Kind]:
-    """The kinds in their shares, interleaved, again and again."""
+    """An endless cycle of the kinds, interleaved by their shares."""
     places = [((place + 0.5) / kind.share, number) for number, kind in enumerate(kinds) for place in range(kind.share)]
     return itertools.cycle([kinds[number] for _, number in sorted(places)])
 
@@ -219,7 +225,18 @@ def load(
     requests: float = math.inf,
     kinds: Sequence[Kind] = KINDS,
 ) -> Seen:
-    """`clients` at a time ask until the time or the number of requests is over; all that was asked is waited for."""
+    """The observations of clients that send requests until the time or the number of requests is reached.
+
+    Requests in flight at the end are waited for.
+
+    Args:
+        url: The prediction URL.
+        pictures: The images, sent in turn.
+        clients: The number of concurrent clients.
+        seconds: Seconds after which no client sends another request.
+        requests: The total number of requests.
+        kinds: The kinds of requests, mixed by their shares.
+    """
     return asyncio.run(_load(url, pictures, clients=clients, seconds=seconds, requests=requests, kinds=schedule(kinds)))
 
 

@@ -1,4 +1,4 @@
-"""Seconds until a ResNet-50 through ONNX Runtime is READY: the part `startup` of `python -m benchmarks.serving`."""
+"""Part `startup` of `python -m benchmarks.serving`: seconds until a ResNet-50 with ONNX Runtime is READY."""
 
 from __future__ import annotations
 
@@ -22,8 +22,11 @@ from zoo.models.spec import CertifiedConfig, ModelSpec, Preprocessing
 
 
 def startup(starts: int) -> dict[str, Any]:
-    """Seconds until a ResNet-50 is READY: of TorchServe with its archive, and of `zoo serve`, which makes it first; of
-    the latter when it has to export the network, and when it finds the export that an earlier start has kept."""
+    """Seconds until a ResNet-50 is READY, for three kinds of start, and their medians.
+
+    `torchserve` starts TorchServe with a finished archive. `zoo serve, first` creates the archive and exports the
+    network. `zoo serve, later` creates the archive from the export that an earlier start has cached.
+    """
     with tempfile.TemporaryDirectory() as folder:
         checkpoint = resnet50(Path(folder) / "resnet50")
         archive = make_archive(checkpoint, Path(folder) / "store", limits=Limits(), device="cpu")
@@ -37,7 +40,7 @@ def startup(starts: int) -> dict[str, Any]:
             ],
         }
     return {
-        name: {"seconds": [round(each, 1) for each in times], "median": round(statistics.median(times), 1)}
+        name: {"seconds": [round(seconds, 1) for seconds in times], "median": round(statistics.median(times), 1)}
         for name, times in measured.items()
     }
 
@@ -49,7 +52,7 @@ def seconds_until_served(archive: Path) -> float:
 
 
 def resnet50(folder: Path) -> Checkpoint:
-    """A ResNet-50 at 224x224 with random weights; what it answers does not matter here."""
+    """A checkpoint of a ResNet-50 at 224x224 with random weights, since only the time to start is measured."""
     certified = CertifiedConfig(
         objective="consistency",
         hyper_parameters={"sigma": 0.5},

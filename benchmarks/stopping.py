@@ -1,14 +1,15 @@
-"""How many draws each stopping rule needs, beside the fixed 100,000 and beside Wald's bound.
+"""Compares the draws that each stopping rule needs with the fixed 100,000 and with Wald's bound.
 
     python -m benchmarks.stopping
 
-First, for classes of known probability: deciding "the radius is at least sigma" (p0 = Phi(1) = 0.841) at alpha = 0.001
-by bets whose prior is restricted to the side in question (what AtRadius does), by bets with the whole prior (Krichevsky
-and Trofimov's own), and by Clopper-Pearson intervals on a geometric grid of looks, with alpha split over the looks.
-Then, on the probabilities that a published certification log implies (500 ImageNet images, consistency regularization,
-sigma 0.5): deciding several radii, and Anytime at several tolerances, with the average radius it keeps.
+The first table uses classes of known probability. It decides "the radius is at least sigma" (p0 = Phi(1) = 0.841) at
+alpha = 0.001 in three ways: by bets whose prior is restricted to the hypothesis under test, as in AtRadius; by bets
+with the unrestricted prior of Krichevsky and Trofimov; and by Clopper-Pearson intervals on a geometric grid of looks,
+with alpha split over the looks. The second table uses the probabilities that a published certification log implies (500
+ImageNet images, consistency regularization, sigma 0.5). It decides several radii, and runs Anytime at several
+tolerances, with the average certified radius.
 
-Prints Markdown tables. Everything is simulated: the votes are draws from Bernoulli laws. Takes about three minutes.
+Prints Markdown tables. Everything is simulated: the votes are Bernoulli draws. Takes about three minutes.
 """
 
 from __future__ import annotations
@@ -36,19 +37,22 @@ Decides = Callable[[np.ndarray, np.ndarray, float], np.ndarray]
 
 
 def mixture(counts: np.ndarray, nums: np.ndarray, p0: float) -> np.ndarray:
-    """The shipped test: the prior on the side in question."""
+    """Whether the test of AtRadius, with a prior restricted to each hypothesis, has decided after each draw."""
     return np.maximum(log_wealth_above(counts, nums, p0), log_wealth_below(counts, nums, p0)) >= math.log(1 / ALPHA)
 
 
-def whole_prior(counts: np.ndarray, nums: np.ndarray, p0: float) -> np.ndarray:
-    """Krichevsky and Trofimov's bets with a Beta(1/2, 1/2) prior on all of [0, 1]."""
+def unrestricted_prior(counts: np.ndarray, nums: np.ndarray, p0: float) -> np.ndarray:
+    """Whether Krichevsky and Trofimov's bets, with a Beta(1/2, 1/2) prior on [0, 1], have decided after each draw."""
     failures = nums - counts
     wealth = betaln(counts + 0.5, failures + 0.5) - betaln(0.5, 0.5) - xlogy(counts, p0) - xlog1py(failures, -p0)
     return wealth >= math.log(1 / ALPHA)
 
 
 def union_bound(counts: np.ndarray, nums: np.ndarray, p0: float) -> np.ndarray:
-    """Clopper-Pearson at looks that grow by a tenth; the k-th look may err with probability alpha / (k (k + 1))."""
+    """Whether a Clopper-Pearson interval decides at each draw that is a look; other draws never decide.
+
+    Each look comes after about 10 % more draws; the k-th look may err with probability alpha / (k (k + 1)).
+    """
     looks = np.unique(np.ceil(GROWTH ** np.arange(11, 140)).astype(int))
     k = np.searchsorted(looks, nums) + 1
     is_look = np.isin(nums, looks)
@@ -60,7 +64,7 @@ def union_bound(counts: np.ndarray, nums: np.ndarray, p0: float) -> np.ndarray:
 
 
 def draws_needed(decides: Decides, p: float, p0: float, rng: np.random.Generator) -> int:
-    """Draws until the decision, at most CAP."""
+    """The number of draws until the decision, at most CAP."""
     nums = np.arange(1, CAP + 1)
     size, counts = 0, np.empty(0, dtype=np.int64)
     while size < CAP:
@@ -75,7 +79,7 @@ def draws_needed(decides: Decides, p: float, p0: float, rng: np.random.Generator
 
 
 def run_rule(rule: StoppingRule, p: float, rng: np.random.Generator) -> tuple[int, float]:
-    """Draws made, and the radius certified."""
+    """The number of draws made, and the certified radius."""
     size, count, lower = 0, 0, 0.0
     while True:
         more = rule.num_wanted(size)
@@ -92,22 +96,25 @@ def radius_of(p_a_lower: float) -> float:
 
 
 def walds_bound(p: float, p0: float) -> float:
-    """Wald 1945: the least average number of draws of any test that keeps alpha and is always right for p."""
+    """The least mean number of draws of any test at level alpha that always decides correctly for p.
+
+    Source: Wald 1945.
+    """
     return math.log(1 / ALPHA) / (p * math.log(p / p0) + (1 - p) * math.log((1 - p) / (1 - p0)))
 
 
 def known_probabilities() -> None:
     p0 = float(ndtr(1.0))
-    print(f"Deciding radius sigma, alpha {ALPHA}, {RUNS} runs each: mean draws, and in units of Wald's bound\n")
-    print("| p | Wald | AtRadius | whole prior | union bound | fixed |\n|---|---|---|---|---|---|")
+    print(f"Deciding radius sigma, alpha {ALPHA}, {RUNS} runs each: mean draws, and their ratio to Wald's bound\n")
+    print("| p | Wald | AtRadius | unrestricted prior | union bound | fixed |\n|---|---|---|---|---|---|")
     for p in PROBABILITIES:
         rng, wald = np.random.default_rng(0), walds_bound(p, p0)
         means = [
             np.mean([draws_needed(decides, p, p0, rng) for _ in range(RUNS)])
-            for decides in (mixture, whole_prior, union_bound)
+            for decides in (mixture, unrestricted_prior, union_bound)
         ]
-        told = " | ".join(f"{mean:,.0f} ({mean / wald:.2f}x)" for mean in means)
-        print(f"| {p} | {wald:,.0f} | {told} | {CAP:,} |")
+        cells = " | ".join(f"{mean:,.0f} ({mean / wald:.2f}x)" for mean in means)
+        print(f"| {p} | {wald:,.0f} | {cells} | {CAP:,} |")
 
 
 def published_log() -> None:
@@ -123,8 +130,8 @@ def published_log() -> None:
         undecided = sum(num >= CAP for num in num_draws)
         print(f"| at-radius {radius} | {np.median(num_draws):,.0f} | {np.mean(num_draws):,.0f} | {undecided} | |")
     for max_n, tolerance in ((CAP, 0.05), (CAP, 0.1), (CAP, 0.2), (10_000, 0.05), (10_000, 0.1), (1_000, 0.1)):
-        done = [run_rule(Anytime(max_n, tolerance), p, rng) for p in probabilities]
-        num_draws, certified = zip(*done, strict=True)
+        results = [run_rule(Anytime(max_n, tolerance), p, rng) for p in probabilities]
+        num_draws, certified = zip(*results, strict=True)
         name = f"anytime, at most {max_n:,}, tolerance {tolerance}"
         print(f"| {name} | {np.median(num_draws):,.0f} | {np.mean(num_draws):,.0f} | | {np.mean(certified):.3f} |")
 

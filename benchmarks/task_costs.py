@@ -1,17 +1,17 @@
-"""The tables of docs/tasks.md: what each task is, and what training it would cost on one GPU.
+"""Prints the tables of docs/tasks.md: facts about each task, and the estimated cost of training it on one GPU.
 
     python -m benchmarks.task_costs
     python -m benchmarks.task_costs --share 0.1 --bf16-tflops 989 --tf32-tflops 495
 
-Costs are ESTIMATES; nothing is measured. Floating-point operations and activations are counted on ResNet-50 at
-3x224x224 (no weights are allocated), then
+Costs are ESTIMATES; nothing is measured. The script counts floating-point operations and activations of ResNet-50 at
+3x224x224 (without allocating weights) and computes
 
-    hours = images x epochs x forward-equivalents x operations a forward pass / (share of the peak x peak) / 3600
+    hours = images x epochs x forward-equivalents x operations per forward pass / (share of the peak x peak) / 3600
 
-with 3 forward-equivalents for a forward and a full backward pass and 2 for a forward pass and a backward pass to the
-pixels only. Consistency regularization with m = 2 is 2 x 3 in bfloat16; adversarial training is 3 attack steps of 2 in
-TF32 and 3 in bfloat16; a certification is `skip`'s images x (n0 + n) forward passes in TF32. Loading pictures and
-validation come on top.
+A forward and a full backward pass are 3 forward-equivalents; a forward pass and a backward pass to the pixels only are
+2. Consistency regularization with m = 2 takes 2 x 3 in bfloat16. Adversarial training takes 3 attack steps of 2 in TF32
+and 3 in bfloat16. A certification takes (n0 + n) forward passes in TF32 for each image that `skip` selects. Loading
+images and validation are not included.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ GIB = 2**30
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Gpu:
-    """Operations a second that a network reaches: `share` of the peaks. The defaults are an A100's dense peaks."""
+    """Operations per second that a network reaches: `share` of the peaks. The defaults are an A100's dense peaks."""
 
     share: float = 0.2
     bf16_tflops: float = 312.0
@@ -52,7 +52,7 @@ class Gpu:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NetworkSize:
-    """Of one image: operations of a forward pass, and elements that convolutions give out."""
+    """Operations of a forward pass and elements of all convolution outputs, both for one image; parameters."""
 
     operations: float
     activations: int
@@ -60,7 +60,7 @@ class NetworkSize:
 
 
 def measure_network() -> NetworkSize:
-    """ResNet-50 at 3x224x224, counted without computing."""
+    """The size of ResNet-50 at 3x224x224, counted on the meta device."""
     network = resnet50().to("meta").eval()
     sizes: list[int] = []
 
@@ -77,15 +77,16 @@ def measure_network() -> NetworkSize:
 
 
 def memory_gib(network: NetworkSize, *, num_images: int, bytes_each: int) -> float:
-    """Weights, gradients and momentum in float32; per convolution its output and the rectified one; 1 GiB for CUDA.
+    """Memory in GiB: weights, gradients and momentum in float32, two activations per convolution, 1 GiB for CUDA.
 
-    A forward pass keeps both for the backward pass: normalization needs the one, the next convolution the other.
+    A forward pass keeps a convolution's output for the backward pass of normalization, and the rectified output for
+    the backward pass of the next convolution.
     """
     return (3 * 4 * network.parameters + num_images * 2 * network.activations * bytes_each) / GIB + 1
 
 
 def facts_table() -> str:
-    """Counts of every task. The data's own stand behind a slash where Table 8 has others."""
+    """Counts of every task. If the data's counts differ from Table 8, they follow a slash."""
     lines = [
         "| task | data set | classes | training images | test images | skip | certified |",
         "|---|---|---|---|---|---|---|",
@@ -122,7 +123,7 @@ def costs_table(gpu: Gpu) -> str:
     ]
     for row in PUBLISHED:
         hours = " | ".join(
-            f"{each:.1f} h" if each >= 1 else f"{each * 60:.0f} min" for each in _hours(row, network, gpu)
+            f"{cost:.1f} h" if cost >= 1 else f"{cost * 60:.0f} min" for cost in _hours(row, network, gpu)
         )
         lines.append(f"| `{row.name}` | ResNet-50 | {_epochs(row)} | {hours} | {memory} |")
     return "\n".join(lines)
@@ -146,14 +147,14 @@ def _both(paper: int, data: int) -> str:
 
 
 def _plain(text: str) -> str:
-    """Without emphasis where file names hold a star."""
+    """The text with its stars escaped, so that Markdown does not take them for emphasis."""
     return text.replace("*", "\\*")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     defaults = Gpu()
-    parser.add_argument("--share", type=float, default=defaults.share, help="of the peak that is sustained")
+    parser.add_argument("--share", type=float, default=defaults.share, help="sustained share of the peak")
     parser.add_argument("--bf16-tflops", type=float, default=defaults.bf16_tflops)
     parser.add_argument("--tf32-tflops", type=float, default=defaults.tf32_tflops)
     gpu = Gpu(**vars(parser.parse_args()))

@@ -1,11 +1,11 @@
-"""Draws per second of the engine on each backend of a CPU, beside a plain loop written as the published algorithm.
+"""Compares the engine's draws per second on each CPU backend with a plain loop of the published algorithm.
 
     python -m benchmarks.throughput --architecture resnet18 --size 32 --draws 1600 --rounds 5
     python -m benchmarks.throughput --architecture resnet50 --size 224 --draws 160 --rounds 3
 
-The loop is that of `benchmarks.loops`, at a batch of 64 and at the published 400. All contenders run in every round, in
-turn; the figures are medians over rounds, and ratios are taken within a round against the faster loop. On a GPU
-`python -m benchmarks.gpu --only throughput compiled` compares more of them.
+`benchmarks.loops` contains the loop; its batch size is 64 or the published 400. All contenders run in turn in every
+round. Figures are medians over rounds; ratios are relative to the faster loop of the same round. On a GPU,
+`python -m benchmarks.gpu --only throughput compiled` compares more contenders.
 
 Prints a table to stderr and JSON to stdout.
 """
@@ -42,7 +42,10 @@ Contender = Callable[[], Run]
 
 
 def calibrated_network(architecture: str, size: int) -> nn.Module:
-    """A random network whose batch statistics fit noisy images, so that its logits are neither constant nor huge."""
+    """A random network whose batch statistics are fitted to noisy images.
+
+    Without fitted statistics its logits would be constant or huge.
+    """
     torch.manual_seed(0)
     network = build_network(
         architecture, num_classes=NUM_CLASSES, preprocessing=Preprocessing(resize=size, crop=size)
@@ -58,7 +61,7 @@ def noisy_images(num: int, size: int) -> Tensor:
 
 
 def contenders(options: argparse.Namespace) -> tuple[dict[str, Contender], dict[str, BaseClassifier]]:
-    """What runs, by name, and the backends among it."""
+    """The contenders by name, and the backends among them."""
     size, num, batch_size = options.size, options.draws, options.batch_size
     network = calibrated_network(options.architecture, size)
     x_CHW = torch.randint(0, 256, (3, size, size)) / 255
@@ -84,7 +87,7 @@ def contenders(options: argparse.Namespace) -> tuple[dict[str, Contender], dict[
 
 
 def compare_votes(options: argparse.Namespace, backends: dict[str, BaseClassifier]) -> dict[str, object]:
-    """Logits and votes of the backends beside eager PyTorch, on the same noisy images."""
+    """Differences of the backends' logits and votes from eager PyTorch on the same noisy images."""
     network = calibrated_network(options.architecture, options.size)
     num_compared, largest = 0, dict.fromkeys(backends, 0.0)
     differing = dict.fromkeys(backends, 0)
@@ -109,31 +112,34 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--architecture", default="resnet18")
     parser.add_argument("--size", type=int, default=32)
-    parser.add_argument("--draws", type=int, default=1600, help="draws a run; the loop makes whole batches")
+    parser.add_argument("--draws", type=int, default=1600, help="draws per run; the loop rounds up to whole batches")
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--batch-size", type=int, default=256, help="of the engine")
+    parser.add_argument("--batch-size", type=int, default=256, help="batch size of the engine")
     parser.add_argument("--votes", type=int, default=0, help="votes to compare across backends")
     options = parser.parse_args()
 
     runs, backends = contenders(options)
-    for run in runs.values():  # warmed up, not counted
+    for run in runs.values():  # warm-up, not counted
         run()
     memory_before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     rounds = [{name: run() for name, run in runs.items()} for _ in range(options.rounds)]
-    found = {
+    figures = {
         name: {
-            "draws_per_second": round(statistics.median(each[name].rate for each in rounds), 1),
-            "slowest_and_fastest": [round(pick(each[name].rate for each in rounds), 1) for pick in (min, max)],
+            "draws_per_second": round(statistics.median(one_round[name].rate for one_round in rounds), 1),
+            "slowest_and_fastest": [
+                round(pick(one_round[name].rate for one_round in rounds), 1) for pick in (min, max)
+            ],
             "ratio_to_the_faster_loop": round(
                 statistics.median(
-                    each[name].rate / max(each[f"published loop, batch {batch}"].rate for batch in LOOP_BATCHES)
-                    for each in rounds
+                    one_round[name].rate
+                    / max(one_round[f"published loop, batch {batch}"].rate for batch in LOOP_BATCHES)
+                    for one_round in rounds
                 ),
                 2,
             ),
             "share_outside_the_network": None
             if rounds[0][name].outside is None
-            else round(statistics.median(each[name].outside for each in rounds), 3),
+            else round(statistics.median(one_round[name].outside for one_round in rounds), 3),
         }
         for name in runs
     }
@@ -144,7 +150,7 @@ def main() -> None:
         "rounds": options.rounds,
         "batch_size": options.batch_size,
         "threads": torch.get_num_threads(),
-        "contenders": found,
+        "contenders": figures,
         "memory_grown_in_the_rounds_MiB": (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - memory_before) // 1024,
         "versions": {
             "python": platform.python_version(),
@@ -154,19 +160,17 @@ def main() -> None:
     }
     if options.votes:
         result["agreement"] = compare_votes(options, backends)
-    show(found)
+    show(figures)
     print(json.dumps(result, indent=2))
 
 
-def show(found: dict[str, dict]) -> None:
-    table = Table("", "draws/s", "slowest, fastest", "against the faster loop", "outside the network")
-    for name, each in found.items():
-        slowest, fastest = each["slowest_and_fastest"]
-        outside = (
-            "" if each["share_outside_the_network"] is None else f"{100 * each['share_outside_the_network']:.1f} %"
-        )
-        ratio = f"{each['ratio_to_the_faster_loop']:.2f}"
-        table.add_row(name, f"{each['draws_per_second']:.1f}", f"{slowest:.1f}, {fastest:.1f}", ratio, outside)
+def show(figures: dict[str, dict]) -> None:
+    table = Table("", "draws/s", "slowest, fastest", "ratio to the faster loop", "outside the network")
+    for name, row in figures.items():
+        slowest, fastest = row["slowest_and_fastest"]
+        outside = "" if row["share_outside_the_network"] is None else f"{100 * row['share_outside_the_network']:.1f} %"
+        ratio = f"{row['ratio_to_the_faster_loop']:.2f}"
+        table.add_row(name, f"{row['draws_per_second']:.1f}", f"{slowest:.1f}, {fastest:.1f}", ratio, outside)
     Console(file=sys.stderr).print(table)
 
 

@@ -1,14 +1,14 @@
-"""Images per second of one training step beside a plain eager loop, and what the trainer costs around the network.
+"""Compares the trainer's images per second with a plain eager loop, and measures the trainer's overhead.
 
     python -m benchmarks.training --size 32 --architecture resnet10-quarter --batch-size 32 --rounds 7
     python -m benchmarks.training --size 224 --architecture resnet50 --batch-size 32 --rounds 3
 
-For consistency (m = 2) and adversarial training (PGD-3, l2, the iterate of the highest loss) the trainer goes through
-its real epochs over JPEG pictures of 500x375 on disk: decoding, augmentation, noise keyed by image, the finite check,
-clipping, the log. The loop beside it is what one would write by hand: the same augmentation of the same files,
-`randn_like`, the same losses and attack, `loss.backward()`, SGD; nothing is checked, clipped or logged. Both take turns
-in every round; figures are medians over rounds, ratios are taken within a round. Forward passes (the attack's too),
-backward passes and the optimizer's steps are timed inside the trainer, and its overhead is all the rest.
+For consistency (m = 2) and adversarial training (PGD-3, l2, the iterate of the highest loss), the trainer runs its
+epochs over JPEG pictures of 500x375 on disk: decoding, augmentation, noise keyed by image, the finite check, clipping,
+the log. The plain loop is a handwritten one: the same augmentation of the same files, `randn_like`, the same losses and
+attack, `loss.backward()`, SGD, without checks, clipping or a log. Both run in turn in every round; figures are medians
+over rounds, ratios are taken within a round. The forward passes (including the attack's), the backward passes and the
+optimizer's steps are timed inside the trainer. Its overhead is the remaining time.
 
 Prints a table to stderr and JSON to stdout.
 """
@@ -58,7 +58,7 @@ def main() -> None:
     parser.add_argument("--architecture", default="resnet10-quarter")
     parser.add_argument("--size", type=int, default=32)
     parser.add_argument("--batch-size", type=int, default=32)
-    parser.add_argument("--steps", type=int, default=2, help="steps a round")
+    parser.add_argument("--steps", type=int, default=2, help="steps per round")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--device", default="cpu")
     arguments = parser.parse_args()
@@ -70,7 +70,7 @@ def main() -> None:
 
 
 def write_pictures(folder: Path, count: int) -> Path:
-    """A picture folder of two classes, `count` of them to train on, in the size that ImageNet's have on average."""
+    """An image folder of two classes with `count` training pictures of ImageNet's average size."""
     rng = np.random.default_rng(0)
     for split, number in (("train", count), ("test", NUM_CLASSES)):
         for index in range(number):
@@ -82,30 +82,30 @@ def write_pictures(folder: Path, count: int) -> Path:
 
 
 def compare(name: str, folder: Path, output: Path, arguments: argparse.Namespace) -> dict[str, Any]:
-    """Both contenders in turn."""
+    """Rates, ratio and overhead of the trainer and the plain loop, which run in turn."""
     device = torch.device(arguments.device)
     ours = Ours(OBJECTIVES[name], folder, output, arguments, device)
     plain = PlainLoop(name, folder, arguments, device)
     rounds = []
     for number in range(arguments.rounds + 1):
-        measured = {"plain": plain.epoch(), **ours.epoch()}
-        if number > 0:  # the first warms up
-            rounds.append(measured)
+        times = {"plain": plain.epoch(), **ours.epoch()}
+        if number > 0:  # the first round is a warm-up
+            rounds.append(times)
     images = arguments.steps * arguments.batch_size
     return {
         "objective": name,
-        "plain_images_per_second": statistics.median(images / each["plain"] for each in rounds),
-        "ours_images_per_second": statistics.median(images / each["ours"] for each in rounds),
-        "ratio": statistics.median(each["plain"] / each["ours"] for each in rounds),
-        "ratio_range": [f(each["plain"] / each["ours"] for each in rounds) for f in (min, max)],
-        "overhead": statistics.median(1 - each["network"] / each["ours"] for each in rounds),
-        "overhead_range": [f(1 - each["network"] / each["ours"] for each in rounds) for f in (min, max)],
+        "plain_images_per_second": statistics.median(images / times["plain"] for times in rounds),
+        "ours_images_per_second": statistics.median(images / times["ours"] for times in rounds),
+        "ratio": statistics.median(times["plain"] / times["ours"] for times in rounds),
+        "ratio_range": [f(times["plain"] / times["ours"] for times in rounds) for f in (min, max)],
+        "overhead": statistics.median(1 - times["network"] / times["ours"] for times in rounds),
+        "overhead_range": [f(1 - times["network"] / times["ours"] for times in rounds) for f in (min, max)],
     }
 
 
 @dataclass
 class Stopwatch:
-    """Seconds inside what it wraps, not counted twice where one is inside another."""
+    """Seconds inside the wrapped functions; nested calls are counted once."""
 
     device: torch.device
     seconds: float = 0.0
@@ -136,7 +136,7 @@ class Stopwatch:
 
 
 class Ours:
-    """The trainer's own loop, one epoch a call."""
+    """The trainer's own loop, one epoch per call."""
 
     def __init__(
         self, objective: Objective, folder: Path, output: Path, arguments: argparse.Namespace, device: torch.device
@@ -178,7 +178,7 @@ class Ours:
 
 
 class PlainLoop:
-    """What one would write by hand."""
+    """A handwritten loop without checks, clipping or a log."""
 
     def __init__(self, name: str, folder: Path, arguments: argparse.Namespace, device: torch.device) -> None:
         preprocessing = Preprocessing(resize=arguments.size * 256 // 224, crop=arguments.size)
@@ -210,7 +210,7 @@ class PlainLoop:
 
 
 def consistency(network: nn.Module, x_BCHW: Tensor, labels_B: Tensor) -> Tensor:
-    """Jeong and Shin's loss, sigma 0.5, m 2, lambda 5, eta 0.5."""
+    """The consistency loss at sigma 0.5, m 2, lambda 5, eta 0.5. Source: Jeong and Shin."""
     copies = torch.cat([x_BCHW + 0.5 * torch.randn_like(x_BCHW) for _ in range(2)])
     logits = network(copies)
     first, second = (F.softmax(part, dim=1) for part in logits.chunk(2))
@@ -222,7 +222,7 @@ def consistency(network: nn.Module, x_BCHW: Tensor, labels_B: Tensor) -> Tensor:
 
 
 def adversarial(network: nn.Module, x_BCHW: Tensor, labels_B: Tensor) -> Tensor:
-    """PGD-3 in the l2 ball of 0.5, the iterate of the highest loss, then its cross-entropy."""
+    """The cross-entropy at the iterate of the highest loss of PGD-3 in the l2 ball of radius 0.5."""
     network.eval()
     delta = torch.zeros_like(x_BCHW)
     best, best_loss = x_BCHW, torch.full((len(x_BCHW),), -torch.inf, device=x_BCHW.device)
@@ -247,14 +247,14 @@ def print_table(results: list[dict[str, Any]], arguments: argparse.Namespace) ->
     table = Table(title=f"{arguments.architecture}, 3x{arguments.size}x{arguments.size}, batch {arguments.batch_size}")
     for head in ("objective", "plain loop, images/s", "trainer, images/s", "ratio", "overhead"):
         table.add_column(head)
-    for each in results:
-        low, high = each["ratio_range"]
+    for result in results:
+        low, high = result["ratio_range"]
         table.add_row(
-            each["objective"],
-            f"{each['plain_images_per_second']:.2f}",
-            f"{each['ours_images_per_second']:.2f}",
-            f"{each['ratio']:.3f} ({low:.3f} to {high:.3f})",
-            f"{each['overhead']:.1%} ({each['overhead_range'][0]:.1%} to {each['overhead_range'][1]:.1%})",
+            result["objective"],
+            f"{result['plain_images_per_second']:.2f}",
+            f"{result['ours_images_per_second']:.2f}",
+            f"{result['ratio']:.3f} ({low:.3f} to {high:.3f})",
+            f"{result['overhead']:.1%} ({result['overhead_range'][0]:.1%} to {result['overhead_range'][1]:.1%})",
         )
     Console(file=sys.stderr).print(table)
 

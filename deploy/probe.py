@@ -1,8 +1,8 @@
-"""A probe for containers: exit code 0 if the server of `zoo serve --metrics-port 8082` is well, 1 with a reason if not.
+"""A container probe: exit code 0 if the server of `zoo serve --metrics-port 8082` is healthy, else 1 with the reason.
 
     python probe.py ready | live [--url http://127.0.0.1:8082]
 
-The standard library only, so that it starts in a twentieth of a second.
+Uses only the standard library, and therefore starts within a twentieth of a second.
 """
 
 import argparse
@@ -15,14 +15,14 @@ SECONDS = 5.0
 
 
 def main() -> int:
-    """The exit code."""
+    """Queries the endpoint; returns the exit code."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("question", choices=("ready", "live"))
     parser.add_argument("--url", default="http://127.0.0.1:8082")
-    asked = parser.parse_args()
+    arguments = parser.parse_args()
     direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     try:
-        with direct.open(f"{asked.url}/{asked.question}", timeout=SECONDS):
+        with direct.open(f"{arguments.url}/{arguments.question}", timeout=SECONDS):
             return 0
     except urllib.error.HTTPError as error:
         reason = _reason(error.read()) or f"HTTP {error.code}"

@@ -1,7 +1,7 @@
-"""The whole path in one command: train, measure, push, pull, serve, ask. `make demo` runs it.
+"""An end-to-end demo in one command: train, measure, push, pull, serve, predict. `make demo` runs it.
 
-Everything is real but the Hub, which is a server on the loopback address that speaks the Hub's protocol, so that the
-demo needs neither an account nor the network. What it makes stays in `runs/demo`.
+All parts are real except the Hub, which is a loopback server that speaks the Hub's protocol. The demo therefore needs
+neither an account nor a network. Its files stay in `runs/demo`.
 """
 
 from __future__ import annotations
@@ -22,26 +22,26 @@ LEAST_ACCURACY = 0.9
 
 
 def main() -> None:
-    """Runs the demo; exits with 1 if its network is worse than the project promises."""
+    """Runs the demo; exits with 1 if its network misses the required accuracy or radius."""
     started = time.monotonic()
     shutil.rmtree(FOLDER, ignore_errors=True)
     FOLDER.mkdir(parents=True)
     trained, pulled, rows = FOLDER / "trained", FOLDER / "pulled", FOLDER / "certification.tsv"
 
-    say("Train a small residual network on real digits by consistency regularization")
+    say("Train a small residual network on real digits with consistency regularization")
     method = ["--objective", "consistency", "--architecture", "resnet10-quarter", "--set", "epochs=20"]
     zoo("train", "--task", TASK, *method, "--output", trained)
-    say("Measure it: under noise, and with certificates for every third test image")
+    say("Measure its accuracy under noise, and certify every third test image")
     zoo("evaluate", trained, "--task", TASK, "--noise-sigmas", "0.1,0.5", "--record")
     zoo("certify", trained, "--task", TASK, "--skip", 3, "--n", 1000, "--record", "--output", rows)
     report = json.loads(zoo("report", rows, "--json", "--figure", FOLDER / "certified_accuracy.png", show=False))[0]
 
-    say("Publish it and get it back (from a Hub on this machine)")
+    say("Push it to a Hub on this machine, and pull it back")
     with loopback_hub(cache=FOLDER / "hub-cache"):
         zoo("push", trained, "demo/digits")
         zoo("pull", "demo/digits", pulled)
 
-    say(f"Serve it, and ask about test image {IMAGE_NUMBER}")
+    say(f"Serve it, and send test image {IMAGE_NUMBER}")
     image = save_test_image(FOLDER / "digit.png")
     with served(pulled) as url:
         answer = zoo("predict", image, "--url", url, "--json", show=False)
@@ -54,11 +54,14 @@ def main() -> None:
     )
     print(answer, end="", flush=True)
     if accuracy < LEAST_ACCURACY or radius < LEAST_RADIUS:
-        sys.exit(f"the demo promises certified accuracy {LEAST_ACCURACY} and radius {LEAST_RADIUS}")
+        sys.exit(
+            f"certified accuracy is {accuracy:.3f} and the radius {radius:.3f}; "
+            f"the demo requires at least {LEAST_ACCURACY} and {LEAST_RADIUS}"
+        )
 
 
 def save_test_image(path: Path) -> Path:
-    """One test image of the task as a file."""
+    """Saves one test image of the task as a file; returns the path."""
     from training.tasks import open_task
 
     open_task(TASK, data_dir=FOLDER).test[IMAGE_NUMBER].save(path)

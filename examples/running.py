@@ -1,4 +1,4 @@
-"""What the examples share: `zoo` commands shown as they run, a Hub on this machine, a server while it is asked."""
+"""Shared code of the examples: runs `zoo` commands and shows them, a Hub on this machine, a running server."""
 
 from __future__ import annotations
 
@@ -21,20 +21,20 @@ def say(text: str) -> None:
 
 
 def zoo(*arguments: object, show: bool = True) -> str:
-    """Runs one command, shows it with what it prints, and returns its stdout; ends the example if it fails."""
+    """Runs and shows one `zoo` command with its output; returns its stdout, and ends the example if it fails."""
     words = [str(argument) for argument in arguments]
     print(f"$ zoo {' '.join(words)}", flush=True)
-    done = subprocess.run([*ZOO, *words], stdout=subprocess.PIPE, text=True, check=False)
-    if done.returncode != 0:
-        sys.exit(f"zoo {words[0]} ended with exit code {done.returncode}")
+    process = subprocess.run([*ZOO, *words], stdout=subprocess.PIPE, text=True, check=False)
+    if process.returncode != 0:
+        sys.exit(f"zoo {words[0]} ended with exit code {process.returncode}")
     if show:
-        print(done.stdout, end="", flush=True)
-    return done.stdout
+        print(process.stdout, end="", flush=True)
+    return process.stdout
 
 
 @contextmanager
 def loopback_hub(*, cache: Path) -> Iterator[None]:
-    """A Hub on this machine, which the commands inside talk to as the user `demo`."""
+    """Runs a Hub on this machine; commands inside the block use it as the user `demo`."""
     with LoopbackHub(tokens={"hf_demo": "demo"}) as hub:
         settings = {
             "HF_ENDPOINT": hub.endpoint,
@@ -57,7 +57,7 @@ def loopback_hub(*, cache: Path) -> Iterator[None]:
 
 @contextmanager
 def served(model: Path) -> Iterator[str]:
-    """The prediction URL of a model that `zoo serve` serves while inside."""
+    """Serves a model with `zoo serve` inside the block; yields its prediction URL."""
     print(f"$ zoo serve {model} --port 0 &", flush=True)
     server = subprocess.Popen([*ZOO, "serve", str(model), "--port", "0"], stdout=subprocess.PIPE, text=True)
     try:

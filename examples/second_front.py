@@ -1,4 +1,4 @@
-"""Serves a checkpoint by plain ASGI in the place of TorchServe: `python -m examples.second_front MODEL`."""
+"""Serves a checkpoint with plain ASGI instead of TorchServe: `python -m examples.second_front MODEL`."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ def main() -> None:
     """Serves on the loopback address until Ctrl-C."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("model", help="a checkpoint directory or a Hub id")
-    parser.add_argument("--port", type=int, default=8080, help="0 finds a free one")
-    asked = parser.parse_args()
-    service = load_service(locate(asked.model), device=str(pick_device("auto")), limits=Limits(), spins=True)
-    with running(application(service), port=asked.port) as url:
+    parser.add_argument("--port", type=int, default=8080, help="the port; 0 picks a free one")
+    arguments = parser.parse_args()
+    service = load_service(locate(arguments.model), device=str(pick_device("auto")), limits=Limits(), spins=True)
+    with running(application(service), port=arguments.port) as url:
         print(f"ready: {url}/predictions/{service.spec.name}", flush=True)
         try:
             signal.pause()

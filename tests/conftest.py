@@ -1,4 +1,4 @@
-"""Settings of the test session that must stand before any test module is imported."""
+"""Shared fixtures, and settings that must be made before any test module is imported."""
 
 import os
 import shutil
@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-# Several processes share the cores (tests/parallel.py). Threads that wait actively for others would keep the cores from
-# them. The number of threads also decides the last bits of trained weights, so processes that tests start have it too.
+# Several processes share the cores (tests/parallel.py), and spinning threads would take the cores from the others. The
+# number of threads also determines the last bits of trained weights, so processes that tests start inherit it.
 os.environ["OMP_NUM_THREADS"] = "1"
 # huggingface_hub reads these once, at its first import; tests must not see the user's cache or login.
 os.environ.setdefault("HF_HUB_DISABLE_XET", "1")
@@ -39,7 +39,7 @@ def pytest_unconfigure() -> None:
 
 @pytest.fixture(scope="session")
 def digits_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Checkpoint:
-    """The small network after five quick epochs of consistency training on digits at sigma 0.5: about 12 seconds."""
+    """A small network trained for five quick epochs on digits with consistency, sigma 0.5; takes about 12 seconds."""
     from training.objectives.consistency import Consistency
     from training.recipe import override
     from training.recipes import quick
@@ -52,7 +52,7 @@ def digits_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Checkpoint:
     def make(folder: Path) -> None:
         task = open_task("digits", data_dir=folder)
         run = TrainingRun(task=task, recipe=recipe, seed=0, output=folder / "checkpoint")
-        with computing_on(num_threads=1):  # as the processes do that must end with the same weights
+        with computing_on(num_threads=1):  # like the processes whose weights must be equal
             train(run, device=torch.device("cpu"), resume=False, console=Console(quiet=True))
 
     return open_checkpoint(made_once("trained_digits", make, tmp_path_factory) / "checkpoint")
@@ -60,7 +60,7 @@ def digits_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Checkpoint:
 
 @pytest.fixture(scope="session")
 def certified_digits(digits_checkpoint: Checkpoint, tmp_path_factory: pytest.TempPathFactory) -> Checkpoint:
-    """The digits checkpoint with the recorded certification of 120 of 359 images by 100 draws each."""
+    """The digits checkpoint with a recorded certification of 120 of 359 images with 100 draws each."""
     from training.evaluation.certification import certify_images, select_indices
     from training.evaluation.certification_log import certification_run
     from training.evaluation.recording import record_certification
@@ -95,14 +95,14 @@ def copy_of_digits(digits_checkpoint: Checkpoint, tmp_path: Path) -> Path:
 
 @pytest.fixture
 def hub() -> Iterator[LoopbackHub]:
-    """A Hub on this machine where alice and bob have an account."""
+    """A Hub on this machine, where alice and bob have accounts."""
     with LoopbackHub(tokens={"hf_alice": "alice", "hf_bob": "bob"}) as hub:
         yield hub
 
 
 @dataclass(frozen=True)
 class Finished:
-    """How a command ended."""
+    """The exit code, stdout and stderr of a command."""
 
     code: int
     out: str
@@ -111,7 +111,7 @@ class Finished:
 
 @pytest.fixture
 def zoo_command(capsys: pytest.CaptureFixture[str]) -> Callable[..., Finished]:
-    """Runs `zoo WORDS...` in this process, through the console script's own entry."""
+    """A function that runs `zoo WORDS...` in this process, through the console script's entry point."""
 
     def run(*words: object) -> Finished:
         capsys.readouterr()

@@ -1,4 +1,4 @@
-"""What the Hub refuses in a card's metadata, as far as its documentation says.
+"""The Hub's documented rules for a card's metadata.
 
 Sources: huggingface/hub-docs, modelcard.md ("'model-index', 'datasets' and 'license' contents will be verified when git
 pushing"; which fields of a result are required) and docs/hub/repositories-licenses.md; huggingface_hub's
@@ -23,7 +23,7 @@ HEADER = re.compile(r"^---\r?\n(.*?)\r?\n---\r?\n", re.DOTALL)
 
 
 def errors_in(card: str) -> list[str]:
-    """In words, what the Hub would refuse; nothing for a card without metadata, at which it only warns."""
+    """Messages about all that the Hub would refuse; none for a card without metadata, at which the Hub only warns."""
     header = HEADER.match(card)
     if header is None:
         return []
@@ -62,7 +62,7 @@ def _of_lists(metadata: dict[str, Any]) -> list[str]:
 def _of_base_model(metadata: dict[str, Any]) -> list[str]:
     base, relation = metadata.get("base_model"), metadata.get("base_model_relation")
     bases = base if isinstance(base, list) else [] if base is None else [base]
-    errors = [f'"base_model" with value {one!r} is no model id' for one in bases if not MODEL.fullmatch(str(one))]
+    errors = [f'"base_model" with value {id!r} is not a model id' for id in bases if not MODEL.fullmatch(str(id))]
     if relation is not None and relation not in RELATIONS:
         errors.append(f'"base_model_relation" must be one of {RELATIONS}')
     return errors

@@ -1,8 +1,8 @@
 """A Hugging Face Hub on the loopback interface, in memory, for tests.
 
-Speaks the part of the protocol that a push and a pull of a model repository need, as huggingface_hub 2.4
-uses it, and misbehaves on demand: refuses, keeps silent, drops an answer half-way, serves other bytes than committed.
-The client must have Xet off (HF_HUB_DISABLE_XET=1), since uploads are answered with plain LFS.
+The server implements the part of the protocol that a push and a pull of a model repository need, as huggingface_hub 2.4
+uses it. It misbehaves on demand: it refuses, stays silent, drops an answer half-way, or serves other bytes than the
+committed ones. The client must disable Xet (HF_HUB_DISABLE_XET=1), since uploads use plain LFS.
 """
 
 import base64
@@ -23,7 +23,7 @@ from tests.hub_card_rules import errors_in
 
 LFS_SUFFIXES = (".safetensors", ".onnx", ".png", ".bin")
 LFS_THRESHOLD = 10 * 1024**2
-# One date for every commit, so that no answer depends on the clock.
+# One date for every commit, which makes answers independent of the clock.
 DATE = "2026-01-01T00:00:00.000Z"
 
 
@@ -36,7 +36,7 @@ class Answer(NamedTuple):
 
 
 class HubError(Exception):
-    """The refusal of a request, with the answer that says so."""
+    """The refusal of a request, with its HTTP answer."""
 
     def __init__(self, status: int, message: str, code: str | None = None, **headers: str) -> None:
         super().__init__(message)
@@ -45,12 +45,12 @@ class HubError(Exception):
 
 
 class Silence:
-    """No answer at all."""
+    """A fault: the request is never answered."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Commit:
-    """One commit, with the complete set of files as it leaves them."""
+    """One commit, with all files of the repository at this commit."""
 
     oid: str
     parent: str | None
@@ -60,10 +60,10 @@ class Commit:
 
 @dataclass(slots=True, kw_only=True)
 class Repository:
-    """A model repository with one branch, `main`; begins with a commit of .gitattributes, as on the Hub.
+    """A model repository with one branch, `main`; starts with a commit of .gitattributes, as on the Hub.
 
-    `private` hides everything from all but the owner, `gated` only the content of files; `pull_requests` are
-    commits that were proposed; `tampered` holds the bytes that are served in place of the committed ones.
+    `private` hides everything from all users but the owner, `gated` hides only the content of files. `pull_requests`
+    are proposed commits. `tampered` maps paths to bytes that are served instead of the committed ones.
     """
 
     id: str
@@ -94,7 +94,7 @@ class Repository:
         return self.head
 
     def propose(self, title: str, changes: Mapping[str, bytes | None]) -> Commit:
-        """The commit of a new pull request on top of the head, which stays."""
+        """The commit of a new pull request on top of the head, which does not change."""
         self.pull_requests.append(self.changed(title, changes))
         return self.pull_requests[-1]
 
@@ -118,11 +118,11 @@ class Repository:
 
 
 class LoopbackHub:
-    """A Hub on a port of its own, serving until the end of its `with` block.
+    """A Hub on a free port, serving until the end of its `with` block.
 
-    `tokens` maps a token to its user; `requests` lists (method, path without query) in order of arrival, and `ranges`
-    the bytes from which a part of a file was asked for;
-    `refused_metadata` is what is said against the metadata of every card, None where all are taken.
+    `tokens` maps a token to its user. `requests` lists (method, path without query) in order of arrival, and `ranges`
+    the first bytes of requested parts of files. `refused_metadata` is a message with which the metadata of every card
+    is refused; with None, the rules of `tests.hub_card_rules` apply.
     """
 
     def __init__(self, *, tokens: Mapping[str, str]) -> None:
@@ -147,18 +147,18 @@ class LoopbackHub:
         self.close()
 
     def close(self) -> None:
-        """Stops the server; harmless a second time."""
+        """Stops the server; a second call has no effect."""
         self.closing.set()
         self._server.shutdown()
         self._server.server_close()
         self._thread.join()
 
     def repository(self, repo_id: str) -> Repository:
-        """The repository of that id; KeyError if there is none."""
+        """The repository with this id. Raises: KeyError if there is none."""
         return self.repositories[repo_id]
 
     def tamper(self, repo_id: str, path: str, content: bytes) -> None:
-        """Serves `content` for `path` at every revision, under the sizes and hashes of what was committed."""
+        """Serves `content` for `path` at every revision, with the size and hash of the committed content."""
         self.repositories[repo_id].tampered[path] = content
 
     def fail_next(
@@ -172,20 +172,20 @@ class LoopbackHub:
         headers: Mapping[str, str] | None = None,
         after: int = 0,
     ) -> None:
-        """Fails the next `times` requests of that method whose path contains `path`.
+        """Fails the next `times` requests of this method whose path contains `path`.
 
-        They are answered `status` and change nothing; with `status=None` they are carried out, but the
-        connection drops once `after` bytes of the answer's body were sent.
+        The requests are answered with `status` and change nothing. With `status=None` they are processed, but the
+        connection is closed after `after` bytes of the answer's body.
         """
         fault = after if status is None else HubError(status, "Injected fault", error_code, **(headers or {}))
         self._faults += [(method, path, fault)] * times
 
     def silence_next(self, method: str, path: str) -> None:
-        """Never answers the next request of that method whose path contains `path`."""
+        """Never answers the next request of this method whose path contains `path`."""
         self._faults.append((method, path, Silence()))
 
     def take_fault(self, method: str, path: str) -> "HubError | int | Silence | None":
-        """The error, the byte count to drop after, or the silence that this request meets; None if it meets none."""
+        """The fault for this request: an error, the bytes to send before closing, or silence; None if there is none."""
         for index, (fault_method, fragment, fault) in enumerate(self._faults):
             if fault_method == method and fragment in path:
                 del self._faults[index]
@@ -199,7 +199,7 @@ def git_oid(content: bytes) -> str:
 
 
 def is_lfs(path: str, size: int) -> bool:
-    """Whether a file goes through LFS; an empty one never does, since the client could not upload it."""
+    """Whether a file goes through LFS; an empty file never does, since the client could not upload it."""
     return size > LFS_THRESHOLD or (size > 0 and path.endswith(LFS_SUFFIXES))
 
 
@@ -215,7 +215,7 @@ def file_entry(path: str, content: bytes) -> dict[str, Any]:
 
 
 def content_oid(path: str, content: bytes) -> str:
-    """The id that clients know the content by: sha256 for LFS, else the git blob id."""
+    """The id by which clients identify the content: sha256 for LFS, else the git blob id."""
     entry = file_entry(path, content)
     return str(entry.get("lfs", entry)["oid"])
 
@@ -231,7 +231,7 @@ def tree_entries(commit: Commit) -> dict[str, dict[str, Any]]:
 
 
 class _Connection(BaseHTTPRequestHandler):
-    """Serves one request; a method that ROUTES names returns an Answer or the JSON to answer with."""
+    """Serves one request; a method in ROUTES returns an Answer, or the JSON of the answer."""
 
     protocol_version = "HTTP/1.1"
 
@@ -240,7 +240,7 @@ class _Connection(BaseHTTPRequestHandler):
         super().__init__(*arguments)
 
     def respond(self) -> None:
-        """Answers the request, or fails it as a test has asked for."""
+        """Answers the request, or fails it with the fault that a test has set."""
         url = urlsplit(self.path)
         self.query = parse_qs(url.query)
         self.body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
@@ -261,7 +261,7 @@ class _Connection(BaseHTTPRequestHandler):
     do_GET = do_HEAD = do_POST = do_PUT = do_DELETE = respond
 
     def route(self, path: str) -> Answer:
-        """The answer of the route that fits; a path that names no commit is about `main`."""
+        """The answer of the matching route; a path without a commit means `main`."""
         for method, pattern, writes, function in ROUTES:
             match = re.fullmatch(pattern, path)
             if match and method == self.command.replace("HEAD", "GET"):
@@ -276,9 +276,9 @@ class _Connection(BaseHTTPRequestHandler):
         raise HubError(404, f"No such route: {self.command} {path}")
 
     def send(self, answer: Answer, *, limit: int | None) -> None:
-        """Sends the answer, or with a `limit` only so many bytes of its body, and hangs up."""
+        """Sends the answer, or only `limit` bytes of its body, and closes the connection."""
         self.send_response(answer.status)
-        # A connection kept alive would outlive the server that is to be down.
+        # A kept-alive connection would stay open after the server is closed.
         headers = {"Content-Length": str(len(answer.body)), "Connection": "close", **answer.headers}
         for name, value in headers.items():
             self.send_header(name, value)
@@ -290,14 +290,14 @@ class _Connection(BaseHTTPRequestHandler):
         """Keeps request logs out of the test output."""
 
     def user(self) -> str | None:
-        """The user whose token came along; None without a token."""
+        """The user of the request's token; None without a token."""
         token = self.headers.get("Authorization", "").removeprefix("Bearer ")
         if token and token not in self.hub.tokens:
             raise HubError(401, "Invalid credentials in Authorization header")
         return self.hub.tokens.get(token)
 
     def require_user(self, owner: str | None = None) -> str:
-        """The user who must be known, and be `owner` where one is given."""
+        """The user of the request. Raises: HubError without a token, or if the user is not the given `owner`."""
         user = self.user()
         if user is None:
             raise HubError(401, "This needs a token")
@@ -306,14 +306,14 @@ class _Connection(BaseHTTPRequestHandler):
         return user
 
     def authorized(self, repo_id: str, *, writes: bool, proposes: bool) -> Repository:
-        """The repository, if it exists and the user may read or write it; any user may propose something."""
+        """The repository, if it exists and the user may read or write it; any user may open a pull request."""
         if writes:
-            # Large files come without saying what for: the objects of a proposal may be anybody's.
+            # An LFS upload does not say whether it belongs to a commit or a pull request, so any user may upload.
             is_shared = proposes or ".git/info/lfs/" in self.path
             self.require_user(None if is_shared else repo_id.split("/")[0])
         user = self.user()
         repository = self.hub.repositories.get(repo_id)
-        # One answer for both cases: the Hub does not let strangers probe for private repositories.
+        # The same answer for both cases: the Hub does not reveal whether a private repository exists.
         if repository is None or (repository.private and user != repository.owner):
             raise HubError(401 if user is None else 404, "Repository not found", "RepoNotFound")
         return repository
@@ -343,11 +343,11 @@ class _Connection(BaseHTTPRequestHandler):
     def validate_yaml(self) -> object:
         refused = self.hub.refused_metadata
         messages = errors_in(json.loads(self.body)["content"]) if refused is None else [refused]
-        found = {"errors": [{"message": message} for message in messages], "warnings": []}
-        return Answer(400, json.dumps(found).encode(), {}) if messages else found
+        report = {"errors": [{"message": message} for message in messages], "warnings": []}
+        return Answer(400, json.dumps(report).encode(), {}) if messages else report
 
     def models(self) -> object:
-        """The repositories that the user may see, of one owner where one is asked for."""
+        """The repositories that the user may see, filtered by owner if the request names one."""
         (owner,) = self.query.get("author", [None])
         user = self.user()
         seen = [
@@ -375,7 +375,7 @@ class _Connection(BaseHTTPRequestHandler):
         return {"transfer": "basic", "objects": objects}
 
     def lfs_upload(self, oid: str) -> object:
-        # No token comes here: on the real Hub this address is a signed one of a storage server.
+        # The request has no token: on the real Hub, this is a signed address of a storage server.
         if hashlib.sha256(self.body).hexdigest() != oid:
             raise HubError(400, "The content does not hash to the object's id")
         self.hub.lfs_objects[oid] = self.body
@@ -386,7 +386,7 @@ class _Connection(BaseHTTPRequestHandler):
         return {}
 
     def lfs_object(self, pointer: Mapping[str, Any]) -> bytes:
-        """The uploaded content that a pointer names by sha256 and size."""
+        """The uploaded content with the sha256 and size of a pointer."""
         content = self.hub.lfs_objects.get(pointer["oid"])
         if content is None or len(content) != pointer["size"]:
             raise HubError(400, f"LFS object {pointer['oid']} was not uploaded")
@@ -477,17 +477,17 @@ class _Connection(BaseHTTPRequestHandler):
         if self.command == "HEAD":
             return Answer(200, content, headers)
         content = repository.tampered.get(path, content)
-        wanted = re.fullmatch(r"bytes=(\d+)-", self.headers.get("Range", ""))
-        if wanted is None or int(wanted[1]) >= len(content):
+        span = re.fullmatch(r"bytes=(\d+)-", self.headers.get("Range", ""))
+        if span is None or int(span[1]) >= len(content):
             return Answer(200, content, headers)
-        self.hub.ranges.append(int(wanted[1]))
-        headers["Content-Range"] = f"bytes {wanted[1]}-{len(content) - 1}/{len(content)}"
-        return Answer(206, content[int(wanted[1]) :], headers)
+        self.hub.ranges.append(int(span[1]))
+        headers["Content-Range"] = f"bytes {span[1]}-{len(content) - 1}/{len(content)}"
+        return Answer(206, content[int(span[1]) :], headers)
 
 
 REPOSITORY, COMMIT = "(?P<repository>[^/]+/[^/]+)", "(?P<commit>[^/]+)"
 MODEL, LFS = f"/api/models/{REPOSITORY}", rf"/{REPOSITORY}\.git/info/lfs/objects"
-# Method, path, whether it writes to the repository, what answers it.
+# Method, path, whether it writes to the repository, and the method that answers.
 ROUTES: tuple[tuple[str, str, bool, Callable[..., object]], ...] = (
     ("GET", "/api/whoami-v2", False, _Connection.whoami),
     ("POST", "/api/repos/create", False, _Connection.create),
@@ -511,13 +511,13 @@ ROUTES: tuple[tuple[str, str, bool, Callable[..., object]], ...] = (
 
 
 class _Server(ThreadingHTTPServer):
-    """A threading server that waits for its threads at the end."""
+    """A threading server that joins its threads when it is closed."""
 
     daemon_threads = False
     # snapshot_download connects from eight threads at once; the default backlog is five.
     request_queue_size = 64
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Shows defects of this file, but not clients that hang up."""
+        """Reports defects of this file, but not clients that close the connection."""
         if not isinstance(sys.exc_info()[1], ConnectionError):
             super().handle_error(request, client_address)

@@ -1,4 +1,4 @@
-"""The suite in several processes: what they share, in which order they take files, and which tests run alone.
+"""Running the suite in several processes: shared folders, the order of files, and tests that run alone.
 
 `make test` starts the processes (pytest-xdist). `python -m pytest tests/x.py` runs in one.
 """
@@ -23,13 +23,13 @@ def shared_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def made_once(name: str, make: Callable[[Path], None], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder `name`, which `make` fills in the first process that asks for it. Other processes wait for it."""
+    """The folder `name`, which `make` fills in the first process that calls this. Other processes wait for it."""
     folder = shared_folder(tmp_path_factory) / name
     is_made = folder.with_name(f"{name}.made")
     with folder.with_name(f"{name}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not is_made.exists():
-            shutil.rmtree(folder, ignore_errors=True)  # what a process that failed left behind
+            shutil.rmtree(folder, ignore_errors=True)  # left behind by a process that failed
             folder.mkdir()
             make(folder)
             is_made.touch()
@@ -38,7 +38,7 @@ def made_once(name: str, make: Callable[[Path], None], tmp_path_factory: pytest.
 
 @contextmanager
 def computing_on(num_threads: int) -> Iterator[None]:
-    """Inside, torch computes on so many threads of this process. ONNX sessions and samplers made inside do as well."""
+    """Makes torch use `num_threads` threads inside the block, as do ONNX sessions and samplers created inside."""
     import torch
 
     before = torch.get_num_threads()
@@ -51,7 +51,7 @@ def computing_on(num_threads: int) -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def two_threads() -> Iterator[None]:
-    """For what several threads could change: order, packing, resumed runs. Other tests compute on one thread."""
+    """Two threads, for tests of order, packing and resuming, which threads could affect; other tests use one thread."""
     with computing_on(2):
         yield
 

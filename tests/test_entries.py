@@ -1,4 +1,4 @@
-"""Entries of our own: built step by step, and their cards in model_cards/ follow from what lies beside them."""
+"""Our own entries: the build runs step by step, and their cards in model_cards/ match the files next to them."""
 
 import hashlib
 import json

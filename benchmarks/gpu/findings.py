@@ -1,4 +1,4 @@
-"""What a section gives back: figures, what it lacked, and which of its parts failed."""
+"""The output of a section: figures, missing packages, failed and skipped parts."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ OWN_PACKAGES = ("zoo", "training", "serving", "handlers", "benchmarks", "tests")
 
 
 class SkippedError(Exception):
-    """A section, or a part of one, has nothing to do here; the message says why."""
+    """Raised by a section or part that cannot run here; the message gives the reason."""
 
 
 class Findings(dict[str, Any]):
-    """The figures of a section by name, JSON values all.
+    """The figures of a section by name, as JSON values.
 
-    A section writes them as it goes. What fails inside `part` costs the section's other parts nothing, and
-    what was found by then is told each time that a part ends.
+    A section adds figures as it runs. A failure inside `part` does not affect the section's other parts. The current
+    outcome is reported each time a part ends.
     """
 
     def __init__(self, tell: Callable[[dict[str, Any]], None] = lambda outcome: None) -> None:
@@ -32,7 +32,7 @@ class Findings(dict[str, Any]):
 
     @contextmanager
     def part(self, name: str) -> Iterator[None]:
-        """Keeps an exception of the block with its traceback, as this part's."""
+        """Records an exception of the block, with its traceback, as this part's failure."""
         try:
             yield
         except Exception as error:
@@ -40,7 +40,7 @@ class Findings(dict[str, Any]):
         self._tell(self.outcome())
 
     def keep(self, part: str, error: Exception) -> None:
-        """Records why a part, or the whole section as the part `""`, did not come to its end."""
+        """Records the error that ended a part; the part `""` is the whole section."""
         missing = missing_package(error)
         if missing is not None:
             self.lacking[part] = missing
@@ -50,7 +50,7 @@ class Findings(dict[str, Any]):
             self.failures[part] = "".join(traceback.format_exception(error))
 
     def outcome(self) -> dict[str, Any]:
-        """The status and all that was found, as JSON values."""
+        """The status and all figures, as JSON values."""
         status: Status = "passed"
         if self.failures:
             status = "failed"
@@ -58,12 +58,12 @@ class Findings(dict[str, Any]):
             status = "lacking"
         elif "" in self.skipped:
             status = "skipped"
-        told = {"failures": self.failures, "lacking": self.lacking, "skipped": self.skipped, "found": dict(self)}
-        return json.loads(json.dumps({"status": status, **{name: value for name, value in told.items() if value}}))
+        parts = {"failures": self.failures, "lacking": self.lacking, "skipped": self.skipped, "found": dict(self)}
+        return json.loads(json.dumps({"status": status, **{name: value for name, value in parts.items() if value}}))
 
 
 def missing_package(error: Exception) -> str | None:
-    """The package whose absence an exception tells of; None for any other error, and if the package is our own."""
+    """The third-party package that an exception reports as missing; None for any other error."""
     if not isinstance(error, ModuleNotFoundError) or not error.name:
         return None
     package = error.name.partition(".")[0]

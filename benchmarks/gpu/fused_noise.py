@@ -1,8 +1,8 @@
-"""One Triton kernel from the names of draws to what a network's first convolution takes; needs Triton.
+"""A Triton kernel that computes the normalized noisy images of draws in one pass; needs Triton.
 
-Philox, Box-Muller, sigma, the image, normalization, rounding to the network's type and channels last, in one pass: the
-numbers are those of `zoo.smoothing.device_noise`, of which each operation there is a pass over memory. A program makes
-the same pixels of all channels, so that its writes fill whole lines.
+The kernel runs Philox and Box-Muller, scales by sigma, adds the image, normalizes, rounds to the network's type and
+writes channels last. The numbers are those of `zoo.smoothing.device_noise`, where each operation is a pass over memory.
+A program computes the same pixels of all channels, which makes its writes fill whole memory lines.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from torch import Tensor
 from zoo.smoothing.device_noise import draw_words
 from zoo.smoothing.noise import Draws, at_least
 
-PIXELS_A_BLOCK = 4
-BLOCKS_A_PROGRAM = 256
+PIXELS_PER_BLOCK = 4
+BLOCKS_PER_PROGRAM = 256
 
 
 @dataclass(frozen=True, slots=True)
 class DrawsOnDevice:
-    """Draws as the kernel takes them. `words_B5` as `draw_words` makes it, `place_B` the row of `images_NCHW` that is a
-    draw's image."""
+    """Draws in the kernel's form: `words_B5` comes from `draw_words`; `place_B` is the row of each draw's image in
+    `images_NCHW`."""
 
     images_NCHW: Tensor
     words_B5: Tensor
@@ -34,7 +34,7 @@ class DrawsOnDevice:
 
 
 def draws_on_device(rows: Sequence[tuple[Draws, int]], device: torch.device) -> DrawsOnDevice:
-    """The draws of one batch, every image once."""
+    """The draws of one batch on the device, with every image stored once."""
     place_of: dict[int, int] = {}
     images = []
     for draws, _ in rows:
@@ -52,15 +52,15 @@ def draws_on_device(rows: Sequence[tuple[Draws, int]], device: torch.device) -> 
 def normalized_noisy_batch(draws: DrawsOnDevice, mean_C: Tensor, std_C: Tensor, dtype: torch.dtype) -> Tensor:
     """`x_BCHW` in `dtype`, channels last: `(image + noise - mean) / std` of each draw.
 
-    Raises: ValueError if an image's area is no multiple of 4 pixels, which one Philox block makes.
+    Raises: ValueError if an image's area is not a multiple of 4 pixels, the output of one Philox block.
     """
     _, num_channels, height, width = draws.images_NCHW.shape
     area = height * width
-    if area % PIXELS_A_BLOCK:
-        raise ValueError(f"the kernel makes {PIXELS_A_BLOCK} pixels at a time, and {height}x{width} is no multiple")
+    if area % PIXELS_PER_BLOCK:
+        raise ValueError(f"the image area {height}x{width} must be a multiple of {PIXELS_PER_BLOCK} pixels")
     shape = (len(draws.place_B), num_channels, height, width)
     out_BCHW = torch.empty(shape, dtype=dtype, device=draws.place_B.device, memory_format=torch.channels_last)
-    grid = (triton.cdiv(area // PIXELS_A_BLOCK, BLOCKS_A_PROGRAM), len(draws.place_B))
+    grid = (triton.cdiv(area // PIXELS_PER_BLOCK, BLOCKS_PER_PROGRAM), len(draws.place_B))
     _write_noisy[grid](
         out_BCHW,
         draws.images_NCHW,
@@ -71,7 +71,7 @@ def normalized_noisy_batch(draws: DrawsOnDevice, mean_C: Tensor, std_C: Tensor, 
         1 / std_C,
         area,
         num_channels,
-        BLOCKS_A_PROGRAM,
+        BLOCKS_PER_PROGRAM,
     )
     return out_BCHW
 
@@ -117,7 +117,7 @@ def _write_noisy(
 
 @triton.jit
 def _box_muller(first, second):
-    """As `zoo.smoothing.device_noise` does it, in the same order of operations."""
+    """Two normal numbers from two words, in the order of operations of `zoo.smoothing.device_noise`."""
     uniform = (first.to(tl.float32) + 0.5) * 2.3283064365386963e-10  # 2**-32
     radius = tl.sqrt(-2.0 * tl.log(tl.minimum(uniform, 1.0)))
     angle = second.to(tl.float32) * 1.4629180792671596e-09  # 2 pi 2**-32

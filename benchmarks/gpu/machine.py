@@ -1,4 +1,4 @@
-"""Section `machine`: what is there, and how fast its memory, its matrix units and its bus are."""
+"""Section `machine`: the hardware and versions, and the speed of memory, matrix units and bus."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ SWITCHES = {
 
 
 def describe(settings: Settings, findings: Findings) -> None:
-    """Names, versions, torch's switches as they stand, and rates that the other sections are compared with."""
+    """Records names, versions, torch's current switches, and the peak rates for comparison with other sections."""
     findings["name"] = torch.cuda.get_device_name(settings.device) if settings.is_cuda else processor()
     findings["processor"], findings["cores"] = processor(), len(os.sched_getaffinity(0))
     findings["versions"] = {"python": platform.python_version(), "torch": torch.__version__, **versions()}
@@ -44,19 +44,19 @@ def describe(settings: Settings, findings: Findings) -> None:
 
 
 def versions() -> dict[str, str | None]:
-    """Of the packages that matter here; None for those that are not installed."""
-    found: dict[str, str | None] = {}
+    """The versions of PACKAGES; None for a package that is not installed."""
+    installed: dict[str, str | None] = {}
     for name in PACKAGES:
         try:
-            found[name] = version(name)
+            installed[name] = version(name)
         except PackageNotFoundError:
-            found[name] = None
-    return found
+            installed[name] = None
+    return installed
 
 
 def gpu(settings: Settings) -> dict[str, Any]:
     properties = torch.cuda.get_device_properties(settings.device)
-    found: dict[str, Any] = {
+    facts: dict[str, Any] = {
         "compute capability": f"{properties.major}.{properties.minor}",
         "memory, GiB": round(properties.total_memory / 2**30, 1),
         "multiprocessors": properties.multi_processor_count,
@@ -65,13 +65,13 @@ def gpu(settings: Settings) -> dict[str, Any]:
     }
     if shutil.which("nvidia-smi"):
         query = ["nvidia-smi", "--query-gpu=driver_version,clocks.sm,clocks.mem,power.limit", "--format=csv,noheader"]
-        told = subprocess.run(query, capture_output=True, text=True, timeout=20, check=False).stdout
-        found["driver, clocks, power limit"] = told.strip()
-    return found
+        output = subprocess.run(query, capture_output=True, text=True, timeout=20, check=False).stdout
+        facts["driver, clocks, power limit"] = output.strip()
+    return facts
 
 
 def copy_rate(settings: Settings) -> float:
-    """Bytes per second, those read and those written counted, of a copy many times as large as any cache."""
+    """Bytes read plus bytes written per second, for a copy many times larger than any cache."""
     num_values = 2**16 if settings.is_tiny else 2**30
     source = torch.randn(num_values, device=settings.device)
     target = torch.empty_like(source)
@@ -79,7 +79,7 @@ def copy_rate(settings: Settings) -> float:
 
 
 def transfer_rates(settings: Settings) -> dict[str, float]:
-    """Billions of bytes per second between host and device, from ordinary and from pinned memory."""
+    """GB per second between host and device, for pageable and for pinned memory."""
     num_values = 2**16 if settings.is_tiny else 2**25
     on_device, pageable = torch.randn(num_values, device=settings.device), torch.randn(num_values)
     kinds = {"pageable": pageable, "pinned": pageable.pin_memory()}
@@ -87,6 +87,6 @@ def transfer_rates(settings: Settings) -> dict[str, float]:
     for name, on_host in kinds.items():
         directions = {"to the device": (on_device, on_host), "to the host": (on_host, on_device)}
         for direction, (target, source) in directions.items():
-            took = milliseconds(lambda target=target, source=source: target.copy_(source), settings)
-            rates[f"{name}, {direction}"] = round(source.nbytes / took / 1e6, 2)
+            duration_ms = milliseconds(lambda target=target, source=source: target.copy_(source), settings)
+            rates[f"{name}, {direction}"] = round(source.nbytes / duration_ms / 1e6, 2)
     return rates

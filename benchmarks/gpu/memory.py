@@ -1,4 +1,4 @@
-"""Section `memory`: a batch that does not fit is halved, and votes go on."""
+"""Section `memory`: the sampler halves a batch that does not fit into memory, and continues."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ SHARE_OF_NEEDED = 0.5
 
 
 def check(settings: Settings, findings: Findings) -> None:
-    """Caps this process's share of the memory at half of what a batch needs, and expects the sampler to halve it."""
+    """Caps this process's memory at half of a batch's need, and requires the sampler to halve the batch."""
     batch_size = 64 if settings.is_tiny else 1024
     base, x_CHW = backend_of(build(settings), settings), picture(0, settings)
     at_rest = torch.cuda.memory_allocated(settings.device)
@@ -30,6 +30,6 @@ def check(settings: Settings, findings: Findings) -> None:
         (classes,) = sampler.votes([draws_of(x_CHW, 2 * batch_size)])
         findings["backend afterwards"] = sampler.backend
         require(len(classes) == 2 * batch_size, f"{len(classes)} votes")
-        require("memory ran out" in sampler.backend, f"it did not run out: {sampler.backend}")
+        require("memory ran out" in sampler.backend, f"memory did not run out: {sampler.backend}")
     finally:
         torch.cuda.set_per_process_memory_fraction(1.0, settings.device)

@@ -1,4 +1,4 @@
-"""Sections `objectives` and `attacks`: whether every training method and every attack runs on the device."""
+"""Sections `objectives` and `attacks`: every training method and every attack runs on the device."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ ATTACK_SETTINGS: dict[str, dict[str, float | int]] = {
 
 
 def objectives(settings: Settings, findings: Findings) -> None:
-    """One step of each objective with the weights moved, in the precision that `auto` means on the device."""
+    """Takes one training step with each objective, in precision `auto`, and requires that weights change."""
     findings["one step"] = {}
     for name, make in OBJECTIVES.items():
         with findings.part(name):
@@ -41,7 +41,7 @@ def objectives(settings: Settings, findings: Findings) -> None:
 
 
 def take_step(objective: Objective, settings: Settings) -> dict[str, object]:
-    """The loss and the norm of its gradient."""
+    """Takes one step; returns the loss, the norm of its gradient and the precision."""
     recipe = TrainingRecipe(objective=objective, architecture=ARCHITECTURE, batch_size=BATCH_SIZE)
     network = small_network()
     head = objective.head(network.backbone.fc.in_features)
@@ -58,12 +58,12 @@ def take_step(objective: Objective, settings: Settings) -> dict[str, object]:
         check=finite,
     )
     moved = sum(not torch.equal(old, new) for old, new in zip(before, network.parameters(), strict=True))
-    require(values.gradient_norm > 0 and moved > 0, "the step moved no weight")
+    require(values.gradient_norm > 0 and moved > 0, "the step changed no weight")
     return {"loss": values.loss, "gradient norm": values.gradient_norm, "precision": optimization.precision}
 
 
 def loss_by(objective: Objective) -> Callable[[nn.Module, Batch], ObjectiveOutput]:
-    """The objective as the trainer calls it, in the middle of a long training."""
+    """The loss function with which the trainer calls the objective, at epoch 20.5."""
 
     def loss_of(model: nn.Module, batch: Batch) -> ObjectiveOutput:
         return objective(model, batch, progress=Progress(20.5), generator=torch.Generator().manual_seed(1))
@@ -77,7 +77,7 @@ def finite(name: str, value: float) -> None:
 
 
 def random_batch(optimization: Optimization, num_views: int = 1, *, size: int = SIZE, num: int = BATCH_SIZE) -> Batch:
-    """Random pictures on the optimization's device, and classes by turns."""
+    """A batch of random images on the optimization's device, with classes in turn."""
     x_bytes = torch.randint(0, 256, (num * num_views, 3, size, size), dtype=torch.uint8)
     labels_B = torch.arange(num, device=optimization.device) % NUM_CLASSES
     return Batch(optimization.to_pixels(x_bytes), labels_B, torch.arange(num))
@@ -90,7 +90,7 @@ def small_network() -> NormalizedNetwork:
 
 
 def attacks(settings: Settings, findings: Findings) -> None:
-    """Each attack in both norms on images that the network classifies as labelled: none may leave its ball."""
+    """Runs each attack in both norms on correctly classified images, and requires that no image leaves its ball."""
     network = small_network().to(settings.device).eval()
     x_BCHW = torch.rand(BATCH_SIZE, 3, SIZE, SIZE, generator=torch.Generator().manual_seed(2)).to(settings.device)
     with torch.no_grad():
@@ -105,7 +105,10 @@ def attacks(settings: Settings, findings: Findings) -> None:
                 target = attack_target_for(network, attack, num_classes=NUM_CLASSES, batch_size=64)
                 rows = target.rows(x_BCHW, labels_B, torch.arange(BATCH_SIZE))
                 farthest = max(row.distance for row in rows)
-                require(farthest <= threat.epsilon, f"an image is {farthest} away, of {threat.epsilon}")
+                require(
+                    farthest <= threat.epsilon,
+                    f"an attacked image is at distance {farthest}; epsilon is {threat.epsilon}",
+                )
                 findings["attack"][f"{name}, {norm}"] = {
                     "images": len(rows),
                     "robust": sum(bool(row.robust) for row in rows),

@@ -1,4 +1,4 @@
-"""Networks, images and draws that sections share; made of torch and of what of `zoo` needs no pydantic."""
+"""Networks, images and draws that sections share; uses torch and those modules of `zoo` that do not need pydantic."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Row = tuple[Draws, int]
 
 
 def picture(number: int, settings: Settings) -> Tensor:
-    """`x_CHW`: 8-bit pixels in [0, 1] of large soft blots, another picture for each number."""
+    """`x_CHW`: an image of large soft blots with 8-bit pixels in [0, 1], different for each number."""
     generator = torch.Generator().manual_seed(number)
     coarse = torch.rand(1, 3, 7, 7, generator=generator)
     smooth = functional.interpolate(coarse, size=(settings.size, settings.size), mode="bicubic")[0].clamp(0, 1)
@@ -30,19 +30,28 @@ def picture(number: int, settings: Settings) -> Tensor:
 
 
 def draws_of(x_CHW: Tensor, num: int, *, start: int = 0, job: int = 2**40 + 7, sigma: float = SIGMA) -> Draws:
-    """`num` draws of Gaussian noise around a picture, by a key whose words use all their bits."""
+    """`num` draws of Gaussian noise around an image, under a key whose words use all their bits.
+
+    Args:
+        x_CHW: The image, pixels in [0, 1].
+        num: The number of draws.
+        start: The index of the first draw.
+        job: The job of the noise key.
+        sigma: The noise level on the [0, 1] pixel scale.
+    """
     return Draws(x_CHW.numpy(), sigma, "gaussian", NoiseKey(2**63 + 5, job), Phase.ESTIMATION, start, num)
 
 
 def rows_of(draws: Draws) -> list[Row]:
-    """The draws one by one, as the sampler takes them."""
+    """The single draws, in the form that the sampler takes."""
     return [(draws, index) for index in range(draws.start, draws.start + draws.num)]
 
 
 def build(settings: Settings, *, num_classes: int = NUM_CLASSES) -> NormalizedNetwork:
-    """A network in eval mode on the device, whose batch statistics fit noisy pictures, the same every time.
+    """A deterministic random network in eval mode on the device, with batch statistics fitted to noisy images.
 
-    Its residual branches count: they start at zero for training, and matrix units are faster on zeros.
+    All normalization weights are nonzero. For training, the last one of each residual branch starts at zero, and matrix
+    units are faster on zeros.
     """
     torch.manual_seed(0)
     backbone = find_architecture(settings.architecture).build(num_classes)
@@ -62,9 +71,9 @@ def build(settings: Settings, *, num_classes: int = NUM_CLASSES) -> NormalizedNe
 
 
 def build_with_classes(settings: Settings) -> NormalizedNetwork:
-    """As `build`, but its last layer tells NUM_PROTOTYPES pictures apart under noise: by the nearest mean of features.
+    """The network of `build` with a nearest-mean last layer that separates NUM_PROTOTYPES images under noise.
 
-    So votes have the margins of a classifier: large for a prototype, small for a mixture of two.
+    Its votes have a trained classifier's margins: large for a prototype, small for a mixture of two prototypes.
     """
     network = build(settings, num_classes=NUM_PROTOTYPES)
     head: nn.Linear = network.backbone.fc
@@ -80,7 +89,9 @@ def build_with_classes(settings: Settings) -> NormalizedNetwork:
         centre_C = mean_KC.mean(dim=0)
         weight_KC = mean_KC - centre_C
         bias_K = -0.5 * ((mean_KC**2).sum(dim=1) - (centre_C**2).sum())
-        scale = 10 / weight_KC.norm(dim=1).mean() ** 2  # else float32 would see small logits with large biases
+        scale = (
+            10 / weight_KC.norm(dim=1).mean() ** 2
+        )  # without it, small logits with large biases would lose float32 precision
         head.weight.copy_((scale * weight_KC).to(head.weight))
         head.bias.copy_((scale * bias_K).to(head.bias))
     network.backbone.fc = head
@@ -88,7 +99,7 @@ def build_with_classes(settings: Settings) -> NormalizedNetwork:
 
 
 def mixtures(num: int, settings: Settings) -> list[Row]:
-    """One draw each of `num` pictures: prototypes, and mixtures of two neighbours, between which votes are close."""
+    """One draw for each of `num` images: prototypes, and mixtures of two prototypes with small margins."""
     rows = []
     for number in range(num):
         first, second = (picture(place % NUM_PROTOTYPES, settings) for place in (number, number + 1))
@@ -98,7 +109,7 @@ def mixtures(num: int, settings: Settings) -> list[Row]:
 
 
 def backend_of(network: nn.Module, settings: Settings, precision: Precision = "float32") -> TorchBackend:
-    """The network as the product runs it: batch normalization folded, channels last."""
+    """The product's backend for the network: batch normalization folded, channels last."""
     num_classes = int(network.backbone.fc.out_features)
     return TorchBackend(
         fused(network), num_classes=num_classes, device=settings.device, precision=precision, is_channels_last=True
@@ -106,14 +117,14 @@ def backend_of(network: nn.Module, settings: Settings, precision: Precision = "f
 
 
 def logits_of(base: TorchBackend, x_BCHW: Tensor) -> Tensor:
-    """`logits_BK` in float32 on the CPU, of what `base.classify` takes the classes."""
+    """The logits `logits_BK` whose argmax `base.classify` returns, in float32 on the CPU."""
     mixed = torch.autocast(base.device.type, torch.bfloat16, enabled=base.precision == "bfloat16")
     with mixed, torch.inference_mode():
         return base.base(x_BCHW.to(base.device, memory_format=base.layout)).float().cpu()
 
 
 def relative_difference(found: Tensor, expected: Tensor) -> float:
-    """The largest difference of a value, as a share of the largest value; infinite if a value is not finite."""
+    """The largest absolute difference as a share of the largest expected value; infinite if a value is not finite."""
     if not bool(torch.isfinite(found).all()):
         return float("inf")
     return float((found.cpu().double() - expected.cpu().double()).abs().max() / expected.abs().max())
@@ -126,5 +137,5 @@ def normalization(settings: Settings) -> tuple[Tensor, Tensor]:
 
 
 def compiler(settings: Settings) -> str:
-    """Inductor; where there is no GPU only what stands before it, since a C++ compiler would take the time."""
+    """The backend of torch.compile: inductor on a GPU, aot_eager on a CPU, where compiling C++ would take too long."""
     return "inductor" if settings.is_cuda else "aot_eager"

@@ -1,4 +1,4 @@
-"""Sections `noise` and `noise-speed`: whether the device draws what the CPU would, and how long it takes."""
+"""Sections `noise` and `noise-speed`: the device's noise agrees with the CPU's, and its cost per draw."""
 
 from __future__ import annotations
 
@@ -22,16 +22,20 @@ NUM_WORDS = 100_003
 KNOWN_ANSWER = (0x6627E8D5, 0xE169C58D, 0xBC57AC4C, 0x9B00DBD8)
 """Philox-4x32-10 of counter and key zero, from its authors' known-answer file."""
 MOMENTS = {"mean": (0, 1), "variance": (1, 2), "skewness": (0, 15), "kurtosis": (3, 96)}
-"""Of N(0, 1), in the order of their powers, each with the variance of one number's power."""
+"""Moments of N(0, 1) in the order of their powers, each with the variance of the power of one number."""
 STANDARD_ERRORS = 5
 CLOSE = 2e-5
-"""Logarithm, square root, sine and cosine differ in their last digits between devices; normals go up to 6.7."""
+"""Tolerance between devices, whose logarithm, square root, sine and cosine differ in the last digits; normal numbers go
+up to 6.7."""
 BFLOAT16_STEP = 2.0**-7
 
 
 def check(settings: Settings, findings: Findings) -> None:
-    """Words equal to the CPU's, normal numbers close to its and of the right moments, each draw alike in any batch; the
-    fused kernel the same."""
+    """Requires noise that agrees with the CPU's, from Philox words to the fused kernel.
+
+    Words equal the CPU's, normal numbers are close to the CPU's and have the right moments, a draw does not depend on
+    its batch, and the fused kernel's pixels are close to `noisy_batch`'s.
+    """
     with findings.part("words"):
         check_words(settings)
         findings["words equal to the CPU's"] = 4 * NUM_WORDS
@@ -50,34 +54,34 @@ def check_words(settings: Settings) -> None:
     generator = torch.Generator().manual_seed(1)
     words = [torch.randint(0, 2**32, (NUM_WORDS,), generator=generator) for _ in range(6)]
     on_host = philox_4x32(tuple(words[:4]), (words[4], words[5]))
-    there = [word.to(settings.device) for word in words]
-    on_device = philox_4x32(tuple(there[:4]), (there[4], there[5]))
+    device_words = [word.to(settings.device) for word in words]
+    on_device = philox_4x32(tuple(device_words[:4]), (device_words[4], device_words[5]))
     require(all(torch.equal(a, b.cpu()) for a, b in zip(on_host, on_device, strict=True)), "words differ")
     zero = torch.zeros(1, dtype=torch.int64, device=settings.device)
     answer = tuple(int(word) for word in philox_4x32((zero,) * 4, (zero, zero)))
-    require(answer == KNOWN_ANSWER, f"of zeros Philox made {answer}")
+    require(answer == KNOWN_ANSWER, f"Philox of zeros gives {answer}, expected {KNOWN_ANSWER}")
 
 
 def difference_of_normals(settings: Settings) -> float:
     rows, num_values = rows_of(draws_of(picture(0, settings), 8)), 3 * settings.size**2
-    found = standard_normal(rows, num_values, settings.device).cpu()
-    difference = float((found - standard_normal(rows, num_values, CPU)).abs().max())
+    values = standard_normal(rows, num_values, settings.device).cpu()
+    difference = float((values - standard_normal(rows, num_values, CPU)).abs().max())
     require(difference < CLOSE, f"a normal number differs by {difference}")
     return difference
 
 
 def moments(settings: Settings) -> dict[str, dict[str, float]]:
-    """Four moments of some million numbers, each within 5 standard errors of that of N(0, 1)."""
+    """Four moments of some million numbers; requires each within 5 standard errors of the moment of N(0, 1)."""
     rows = rows_of(draws_of(picture(0, settings), 64, start=2**30))
     values = standard_normal(rows, 3 * settings.size**2, settings.device).double().flatten()
     require(bool(torch.isfinite(values).all()), "a normal number is not finite")
-    found = {}
+    table = {}
     for power, (name, (expected, variance)) in enumerate(MOMENTS.items(), start=1):
         mean = float((values**power).mean())
         errors = (mean - expected) / math.sqrt(variance / len(values))
-        found[name] = {"found": mean, "expected": expected, "standard errors apart": round(errors, 2)}
+        table[name] = {"found": mean, "expected": expected, "standard errors apart": round(errors, 2)}
         require(abs(errors) < STANDARD_ERRORS, f"{name} is {mean}, {errors:.1f} standard errors from {expected}")
-    return found
+    return table
 
 
 def check_independence(settings: Settings) -> None:
@@ -88,7 +92,7 @@ def check_independence(settings: Settings) -> None:
 
 
 def difference_of_kernel(settings: Settings) -> dict[str, float]:
-    """The largest difference of the kernel's pixels from `noisy_batch`'s: as they are, and normalized in bfloat16."""
+    """The largest difference of the kernel's pixels from `noisy_batch`'s, in float32 and normalized in bfloat16."""
     from benchmarks.gpu.fused_noise import draws_on_device, normalized_noisy_batch
 
     num = 1 if settings.is_tiny else 4
@@ -108,7 +112,7 @@ def difference_of_kernel(settings: Settings) -> dict[str, float]:
 
 
 def measure(settings: Settings, findings: Findings) -> None:
-    """Microseconds per draw of each way to make a batch of noisy images, and the most memory that it took."""
+    """Records microseconds per draw and peak memory of each way to create a batch of noisy images."""
     num = settings.batch_sizes[-1]
     rows, num_values = rows_of(draws_of(picture(0, settings), num)), 3 * settings.size**2
     findings["draws per batch"] = num
@@ -136,17 +140,20 @@ def measure(settings: Settings, findings: Findings) -> None:
 def timed(run: Callable[[], object], num: int, settings: Settings) -> dict[str, float]:
     if settings.is_cuda:
         torch.cuda.reset_peak_memory_stats()
-    found = {"microseconds": round(1e3 * milliseconds(run, settings) / num, 3)}
+    figures = {"microseconds": round(1e3 * milliseconds(run, settings) / num, 3)}
     if settings.is_cuda:
-        found["peak memory, GiB"] = round(torch.cuda.max_memory_allocated() / 2**30, 2)
-    return found
+        figures["peak memory, GiB"] = round(torch.cuda.max_memory_allocated() / 2**30, 2)
+    return figures
 
 
 def compiled_normal_numbers(words_B5: Tensor, num_values: int, settings: Settings) -> Callable[[Tensor, int], Tensor]:
-    """`normal_numbers` by torch.compile, of which the numbers were found to be the same but for their last digits."""
+    """`normal_numbers` compiled by torch.compile.
+
+    Raises: AssertionError if the compiled numbers differ from the eager ones in more than the last digits.
+    """
     compiled = torch.compile(normal_numbers, dynamic=False, backend=compiler(settings))
     difference = float((compiled(words_B5, num_values) - normal_numbers(words_B5, num_values)).abs().max())
-    require(difference < CLOSE, f"compiled, a normal number differs by {difference}")
+    require(difference < CLOSE, f"a compiled normal number differs by {difference}")
     return compiled
 
 
@@ -159,5 +166,5 @@ def measure_kernel(rows: list, settings: Settings, findings: Findings) -> None:
         run = lambda dtype=dtype: normalized_noisy_batch(draws, mean_C, std_C, dtype)  # noqa: E731
         findings["microseconds per draw"][name] = timed(run, len(rows), settings)
         written = np.prod((len(rows), 3, settings.size, settings.size)) * dtype.itemsize
-        took = findings["microseconds per draw"][name]["microseconds"] * len(rows) / 1e6
-        findings["microseconds per draw"][name]["GB/s written"] = round(float(written) / took / 1e9, 1)
+        duration = findings["microseconds per draw"][name]["microseconds"] * len(rows) / 1e6
+        findings["microseconds per draw"][name]["GB/s written"] = round(float(written) / duration / 1e9, 1)

@@ -1,4 +1,4 @@
-"""Section `onnxruntime`: ONNX Runtime computes on the device and agrees, or refuses; it never falls back in silence."""
+"""Section `onnxruntime`: ONNX Runtime agrees with PyTorch on the device, or refuses; it never silently falls back."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from zoo.smoothing.backends import fused
 from zoo.smoothing.backends.onnxruntime import PROVIDERS, OnnxBackend
 
 TOLERANCE = 1e-2
-"""Of the largest logit; its CUDA provider uses TF32 unless it is told not to."""
+"""As a share of the largest logit; the CUDA provider uses TF32 by default."""
 
 
 def check(settings: Settings, findings: Findings) -> None:
-    """Its logits beside PyTorch's in float32 on the CPU, and its milliseconds per batch, fed from the host."""
+    """Compares the logits with PyTorch's in float32 on the CPU, and measures milliseconds per batch from the host."""
     findings["providers"] = onnxruntime.get_available_providers()
     provider = PROVIDERS[settings.device.type]
     network = build(settings).cpu()

@@ -1,4 +1,4 @@
-"""Section `packing`: whether certificates on the device depend on company, on the number of ranks, or on a break."""
+"""Section `packing`: certificates on the device do not depend on batch neighbours, ranks, step size or resuming."""
 
 from __future__ import annotations
 
@@ -28,8 +28,10 @@ Certificates = dict[int, Certificate]
 
 
 def check(settings: Settings, findings: Findings) -> None:
-    """All images together must have the certificates that they have alone, by two ranks, in odd steps, and when a run
-    is begun again after some of them; in float32 and in bfloat16."""
+    """Requires the same certificates in float32 and in bfloat16, however the images are packed.
+
+    The images are certified together, alone, by two ranks, in odd steps, in reverse order, and in a resumed run.
+    """
     network, numbers = build_with_classes(settings), range(num_images(settings))
     findings["certificates that differ"] = {}
     for precision in ("float32", "bfloat16"):
@@ -37,13 +39,13 @@ def check(settings: Settings, findings: Findings) -> None:
             expected = certify(numbers, network, settings, precision)
             findings[f"labels, {precision}"] = [expected[number].label for number in numbers]
             findings[f"votes of the first class, {precision}"] = [expected[number].count_a for number in numbers]
-            found = {name: count_differing(expected, other) for name, other in ways(network, settings, precision)}
-            findings["certificates that differ"][precision] = found
-            require(not any(found.values()), f"certificates depend on how they are computed: {found}")
+            differing = {name: count_differing(expected, other) for name, other in ways(network, settings, precision)}
+            findings["certificates that differ"][precision] = differing
+            require(not any(differing.values()), f"certificates depend on how they are computed: {differing}")
 
 
 def ways(network: nn.Module, settings: Settings, precision: str) -> list[tuple[str, Certificates]]:
-    """The certificates of all images by other ways of computing the same."""
+    """The certificates of all images, computed in each other way."""
     numbers = range(num_images(settings))
     alone = [certify([number], network, settings, precision) for number in numbers]
     ranks = [certify(numbers[rank::2], network, settings, precision) for rank in range(2)]
@@ -61,7 +63,7 @@ def ways(network: nn.Module, settings: Settings, precision: str) -> list[tuple[s
 def certify(
     numbers: Iterable[int], network: nn.Module, settings: Settings, precision: str, *, budget: int | None = None
 ) -> Certificates:
-    """The certificates of pictures by their number, by an engine and a copy of the network of its own."""
+    """The certificates by image number, computed by a new engine with its own copy of the network."""
     batch_size = 8 if settings.is_tiny else 128
     engine = CertificationEngine(
         NoisySampler(backend_of(network, settings, precision), SamplingOptions(batch_size=batch_size))
@@ -70,11 +72,11 @@ def certify(
     for number in numbers:
         key = NoiseKey(ROOT, number)
         engine.admit(Certification(number, picture(number, settings), smoothing=smoothing, key=key))
-    found = {}
+    certificates = {}
     while engine.num_open:
         for finished in engine.step(budget):
-            found[finished.id] = finished.result
-    return found
+            certificates[finished.id] = finished.result
+    return certificates
 
 
 def num_images(settings: Settings) -> int:
@@ -85,5 +87,5 @@ def merged(parts: list[Certificates]) -> Certificates:
     return {number: certificate for part in parts for number, certificate in part.items()}
 
 
-def count_differing(expected: Certificates, found: Certificates) -> int:
-    return sum(found[number] != certificate for number, certificate in expected.items())
+def count_differing(expected: Certificates, computed: Certificates) -> int:
+    return sum(computed[number] != certificate for number, certificate in expected.items())

@@ -1,4 +1,4 @@
-"""Section `profile`: where the time of one engine step goes."""
+"""Section `profile`: a profile of one engine step."""
 
 from __future__ import annotations
 
@@ -18,14 +18,16 @@ CALLS = {
     "waits for the device": ("Synchronize",),
     "allocations": ("cudaMalloc", "cudaHostAlloc"),
 }
-"""Words in the names of the runtime's calls."""
+"""Parts of the names of CUDA runtime calls, by kind of call."""
 NUM_ROWS = 12
 STEPS = 4
 
 
 def profile_step(settings: Settings, findings: Findings) -> None:
-    """Launches, copies and waits per step of the sampler in bfloat16, and the operators that take longest on the
-    device; the whole table is in profile.txt."""
+    """Records launches, copies and waits per step of the sampler in bfloat16, and the slowest operators on the device.
+
+    The whole table is written to profile.txt.
+    """
     batch_size = settings.batch_sizes[-1]
     sampler = NoisySampler(backend_of(build(settings), settings, "bfloat16"), SamplingOptions(batch_size=batch_size))
     draws = draws_of(picture(0, settings), STEPS * batch_size)
@@ -39,7 +41,7 @@ def profile_step(settings: Settings, findings: Findings) -> None:
     key = "self_device_time_total" if settings.is_cuda else "self_cpu_time_total"
     events = seen.key_averages()
     (settings.output / "profile.txt").write_text(events.table(sort_by=key, row_limit=100))
-    # An operator's time on a GPU is that of its kernels, which are events of their own.
+    # On a GPU, the profiler lists an operator's kernels, which take its time, as separate events.
     computing = [event for event in events if event.device_type == DeviceType.CUDA] if settings.is_cuda else events
     busy = sum(getattr(event, key) for event in computing) / 1e6
     findings["draws per step"] = batch_size

@@ -1,4 +1,4 @@
-"""Contenders that take turns, so that all meet the same machine; ratios are taken within a round."""
+"""Races contenders in turn, so that the machine's drift affects all alike; ratios are taken within a round."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from benchmarks.gpu.timing import synchronize, tf32
 
 @dataclass(frozen=True, slots=True)
 class Contender:
-    """`rate` makes one run and answers how many it did per second. `arithmetic` is float32, TF32 or bfloat16."""
+    """A contender: `rate` makes one run and returns its items per second; `arithmetic` is float32, TF32 or bfloat16."""
 
     arithmetic: str
     rate: Callable[[], float]
@@ -28,10 +28,16 @@ def race(
     title: str,
     share_of: Mapping[str, float] | None = None,
 ) -> None:
-    """Runs all contenders in turn, for some rounds after one that warms up, and writes a row for each.
+    """Runs all contenders in turn for several rounds after a warm-up round, and records a row for each.
 
-    A ratio is to the fastest reference of its round. `share_of` is the rate by arithmetic that would be the whole peak.
-    One that fails is left out from there on. Rounds end when the time does.
+    A contender that fails is left out of further rounds. The race ends early when the time is up.
+
+    Args:
+        contenders: The contenders by name.
+        settings: The number of rounds and the time limit.
+        findings: Receives the rows.
+        title: The name of the rows in `findings`.
+        share_of: The rate at each arithmetic's peak, for the share of the peak.
     """
     rounds: list[dict[str, float]] = []
     running = dict(contenders)
@@ -53,14 +59,14 @@ def race(
 def rows_of(
     rounds: list[dict[str, float]], contenders: Mapping[str, Contender], share_of: Mapping[str, float] | None
 ) -> dict[str, dict[str, float]]:
-    """Median, slowest and fastest per second, ratio, share of the peak, of each contender that ran in all rounds."""
+    """The rates per second, ratio to the fastest reference of each round, and share of the peak of each contender."""
     references = [name for name, contender in contenders.items() if contender.is_reference]
     rows = {}
     for name, contender in contenders.items():
-        found = [rates[name] for rates in rounds if name in rates]
-        row = {"per second": statistics.median(found), "slowest": min(found), "fastest": max(found)}
+        own = [rates[name] for rates in rounds if name in rates]
+        row = {"per second": statistics.median(own), "slowest": min(own), "fastest": max(own)}
         if references:
-            ratios = [rates[name] / max(rates[each] for each in references) for rates in rounds]
+            ratios = [rates[name] / max(rates[reference] for reference in references) for rates in rounds]
             row["ratio to the fastest reference"] = round(statistics.median(ratios), 2)
         if share_of is not None:
             row["share of the peak"] = round(row["per second"] / share_of[contender.arithmetic], 3)

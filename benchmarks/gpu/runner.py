@@ -1,4 +1,4 @@
-"""Runs sections in a process of their own, so that one that fails, crashes or hangs costs the others nothing."""
+"""Runs sections in a separate process: a section that fails, crashes or hangs does not affect the others."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from benchmarks.gpu.worker import work
 SECONDS_TO_START = 60.0
 SECONDS_TO_END = 10.0
 PATIENCE = 3.0
-"""A section may take so many times as long as the table says; then it counts as hanging."""
+"""A section that takes longer than this factor times the table's seconds counts as hanging."""
 
 Tell = Callable[[dict[str, Any]], None]
 
 
 def run_sections(sections: Sequence[Section], settings: Settings, report: Report) -> None:
-    """Runs the sections in their order and writes the report after each."""
+    """Runs the sections in order and writes the report after each."""
     with Supervisor(settings) as supervisor:
         for section in sections:
             reason = reason_to_skip(section, settings)
@@ -42,10 +42,10 @@ def run_sections(sections: Sequence[Section], settings: Settings, report: Report
 
 
 def reason_to_skip(section: Section, settings: Settings) -> str | None:
-    """Why a section does not begin: there is no GPU for it, or less time than it needs.
+    """The reason not to start a section, which is a missing GPU or too little time; None to start it.
 
-    Its seconds are those on the GPU that it is made for. A tiny run needs a fraction of them; it begins as long as the
-    end is not reached.
+    The table's seconds are estimates for the intended GPU. A tiny run needs a fraction of them, so its sections start
+    as long as any time is left.
     """
     if section.needs_cuda and not settings.is_cuda:
         return "it needs a GPU"
@@ -56,11 +56,11 @@ def reason_to_skip(section: Section, settings: Settings) -> str | None:
 
 
 class Supervisor:
-    """Keeps a worker: started when one is needed, ended when it hangs, replaced when it is gone."""
+    """Manages the worker: starts it when needed, ends it when it hangs, replaces it when it has ended."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._context = multiprocessing.get_context("spawn")  # a process that was forked cannot use CUDA
+        self._context = multiprocessing.get_context("spawn")  # a forked process cannot use CUDA
         self._process: Any = None
         self._connection: Any = None
 
@@ -70,12 +70,12 @@ class Supervisor:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None
     ) -> None:
-        self._end(is_kind=kind is None)
+        self._end(waits=kind is None)
 
     def run(self, section: Section, tell: Tell) -> dict[str, Any]:
-        """The section's outcome; `tell` is given what is known before, whenever there is news."""
+        """Runs a section and returns its outcome; `tell` receives each intermediate outcome."""
         if self._process is None or not self._process.is_alive():
-            self._end(is_kind=False)
+            self._end(waits=False)
             self._start()
         last: dict[str, Any] = {}
         limit = SECONDS_TO_START + PATIENCE * section.seconds
@@ -91,7 +91,7 @@ class Supervisor:
         except (EOFError, OSError):
             self._process.join(SECONDS_TO_END)
             why = f"its process ended by itself: {_ending(self._process.exitcode)}"
-        self._end(is_kind=False)
+        self._end(waits=False)
         return {**last, "status": "failed", "failures": {**last.get("failures", {}), "": why}}
 
     def _start(self) -> None:
@@ -100,12 +100,12 @@ class Supervisor:
         self._process.start()
         theirs.close()
 
-    def _end(self, *, is_kind: bool) -> None:
-        """Ends the worker and all that it started; a kind end waits until it has let go by itself."""
+    def _end(self, *, waits: bool) -> None:
+        """Ends the worker and all its child processes; if `waits`, first waits for the worker to end by itself."""
         if self._process is None:
             return
         self._connection.close()
-        if is_kind:
+        if waits:
             self._process.join(SECONDS_TO_END)
         with suppress(ProcessLookupError, PermissionError):
             os.killpg(self._process.pid, signal.SIGKILL)

@@ -1,4 +1,4 @@
-"""Section `service`: the inference service without its server, and its latency with requests alone and mixed."""
+"""Section `service`: the latency of the inference service, without a server, for single and for mixed requests."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ Row = dict[str, object]
 
 
 def measure(settings: Settings, findings: Findings) -> None:
-    """Loads a checkpoint, times requests alone, then predictions that arrive while long certifications run."""
+    """Loads a checkpoint, times single requests, then predictions that arrive while long certifications run."""
     checkpoint = checkpoint_of(settings)
     device = "cuda:0" if settings.device_name == "cuda" else settings.device_name
     started = time.perf_counter()
@@ -47,7 +47,7 @@ def measure(settings: Settings, findings: Findings) -> None:
 
 
 def alone(service: InferenceService, row: Row, settings: Settings) -> dict[str, Any]:
-    """Milliseconds to the answer while nothing else is open."""
+    """The latency in milliseconds while no other request is open."""
     latencies, num_steps = [], 0
     for turn in range(2 if settings.is_tiny else 20):
         started, num_steps = time.perf_counter(), 0
@@ -60,7 +60,7 @@ def alone(service: InferenceService, row: Row, settings: Settings) -> dict[str, 
 
 
 def mixed(service: InferenceService, predict: Row, image: bytes, settings: Settings) -> dict[str, Any]:
-    """Two long certifications are open all the time; every few steps a prediction arrives."""
+    """Latencies while two long certifications are always open and a prediction arrives every few steps."""
     long_row: Row = {"data": image, "n": "400" if settings.is_tiny else "50000"}
     rows: dict[str, Row] = {"long 0": long_row, "long 1": long_row}
     arrived: dict[str, float] = {}
@@ -84,7 +84,7 @@ def mixed(service: InferenceService, predict: Row, image: bytes, settings: Setti
             else:
                 num_long += 1
                 rows[f"long {num_long + 1}"] = long_row
-    service.step({})  # forgets what is open
+    service.step({})  # drops the open requests
     return {
         "predict, beside two long certifications": spread(latencies),
         "steps, beside two long certifications": {**spread(step_times), "steps": num_steps},
@@ -109,7 +109,7 @@ def png(settings: Settings) -> bytes:
 
 
 def checkpoint_of(settings: Settings) -> Checkpoint:
-    """The checkpoint that was given, or one made here: random weights behind a head that tells nothing apart."""
+    """The checkpoint of the settings, or a new one with random weights and an untrained head."""
     if settings.checkpoint is not None:
         return open_checkpoint(settings.checkpoint)
     return made_checkpoint(settings, settings.caches / "checkpoint")

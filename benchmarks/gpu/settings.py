@@ -1,4 +1,4 @@
-"""What every section is given."""
+"""The settings that every section receives."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """Where a section computes, how much, and until when.
+    """The device, the amount of work and the time limit of a section.
 
-    `device_name` is cpu, cuda or cuda:INDEX. `is_tiny` asks for the least work that shows that a section runs; its
-    figures mean nothing. `checkpoint` is a directory that takes the place of networks made here. `ends_at`, of
-    `time.monotonic`, is when the last section may begin. `caches` is a folder for what is not kept.
+    `device_name` is cpu, cuda or cuda:INDEX. `is_tiny` requests the least work that runs a section's code; the
+    figures then mean nothing. `checkpoint` is a directory to use instead of a random network. `ends_at`, on the clock
+    of `time.monotonic`, is the latest start of a section. `caches` is a folder that is removed after the run.
     """
 
     output: Path
@@ -29,7 +29,7 @@ class Settings:
 
     @property
     def device(self) -> torch.device:
-        import torch  # not by the process that only looks on
+        import torch  # only the worker needs torch; the supervising process does not import it
 
         return torch.device(self.device_name)
 
@@ -43,7 +43,7 @@ class Settings:
 
     @property
     def size(self) -> int:
-        """Of an image's side, in pixels."""
+        """The side of an image in pixels."""
         return 16 if self.is_tiny else 224
 
     @property
@@ -52,12 +52,12 @@ class Settings:
 
     @property
     def num_repeats(self) -> int:
-        """Of a measurement, of which the median counts."""
+        """The number of repeats of a measurement; its result is their median."""
         return 1 if self.is_tiny else 15
 
     @property
     def num_rounds(self) -> int:
-        """Of contenders that take turns, after one that warms up; of a tiny run that one counts, since it is alone."""
+        """The number of rounds of a race after the warm-up round; a tiny run measures only the warm-up round."""
         return 0 if self.is_tiny else 3
 
     @property

@@ -1,4 +1,4 @@
-"""The sections, most informative first: what is cut off at the end is what matters least."""
+"""The sections, most informative first, because a run that reaches its time limit skips the last ones."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Section:
-    """One thing to find out.
+    """One check or measurement.
 
-    `function` is `module:name`, called with the Settings and the Findings; its module is imported when the section
-    begins, so that what is missing there is missing for this section alone. `seconds` is about what it takes on the GPU
-    that it is made for; it does not begin when less is left.
+    `function` is `module:name` and is called with the Settings and the Findings. Its module is imported when the
+    section starts, so a missing package affects this section only. `seconds` is the estimated time on the intended GPU;
+    the section does not start if less time is left.
     """
 
     name: str

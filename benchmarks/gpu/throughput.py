@@ -32,13 +32,13 @@ from zoo.smoothing.device_noise import noisy_batch
 
 PRECISIONS = {"float32": "float32", "TF32": "float32", "bfloat16": "bfloat16"}
 BFLOAT16_TOLERANCE = 0.15
-"""Of the largest logit, between two ways to round in bfloat16: each was found 0.04 from float32 on a ResNet-50, and a
-wrong network is about 1 away."""
+"""As a share of the largest logit, between two ways to round in bfloat16. On a ResNet-50, each way differs from float32
+by 0.04; a wrong network differs by about 1."""
 AUTOTUNED = {"max_autotune": True, "conv_1x1_as_mm": True}
 
 
 def eager(settings: Settings, findings: Findings) -> None:
-    """The engine in every precision at three batch sizes, and the device loop as a CUDA graph; nothing compiled."""
+    """Races the engine in every precision at three batch sizes, and the device loop as a CUDA graph; no compilation."""
     network = build(settings)
     contenders = loops(network, settings)
     for batch_size in settings.batch_sizes:
@@ -53,13 +53,13 @@ def eager(settings: Settings, findings: Findings) -> None:
 
 
 def compiled(settings: Settings, findings: Findings) -> None:
-    """The engine and the device loop with the network compiled, in bfloat16, at three batch sizes."""
+    """Races the engine and the device loop with a compiled network, in bfloat16, at three batch sizes."""
     batch_sizes = settings.batch_sizes[-1:] if settings.is_tiny else settings.batch_sizes
     compare_compiled(settings, findings, batch_sizes, {"backend": compiler(settings)}, "compiled")
 
 
 def autotuned(settings: Settings, findings: Findings) -> None:
-    """As `compiled`, at the largest batch, when the compiler tries many kernels: minutes, so it comes last."""
+    """Races like `compiled` at the largest batch size, with autotuning; takes minutes, so it is the last section."""
     options = {"backend": "inductor", "options": AUTOTUNED}
     compare_compiled(settings, findings, settings.batch_sizes[-1:], options, "autotuned")
 
@@ -69,7 +69,7 @@ def compare_compiled(
 ) -> None:
     network = build(settings)
     contenders = loops(network, settings)
-    for batch_size in reversed(batch_sizes):  # what is compiled first is most sure to be measured
+    for batch_size in reversed(batch_sizes):  # if the time runs out, the largest batch is measured
         with findings.part(f"engine, {how}, batch {batch_size}"):
             base = backend_of(network, settings, "bfloat16")
             base.base = torch.compile(base.base, dynamic=False, **options)
@@ -83,9 +83,9 @@ def compare_compiled(
 
 
 def loops(network: nn.Module, settings: Settings) -> dict[str, Contender]:
-    """The published loop as torch computes it by default, with TF32 convolutions, and in true float32."""
+    """The published loop with TF32 convolutions, which is torch's default, and in float32."""
     x_CHW, num = picture(0, settings).to(settings.device), num_draws(settings)
-    found = {}
+    contenders = {}
     for batch_size in settings.batch_sizes[-1:] if settings.is_tiny else LOOP_BATCHES:
         for arithmetic in ("TF32", "float32"):
 
@@ -94,8 +94,8 @@ def loops(network: nn.Module, settings: Settings) -> dict[str, Contender]:
                 return published_loop(network, x_CHW, **sizes).rate
 
             name = f"published loop, {arithmetic}, batch {batch_size}"
-            found[name] = Contender(arithmetic, rate, is_reference=arithmetic == "TF32")
-    return found
+            contenders[name] = Contender(arithmetic, rate, is_reference=arithmetic == "TF32")
+    return contenders
 
 
 def engine_rate(base: TorchBackend, batch_size: int, settings: Settings) -> Callable[[], float]:
@@ -104,7 +104,7 @@ def engine_rate(base: TorchBackend, batch_size: int, settings: Settings) -> Call
 
 
 def num_draws(settings: Settings) -> int:
-    """Of one run: some batches of the largest size, more than the engine's selection."""
+    """The number of draws of one run: several of the largest batches, and more draws than the engine's selection."""
     return 32 if settings.is_tiny else 8 * settings.batch_sizes[-1]
 
 
@@ -117,11 +117,21 @@ def add_device_loop(
     settings: Settings,
     findings: Findings,
 ) -> None:
-    """Adds the loop on the device to the contenders, with its graph on a GPU, once it answers as the product does."""
+    """Adds the device loop to the contenders, as a CUDA graph on a GPU, if its logits agree with the product's.
+
+    Args:
+        contenders: The contenders, to which the loop is added.
+        how: How the backbone is compiled, for the contender's name.
+        backbone: The network in bfloat16 without its normalization layer.
+        network: The reference network.
+        batch_size: Draws per step.
+        settings: The device and the amount of work.
+        findings: Receives the agreement.
+    """
     loop = DeviceLoop(backbone, settings, batch_size=batch_size)
     with torch.inference_mode():
-        found_BK = loop.logits().cpu()
-    note_agreement(found_BK, network, batch_size, settings, findings, f"device loop, {how}, batch {batch_size}")
+        logits_BK = loop.logits().cpu()
+    note_agreement(logits_BK, network, batch_size, settings, findings, f"device loop, {how}, batch {batch_size}")
     if settings.is_cuda:
         loop.capture()
         how += ", CUDA graph"
@@ -133,21 +143,21 @@ def add_device_loop(
 def note_difference(
     base: TorchBackend, network: NormalizedNetwork, batch_size: int, settings: Settings, findings: Findings, name: str
 ) -> None:
-    found_BK = logits_of(base, noisy_batch(rows_of(draws_of(picture(0, settings), batch_size)), settings.device))
-    note_agreement(found_BK, network, batch_size, settings, findings, name)
+    logits_BK = logits_of(base, noisy_batch(rows_of(draws_of(picture(0, settings), batch_size)), settings.device))
+    note_agreement(logits_BK, network, batch_size, settings, findings, name)
 
 
 def note_agreement(
-    found_BK: Tensor, network: NormalizedNetwork, batch_size: int, settings: Settings, findings: Findings, name: str
+    logits_BK: Tensor, network: NormalizedNetwork, batch_size: int, settings: Settings, findings: Findings, name: str
 ) -> None:
-    """Records how far logits are from those of the eager engine in bfloat16, and how many votes differ.
+    """Records the differences of logits and votes from the eager engine in bfloat16.
 
-    Raises: AssertionError if they are further apart than the order of bfloat16's operations can explain.
+    Raises: AssertionError if the logits differ by more than the order of bfloat16 operations can explain.
     """
     x_BCHW = noisy_batch(rows_of(draws_of(picture(0, settings), batch_size)), settings.device)
     expected_BK = logits_of(backend_of(network, settings, "bfloat16"), x_BCHW)
-    differs_B = found_BK.argmax(dim=1) != expected_BK.argmax(dim=1)
-    difference = relative_difference(found_BK, expected_BK)
+    differs_B = logits_BK.argmax(dim=1) != expected_BK.argmax(dim=1)
+    difference = relative_difference(logits_BK, expected_BK)
     findings.setdefault("beside the eager engine in bfloat16", {})[name] = {
         "difference of a logit, share of the largest": difference,
         "votes that differ": int(differs_B.sum()),
@@ -157,7 +167,7 @@ def note_agreement(
 
 
 def run(contenders: dict[str, Contender], network: nn.Module, settings: Settings, findings: Findings) -> None:
-    """Lets the contenders race, beside the draws that the matrix peak of each arithmetic would allow."""
+    """Races the contenders; reports their rates as shares of the rate at each arithmetic's matrix peak."""
     operations = operations_per_draw(network, settings)
     findings["operations per draw"] = operations
     findings["draws per run"] = num_draws(settings)
@@ -166,7 +176,7 @@ def run(contenders: dict[str, Contender], network: nn.Module, settings: Settings
 
 
 def operations_per_draw(network: nn.Module, settings: Settings) -> int:
-    """Floating-point operations of one forward pass of one picture; a multiplication and an addition are two."""
+    """Floating-point operations of one forward pass of one image; a multiply-add counts as two."""
     x_BCHW = picture(0, settings).unsqueeze(0).to(settings.device)
     with FlopCounterMode(display=False) as counter, torch.no_grad(), tf32(True):
         network(x_BCHW)

@@ -1,4 +1,4 @@
-"""How long something takes on a device, and in which arithmetic it is done."""
+"""Timing on a device, and the arithmetic in which it computes."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ NUM_WARM_UPS = 3
 
 
 def milliseconds(run: Callable[[], object], settings: Settings) -> float:
-    """The median over repeats, each between two events on a GPU, by the clock on a CPU; warm-ups do not count."""
+    """The median time of a run after warm-ups, in milliseconds; by CUDA events on a GPU, by the clock on a CPU."""
     for _ in range(0 if settings.is_tiny else NUM_WARM_UPS):
         run()
     synchronize(settings)
@@ -24,7 +24,7 @@ def milliseconds(run: Callable[[], object], settings: Settings) -> float:
 
 
 def seconds(run: Callable[[], object], settings: Settings) -> float:
-    """Wall time of one run, with all that it left to the device."""
+    """The wall time of one run in seconds, including its asynchronous work on the device."""
     synchronize(settings)
     started = time.perf_counter()
     run()
@@ -39,12 +39,12 @@ def synchronize(settings: Settings) -> None:
 
 @contextmanager
 def tf32(is_allowed: bool) -> Iterator[None]:
-    """Whether float32 convolutions and matrix products may round to TF32 inside; afterwards it is as it was.
+    """Allows or forbids TF32 in float32 convolutions and matrix products inside the block.
 
-    By torch's older switches, which all versions from 2.9 on have; the newer ones may not be mixed with them.
+    Uses torch's older switches, which all versions from 2.9 on have; torch forbids mixing them with the newer ones.
     """
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # they are said to go away
+        warnings.simplefilter("ignore", UserWarning)  # torch announces their removal
         before = torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32
         _allow_tf32(is_allowed, is_allowed)
     try:
@@ -61,14 +61,14 @@ def _allow_tf32(convolutions: bool, products: bool) -> None:
 
 
 def matrix_peak(dtype: torch.dtype, settings: Settings) -> float:
-    """Floating-point operations per second of a product of two large square matrices of random numbers."""
+    """Floating-point operations per second of a product of two large random square matrices."""
     size = 64 if settings.is_tiny else 8192
     a, b = (torch.randn(size, size, device=settings.device).to(dtype) for _ in range(2))
     return 2 * size**3 / (milliseconds(lambda: a @ b, settings) / 1e3)
 
 
 def matrix_peaks(settings: Settings) -> dict[str, float]:
-    """Operations per second by arithmetic: `float32`, `TF32` and `bfloat16`."""
+    """Floating-point operations per second of a matrix product, by arithmetic: `float32`, `TF32`, `bfloat16`."""
     with tf32(False):
         peaks = {"float32": matrix_peak(torch.float32, settings)}
     with tf32(True):

@@ -1,4 +1,4 @@
-"""Section `training`: images per second of the trainer's own step beside a loop written by hand."""
+"""Section `training`: images per second of the trainer's step and of a handwritten loop."""
 
 from __future__ import annotations
 
@@ -27,8 +27,11 @@ STEPS = 4
 
 
 def compare(settings: Settings, findings: Findings) -> None:
-    """Consistency and PGD-3 on pictures that are on the device already: the trainer's step in float32 and in the
-    precision that `auto` means, and a plain loop in float32. Convolutions may use TF32, as torch sets it."""
+    """Races the trainer's step, in float32 and in precision `auto`, against a plain float32 loop.
+
+    The objectives are consistency and PGD-3; the images are already on the device. Convolutions may use TF32, which is
+    torch's default.
+    """
     batch_size = 4 if settings.is_tiny else 64
     findings["network"] = f"{settings.architecture}, {settings.size} pixels, batch {batch_size}"
     for name in PLAIN_LOSSES:
@@ -45,7 +48,7 @@ def network_of(settings: Settings) -> nn.Module:
 
 
 def trainer(name: str, precision: str, batch_size: int, settings: Settings) -> Contender:
-    """Steps of `training.optimization`, as the trainer takes them: checked, clipped, noise keyed by image."""
+    """The contender that runs the trainer's steps (`training.optimization`): checks, clipping, noise keyed by image."""
     recipe = TrainingRecipe(
         objective=OBJECTIVES[name],
         architecture=settings.architecture,
@@ -64,7 +67,7 @@ def trainer(name: str, precision: str, batch_size: int, settings: Settings) -> C
 
 
 def plain_loop(name: str, batch_size: int, settings: Settings) -> Contender:
-    """Steps as one would write them: nothing is checked, clipped or logged."""
+    """The contender that runs handwritten steps without checks, clipping or a log."""
     network = network_of(settings).to(settings.device).train()
     optimizer = torch.optim.SGD(network.parameters(), lr=0.01, momentum=0.9, weight_decay=1e-4)
     x_BCHW = torch.rand(batch_size, 3, settings.size, settings.size, device=settings.device)

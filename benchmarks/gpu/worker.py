@@ -1,4 +1,4 @@
-"""The process in which sections run: one after another as they are sent, until one breaks the device."""
+"""The process in which sections run one after another, until a section makes the device unusable."""
 
 from __future__ import annotations
 
@@ -16,9 +16,11 @@ from benchmarks.gpu.table import Section
 
 
 def work(connection: Connection, settings: Settings) -> None:
-    """Answers every section that comes with `(is_last, outcome)`: first with what was found so far, as often as there
-    is news; ends when the other end is closed, or when the device answers no more."""
-    os.setpgrp()  # so that whatever a section starts can be ended with it
+    """Runs the sections that arrive and sends `(is_last, outcome)` pairs, several per section.
+
+    Returns when the other end of the connection is closed, or when the device is no longer usable.
+    """
+    os.setpgrp()  # the supervisor ends the whole group, including processes that a section starts
     while True:
         try:
             section = connection.recv()
@@ -32,7 +34,7 @@ def work(connection: Connection, settings: Settings) -> None:
 
 
 def run_section(section: Section, settings: Settings, connection: Connection) -> dict[str, Any]:
-    """The outcome of one section, whatever it raises."""
+    """Runs one section and returns its outcome, even if the section raises an exception."""
     findings = Findings(lambda outcome: connection.send((False, outcome)))
     try:
         module, _, function = section.function.partition(":")
@@ -43,9 +45,9 @@ def run_section(section: Section, settings: Settings, connection: Connection) ->
 
 
 def _clean_up(settings: Settings) -> bool:
-    """Frees the device's memory; False if the device is of no use to this process any more.
+    """Frees the device's memory; returns False if this process can no longer use the device.
 
-    After an illegal access in a kernel every later call of the process fails.
+    After an illegal access in a kernel, every later CUDA call of the process fails.
     """
     torch: Any = sys.modules.get("torch")
     if torch is None or not settings.is_cuda:

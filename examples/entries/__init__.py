@@ -1,1 +1,1 @@
-"""Trained entries of our own, each rebuilt by one command: python -m examples.entries NAME --output DIR."""
+"""Our own trained entries, each rebuilt by one command: python -m examples.entries NAME --output DIR."""

@@ -1,4 +1,4 @@
-"""python -m examples.entries NAME --output DIR: makes an entry, publishes and serves it; run again to go on."""
+"""python -m examples.entries NAME --output DIR: builds an entry, publishes and serves it; run again to resume."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ def main() -> None:
     parser.add_argument("name", choices=ENTRIES)
     parser.add_argument("--output", type=Path, required=True, metavar="DIR")
     parser.add_argument("--keep-card", action="store_true", help="copy the card into model_cards/NAME")
-    asked = parser.parse_args()
-    build(ENTRIES[asked.name], asked.output)
-    deliver(asked.name, ENTRIES[asked.name], asked.output)
-    if asked.keep_card:
-        print(f"the card is kept in {keep_card(asked.name, asked.output / CHECKPOINT)}")
+    arguments = parser.parse_args()
+    build(ENTRIES[arguments.name], arguments.output)
+    deliver(arguments.name, ENTRIES[arguments.name], arguments.output)
+    if arguments.keep_card:
+        print(f"copied the card to {keep_card(arguments.name, arguments.output / CHECKPOINT)}")
 
 
 if __name__ == "__main__":

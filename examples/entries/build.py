@@ -1,4 +1,4 @@
-"""Making an entry: its commands in order, each once."""
+"""Builds an entry by running its commands in order, each once."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ DONE = "done.json"
 
 
 def build(entry: Entry, output: Path, *, run: Callable[..., object] = zoo) -> None:
-    """Runs those of the entry's commands in `output` that it has not run there before.
+    """Runs the entry's commands in `output`, except those that have already finished there.
 
-    A command that was cut off is run again and goes on by itself. Once a command has changed, it and all after it are
-    run again; what they refuse to go on with, they say.
+    An interrupted command runs again and resumes. If a command has changed, it and all later commands run again; each
+    reports what it cannot resume.
     """
     say(entry.description)
     output.mkdir(parents=True, exist_ok=True)
@@ -33,7 +33,7 @@ def build(entry: Entry, output: Path, *, run: Callable[..., object] = zoo) -> No
 
 @contextmanager
 def inside(folder: Path) -> Iterator[None]:
-    """The working directory is `folder` while inside, so that commands read as they would be typed."""
+    """Makes `folder` the working directory inside the block, which keeps the paths in the commands short."""
     before = Path.cwd()
     os.chdir(folder)
     try:

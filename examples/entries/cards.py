@@ -1,6 +1,6 @@
-"""The rendered cards of the entries in model_cards/, with what they follow from; weights stay out of git.
+"""The rendered cards of the entries in model_cards/, with the files they are computed from; weights stay out of git.
 
-python -m examples.entries.cards renders them anew, after the template has changed.
+After the template has changed, python -m examples.entries.cards renders the cards again.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ KEPT = (CARD, CONFIG, ROWS, CURVE, MANIFEST)
 
 
 def keep_card(name: str, checkpoint: Path) -> Path:
-    """Copies the card of an entry, and the small files that it follows from, into model_cards/NAME."""
+    """Copies the card of an entry, and the small files that it is computed from, into model_cards/NAME."""
     folder = FOLDER / name
     folder.mkdir(exist_ok=True)
     for file in KEPT:
@@ -28,7 +28,7 @@ def keep_card(name: str, checkpoint: Path) -> Path:
 
 
 def render_again(folder: Path) -> bool:
-    """Whether the card in a folder of model_cards/, or its hash in the manifest, was out of date and was written."""
+    """Renders the card in a folder of model_cards/ again; returns whether the card or its hash in the manifest changed."""
     files = read_manifest(folder)
     card = render_card(read_spec(folder), files=files).encode()
     sha256 = hashlib.sha256(card).hexdigest()
@@ -42,9 +42,9 @@ def render_again(folder: Path) -> bool:
 
 
 def main() -> None:
-    """Says what became of every card."""
+    """Renders all cards again and reports which changed."""
     for manifest in sorted(FOLDER.glob(f"*/{MANIFEST}")):
-        print(f"{manifest.parent.name}: {'rendered anew' if render_again(manifest.parent) else 'as it was'}")
+        print(f"{manifest.parent.name}: {'changed' if render_again(manifest.parent) else 'unchanged'}")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""An entry the way its users get it: pushed, pulled, verified, served by TorchServe, asked."""
+"""Delivers an entry as its users get it: push, pull, verify, serve with TorchServe, predict."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ PULLED, IMAGE, ANSWER = Path("pulled"), Path("image.png"), Path("answer.json")
 
 
 def deliver(name: str, entry: Entry, output: Path) -> None:
-    """Pushes the entry to a Hub on this machine, pulls it back and serves it; the answer stays in `answer.json`.
+    """Pushes the entry to a Hub on this machine, pulls it back and serves it; writes the answer to `answer.json`.
 
-    Exits with 1 if the pulled files are not the pushed ones, or the server answers with another model.
+    Exits with 1 if the pulled files differ from the pushed ones, or if the answer names another model.
     """
     from training.tasks import open_task
     from zoo.checkpoints.checkpoint import open_checkpoint
 
-    say(f"Publish {name} and get it back (from a Hub on this machine)")
+    say(f"Push {name} to a Hub on this machine, and pull it back")
     with inside(output):
         shutil.rmtree(PULLED, ignore_errors=True)
         with loopback_hub(cache=Path("hub-cache").absolute()):
@@ -32,13 +32,13 @@ def deliver(name: str, entry: Entry, output: Path) -> None:
         zoo("verify", PULLED)
         checkpoint = open_checkpoint(PULLED)
         if checkpoint.files != open_checkpoint(Path(CHECKPOINT)).files:
-            sys.exit(f"{output / PULLED} differs from {output / CHECKPOINT}, which was pushed")
+            sys.exit(f"the pulled {output / PULLED} differs from the pushed {output / CHECKPOINT}")
 
-        say(f"Serve it, and ask about test image {IMAGE_NUMBER}")
+        say(f"Serve it, and send test image {IMAGE_NUMBER}")
         picture = open_task(entry.task, data_dir=Path("data").absolute()).test[IMAGE_NUMBER]
         picture.save(IMAGE)
         with served(PULLED) as url:
             answer = zoo("predict", IMAGE, "--url", url, "--json")
         ANSWER.write_text(answer)
         if json.loads(answer)["model"]["sha256"] != checkpoint.weights_sha256:
-            sys.exit("the server answered with another model than the one that was pulled")
+            sys.exit("the server's answer names another model than the pulled one")

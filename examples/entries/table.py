@@ -1,4 +1,4 @@
-"""The entries, and the commands that make each of them."""
+"""The table of the entries and the commands that build them."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ SOURCE, TARGET = "fashion-mnist#0,1,2,5,8", "fashion-mnist#3,4,6,7,9"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Entry:
-    """A checkpoint and how it is made.
+    """A checkpoint and the commands that build it.
 
-    `commands` are words of `zoo` with paths relative to the output directory, in which they leave `checkpoint`,
-    measured, exported and verified. Each goes on where it was cut off when it is run again.
+    `commands` are the arguments of `zoo` commands, with paths relative to the output directory. They leave a measured,
+    exported and verified `checkpoint` there. An interrupted command resumes when it is run again.
     """
 
     description: str
@@ -26,7 +26,7 @@ def _train(output: str, task: str, objective: str, *words: str) -> tuple[str, ..
 
 
 def _measure(task: str, *, certify: tuple[str, ...], evaluate: tuple[str, ...] = ()) -> tuple[tuple[str, ...], ...]:
-    """Accuracy, with and without noise, then certificates, recorded; an ONNX file beside the weights; all verified."""
+    """The commands that record accuracy, with and without noise, and certificates, add an ONNX file, and verify all."""
     sigmas = ("--noise-sigmas", "0.25,0.5")
     return (
         ("evaluate", CHECKPOINT, "--task", task, *sigmas, *evaluate, "--record"),
@@ -39,7 +39,7 @@ def _measure(task: str, *, certify: tuple[str, ...], evaluate: tuple[str, ...] =
 
 ENTRIES = {
     "digits": Entry(
-        description="scikit-learn's handwritten digits, by consistency regularization from random weights",
+        description="scikit-learn's handwritten digits, trained with consistency regularization from random weights",
         task="digits",
         commands=(
             _train(CHECKPOINT, "digits", "consistency", "--architecture", "resnet10-quarter", "--set", "epochs=20"),
@@ -47,7 +47,7 @@ ENTRIES = {
         ),
     ),
     "fashion-mnist": Entry(
-        description="Fashion-MNIST, by consistency regularization from random weights",
+        description="Fashion-MNIST, trained with consistency regularization from random weights",
         task="fashion-mnist",
         commands=(
             _train(
@@ -58,7 +58,7 @@ ENTRIES = {
         ),
     ),
     "fashion-mnist-transfer": Entry(
-        description="ResNet-50, pre-trained on five classes of Fashion-MNIST, fine-tuned on the other five by "
+        description="ResNet-50, pre-trained on five classes of Fashion-MNIST, fine-tuned on the other five with "
         "consistency regularization",
         task=TARGET,
         commands=(

@@ -1,4 +1,4 @@
-"""python -m examples.network_check --output DIR: checks what only a network can show; run again to go on."""
+"""python -m examples.network_check --output DIR: runs the checks that need a network; run again to resume."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ RETRY = replace(DOWNLOAD_RETRY, max_retries=2, max_wait=20.0)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Subjects:
-    """What is checked: entries of the catalog by id, the pages that each cites, and addresses (or why none) by task."""
+    """The subjects of the check: catalog entries by id, cited pages by id, and addresses by task, or why none."""
 
     entries: Mapping[str, CatalogEntry]
     cited: Mapping[str, Cited]
@@ -35,7 +35,7 @@ class Subjects:
 
 
 def published() -> Subjects:
-    """What the project publishes."""
+    """The subjects that the project publishes."""
     from examples.network_check.task_check import task_addresses
 
     pages = {id: cited(entry) for id, entry in CATALOG.items()}
@@ -46,78 +46,80 @@ def parser() -> argparse.ArgumentParser:
     """The command line."""
     parser = argparse.ArgumentParser(
         prog="python -m examples.network_check",
-        description="Checks the catalog's files, the Hub and the tasks' downloads over the network. Ends with code 1 "
-        "if a check failed, found something or was not finished, 2 for a wrong request.",
+        description="Checks the catalog's files, the Hub and the tasks' downloads over the network. Exit code 1 if a "
+        "check failed, has a finding or did not finish, 2 for invalid options.",
     )
-    parser.add_argument("--output", type=Path, required=True, metavar="DIR", help="the record and the downloads")
-    parser.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS, help="all if left out")
-    parser.add_argument("--only", nargs="+", metavar="ID", help="these entries of the catalog; all if left out")
+    parser.add_argument(
+        "--output", type=Path, required=True, metavar="DIR", help="directory of the record and the downloads"
+    )
+    parser.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS, help="parts to run; default: all")
+    parser.add_argument("--only", nargs="+", metavar="ID", help="catalog entries to check; default: all")
     parser.add_argument(
         "--downloads",
         choices=("discard", "keep", "none"),
         default="discard",
-        help="of the catalog: discard each once it was checked (the default), keep them in DIR, or only say how much "
-        "would be downloaded",
+        help="files of the catalog: delete each after its checks (the default), keep them in DIR, or only report the "
+        "size of the downloads",
     )
-    parser.add_argument("--seconds", type=float, default=3600.0, help="the longest that the run may take (%(default)g)")
+    parser.add_argument("--seconds", type=float, default=3600.0, help="time limit of the run (%(default)g)")
     return parser
 
 
 def main(words: Sequence[str] | None = None, *, subjects: Subjects | None = None, tries: Retrier | None = None) -> int:
-    """Runs the checks that the words ask for; returns the exit code.
+    """Runs the checks that the arguments select; returns the exit code.
 
-    `subjects` and `tries` are what a rehearsal puts in the place of the published addresses and of waiting.
+    Tests pass `subjects` to replace the published addresses, and `tries` to avoid waiting.
     """
-    asked = parser().parse_args(words)
-    # Before huggingface_hub is imported, which reads it once: what is discarded must be nobody else's.
-    os.environ["HF_HUB_CACHE"] = str((asked.output / HUB_CACHE).absolute())
+    arguments = parser().parse_args(words)
+    # Set before the import of huggingface_hub, which reads it once. The check must only delete its own files.
+    os.environ["HF_HUB_CACHE"] = str((arguments.output / HUB_CACHE).absolute())
     try:
-        if not 0 < asked.seconds < float("inf"):
-            raise RequestError(f"--seconds is {asked.seconds:g}, expected a number of seconds above 0")
+        if not 0 < arguments.seconds < float("inf"):
+            raise RequestError(f"--seconds is {arguments.seconds:g}, expected a number of seconds above 0")
         subjects = subjects or published()
-        entries = _chosen(subjects.entries, asked.only)
-        record = Record(asked.output, budget=Budget(asked.seconds))
+        entries = _chosen(subjects.entries, arguments.only)
+        record = Record(arguments.output, budget=Budget(arguments.seconds))
     except RequestError as error:
         print(error, file=sys.stderr)
         return error.exit_code
     retrier = tries or Retrier(policy=RETRY, report=lambda line: print(f"{'':10} {line}"))
     try:
-        _run(asked, record, subjects, entries, retrier)
+        _run(arguments, record, subjects, entries, retrier)
     except KeyboardInterrupt:
-        say("Interrupted: run it again to go on")
-    except OSError as error:  # of the record itself: what a step raises is in the record
+        say("Interrupted: run the check again to resume")
+    except OSError as error:  # from writing the record; errors of steps are in the record
         say(f"Cannot write {record.path}: {error.strerror or error}")
         return 1
     return summarize(record)
 
 
 def _run(
-    asked: argparse.Namespace,
+    arguments: argparse.Namespace,
     record: Record,
     subjects: Subjects,
     entries: Mapping[str, CatalogEntry],
     retrier: Retrier,
 ) -> None:
-    """The parts, the quick ones first."""
+    """Runs the parts, quick ones first."""
     from examples.network_check.catalog_check import CatalogCheck
     from examples.network_check.hub_check import check_hub
     from examples.network_check.task_check import check_tasks
 
-    if "tasks" in asked.parts:
-        say("The tasks' download addresses, asked for their headers")
+    if "tasks" in arguments.parts:
+        say("Headers of the tasks' download addresses")
         check_tasks(record, subjects.addresses, retrier=retrier)
-    if "hub" in asked.parts:
+    if "hub" in arguments.parts:
         say("A private repository on the Hub")
-        check_hub(record, folder=asked.output / "private", retrier=retrier)
-    if "catalog" in asked.parts:
+        check_hub(record, folder=arguments.output / "private", retrier=retrier)
+    if "catalog" in arguments.parts:
         say(f"The catalog: {len(entries)} entries")
         CatalogCheck(
             record=record,
             entries=entries,
             cited=subjects.cited,
-            weights=asked.output / "weights",
-            hub_cache=asked.output / HUB_CACHE,
-            downloads=asked.downloads,
+            weights=arguments.output / "weights",
+            hub_cache=arguments.output / HUB_CACHE,
+            downloads=arguments.downloads,
             retrier=retrier,
         ).run()
 
@@ -130,7 +132,7 @@ def _chosen(entries: Mapping[str, CatalogEntry], only: Sequence[str] | None) -> 
 
 
 def summarize(record: Record) -> int:
-    """Prints what came of the steps of this run, those that did not pass one by one; returns the exit code."""
+    """Prints the outcomes of this run's steps, with a line for each that did not pass; returns the exit code."""
     steps = {name: record.steps[name] for name in dict.fromkeys(record.ran)}
     say("Summary")
     for part in dict.fromkeys(name.partition("/")[0] for name in steps):
@@ -141,9 +143,9 @@ def summarize(record: Record) -> int:
             print(f"{step.outcome:10} {name}: {step.sentence}")
     if record.not_begun:
         seconds = record.budget.seconds
-        print(f"{'unfinished':10} {len(record.not_begun)} steps not begun: the {seconds:g} s of this run were spent")
+        print(f"{'unfinished':10} {len(record.not_begun)} steps not started: the limit of {seconds:g} s was reached")
     for repository in record.left_behind:
-        print(f"{'':10} {repository} is still on the Hub: run this again, or type `hf repos delete {repository}`")
+        print(f"{'':10} {repository} is still on the Hub: run this check again, or run `hf repos delete {repository}`")
     print(f"recorded in {record.path}")
     return 1 if record.left_behind or any(step.outcome in NOT_GOOD for step in steps.values()) else 0
 
@@ -153,5 +155,5 @@ def _interrupt(*_: Any) -> None:
 
 
 if __name__ == "__main__":
-    signal.signal(signal.SIGTERM, _interrupt)  # a private repository is removed then too
+    signal.signal(signal.SIGTERM, _interrupt)  # SIGTERM must also remove the private repository
     sys.exit(main())

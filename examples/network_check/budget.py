@@ -1,4 +1,4 @@
-"""The time that a run may take."""
+"""The time limit of a run."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ AGAIN_AFTER = 10.0
 
 
 class OutOfTime(BaseException):
-    """The time of the run is spent. Like KeyboardInterrupt it is no Exception, which a called function might handle."""
+    """The time limit is reached. Not an Exception, like KeyboardInterrupt, so that no called function handles it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Budget:
-    """`seconds` from now on."""
+    """A time limit of `seconds` from now."""
 
     seconds: float
     started: float = field(default_factory=time.monotonic)
 
     @property
     def left(self) -> float:
-        """Seconds, negative when it is spent."""
+        """The seconds left; negative after the limit."""
         return self.started + self.seconds - time.monotonic()
 
     @property
@@ -33,14 +33,14 @@ class Budget:
 
     @property
     def cut_off(self) -> str:
-        return f"cut off: the {self.seconds:g} s of this run were spent; run it again to go on"
+        return f"cut off: the run's limit of {self.seconds:g} s was reached; run the check again to resume"
 
     @contextmanager
     def alarm(self) -> Iterator[None]:
-        """Raises OutOfTime in what runs inside when the time is spent; for the main thread, the only one with signals.
+        """Raises OutOfTime inside the block when the limit is reached; works in the main thread only.
 
-        No timeout of a request bounds a download that trickles. The alarm rings again, since an exception that is
-        raised within a finalizer is lost.
+        A request's timeout does not bound a slow download that never stops. The alarm repeats, because an exception
+        raised inside a finalizer is lost.
         """
 
         def ring(*_: object) -> None:

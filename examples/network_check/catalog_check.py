@@ -1,4 +1,4 @@
-"""Every entry of the catalog: found, downloaded, hashed, imported, asked about a batch, compared with what it cites."""
+"""Checks every catalog entry: address, download, hash, import, a classified batch, cited licence and accuracy."""
 
 from __future__ import annotations
 
@@ -30,9 +30,10 @@ BATCH = 2
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CatalogCheck:
-    """`downloads`: discard what an entry downloaded once all that needs it has passed, keep it, or download none.
+    """The check of all catalog entries.
 
-    `hub_cache` is a cache of the Hub's files that belongs to this check alone.
+    `downloads` is whether to discard an entry's files once its steps have passed, to keep them, or to download none.
+    `hub_cache` is a cache of the Hub's files that only this check uses.
     """
 
     record: Record
@@ -45,7 +46,7 @@ class CatalogCheck:
     _texts: dict[str | HubFile, str] = field(default_factory=dict, init=False)
 
     def run(self) -> None:
-        """First asks for the headers of all, which tell how much the downloads will be; then goes entry by entry."""
+        """Requests all headers first, to announce the size of the downloads, then checks entry by entry."""
         for entry in self.entries.values():
             self.record.do(_step(entry, "found"), partial(self._found, entry), about=entry.file.url)
         print(self.announcement, flush=True)
@@ -54,19 +55,19 @@ class CatalogCheck:
 
     @property
     def announcement(self) -> str:
-        """How much will be downloaded, and where it stays."""
-        wanted = [entry for entry in self.entries.values() if self._lacks(entry)]
-        told = [self.record.facts(_step(entry, "found")) for entry in wanted]
-        sizes = [facts["size"] for facts in told if facts is not None and facts["size"] is not None]
-        unknown = f" and {len(wanted) - len(sizes)} files of unknown size" if len(sizes) < len(wanted) else ""
+        """The size of the downloads, and where the files are kept."""
+        missing = [entry for entry in self.entries.values() if self._lacks(entry)]
+        all_facts = [self.record.facts(_step(entry, "found")) for entry in missing]
+        sizes = [facts["size"] for facts in all_facts if facts is not None and facts["size"] is not None]
+        unknown = f" and {len(missing) - len(sizes)} files of unknown size" if len(sizes) < len(missing) else ""
         amount = f"{sum(sizes) / 1e9:.2f} GB in {len(sizes)} files{unknown}"
         match self.downloads:
             case "none":
-                return f"nothing is downloaded; without --downloads none it would be {amount}"
+                return f"nothing is downloaded; without --downloads none, it would be {amount}"
             case "keep":
                 return f"to download: {amount}; kept in {self.weights} and {self.hub_cache}"
             case "discard":
-                return f"to download: {amount}; each is discarded once its checks have passed (--downloads keep)"
+                return f"to download: {amount}; each is deleted once its checks have passed (--downloads keep keeps it)"
 
     def _lacks(self, entry: CatalogEntry) -> bool:
         steps = ("downloaded", "imported", "classified")
@@ -101,7 +102,7 @@ class CatalogCheck:
         return Result(outcome="passed", sentence=headers.sentence, facts=asdict(headers))
 
     def _downloaded(self, entry: CatalogEntry) -> Result:
-        """By the product's own call, which also imports; whether that went well is the next step's matter."""
+        """Downloads by the product's call, which also imports; the next step reports errors of the import."""
         if self.downloads == "none":
             return Result(outcome="skipped", sentence="--downloads none")
         try:
@@ -114,7 +115,7 @@ class CatalogCheck:
         return fetch(entry, cache=self.weights, retrier=self.retrier)
 
     def _kept_file(self, entry: CatalogEntry) -> Path:
-        """The download that could not be imported, and was kept for a look at it."""
+        """The kept file of a download that could not be imported."""
         if isinstance(entry.file, HubFile):
             return download_file(entry.file.repository, entry.file.name, revision=entry.file.revision)
         return self.weights / ".downloads" / entry.id / entry.file.url.rpartition("/")[2]
@@ -130,12 +131,12 @@ class CatalogCheck:
         sha256: str = downloaded["sha256"]
         facts = {"sha256": sha256, "expected": expected}
         if expected is None:
-            return Result(outcome="skipped", sentence=f"no hash was told to compare with {sha256}", facts=facts)
+            return Result(outcome="skipped", sentence=f"no published hash to compare with {sha256}", facts=facts)
         if not sha256.startswith(expected):
-            self._discard(entry)  # nothing of it is imported, and the next run downloads it anew
+            self._discard(entry)  # nothing is imported from it, and the next run downloads the file again
             self.record.withdraw(_step(entry, "downloaded"), because="discarded: see the hash")
             raise FailedCheckError(f"the SHA-256 of the download is {sha256}, {whose} is {expected}")
-        return Result(outcome="passed", sentence=f"begins as {whose}: {expected}", facts=facts)
+        return Result(outcome="passed", sentence=f"matches {whose}: {expected}", facts=facts)
 
     def _imported(self, entry: CatalogEntry) -> Result:
         if self.downloads == "none":
@@ -152,15 +153,18 @@ class CatalogCheck:
         return classify(self._fetch(entry), has_head=entry.has_head)
 
     def _licence(self, entry: CatalogEntry) -> Result:
-        what = f"the licence {entry.licence.partition(' (')[0]}"
-        return self._stated(what, self.cited[entry.id].licence, lambda text: find_licence(text, entry))
+        claim = f"the licence {entry.licence.partition(' (')[0]}"
+        return self._stated(claim, self.cited[entry.id].licence, lambda text: find_licence(text, entry))
 
     def _accuracy(self, entry: CatalogEntry) -> Result:
-        what = f"the accuracy {100 * entry.accuracy:.5g} %"
-        return self._stated(what, self.cited[entry.id].accuracy, lambda text: find_accuracy(text, entry))
+        claim = f"the accuracy {100 * entry.accuracy:.5g} %"
+        return self._stated(claim, self.cited[entry.id].accuracy, lambda text: find_accuracy(text, entry))
 
-    def _stated(self, what: str, pages: tuple[str | HubFile, ...], find: Callable[[str], Statement | None]) -> Result:
-        """Passes if a page states it beside the file's name; one that cannot be read stops no other."""
+    def _stated(self, claim: str, pages: tuple[str | HubFile, ...], find: Callable[[str], Statement | None]) -> Result:
+        """Passes if a page states the claim near the file's name; skips pages that cannot be read.
+
+        Raises: FailedCheckError if no page states the claim and a page could not be read.
+        """
         elsewhere: tuple[str, Statement] | None = None
         unread: list[str] = []
         for page in pages:
@@ -172,22 +176,22 @@ class CatalogCheck:
                 continue
             if statement is not None and statement.is_beside:
                 facts = {"page": url, "excerpt": statement.excerpt}
-                return Result(outcome="passed", sentence=f"{what} stands on {url}", facts=facts)
+                return Result(outcome="passed", sentence=f"{claim} is on {url}", facts=facts)
             if statement is not None:
                 elsewhere = url, statement
         if elsewhere is not None:
             url, statement = elsewhere
             facts = {"page": url, "excerpt": statement.excerpt}
-            sentence = f"{what} stands on {url}, but not beside the name of the file"
+            sentence = f"{claim} is on {url}, but not near the name of the file"
             return Result(outcome="finding", sentence=sentence, facts=facts)
         if unread:
-            raise FailedCheckError(f"{what} could not be looked for: {'; '.join(unread)}")
+            raise FailedCheckError(f"{claim} could not be checked: {'; '.join(unread)}")
         urls = [_address(page) for page in pages]
-        sentence = f"{what} was not found on the page: {', '.join(urls)}"
+        sentence = f"{claim} was not found on the page: {', '.join(urls)}"
         return Result(outcome="finding", sentence=sentence, facts={"pages": urls})
 
     def _read(self, page: str | HubFile) -> str:
-        """The text of a page, which is read once in a run."""
+        """The text of a page, read once per run."""
         if page not in self._texts:
             if isinstance(page, HubFile):
                 path = download_file(page.repository, page.name, revision=page.revision, retrier=self.retrier)
@@ -198,29 +202,29 @@ class CatalogCheck:
 
 
 def classify(checkpoint: Checkpoint, *, has_head: bool) -> Result:
-    """Two random pictures through the network; of an entry without a head, its features.
+    """Runs the network on two random images; an entry without a head gives features instead of logits.
 
-    Raises: FailedCheckError if the shape is another than expected, a value is not finite or both answers are equal.
+    Raises: FailedCheckError if the output has another shape than expected, is not finite, or is equal for both images.
     """
     network = checkpoint.load_network()
-    backbone, what = network.backbone, "logits"
+    backbone, kind = network.backbone, "logits"
     width = checkpoint.spec.num_classes
     if not has_head:
         assert isinstance(backbone.fc, nn.Linear)
-        what, width, backbone.fc = "features", backbone.fc.in_features, nn.Identity()
+        kind, width, backbone.fc = "features", backbone.fc.in_features, nn.Identity()
     crop = checkpoint.spec.preprocessing.crop
     x_BCHW = torch.rand(BATCH, 3, crop, crop, generator=torch.Generator().manual_seed(0))
     with torch.inference_mode():
-        answers: Tensor = network(x_BCHW)
-    if answers.shape != (BATCH, width):
-        raise FailedCheckError(f"the {what} have the shape {tuple(answers.shape)}, expected {(BATCH, width)}")
-    if not bool(answers.isfinite().all()):
-        raise FailedCheckError(f"the {what} of a random picture are not finite")
-    if torch.equal(answers[0], answers[1]):
-        raise FailedCheckError(f"the {what} of two different pictures are equal")
-    low, high = answers.min().item(), answers.max().item()
-    sentence = f"{what} of {BATCH} random pictures: {width} each, from {low:.3g} to {high:.3g}"
-    return Result(outcome="passed", sentence=sentence, facts={"shape": list(answers.shape), "low": low, "high": high})
+        outputs: Tensor = network(x_BCHW)
+    if outputs.shape != (BATCH, width):
+        raise FailedCheckError(f"the {kind} have the shape {tuple(outputs.shape)}, expected {(BATCH, width)}")
+    if not bool(outputs.isfinite().all()):
+        raise FailedCheckError(f"the {kind} of a random image are not finite")
+    if torch.equal(outputs[0], outputs[1]):
+        raise FailedCheckError(f"the {kind} of two different images are equal")
+    low, high = outputs.min().item(), outputs.max().item()
+    sentence = f"{kind} of {BATCH} random images: {width} each, from {low:.3g} to {high:.3g}"
+    return Result(outcome="passed", sentence=sentence, facts={"shape": list(outputs.shape), "low": low, "high": high})
 
 
 def _sha256(checkpoint: Checkpoint) -> str:

@@ -1,4 +1,4 @@
-"""A private repository of the user's: made, pushed, hidden, pulled, listed, verified, loaded by timm, removed."""
+"""Checks the Hub with a new private repository: push, privacy, pull, list, verify, load with timm, remove."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ from zoo.verification import verify
 NAME = "zoo-network-check"
 PIXELS = Preprocessing(resize=32, crop=32, mean=(0.5, 0.4, 0.3), std=(0.2, 0.25, 0.3))
 TIMM_SECONDS = 180
-# A program of its own: it knows the Hub's id and nothing of this project.
+# A separate program: it only uses the Hub's id and imports nothing of this project.
 TIMM = """
 import sys
 import timm, torch
@@ -47,19 +47,19 @@ with torch.inference_mode():
 
 
 class _NotListedError(FailedCheckError):
-    """A list that does not hold the new repository, yet."""
+    """Raised while the Hub's list does not contain the new repository yet."""
 
 
 def check_hub(record: Record, *, folder: Path, retrier: Retrier) -> None:
-    """All steps with one new repository, which is removed whatever happens; all are done again if one did not pass.
+    """Runs all steps with one new repository, which is always removed; repeats all steps unless all have passed.
 
-    A repository that a killed run left behind is removed first.
+    Repositories that killed runs left behind are removed first.
     """
     for repository in list(record.left_behind):
         removal = partial(_remove, record, repository, retrier)
         record.do("hub/left behind", removal, about=repository, always=True)
     if get_token() is None:
-        sentence = "no token: run `hf auth login`, or set HF_TOKEN to one that may write"
+        sentence = "no token: run `hf auth login`, or set HF_TOKEN to a token with write access"
         record.do("hub", partial(Result, outcome="skipped", sentence=sentence), about="a private repository")
         return
     record.steps.pop("hub", None)
@@ -68,7 +68,7 @@ def check_hub(record: Record, *, folder: Path, retrier: Retrier) -> None:
 
 @dataclass
 class PrivateRepository:
-    """One round; what a step finds out, later ones use."""
+    """One round of steps with one repository; later steps use the attributes that earlier steps set."""
 
     record: Record
     folder: Path
@@ -78,7 +78,7 @@ class PrivateRepository:
     pulled: Path | None = None
 
     def check(self) -> None:
-        """Does all steps, or none if all have passed before."""
+        """Runs all steps, or none if all have passed before."""
         steps: dict[str, Callable[[], Result]] = {
             "pushed": self._pushed,
             "hidden": self._hidden,
@@ -107,10 +107,10 @@ class PrivateRepository:
         checkpoint = untrained(self.folder / "pushed")
         self.repository = f"{user['name']}/{NAME}-{secrets.token_hex(4)}"
         self.record.left_behind.append(self.repository)
-        self.record.write()  # before it is made, so that a run that is killed from here on leaves its name
+        self.record.write()  # before the repository exists, so that a killed run leaves its name
         pushed = hub.push(checkpoint, self.repository, private=True, retrier=self.retrier)
         self.sha = pushed.sha
-        return _passed(f"made {self.repository} and pushed {pushed.sha[:12]}")
+        return _passed(f"created {self.repository} and pushed {pushed.sha[:12]}")
 
     def _hidden(self) -> Result:
         if self.sha is None:
@@ -132,9 +132,9 @@ class PrivateRepository:
             raise FailedCheckError(f"pulled {commit.sha}, pushed {self.sha}")
         pulled = install(fetched, self.folder / "pulled")
         if pulled.files != open_checkpoint(self.folder / "pushed").files:
-            raise FailedCheckError("the pulled files are not the pushed ones")
+            raise FailedCheckError("the pulled files differ from the pushed files")
         self.pulled = pulled.path
-        return _passed(f"{len(pulled.published_files)} files, each as it was pushed")
+        return _passed(f"{len(pulled.published_files)} files, all equal to the pushed files")
 
     def _listed(self) -> Result:
         if self.sha is None or self.repository is None:
@@ -143,27 +143,27 @@ class PrivateRepository:
 
         def find() -> hub.Listed:
             listed, count = hub.list_checkpoints(owner, limit=1000, retrier=self.retrier)
-            found = next((each for each in listed if each.repository == self.repository), None)
-            if found is None:
+            ours = next((row for row in listed if row.repository == self.repository), None)
+            if ours is None:
                 raise _NotListedError(f"{self.repository} is not among the {count} repositories of {owner}")
-            return found
+            return ours
 
-        found = self.retrier.call(
+        row = self.retrier.call(
             find,
             transient=lambda error: TransientFailure(reason=str(error)) if isinstance(error, _NotListedError) else None,
         )
-        if found.spec is None or not found.private:
-            raise FailedCheckError(f"{self.repository} is listed as {found.problem or 'public'}")
-        return _passed(f"listed as private, {found.spec.name}")
+        if row.spec is None or not row.private:
+            raise FailedCheckError(f"{self.repository} is listed as {row.problem or 'public'}")
+        return _passed(f"listed as private, {row.spec.name}")
 
     def _verified(self) -> Result:
         if self.pulled is None:
             return _NOTHING_PULLED
-        found = verify(self.pulled)
-        findings = [finding for check in found.checks for finding in check.findings]
-        if found.has_failed:
+        report = verify(self.pulled)
+        findings = [finding for check in report.checks for finding in check.findings]
+        if report.has_failed:
             raise FailedCheckError(f"zoo verify found: {'; '.join(findings)}")
-        return _passed(f"{len(found.checks)} checks, none found anything")
+        return _passed(f"{len(report.checks)} checks without findings")
 
     def _timm(self) -> Result:
         if self.pulled is None or self.repository is None:
@@ -174,26 +174,26 @@ class PrivateRepository:
         words = [sys.executable, "-P", "-c", TIMM, self.repository, str(inputs), str(answers)]
         environment = os.environ | {"HF_ENDPOINT": endpoint()}
         try:
-            done = subprocess.run(
+            process = subprocess.run(
                 words, env=environment, capture_output=True, text=True, check=False, timeout=TIMM_SECONDS
             )
         except subprocess.TimeoutExpired as error:
-            raise FailedCheckError(f"timm had not loaded it after {TIMM_SECONDS} s") from error
-        if "No module named 'timm'" in done.stderr:
+            raise FailedCheckError(f"timm did not load the checkpoint within {TIMM_SECONDS} s") from error
+        if "No module named 'timm'" in process.stderr:
             return Result(outcome="skipped", sentence="timm is not installed: pip install 'certified-zoo[demo]'")
-        if done.returncode != 0:
-            last = done.stderr.strip().splitlines()[-1:] or [f"exit code {done.returncode}"]
+        if process.returncode != 0:
+            last = process.stderr.strip().splitlines()[-1:] or [f"exit code {process.returncode}"]
             raise FailedCheckError(f"timm did not load hf_hub:{self.repository}: {last[0]}")
         with torch.inference_mode():
             ours_BK = open_checkpoint(self.pulled).load_network()(x_BCHW)
         theirs_BK = load_file(answers)["logits"]
         if ours_BK.shape != theirs_BK.shape or not torch.allclose(ours_BK, theirs_BK, rtol=1e-5, atol=1e-6):
-            raise FailedCheckError("timm's network gives other logits than the pushed one")
+            raise FailedCheckError("timm's logits differ from those of the pushed network")
         return _passed(f"hf_hub:{self.repository} gives the same logits")
 
 
 def untrained(path: Path) -> Checkpoint:
-    """A small random network as a checkpoint, made anew."""
+    """Writes a new checkpoint of a small random network, replacing an existing one."""
     shutil.rmtree(path, ignore_errors=True)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
@@ -207,7 +207,7 @@ def untrained(path: Path) -> Checkpoint:
 
 
 def _remove(record: Record, repository: str, retrier: Retrier) -> Result:
-    """Removes the repository, and its name from the record once the Hub says that it is gone."""
+    """Removes the repository, and removes its name from the record once the Hub confirms the removal."""
     with translated(repository, access="write"):
         connect()
         retrier.call(lambda: api().delete_repo(repository, missing_ok=True), transient=transient_failure)
@@ -216,13 +216,13 @@ def _remove(record: Record, repository: str, retrier: Retrier) -> Result:
         except RepositoryNotFoundError:
             record.left_behind.remove(repository)
             record.write()
-            return _passed(f"{repository} is gone")
-    raise FailedCheckError(f"{repository} is still there: run this again, or type `hf repos delete {repository}`")
+            return _passed(f"{repository} is removed")
+    raise FailedCheckError(f"{repository} still exists: run this check again, or run `hf repos delete {repository}`")
 
 
 def _passed(sentence: str) -> Result:
     return Result(outcome="passed", sentence=sentence)
 
 
-_NOTHING_PUSHED = Result(outcome="skipped", sentence="needs what was not pushed")
-_NOTHING_PULLED = Result(outcome="skipped", sentence="needs what was not pulled")
+_NOTHING_PUSHED = Result(outcome="skipped", sentence="needs the pushed checkpoint")
+_NOTHING_PULLED = Result(outcome="skipped", sentence="needs the pulled checkpoint")

@@ -1,4 +1,4 @@
-"""Which pages state the licence and the accuracy of a catalog entry, and whether a text states them."""
+"""The pages that state the licence and the accuracy of a catalog entry, and the search for these statements."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ NEAR = 600  # characters: a row of the authors' tables, or an entry of torchvisi
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cited:
-    """The pages that an entry's licence and accuracy were taken from; a HubFile is a card at a commit."""
+    """The source pages of an entry's licence and accuracy; a HubFile is a card at a commit."""
 
     licence: tuple[str | HubFile, ...]
     accuracy: tuple[str | HubFile, ...]
 
 
 def cited(entry: CatalogEntry) -> Cited:
-    """The pages for an entry of the catalog, as texts rather than as pages for browsers where both exist."""
+    """The source pages of a catalog entry; the raw text rather than the rendered page if both exist."""
     if isinstance(entry.file, HubFile):
         card = HubFile(repository=entry.file.repository, name="README.md", revision=entry.file.revision)
         table = "https://raw.githubusercontent.com/microsoft/robust-models-transfer/master/README.md"
@@ -34,14 +34,14 @@ def cited(entry: CatalogEntry) -> Cited:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Statement:
-    """Where a text states something; `is_beside` tells whether that is near the name of the file it is about."""
+    """A statement found in a text; `is_beside` is whether it is near the name of the file that it describes."""
 
     excerpt: str
     is_beside: bool
 
 
 def find_accuracy(text: str, entry: CatalogEntry) -> Statement | None:
-    """Where the text states the entry's accuracy in percent, best beside the name of its file; None if it does not."""
+    """The text's statement of the entry's accuracy in percent, preferably near the file's name; None if missing."""
     percent = f"{round(100 * entry.accuracy, 3):g}"
     zeros = "0*" if "." in percent else r"(\.0+)?"
     figure = re.compile(rf"(?<![\d.]){re.escape(percent)}{zeros}(?!\d)")
@@ -53,11 +53,11 @@ def find_accuracy(text: str, entry: CatalogEntry) -> Statement | None:
         )
         for match in figure.finditer(text)
     ]
-    return max(statements, key=lambda each: each.is_beside, default=None)
+    return max(statements, key=lambda statement: statement.is_beside, default=None)
 
 
 def find_licence(text: str, entry: CatalogEntry) -> Statement | None:
-    """The line that names the entry's licence and says that it is one; None if there is none."""
+    """The line that contains the entry's licence and the word "licence" or "license"; None if there is none."""
     name = entry.licence.partition(" (")[0]
     written = r"[\s-]".join(map(re.escape, name.split("-")))
     for line in text.splitlines():
@@ -67,7 +67,7 @@ def find_licence(text: str, entry: CatalogEntry) -> Statement | None:
 
 
 def _file_name(entry: CatalogEntry) -> str:
-    """What tells the file from others of its kind: VISSL's are all called alike, in folders of their own."""
+    """The part of the address that identifies the file: VISSL's files share one name, in different folders."""
     if isinstance(entry.file, HubFile):
         return entry.file.name
     return "/".join(entry.file.url.split("/")[-2:])

@@ -1,4 +1,4 @@
-"""The steps of a check and what came of each, in one JSON file that is rewritten after every step."""
+"""Records the steps of a check and their results in one JSON file, which is updated after every step."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ FILE = "network_check.json"
 SCHEMA_VERSION = 1
 EMPTY = {"schema_version": SCHEMA_VERSION, "steps": {}, "left_behind": []}
 
-# finding: the answer came and says something else than expected; unfinished: cut off, or not begun in this run.
+# finding: the response is not the expected one; unfinished: interrupted, or not started in this run.
 Outcome = Literal["passed", "finding", "failed", "skipped", "unfinished"]
-NOT_BEGUN = "not begun: the time of the run was spent; run it again to go on"
+NOT_BEGUN = "not started: the run's time limit was reached; run the check again to resume"
 NOT_GOOD: frozenset[Outcome] = frozenset({"finding", "failed", "unfinished"})
 
 
 class FailedCheckError(Exception):
-    """A check that failed; the message is the sentence that the user reads."""
+    """Raised by a check that failed; the message is shown to the user."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Result:
-    """What came of a step: the outcome, one sentence, and facts for machines and for later steps."""
+    """The result of a step: the outcome, one sentence, and facts for programs and for later steps."""
 
     outcome: Outcome
     sentence: str
@@ -39,7 +39,7 @@ class Result:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Step(Result):
-    """A result in the record. `about` is what was looked at: a step that passed holds for exactly that."""
+    """A result in the record. `about` identifies the checked object: a pass is valid for the same `about` only."""
 
     about: str
     seconds: float
@@ -47,13 +47,13 @@ class Step(Result):
 
 
 class Record:
-    """The record of a directory, of earlier runs too.
+    """The record of a directory, including earlier runs.
 
-    `ran` names the steps of this run in order, and `not_begun` those of them for which there was no time.
+    `ran` lists the steps of this run in order, and `not_begun` those that the time limit prevented.
     """
 
     def __init__(self, output: Path, *, budget: Budget, tell: Callable[[str], None] = print) -> None:
-        """Makes the directory. Raises: RequestError if it cannot be written, or holds a file that is no record."""
+        """Creates the directory. Raises: RequestError if it is not writable, or its file is not a record."""
         self.path = output / FILE
         self.budget = budget
         self.ran: list[str] = []
@@ -70,13 +70,18 @@ class Record:
         except OSError as error:
             raise RequestError(f"cannot write {output}: {error.strerror or error}") from error
         except (ValueError, TypeError, KeyError, AttributeError) as error:
-            raise RequestError(f"{self.path} is no record of this check ({error}): choose another --output") from error
+            raise RequestError(f"{self.path} is not a record of this check ({error}): use another --output") from error
 
     def do(self, name: str, call: Callable[[], Result], *, about: str, always: bool = False) -> Result:
-        """What came of the step, which is done unless it has passed before for the same `about`.
+        """The result of the step, which runs unless it has already passed for the same `about`.
 
-        `always` is for what must be tidied up: it is done when the time of the run is spent too.
-        Raises: KeyboardInterrupt, after the step was recorded as unfinished.
+        Args:
+            name: The step's name in the record.
+            call: The step.
+            about: The checked object.
+            always: Whether the step runs even if it has passed or the time limit is reached; for cleaning up.
+
+        Raises: KeyboardInterrupt, after recording the step as unfinished.
         """
         self.ran.append(name)
         if self.has_passed(name, about=about) and not always:
@@ -93,12 +98,12 @@ class Record:
                 with self.budget.alarm():
                     result = call()
         except KeyboardInterrupt:
-            interrupted = Result(outcome="unfinished", sentence="interrupted; run it again to go on")
+            interrupted = Result(outcome="unfinished", sentence="interrupted; run the check again to resume")
             self._keep(name, interrupted, about, started, traceback.format_exc())
             raise
         except OutOfTime:
-            cut_off = Result(outcome="unfinished", sentence=self.budget.cut_off)
-            return self._keep(name, cut_off, about, started, traceback.format_exc())
+            timed_out = Result(outcome="unfinished", sentence=self.budget.cut_off)
+            return self._keep(name, timed_out, about, started, traceback.format_exc())
         except Exception as error:
             failed = Result(outcome="failed", sentence=sentence_of(error))
             return self._keep(name, failed, about, started, traceback.format_exc())
@@ -110,11 +115,11 @@ class Record:
         return step is not None and step.outcome == "passed" and step.about == about
 
     def withdraw(self, name: str, *, because: str) -> None:
-        """Makes a step that passed one that failed, after a later step has shown that it did."""
+        """Changes a passed step to failed, because a later step has shown that it was wrong."""
         self.steps[name] = replace(self.steps[name], outcome="failed", sentence=because)
 
     def facts(self, name: str) -> Mapping[str, Any] | None:
-        """The facts of a step that passed, None of any other."""
+        """The facts of a step that passed; None for any other step."""
         step = self.steps.get(name)
         return step.facts if step is not None and step.outcome == "passed" else None
 
@@ -134,7 +139,7 @@ class Record:
         return result
 
     def write(self) -> None:
-        """Replaces the file by what is known now."""
+        """Replaces the file with the current record."""
         content = {
             "schema_version": SCHEMA_VERSION,
             "left_behind": self.left_behind,
@@ -146,7 +151,7 @@ class Record:
 
 
 def sentence_of(error: Exception) -> str:
-    """One line about an error; one that was not raised on purpose is named by its class."""
+    """One line about an error; starts with the class name unless the error is ours."""
     text = " ".join(str(error).split())
     if isinstance(error, FailedCheckError | ZooError) and text:
         return text

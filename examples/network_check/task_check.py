@@ -1,4 +1,4 @@
-"""Every task's download address, asked for its headers."""
+"""Requests the headers of every task's download addresses."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from examples.network_check.web import ask
 from training.tasks.table import PUBLISHED, TASKS
 from zoo.download.retry import Retrier
 
-# Those whose reader does not hold torchvision's class as its field.
+# Tasks whose reader does not have torchvision's class as a field.
 DATASETS: Mapping[str, Callable[..., Any]] = {"fashion-mnist": FashionMNIST, "pets": OxfordIIITPet}
 WITHOUT_DOWNLOAD = {
-    "digits": "scikit-learn brings them along",
+    "digits": "scikit-learn contains the images",
     "imagefolder": "the user names a folder",
     "unlabelled": "the user names a folder",
     "hf": "the user names a data set of the Hub",
@@ -26,22 +26,23 @@ WITHOUT_DOWNLOAD = {
 
 
 def check_tasks(record: Record, addresses: Mapping[str, tuple[str, ...] | str], *, retrier: Retrier) -> None:
-    """Asks at every address of every task; where there is none, a sentence stands in its place and says why."""
-    for task, found in addresses.items():
-        if isinstance(found, str):
-            record.do(f"task/{task}", partial(Result, outcome="skipped", sentence=found), about=found)
+    """Requests the headers of every address; a task whose value is a reason instead of addresses is skipped."""
+    for task, urls_or_reason in addresses.items():
+        if isinstance(urls_or_reason, str):
+            skipped = partial(Result, outcome="skipped", sentence=urls_or_reason)
+            record.do(f"task/{task}", skipped, about=urls_or_reason)
             continue
-        for url in found:
-            record.do(f"task/{task}/{url.partition('://')[2]}", partial(_asked, url, retrier), about=url)
+        for url in urls_or_reason:
+            record.do(f"task/{task}/{url.partition('://')[2]}", partial(_reached, url, retrier), about=url)
 
 
-def _asked(url: str, retrier: Retrier) -> Result:
+def _reached(url: str, retrier: Retrier) -> Result:
     headers = ask(url, retrier=retrier)
     return Result(outcome="passed", sentence=headers.sentence, facts={"url": url, **asdict(headers)})
 
 
 def task_addresses() -> dict[str, tuple[str, ...] | str]:
-    """The addresses that each task downloads from, by torchvision's own classes, or why there are none."""
+    """The download addresses of each task, from torchvision's classes, or the reason that there are none."""
     published = {task.name: task for task in PUBLISHED}
     addresses: dict[str, tuple[str, ...] | str] = {}
     for name in TASKS:
@@ -52,12 +53,12 @@ def task_addresses() -> dict[str, tuple[str, ...] | str]:
         elif task is not None and not task.downloads:
             addresses[name] = f"nothing is downloaded: {task.source}"
         else:
-            addresses[name] = tuple(dataset_addresses(dataset)) or "torchvision states no address in a form to be read"
+            addresses[name] = tuple(dataset_addresses(dataset)) or "torchvision's class has no readable address"
     return addresses
 
 
 def dataset_addresses(dataset: Any) -> Iterator[str]:
-    """The addresses that a torchvision class states: in one of its attributes, or, for Caltech, in its `download`."""
+    """The download addresses in a torchvision class: in its attributes or, for Caltech, in its `download` method."""
     if mirrors := getattr(dataset, "mirrors", None):
         yield from (urljoin(mirror, file) for mirror in mirrors for file, _ in dataset.resources)
     elif prefix := getattr(dataset, "_download_url_prefix", None):
@@ -68,4 +69,5 @@ def dataset_addresses(dataset: Any) -> Iterator[str]:
         yield url
     elif download := getattr(dataset, "download", None):
         constants = download.__code__.co_consts
-        yield from (each for each in constants if isinstance(each, str) and each.startswith(("http://", "https://")))
+        strings = (constant for constant in constants if isinstance(constant, str))
+        yield from (url for url in strings if url.startswith(("http://", "https://")))

@@ -1,4 +1,4 @@
-"""Plain requests: an address asked for its headers, a page read."""
+"""Plain HTTP requests: the headers of an address, the text of a page."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Result = TypeVar("Result")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Headers:
-    """What an address said of its file. `sha256` is told by the Hub alone, of large files."""
+    """The headers of a file's address. Only the Hub sends `sha256`, and only for large files."""
 
     status: int
     size: int | None
@@ -29,28 +29,28 @@ class Headers:
 
     @property
     def sentence(self) -> str:
-        size = "size not told" if self.size is None else f"{self.size / 1e6:,.1f} MB"
-        return f"answered {self.status}, {size}, {self.type or 'type not told'}"
+        size = "unknown size" if self.size is None else f"{self.size / 1e6:,.1f} MB"
+        return f"answered {self.status}, {size}, {self.type or 'unknown type'}"
 
 
 def ask(url: str, *, retrier: Retrier) -> Headers:
-    """The headers of the file at an address, by HEAD or, where that is refused, by a GET of its first byte.
+    """The headers of the file at an address, from HEAD or, if HEAD is refused, from a GET of the first byte.
 
-    Raises: FailedCheckError if it is not reached, refuses, or has a web page in the place of a file.
+    Raises: FailedCheckError if the address is not reached, refuses, or returns a web page instead of a file.
     """
     response = _requested(url, lambda client: client.head(url), retrier)
     if response.is_error:
         response = _requested(url, lambda client: _first_byte(client, url), retrier)
     if response.is_error:
         raise FailedCheckError(f"{url} answered {response.status_code}")
-    found = _headers(response)
-    if found.type == "text/html":
-        raise FailedCheckError(f"{url} answered with a web page in the place of a file")
-    return found
+    headers = _headers(response)
+    if headers.type == "text/html":
+        raise FailedCheckError(f"{url} answered with a web page instead of a file")
+    return headers
 
 
 def read_page(url: str, *, retrier: Retrier) -> str:
-    """The text of a page, its first 5 MB. Raises: FailedCheckError if it is not reached or refuses."""
+    """The first 5 MB of a page's text. Raises: FailedCheckError if the page is not reached or refuses."""
     response = _requested(url, lambda client: _read(client, url), retrier)
     if response.is_error:
         raise FailedCheckError(f"the page {url} answered {response.status_code}")
@@ -90,7 +90,7 @@ def _read(client: httpx.Client, url: str) -> httpx.Response:
 
 
 def _headers(response: httpx.Response) -> Headers:
-    """The Hub tells size and hash of a large file before it sends elsewhere, so all answers on the way count."""
+    """The headers of a response and its redirects; the Hub sends a large file's size and hash with the redirect."""
     answers = [*response.history, response]
     linked = [answer.headers for answer in answers if "X-Linked-Size" in answer.headers]
     tag = linked[0].get("X-Linked-Etag", "").strip('"') if linked else ""
@@ -105,7 +105,7 @@ def _headers(response: httpx.Response) -> Headers:
 
 
 def _transient_failure(error: Exception) -> TransientFailure | None:
-    """As for the product's downloads: an address that takes no connection is not tried again."""
+    """The transient failure in an error, or None; as in the product, a refused connection is not retried."""
     if isinstance(error, httpx.HTTPStatusError):
         wait = parse_retry_after(error.response.headers.get("Retry-After", ""))
         return TransientFailure(reason=f"{error.request.url} answered {error.response.status_code}", retry_after=wait)

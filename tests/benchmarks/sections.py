@@ -1,4 +1,4 @@
-"""Sections that end in every way in which a section can end."""
+"""Sections that pass, fail, crash, hang or lack a package."""
 
 import json
 import os

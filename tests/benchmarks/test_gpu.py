@@ -1,4 +1,4 @@
-"""The script for a GPU: it runs without one, and whatever a section does costs the others nothing."""
+"""The GPU benchmark: it runs without a GPU, and a failing section does not affect the others."""
 
 import json
 import subprocess
@@ -23,12 +23,12 @@ NEEDING_A_GPU = {"memory", "tests", "torchserve", "autotuned"}
 
 @pytest.fixture(scope="module")
 def tiny_run(tmp_path_factory):
-    """The folder that a tiny run on the CPU wrote, and what it printed."""
+    """The output folder and the stdout of a tiny run on the CPU."""
     output = tmp_path_factory.mktemp("gpu")
     words = [sys.executable, "-m", "benchmarks.gpu", "--output", str(output), "--device", "cpu", "--tiny"]
-    ran = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, timeout=480, check=False)
-    assert ran.returncode == 0, ran.stdout[-5000:] + ran.stderr[-2000:]
-    return output, ran.stdout
+    process = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, timeout=480, check=False)
+    assert process.returncode == 0, process.stdout[-5000:] + process.stderr[-2000:]
+    return output, process.stdout
 
 
 @pytest.fixture
@@ -38,7 +38,7 @@ def outcomes(tiny_run):
 
 @pytest.mark.slow
 def test_every_section_that_a_cpu_can_run_passes_and_the_others_say_what_they_need(outcomes):
-    expected = {each.name: "skipped" if each.name in NEEDING_A_GPU else "passed" for each in SECTIONS}
+    expected = {section.name: "skipped" if section.name in NEEDING_A_GPU else "passed" for section in SECTIONS}
     assert {name: outcome["status"] for name, outcome in outcomes.items()} == expected
     for name in NEEDING_A_GPU:
         assert outcomes[name]["skipped"] == {"": "it needs a GPU"}
@@ -81,18 +81,19 @@ def section_of(name: str, *, seconds: float = 100.0, needs_cuda: bool = False) -
 
 
 def run(tmp_path, *sections: Section, **settings: object) -> dict:
-    """The outcomes of sections as they stand on the disk afterwards."""
-    given = Settings(output=tmp_path, caches=tmp_path, device_name="cpu", **settings)
+    """The content of gpu.json after a run of the sections."""
+    all_settings = Settings(output=tmp_path, caches=tmp_path, device_name="cpu", **settings)
     report = Report(tmp_path, {"begun": "now", "device": "cpu", "is_tiny": False})
-    run_sections(sections, given, report)
+    run_sections(sections, all_settings, report)
     report.summarize()
     return json.loads((tmp_path / "gpu.json").read_text())
 
 
 def test_a_section_that_fails_leaves_the_others_their_results(tmp_path):
-    told = run(tmp_path, section_of("passes"), section_of("fails"), section_of("fails_in_a_part"), section_of("passes"))
-    assert told["failed"] == ["fails", "fails_in_a_part"]
-    outcomes = told["sections"]
+    sections = [section_of(name) for name in ("passes", "fails", "fails_in_a_part", "passes")]
+    content = run(tmp_path, *sections)
+    assert content["failed"] == ["fails", "fails_in_a_part"]
+    outcomes = content["sections"]
     assert outcomes["passes"]["found"] == {"answer": 42}
     assert outcomes["fails"]["found"] == {"found before": 1}
     assert "sections.py" in outcomes["fails"]["failures"][""]
@@ -120,10 +121,10 @@ def test_the_report_is_on_the_disk_before_the_next_section_begins(tmp_path):
 
 
 def test_what_is_missing_is_lacking_unless_it_is_our_own(tmp_path):
-    told = run(tmp_path, section_of("lacks_a_package"), section_of("lacks_a_module_of_ours"))
-    assert told["sections"]["lacks_a_package"]["status"] == "lacking"
-    assert told["sections"]["lacks_a_package"]["lacking"] == {"": "a_package_that_nobody_has"}
-    assert told["failed"] == ["lacks_a_module_of_ours"]
+    content = run(tmp_path, section_of("lacks_a_package"), section_of("lacks_a_module_of_ours"))
+    assert content["sections"]["lacks_a_package"]["status"] == "lacking"
+    assert content["sections"]["lacks_a_package"]["lacking"] == {"": "a_package_that_nobody_has"}
+    assert content["failed"] == ["lacks_a_module_of_ours"]
 
 
 def test_no_section_begins_after_the_budget(tmp_path):
@@ -150,15 +151,15 @@ def test_a_failed_section_makes_the_exit_code_1(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("words", "message"),
     [
-        (["--only", "machine", "nosuch"], "there is no section 'nosuch'; the sections are machine, noise, "),
+        (["--only", "machine", "nosuch"], "unknown section 'nosuch'; the sections are machine, noise, "),
         (["--device", "tpu"], "--device takes cuda, cuda:INDEX or cpu, got 'tpu'"),
         (["--device", "cuda:97"], f"--device cuda:97: torch {torch.__version__} finds "),
     ],
 )
-def test_a_wrong_request_is_told_in_one_sentence(words, told, tmp_path, capsys):
+def test_a_wrong_request_is_told_in_one_sentence(words, message, tmp_path, capsys):
     assert command.main(["--output", str(tmp_path / "out"), *words]) == 2
     printed = capsys.readouterr()
-    assert printed.err.startswith(told) and printed.err.count("\n") == 1
+    assert printed.err.startswith(message) and printed.err.count("\n") == 1
     assert not (tmp_path / "out").exists()

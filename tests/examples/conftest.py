@@ -1,4 +1,4 @@
-"""A rehearsal of the check over the network: a file server, a Hub and entries of a small network on this machine."""
+"""A rehearsal of the network check: a file server, a Hub and entries of a small network on this machine."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ PAGE = "models/two.pth: acc@1 76.130\n[64.40](features/one.torch)\n[70.43](three
 
 @pytest.fixture(scope="session")
 def weights() -> bytes:
-    """A small network as torchvision would save it."""
+    """The file of a small network in torchvision's format."""
     torch.manual_seed(0)
     buffer = io.BytesIO()
     torch.save(QuarterResNet(4).state_dict(), buffer)
@@ -36,7 +36,7 @@ def weights() -> bytes:
 
 @dataclass
 class Rehearsal:
-    """The check as its command runs it, with these subjects; `record` is what it left."""
+    """The check with these subjects, run through its command; `record` is the record that it wrote."""
 
     site: FileServer
     hub: LoopbackHub
@@ -66,7 +66,7 @@ class Rehearsal:
 
     @property
     def zipped(self) -> str:
-        """The step of the one address that the tasks have."""
+        """The name of the step for the tasks' only address."""
         return f"task/zipped/{self.addresses['zipped'][0].partition('://')[2]}"
 
     def sentence(self, step: str) -> str:

@@ -1,4 +1,4 @@
-"""A file server on the loopback interface that misbehaves as it is told."""
+"""A file server on the loopback interface that misbehaves on demand."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 @dataclass
 class FileServer:
-    """Files and pages by path; `requests` lists (method, path, first byte asked for) in order of arrival.
+    """Files and pages by path; `requests` lists (method, path, first requested byte) in order of arrival.
 
-    A GET of a path in `hangs_up` ends half-way that many times; one of `trickles` never ends; `refuse_head` answers
-    405 to every HEAD; `on_get` is called with the path before a GET is answered.
+    A GET of a path in `hangs_up` ends half-way that many times. A GET of a path in `trickles` never ends. `refuse_head`
+    answers 405 to every HEAD. `on_get` is called with the path before a GET is answered.
     """
 
     files: dict[str, bytes] = field(default_factory=dict)
@@ -31,8 +31,8 @@ class FileServer:
     url: str = ""
 
     def gets(self, path: str) -> list[int]:
-        """From which byte each GET of a path asked."""
-        return [begin for method, asked, begin in self.requests if (method, asked) == ("GET", path)]
+        """The first requested byte of each GET of a path."""
+        return [begin for method, requested, begin in self.requests if (method, requested) == ("GET", path)]
 
 
 @contextmanager
@@ -49,8 +49,8 @@ def file_server() -> Iterator[FileServer]:
                 self.begin(200 if self.path in site.files else 404, len(site.files.get(self.path, b"")))
 
         def do_GET(self) -> None:
-            asked = re.match(r"bytes=(\d+)-(\d*)", self.headers.get("Range", ""))
-            first, last = (int(asked[1]), asked[2]) if asked else (0, "")
+            span = re.match(r"bytes=(\d+)-(\d*)", self.headers.get("Range", ""))
+            first, last = (int(span[1]), span[2]) if span else (0, "")
             site.requests.append(("GET", self.path, first))
             site.on_get(self.path)
             if self.path not in site.files:
@@ -58,8 +58,8 @@ def file_server() -> Iterator[FileServer]:
                 return
             whole = site.files[self.path]
             content = whole[first : int(last) + 1 if last else None]
-            extra = {"Content-Range": f"bytes {first}-{first + len(content) - 1}/{len(whole)}"} if asked else {}
-            self.begin(206 if asked else 200, len(content), **extra)
+            extra = {"Content-Range": f"bytes {first}-{first + len(content) - 1}/{len(whole)}"} if span else {}
+            self.begin(206 if span else 200, len(content), **extra)
             cut_off = site.hangs_up[self.path] > 0 or self.path in site.trickles
             self.wfile.write(content[: len(content) // 2] if cut_off else content)
             site.hangs_up[self.path] -= 1
@@ -89,7 +89,7 @@ def file_server() -> Iterator[FileServer]:
 
 
 def interrupt_main_thread() -> None:
-    """Ctrl-C, as the main thread gets it."""
+    """Sends SIGINT to the main thread, like Ctrl-C."""
     main_thread = threading.main_thread().ident
     assert main_thread is not None
     signal.pthread_kill(main_thread, signal.SIGINT)

@@ -1,4 +1,4 @@
-"""The catalog over a network, rehearsed: hashes, missing files, pages, downloads that break off."""
+"""The catalog check, rehearsed: hashes, missing files, pages, interrupted downloads."""
 
 from dataclasses import replace
 
@@ -54,7 +54,7 @@ def test_a_missing_file_fails_and_its_pages_are_still_read(rehearsal):
     ("page", "outcome", "said"),
     [
         (b"models/two.pth: acc@1 76.23", "finding", "the accuracy 76.13 % was not found on the page"),
-        (b"models/two.pth" + b" " * 1000 + b"76.13", "finding", "but not beside the name of the file"),
+        (b"models/two.pth" + b" " * 1000 + b"76.13", "finding", "but not near the name of the file"),
         (None, "failed", "the page"),
     ],
 )
@@ -75,7 +75,7 @@ def test_a_licence_that_is_not_on_its_page_is_a_finding(rehearsal):
     assert rehearsal.run(*CATALOG_ONLY, PREFIXED, "--downloads", "none") == 1
     assert rehearsal.outcomes[f"catalog/{PREFIXED}/licence"] == "finding"
     assert rehearsal.site.gets("/models/two.pth") == []
-    assert "nothing is downloaded; without --downloads none it would be 0.00 GB in 1 files" in rehearsal.out
+    assert "nothing is downloaded; without --downloads none, it would be 0.00 GB in 1 files" in rehearsal.out
 
 
 def test_a_download_that_breaks_off_is_gone_on_with_by_the_next_run(rehearsal):
@@ -125,7 +125,7 @@ def test_a_network_that_gives_every_picture_the_same_answer_fails(tmp_path):
     network = checkpoint.load_network()
     with torch.no_grad():
         network.backbone.fc.weight.zero_()
-    with pytest.raises(FailedCheckError, match="of two different pictures are equal"):
+    with pytest.raises(FailedCheckError, match="of two different images are equal"):
         classify(save_checkpoint(tmp_path / "equal", network, checkpoint.spec), has_head=True)
 
 

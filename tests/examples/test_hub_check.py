@@ -1,4 +1,4 @@
-"""A private repository on the Hub, rehearsed: it is removed whatever happens."""
+"""The check of a private repository on the Hub, rehearsed: the repository is always removed."""
 
 import pytest
 

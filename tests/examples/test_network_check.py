@@ -1,4 +1,4 @@
-"""The check over the network, rehearsed against a file server and a Hub on this machine."""
+"""The network check, rehearsed against a file server and a Hub on this machine."""
 
 import hashlib
 
@@ -49,9 +49,9 @@ def test_an_interrupted_run_is_resumed_without_what_succeeded(rehearsal):
 def test_a_download_without_end_is_cut_off_when_the_time_is_spent(rehearsal):
     rehearsal.site.trickles.add("/models/two.pth")
     assert rehearsal.run(*CATALOG_ONLY, PREFIXED, "--seconds", "1") == 1
-    assert "cut off: the 1 s of this run were spent" in rehearsal.sentence(f"catalog/{PREFIXED}/downloaded")
-    assert "not begun" in rehearsal.sentence(f"catalog/{PREFIXED}/licence")
-    assert "5 steps not begun: the 1 s of this run were spent" in rehearsal.out
+    assert "cut off: the run's limit of 1 s was reached" in rehearsal.sentence(f"catalog/{PREFIXED}/downloaded")
+    assert "not started" in rehearsal.sentence(f"catalog/{PREFIXED}/licence")
+    assert "5 steps not started: the limit of 1 s was reached" in rehearsal.out
     assert rehearsal.outcomes[f"catalog/{PREFIXED}/found"] == "passed"
 
 
@@ -79,10 +79,10 @@ def test_a_wrong_request_ends_with_code_2_and_asks_nothing(words, rehearsal):
 def test_a_file_that_is_no_record_is_left_alone(content, rehearsal):
     rehearsal.output.mkdir()
     (rehearsal.output / "network_check.json").write_text(content)
-    assert rehearsal.run() == 2 and "is no record of this check" in rehearsal.out
+    assert rehearsal.run() == 2 and "is not a record of this check" in rehearsal.out
     assert (rehearsal.output / "network_check.json").read_text() == content
 
 
 def test_the_usual_run_is_everything():
-    asked = parser().parse_args(["--output", "somewhere"])
-    assert (asked.only, asked.downloads, set(asked.parts)) == (None, "discard", {"catalog", "hub", "tasks"})
+    arguments = parser().parse_args(["--output", "somewhere"])
+    assert (arguments.only, arguments.downloads, set(arguments.parts)) == (None, "discard", {"catalog", "hub", "tasks"})

@@ -1,4 +1,4 @@
-"""The tasks' download addresses, rehearsed."""
+"""The check of the tasks' download addresses, rehearsed."""
 
 import pytest
 
@@ -18,14 +18,14 @@ def test_an_address_that_refuses_head_is_asked_for_one_byte(rehearsal):
 
 
 @pytest.mark.parametrize(
-    ("path", "said"),
-    [("/data.zip", "answered with a web page in the place of a file"), ("/gone.zip", "/gone.zip answered 404")],
+    ("path", "message"),
+    [("/data.zip", "answered with a web page instead of a file"), ("/gone.zip", "/gone.zip answered 404")],
 )
-def test_an_address_without_the_file_fails(path, said, rehearsal):
+def test_an_address_without_the_file_fails(path, message, rehearsal):
     rehearsal.site.types["/data.zip"] = "text/html; charset=utf-8"
     rehearsal.addresses = {"zipped": (rehearsal.site.url + path,)}
     assert rehearsal.run(*TASKS_ONLY) == 1
-    assert said in rehearsal.sentence(rehearsal.zipped)
+    assert message in rehearsal.sentence(rehearsal.zipped)
 
 
 @pytest.mark.parametrize("url", ["http://127.0.0.1:9/data.zip", "http://[::x/data.zip", "ftp://127.0.0.1/data.zip"])
@@ -39,6 +39,6 @@ def test_every_task_has_addresses_or_a_sentence_that_says_why_not():
     addresses = task_addresses()
     assert addresses.keys() == TASKS.keys()
     downloading = {task.name for task in PUBLISHED if task.downloads} | {"fashion-mnist"}
-    assert {name for name, found in addresses.items() if isinstance(found, tuple)} == downloading
-    for found in addresses.values():
-        assert isinstance(found, str) or (found and all(url.startswith("http") for url in found))
+    assert {name for name, urls in addresses.items() if isinstance(urls, tuple)} == downloading
+    for urls in addresses.values():
+        assert isinstance(urls, str) or (urls and all(url.startswith("http") for url in urls))

@@ -1,11 +1,11 @@
-// Showing an answer, while it grows and when it is there.
+// Shows an answer and its updates.
 
 import { drawChart } from "./chart.js";
 
 const $ = (id) => document.getElementById(id);
 let points = [];
 
-/** As before the first question. */
+/** Shows the initial state, before the first request. */
 export function showNothing() {
   for (const id of ["error", "answer"]) $(id).hidden = true;
   $("empty").hidden = false;
@@ -24,78 +24,79 @@ export function showError(message) {
   $("error").hidden = false;
   $("empty").hidden = true;
   $("answer").hidden = points.length === 0;
-  $("status").textContent = points.length ? "What had been certified before holds." : "";
+  $("status").textContent = points.length ? "The certificate received before the error is valid." : "";
 }
 
 export function showStopped() {
   $("answer").hidden = points.length === 0;
   $("empty").hidden = points.length > 0;
-  $("status").textContent = "Stopped. What is certified so far holds.";
+  $("status").textContent = "Stopped. The certificate so far is valid.";
 }
 
-/** Shows one answer, or one update of a stream, whose last one is `final`. */
-export function showAnswer(told) {
-  const isDone = told.final !== false;
-  $("status").textContent = isDone ? inShort(told) : "Drawing noise…";
-  showFigures(told, isDone);
-  if (told.certificate && told.certificate.stopping !== "fixed") showGrowth(told.certificate, isDone);
-  if (told.votes) showVotes(told);
+/** Shows a complete answer or an update of a stream; `final` is false for all updates but the last. */
+export function showAnswer(answer) {
+  const isDone = answer.final !== false;
+  $("status").textContent = isDone ? summary(answer) : "Drawing noise…";
+  showFigures(answer, isDone);
+  if (answer.certificate && answer.certificate.stopping !== "fixed") showGrowth(answer.certificate, isDone);
+  if (answer.votes) showVotes(answer);
   if (isDone) {
-    showCopies(told.copies ?? []);
-    $("json").textContent = JSON.stringify({ ...told, copies: undefined }, null, 2);
+    showCopies(answer.copies ?? []);
+    $("json").textContent = JSON.stringify({ ...answer, copies: undefined }, null, 2);
     $("whole").hidden = false;
   }
 }
 
-/** What a screen reader announces at the end. */
-function inShort({ abstained, certificate, class_name }) {
+/** The sentence that a screen reader announces at the end. */
+function summary({ abstained, certificate, class_name }) {
   if (abstained) return "Done: abstained.";
   return certificate ? `Done: ${class_name}, radius ${figure(certificate.radius)}.` : `Done: ${class_name}.`;
 }
 
-function showFigures(told, isDone) {
-  const { certificate, votes } = told;
+function showFigures(answer, isDone) {
+  const { certificate, votes } = answer;
   $("figures").hidden = $("meaning").hidden = false;
-  $("label").textContent = told.abstained ? (isDone ? "abstained" : "not yet") : told.class_name;
+  $("label").textContent = answer.abstained ? (isDone ? "abstained" : "not yet") : answer.class_name;
   $("radius-figure").hidden = !certificate;
   if (certificate) $("certified").textContent = figure(certificate.radius);
   $("draws").textContent = (certificate ?? votes).n.toLocaleString("en");
-  $("meaning").textContent = meaning(told, isDone);
+  $("meaning").textContent = meaning(answer, isDone);
 }
 
 function meaning({ abstained, certificate, votes, class_name }, isDone) {
   const alpha = (certificate ?? votes).alpha;
-  if (abstained && !isDone) return "Not enough draws agree yet to certify anything.";
+  if (abstained && !isDone) return "Too few draws so far to certify a label.";
   if (abstained) return abstention(certificate, votes);
   if (!certificate) {
-    return `Most noisy copies were taken for “${class_name}”; that another class is named more often in truth ` +
-      `has a chance of at most ${percent(alpha)}. Nothing is said about changed pixels: ask for a certified radius.`;
+    return `“${class_name}” has the most votes of the noisy copies. The probability that the smoothed classifier ` +
+      `predicts another class is at most ${percent(alpha)}. This result does not cover changed pixels: ` +
+      "request a certified radius for that.";
   }
-  return "However the pixels that the network is given are changed, as long as the change is shorter than " +
-    `${figure(certificate.radius)} (l2 norm, pixels from 0 to 1), the smoothed classifier still answers ` +
-    `“${class_name}”. The chance that this is wrong is at most ${percent(alpha)}. It says that the answer is ` +
-    "stable, not that it is right.";
+  return "If the pixels of the network's input change by less than " +
+    `${figure(certificate.radius)} (l2 norm, pixels from 0 to 1), the smoothed classifier still predicts ` +
+    `“${class_name}”. The probability that this statement is wrong is at most ${percent(alpha)}. The certificate ` +
+    "states that the label is stable, not that it is correct.";
 }
 
 function abstention(certificate, votes) {
-  const isResult = "The classifier abstains rather than guess; that is a result, not an error.";
-  if (votes) return `No class was named clearly more often than another. ${isResult} More draws may decide.`;
+  const isResult = "The classifier abstains instead of guessing; this is a result, not an error.";
+  if (votes) return `No class has significantly more votes than all others. ${isResult} More draws may decide.`;
   if (certificate.stopping === "at-radius") {
-    return `The draws do not show that radius ${figure(certificate.radius_asked)} holds: too few noisy copies were ` +
-      `taken for one class. ${isResult} A smaller radius, or more draws, may be certified.`;
+    return `The draws do not certify radius ${figure(certificate.radius_asked)}: too few noisy copies were ` +
+      `classified as the same class. ${isResult} More draws, or a smaller radius, may succeed.`;
   }
-  return `No class was named by clearly more than half of the noisy copies. ${isResult} More draws, or a clearer ` +
-    "picture, may decide.";
+  return `No class has significantly more than half of the votes. ${isResult} More draws, or a clearer image, ` +
+    "may decide.";
 }
 
-/** The radius over the draws; where one radius is decided, the share of draws for the class, and the share needed. */
+/** Draws the radius over the draws; if one radius is decided, the class's share of the votes and the needed share. */
 function showGrowth(certificate, isDone) {
   const decides = certificate.radius_asked != null;
   const { n, count_a, radius } = certificate;
   if (n > 0) points.push([n, decides ? count_a / n : radius]);
   if (points.length === 0) return;
   $("growth").hidden = false;
-  $("growth-title").textContent = decides ? "Share of draws that name the class" : "Certified radius";
+  $("growth-title").textContent = decides ? "Share of the votes for the class" : "Certified radius";
   const now = decides ? percent(points.at(-1)[1]) : figure(radius);
   const text = `${now} after ${n.toLocaleString("en")} draws${isDone ? "" : " so far"}.`;
   const share = decides ? normalCdf(certificate.radius_asked / certificate.sigma) : 0;
@@ -131,7 +132,7 @@ function showCopies(copies) {
   $("copies").hidden = copies.length === 0;
 }
 
-/** At most three decimals, rounded down: a radius must not look larger than it is. */
+/** The value with at most three decimals, rounded down, because a radius must not be overstated. */
 function figure(value) {
   return String(Math.floor(value * 1000 + 1e-9) / 1000);
 }
@@ -140,7 +141,7 @@ function percent(share) {
   return `${+(share * 100).toPrecision(3)} %`;
 }
 
-/** Abramowitz and Stegun 7.1.26: right to 1.5e-7, which a chart does not show. */
+/** The normal distribution function with an error below 1.5e-7. Source: Abramowitz and Stegun 7.1.26. */
 function normalCdf(z) {
   const x = Math.abs(z) / Math.SQRT2, t = 1 / (1 + 0.3275911 * x);
   const poly = t * (0.254829592 + t * (-0.284496736 + t * (1.421413741 + t * (-1.453152027 + t * 1.061405429))));

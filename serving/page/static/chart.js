@@ -1,9 +1,9 @@
-// One curve over the number of draws, which is shown on a logarithmic scale.
+// Draws one curve over the number of draws on a logarithmic scale.
 
 const SVG = "http://www.w3.org/2000/svg";
 const LEFT = 48, RIGHT = 470, TOP = 14, BOTTOM = 180;
 
-/** Draws `points` ([draws, value]); `needed` is a value to mark with a name, `top` the least upper end of the scale. */
+/** Draws `points` ([draws, value]); `needed` is a named value to mark, and the scale reaches at least to `top`. */
 export function drawChart(svg, { points, top, needed, text }) {
   const description = svg.querySelector("desc");
   description.textContent = text;
@@ -30,7 +30,7 @@ export function drawChart(svg, { points, top, needed, text }) {
   add(svg, "circle", { class: "last", cx: x(last[0]), cy: y(last[1]), r: 4 });
 }
 
-/** Powers of ten that hold both numbers between them. */
+/** The powers of ten from the last one below `least` to the first one above `most`. */
 function powersOfTen(least, most) {
   const ticks = [];
   for (let tick = 10 ** Math.floor(Math.log10(least)); ; tick *= 10) {

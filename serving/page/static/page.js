@@ -1,10 +1,10 @@
-// What the visitor chooses, and what it leads to.
+// Handles the form and runs requests.
 
-import { ask, AskingError } from "./asking.js";
+import { RequestError, sendRequest } from "./requests.js";
 import { showAnswer, showError, showNothing, showWaiting, showStopped } from "./answer.js";
 
 const COPIES = 6;
-const SMALL = 96;  // below this many pixels a side, blurring would hide what the network sees
+const SMALL = 96;  // images with fewer pixels per side are not smoothed, so that their pixels stay visible
 const $ = (id) => document.getElementById(id);
 
 let image = null;
@@ -21,7 +21,7 @@ async function start() {
   try {
     await offerModels();
   } catch {
-    showError("The models could not be listed: is the server still there? Load the page again.");
+    showError("The models could not be listed: check that the server is running, and reload the page.");
   }
 }
 
@@ -29,7 +29,7 @@ async function offerModels() {
   const models = await (await fetch("models")).json();
   $("model").replaceChildren(...models.map((name) => new Option(name, name)));
   $("model-field").hidden = models.length < 2;
-  showWhetherToAsk();
+  updateAskButton();
 }
 
 function acceptDrops(place) {
@@ -42,7 +42,7 @@ function acceptDrops(place) {
     place.classList.remove("over");
     choose(event.dataTransfer.files[0]);
   });
-  // A picture dropped beside the place must not replace the page.
+  // An image dropped outside the drop area must not replace the page.
   for (const name of ["dragover", "drop"]) window.addEventListener(name, (event) => event.preventDefault());
 }
 
@@ -51,7 +51,7 @@ function choose(file) {
   image = file;
   URL.revokeObjectURL($("preview").src);
   $("preview").onload = ({ target }) => target.classList.toggle("pixels", target.naturalWidth < SMALL);
-  $("preview").onerror = ({ target }) => {  // the server may read it nevertheless
+  $("preview").onerror = ({ target }) => {  // the server may still be able to read the file
     target.hidden = true;
     $("prompt").hidden = false;
     $("prompt").textContent = `${file.name} (no preview)`;
@@ -60,7 +60,7 @@ function choose(file) {
   $("preview").alt = `The chosen image, ${file.name}`;
   $("preview").hidden = false;
   $("prompt").hidden = true;
-  showWhetherToAsk();
+  updateAskButton();
   showNothing();
 }
 
@@ -68,9 +68,9 @@ function showChoices() {
   const certifies = chosenMode() === "certify";
   $("certify-only").hidden = !certifies;
   $("radius-field").hidden = $("stopping").value !== "at-radius";
-  $("n-name").textContent = $("stopping").value === "fixed" ? "Draws" : "Draws at most";
+  $("n-name").textContent = $("stopping").value === "fixed" ? "Draws" : "Maximum draws";
   for (const input of $("certify-only").querySelectorAll("input, select")) {
-    input.disabled = !certifies || input.closest("[hidden]") !== null;  // what is not shown is not checked
+    input.disabled = !certifies || input.closest("[hidden]") !== null;  // the browser does not validate disabled fields
   }
 }
 
@@ -78,8 +78,8 @@ function chosenMode() {
   return new FormData($("form")).get("mode");
 }
 
-/** The form of the question, as the server wants it. */
-function question() {
+/** The request's form data, with the server's parameter names. */
+function requestForm() {
   const form = new FormData();
   form.set("data", image);
   form.set("mode", chosenMode());
@@ -100,10 +100,10 @@ async function submit(event) {
   setBusy(true);
   showWaiting();
   try {
-    for await (const told of ask($("model").value, question(), running.signal)) showAnswer(told);
+    for await (const answer of sendRequest($("model").value, requestForm(), running.signal)) showAnswer(answer);
   } catch (error) {
     if (running.signal.aborted) showStopped();
-    else if (error instanceof AskingError) showError(error.message);
+    else if (error instanceof RequestError) showError(error.message);
     else throw error;
   } finally {
     running = null;
@@ -111,18 +111,18 @@ async function submit(event) {
   }
 }
 
-/** A question needs an image and a model, and one is asked at a time. */
-function showWhetherToAsk() {
+/** Enables the button if there are an image and a model and no request is running. */
+function updateAskButton() {
   $("ask").disabled = !image || !$("model").value || running !== null;
 }
 
 function setBusy(busy) {
   const focused = document.activeElement;
   $("file").disabled = busy;
-  showWhetherToAsk();
+  updateAskButton();
   $("stop").hidden = !busy;
   $("result").setAttribute("aria-busy", busy);
-  // The button that had the keyboard's focus can no longer have it.
+  // The focused button is now hidden or disabled, so the focus moves to the other one.
   if (busy && focused === $("ask")) $("stop").focus();
   if (!busy && focused === $("stop")) $("ask").focus();
 }

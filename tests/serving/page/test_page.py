@@ -1,4 +1,4 @@
-"""The page in a real browser, before the second front and, once, before the real TorchServe by `zoo serve --ui`."""
+"""The page in a real browser, with the second front end and, in one test, with TorchServe (`zoo serve --ui`)."""
 
 import io
 import re
@@ -35,21 +35,21 @@ def browser():
 
 @pytest.fixture
 def tab(browser):
-    """A fresh tab in which nothing may go wrong unseen."""
+    """A new tab; errors of the page and its console fail the test."""
     tab = browser.new_page(viewport={"width": 1100, "height": 800})
     tab.set_default_timeout(60_000)
-    wrong = []
-    tab.on("pageerror", lambda error: wrong.append(str(error)))
-    tab.on("console", lambda message: wrong.append(message.text) if message.type == "error" else None)
+    errors = []
+    tab.on("pageerror", lambda error: errors.append(str(error)))
+    tab.on("console", lambda message: errors.append(message.text) if message.type == "error" else None)
     yield tab
     tab.close()
-    # Chromium reports every refusal of the server's on the console too.
-    assert [each for each in wrong if not each.startswith("Failed to load resource")] == []
+    # Chromium also reports every refusal of the server on the console.
+    assert [error for error in errors if not error.startswith("Failed to load resource")] == []
 
 
 @contextmanager
 def letting_through(service, num_batches):
-    """Inside, the toy network computes so many batches and then waits for the gate's next release."""
+    """Inside the block, the toy network computes `num_batches` batches and then waits for the gate's next release."""
     base = service.engine.sampler.base
     base.gate = gate = threading.Semaphore(num_batches)
     try:
@@ -61,25 +61,25 @@ def letting_through(service, num_batches):
 
 @pytest.fixture
 def service():
-    """The toy's."""
+    """The service of the toy model."""
     return toy_service(max_n=10_000_000, max_draws_per_request=100_000_000)
 
 
 @pytest.fixture
 def page_url(service):
-    """The page before the second front before the toy."""
+    """The address of the page, whose server is the second front end with the toy model."""
     with running(application(service)) as server_url, serve_page(server_url, [MODEL]) as url:
         yield url
 
 
 def choose(tab, value, name="digit.png"):
-    """Chooses a gray picture."""
+    """Chooses a gray image of this value, or a file with these bytes."""
     content = png(value) if isinstance(value, int) else value
     tab.get_by_label("Choose an image").set_input_files({"name": name, "mimeType": "image/png", "buffer": content})
 
 
 def ask(tab):
-    tab.get_by_role("button", name="Ask").click()
+    tab.get_by_role("button", name="Classify").click()
 
 
 def number(locator):
@@ -90,7 +90,7 @@ def number(locator):
 def test_the_radius_grows_live_and_ends_with_the_copies_and_the_whole_answer(tab, page_url, service):
     tab.goto(page_url)
     expect(tab.get_by_text("The answer will appear here.")).to_be_visible()
-    expect(tab.get_by_role("button", name="Ask")).to_be_disabled()
+    expect(tab.get_by_role("button", name="Classify")).to_be_disabled()
     choose(tab, 220)
     with letting_through(service, 8) as gate:
         ask(tab)
@@ -111,12 +111,12 @@ def test_the_radius_grows_live_and_ends_with_the_copies_and_the_whole_answer(tab
     )
     expect(tab.get_by_role("img", name=re.compile(r"Certified radius 0\.\d+ after [\d,]+ draws\."))).to_be_visible()
     expect(tab.locator("#meaning")).to_contain_text(
-        "still answers “dog”. The chance that this is wrong is at most 0.1 %"
+        "still predicts “dog”. The probability that this statement is wrong is at most 0.1 %"
     )
     for index in range(1, 7):
         copy = tab.get_by_role("img", name=f"Noisy copy {index} of 6")
         assert copy.evaluate("image => image.naturalWidth") == CROP
-    tab.get_by_text("The whole answer").click()
+    tab.get_by_text("Full response (JSON)").click()
     expect(tab.locator("#json")).to_contain_text('"stopping": "anytime"')
     expect(tab.get_by_role("button", name="Stop")).to_be_hidden()
 
@@ -125,13 +125,13 @@ def test_the_radius_grows_live_and_ends_with_the_copies_and_the_whole_answer(tab
 def test_an_abstention_is_explained(tab, page_url):
     tab.goto(page_url)
     choose(tab, 128)
-    tab.get_by_label("Stop drawing noise").select_option("when one radius is decided")
+    tab.get_by_label("Stop drawing noise").select_option("when a given radius is decided")
     tab.get_by_label("Radius to decide").fill("0.3")
     ask(tab)
     expect(tab.get_by_role("status")).to_contain_text("Done: ")
     expect(tab.locator("#label")).to_have_text("abstained")
     expect(tab.locator("#certified")).to_have_text("0")
-    expect(tab.locator("#meaning")).to_contain_text("do not show that radius 0.3 holds")
+    expect(tab.locator("#meaning")).to_contain_text("do not certify radius 0.3")
     expect(tab.locator("#meaning")).to_contain_text("a result, not an error")
     expect(tab.locator("#chart")).to_contain_text("needed for radius 0.3")
 
@@ -140,7 +140,7 @@ def test_an_abstention_is_explained(tab, page_url):
 def test_a_radius_is_decided_and_a_fixed_number_of_draws_made(tab, page_url):
     tab.goto(page_url)
     choose(tab, 255)
-    tab.get_by_label("Stop drawing noise").select_option("when one radius is decided")
+    tab.get_by_label("Stop drawing noise").select_option("when a given radius is decided")
     tab.get_by_label("Radius to decide").fill("0.25")
     ask(tab)
     expect(tab.locator("#certified")).to_have_text("0.25")
@@ -157,13 +157,13 @@ def test_a_radius_is_decided_and_a_fixed_number_of_draws_made(tab, page_url):
 def test_a_prediction_shows_votes_and_no_radius(tab, page_url):
     tab.goto(page_url)
     choose(tab, 255)
-    tab.get_by_label("label only, quickly").check()
+    tab.get_by_label("label only (fast)").check()
     expect(tab.get_by_label("Stop drawing noise")).to_be_hidden()
     ask(tab)
     expect(tab.get_by_role("status")).to_contain_text("Done: ")
     expect(tab.get_by_role("row", name=re.compile("^dog"))).to_contain_text(re.compile(r"9\d|100"))
     expect(tab.locator("#certified")).to_be_hidden()
-    expect(tab.locator("#meaning")).to_contain_text("ask for a certified radius")
+    expect(tab.locator("#meaning")).to_contain_text("request a certified radius")
 
 
 @needs_browser
@@ -175,10 +175,10 @@ def test_what_is_wrong_is_said_in_one_sentence_and_the_next_question_is_answered
     expect(tab.get_by_role("alert")).to_have_text(re.compile(r"^The body is no image of the formats .*\.$"))
     choose(tab, 255)
     expect(tab.get_by_role("alert")).to_be_hidden()
-    tab.get_by_label("Draws at most").fill("5")
+    tab.get_by_label("Maximum draws").fill("5")
     ask(tab)
     expect(tab.get_by_role("alert")).to_contain_text("can never certify")
-    tab.get_by_label("Draws at most").fill("500")
+    tab.get_by_label("Maximum draws").fill("500")
     ask(tab)
     expect(tab.get_by_role("status")).to_contain_text("Done: ")
     expect(tab.get_by_role("alert")).to_be_hidden()
@@ -189,54 +189,54 @@ UPDATES = [answer(radius=radius, stopping="anytime", final=False) for radius in 
 
 @needs_browser
 @pytest.mark.parametrize(
-    ("acts", "said", "shown"),
+    ("acts", "message", "shown"),
     [
         ([stream(*UPDATES, ends=False)], re.compile(r"^The model's server broke off: \w"), "0.2"),
-        ([stream(*UPDATES)], "The connection to the server broke off. Ask again.", "0.2"),
+        ([stream(*UPDATES)], "The connection to the server was interrupted. Send the request again.", "0.2"),
         (
             [stream(UPDATES[0], {"code": 500, "message": "the server failed; its log says why"})],
             "The server failed",
             "0.1",
         ),
         ([reset], re.compile(r"^The model's server does not answer: \w"), None),
-        ([reply(200, b"<html>")], "The server answered 200 with something else than an answer.", None),
+        ([reply(200, b"<html>")], "The server's response with status 200 is not JSON.", None),
         ([reply(429, {"code": 429, "message": "full: try again in 7 s"})], "Full: try again in 7 s.", None),
     ],
 )
-def test_a_server_that_fails_is_told_and_what_was_certified_stays(acts, said, shown, tab):
+def test_a_server_that_fails_is_told_and_what_was_certified_stays(acts, message, shown, tab):
     with ScriptedServer(acts) as server, serve_page(server.url.partition("/predictions")[0], ["digits"]) as url:
         tab.goto(url)
         choose(tab, 255)
         ask(tab)
-        expect(tab.get_by_role("alert")).to_contain_text(said)
+        expect(tab.get_by_role("alert")).to_contain_text(message)
         if shown is None:
             expect(tab.locator("#answer")).to_be_hidden()
         else:
             expect(tab.locator("#certified")).to_have_text(shown)
-            expect(tab.get_by_role("status")).to_have_text("What had been certified before holds.")
-        expect(tab.get_by_role("button", name="Ask")).to_be_enabled()
+            expect(tab.get_by_role("status")).to_have_text("The certificate received before the error is valid.")
+        expect(tab.get_by_role("button", name="Classify")).to_be_enabled()
 
 
 @needs_browser
 def test_stopping_ends_the_drawing_on_the_server(tab, page_url, service):
     tab.goto(page_url)
     choose(tab, 255)
-    tab.get_by_label("Draws at most").fill("10000000")
+    tab.get_by_label("Maximum draws").fill("10000000")
     ask(tab)
     expect(tab.locator("#label")).to_have_text("dog")
     tab.get_by_role("button", name="Stop").click()
-    expect(tab.get_by_role("status")).to_have_text("Stopped. What is certified so far holds.")
+    expect(tab.get_by_role("status")).to_have_text("Stopped. The certificate so far is valid.")
     deadline = time.monotonic() + 60
     while service.num_open:
-        assert time.monotonic() < deadline, "it is still being drawn for"
+        assert time.monotonic() < deadline, "the server is still drawing noise"
         time.sleep(0.01)
 
 
 @needs_browser
 def test_a_picture_can_be_dropped_even_before_the_models_are_known(browser, page_url):
-    tab = browser.new_page(bypass_csp=True)  # the test's own script is none of the page's
+    tab = browser.new_page(bypass_csp=True)  # the page's policy forbids the test's script
     held = []
-    tab.route("**/models", lambda route: held.append(route))  # a plain function, as the driver wants
+    tab.route("**/models", lambda route: held.append(route))  # the driver needs a plain function
     tab.goto(page_url)
     dropped = tab.evaluate_handle(
         """bytes => {
@@ -248,7 +248,7 @@ def test_a_picture_can_be_dropped_even_before_the_models_are_known(browser, page
     )
     tab.dispatch_event("#drop", "drop", {"dataTransfer": dropped})
     expect(tab.get_by_role("img", name="The chosen image, dropped.png")).to_be_visible()
-    expect(tab.get_by_role("button", name="Ask")).to_be_disabled()
+    expect(tab.get_by_role("button", name="Classify")).to_be_disabled()
     held[0].continue_()
     ask(tab)
     expect(tab.locator("#label")).to_have_text("dog")
@@ -261,7 +261,7 @@ def test_models_that_cannot_be_listed_are_told_of(browser, page_url):
     tab.route("**/models", lambda route: route.abort())
     tab.goto(page_url)
     expect(tab.get_by_text("The models could not be listed")).to_be_visible()
-    expect(tab.get_by_role("button", name="Ask")).to_be_disabled()
+    expect(tab.get_by_role("button", name="Classify")).to_be_disabled()
     tab.close()
 
 
@@ -281,7 +281,7 @@ def test_the_page_is_used_by_keyboard_alone(tab, page_url, service):
         expect(tab.get_by_label("Choose an image")).to_be_disabled()
         tab.keyboard.press("Enter")
         expect(tab.get_by_role("status")).to_contain_text("Stopped.")
-    expect(tab.get_by_role("button", name="Ask")).to_be_focused()
+    expect(tab.get_by_role("button", name="Classify")).to_be_focused()
     tab.keyboard.press("Enter")
     expect(tab.get_by_role("status")).to_contain_text("Done: dog")
 
@@ -300,8 +300,8 @@ def test_a_choice_among_several_models_is_offered(tab, service):
 
 @needs_browser
 def test_it_fits_a_narrow_window_follows_the_dark_and_asks_nobody_else(tab, page_url):
-    asked = []
-    tab.on("request", lambda request: asked.append(request.url))
+    requested = []
+    tab.on("request", lambda request: requested.append(request.url))
     tab.emulate_media(color_scheme="dark")
     tab.set_viewport_size({"width": 320, "height": 640})
     tab.goto(page_url)
@@ -313,21 +313,21 @@ def test_it_fits_a_narrow_window_follows_the_dark_and_asks_nobody_else(tab, page
         assert box["x"] >= 0 and box["x"] + box["width"] <= 320, part
     shown = Image.open(io.BytesIO(tab.screenshot())).convert("L")
     assert shown.getpixel((2, 2)) < 60
-    assert asked and all(url.startswith((page_url, "blob:", "data:")) for url in asked)
+    assert requested and all(url.startswith((page_url, "blob:", "data:")) for url in requested)
 
 
 def test_only_the_page_itself_on_this_machine_may_ask():
-    asked = {"files": {"data": png(255)}}
+    request = {"files": {"data": png(255)}}
     with ScriptedServer([reply(200, answer())]) as server:
         origin = server.url.partition("/predictions")[0]
         with serve_page(origin, ["digits"], token="secret") as url:
-            elsewhere = httpx.post(f"{url}/predictions/digits", headers={"Origin": "http://evil.example"}, **asked)
+            elsewhere = httpx.post(f"{url}/predictions/digits", headers={"Origin": "http://evil.example"}, **request)
             renamed = httpx.get(url, headers={"Host": "evil.example"})
-            unknown = httpx.post(f"{url}/predictions/digit", **asked)
+            unknown = httpx.post(f"{url}/predictions/digit", **request)
             assert (elsewhere.status_code, renamed.status_code, unknown.status_code) == (403, 400, 404)
             assert unknown.json()["message"].endswith("Did you mean 'digits'?")
             assert httpx.get(f"{url}/..%2fserver.py").status_code == 404
-            assert httpx.post(f"{url}/predictions/digits", headers={"Origin": url}, **asked).json() == answer()
+            assert httpx.post(f"{url}/predictions/digits", headers={"Origin": url}, **request).json() == answer()
             page = httpx.get(url)
     assert len(server.requests) == 1 and b"Authorization: Bearer secret\r\n" in server.requests[0]
     assert page.headers["Content-Security-Policy"].startswith("default-src 'self'") and "secret" not in page.text

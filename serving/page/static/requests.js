@@ -1,10 +1,10 @@
-// Asking the model's server, through the relay of the page's own.
+// Sends requests to the model's server through the page's relay.
 
-/** What went wrong, as a sentence for the reader. */
-export class AskingError extends Error {}
+/** A failed request; the message is a sentence for the visitor. */
+export class RequestError extends Error {}
 
-/** The server's answers to one question, as they come: one for a plain answer, several for a stream. */
-export async function* ask(model, form, signal) {
+/** Sends one request and yields the server's answers as they arrive: one, or several for a stream. */
+export async function* sendRequest(model, form, signal) {
   const response = await reach(() =>
     fetch(`predictions/${encodeURIComponent(model)}`, { method: "POST", body: form, signal }), signal);
   const isStream = (response.headers.get("Content-Type") ?? "").startsWith("application/x-ndjson");
@@ -18,7 +18,7 @@ export async function* ask(model, form, signal) {
     isFinal = update.final;
     yield update;
   }
-  if (!isFinal) throw new AskingError("The connection to the server broke off. Ask again.");
+  if (!isFinal) throw new RequestError("The connection to the server was interrupted. Send the request again.");
 }
 
 async function* lines(body, signal) {
@@ -34,20 +34,22 @@ async function* lines(body, signal) {
     }
     if (rest.trim()) yield rest;
   } finally {
-    reader.cancel().catch(() => {});  // it has failed already, or been stopped
+    reader.cancel().catch(() => {});  // the reader has failed or was stopped
   }
 }
 
-/** The object in a text. An error of the server stands in its body, whatever the status says. */
+/** The answer in a body. Throws a RequestError if the body contains an error, which status 200 does not exclude. */
 function read(text, status) {
-  let told;
+  let answer;
   try {
-    told = JSON.parse(text);
+    answer = JSON.parse(text);
   } catch {
-    throw new AskingError(`The server answered ${status} with something else than an answer.`);
+    throw new RequestError(`The server's response with status ${status} is not JSON.`);
   }
-  if (told.code !== undefined) throw new AskingError(sentence(told.message ?? `the server answered ${told.code}`));
-  return told;
+  if (answer.code !== undefined) {
+    throw new RequestError(sentence(answer.message ?? `the server answered with status ${answer.code}`));
+  }
+  return answer;
 }
 
 async function reach(action, signal) {
@@ -55,7 +57,7 @@ async function reach(action, signal) {
     return await action();
   } catch (error) {
     if (signal.aborted) throw error;
-    throw new AskingError("The connection to the server broke off. Ask again.");
+    throw new RequestError("The connection to the server was interrupted. Send the request again.");
   }
 }
 
