@@ -28,7 +28,7 @@ def keep_card(name: str, checkpoint: Path) -> Path:
 
 
 def render_again(folder: Path) -> bool:
-    """Renders the card in a folder of model_cards/ again; returns whether the card or its hash in the manifest changed."""
+    """Renders the card in a folder of model_cards/ again; returns whether the card or its recorded hash changed."""
     files = read_manifest(folder)
     card = render_card(read_spec(folder), files=files).encode()
     sha256 = hashlib.sha256(card).hexdigest()
