@@ -75,9 +75,11 @@ def _evaluate(result: EmpiricalResult) -> str:
 def _machine_options(backend: str | None, batch_size: int | None) -> list[object]:
     """On what kind of device, and how many images at a time, as far as it was recorded: last digits follow them.
 
-    A backend is called after its runtime, device and precision, such as torch-cpu-float32.
+    Our backends are called after their runtime, device and precision, such as torch-cpu-float32; another one's name
+    need not tell a device.
     """
-    options: list[object] = [] if backend is None else ["--device", backend.split("-")[1]]
+    parts = [] if backend is None else backend.split("-")
+    options: list[object] = ["--device", parts[1]] if len(parts) == 3 and parts[1] in ("cpu", "cuda") else []
     return options if batch_size is None else [*options, "--batch-size", batch_size]
 
 

@@ -106,6 +106,13 @@ def test_what_an_older_checkpoint_did_not_record_is_not_printed():
     assert "--device" not in line
 
 
+@pytest.mark.parametrize("backend", ["torch", "my-own-backend-of-four"])
+def test_a_backend_whose_name_tells_no_device_gets_none(backend):
+    _, body = card_of(certification=CERTIFICATION.model_copy(update={"backend": backend}))
+    (line,) = [line for line in body.splitlines() if line.startswith("zoo certify MODEL --task pets --skip")]
+    assert "--device" not in line
+
+
 def test_no_command_is_printed_for_a_bound_that_none_gives(certified_digits):
     spec = certified_digits.spec
     assert certify_command(spec) is not None
