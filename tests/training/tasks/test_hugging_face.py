@@ -75,7 +75,7 @@ def test_a_test_split_without_labels_is_passed_over(tmp_path):
 
 def test_a_training_split_with_a_picture_without_label_is_refused(tmp_path):
     folder = write(tmp_path / "d", {"train": rows(3, labels=[0, -1, 1]), "test": rows(3)})
-    with pytest.raises(TaskError, match="has 1 picture\(s\) without a label in the split train"):
+    with pytest.raises(TaskError, match=r"has 1 picture\(s\) without a label in the split train"):
         open_local(folder, tmp_path)
 
 
