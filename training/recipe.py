@@ -116,7 +116,7 @@ class TrainingRecipe:
         require(self.accumulation >= 1, f"accumulation must be at least 1, got {self.accumulation}")
         require(
             self.batch_size >= 2 * self.accumulation,
-            f"batch_size must be at least 2 per part of accumulation={self.accumulation}, for batch normalization; "
+            f"batch_size must be at least 2 per part, for batch normalization, with accumulation={self.accumulation}; "
             f"got {self.batch_size}",
         )
         require(0 <= self.validation_share < 1, f"validation_share must be in [0, 1), got {self.validation_share}")

@@ -136,5 +136,5 @@ def test_too_few_images_for_the_parts_of_a_batch_or_for_validation_are_refused(t
     with pytest.raises(RecipeError, match="2 training images are too few for 4 part"):
         train(run_of(tmp_path / "a", **fields, accumulation=4), device=CPU, resume=False, console=QUIET)
     plateau = Schedule(name="plateau", patience=1)
-    with pytest.raises(RecipeError, match=r"validation_share=0\.1 of 2 images is none: raise it"):
+    with pytest.raises(RecipeError, match=r"validation_share=0\.1 of 2 images leaves none: raise it"):
         train(run_of(tmp_path / "b", **fields, schedule=plateau), device=CPU, resume=False, console=QUIET)

@@ -34,7 +34,7 @@ def class_subset(task: Task, classes: Sequence[str]) -> Task:
     """
     numbers = [_number_of(task, name) for name in classes]
     if len(set(numbers)) < max(2, len(numbers)):
-        raise TaskError(f"{task.name}{MARK} takes at least two different classes, got {','.join(classes)!r}")
+        raise TaskError(f"{task.name}{MARK} takes at least two classes, each once, got {','.join(classes)!r}")
     new_of = {old: new for new, old in enumerate(numbers)}
     selection = ",".join(map(str, numbers))
     return replace(

@@ -62,5 +62,5 @@ def test_seed_and_count_are_recorded_and_make_other_data():
 
 @pytest.mark.parametrize("count", [0, -1])
 def test_a_limit_that_leaves_nothing_is_refused(count):
-    with pytest.raises(TaskError, match=f"at least 1 image of every class, got {count}"):
+    with pytest.raises(TaskError, match=f"at least 1 image per class, got {count}"):
         limit_per_class(task_with([0, 1]), count, seed=0)

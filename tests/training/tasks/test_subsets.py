@@ -64,7 +64,7 @@ def test_a_task_is_opened_with_its_classes(tmp_path):
     [
         ("digits#3,x", UnknownNameError, "unknown class of digits, by name or number, 'x'; known: 0, 1"),
         ("digits#3,10", UnknownNameError, "'10'"),
-        ("digits#3", TaskError, "digits# takes at least two different classes, got '3'"),
+        ("digits#3", TaskError, "digits# takes at least two classes, each once, got '3'"),
         ("digits#3,4,3", TaskError, "each once, got '3,4,3'"),
         ("digits#", TaskError, "digits# takes class names or numbers separated by commas, got ''"),
         ("digits#3,,4", TaskError, "got '3,,4'"),

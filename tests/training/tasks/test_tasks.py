@@ -85,7 +85,7 @@ def test_a_download_that_fails_says_which_files_go_where(tmp_path, monkeypatch):
         open_task("fashion-mnist", data_dir=tmp_path)
 
 
-@pytest.mark.parametrize(("options", "said"), [({"cut": 5}, "truncated"), ({"cut": 10**6}, "no IDX file")])
+@pytest.mark.parametrize(("options", "said"), [({"cut": 5}, "truncated"), ({"cut": 10**6}, "is not an IDX file")])
 def test_a_damaged_idx_file_is_named(options, said, tmp_path):
     with pytest.raises(TaskError, match=said):
         open_task(f"fashion-mnist:{write_idx(tmp_path / 'idx', **options)}", data_dir=tmp_path)
@@ -218,5 +218,5 @@ def test_pictures_without_classes_lie_anywhere_and_only_methods_without_labels_t
 def test_a_folder_of_unlabelled_pictures_must_be_there(name, said, tmp_path):
     with pytest.raises(TaskError, match=said):
         open_task(name, data_dir=tmp_path)
-    with pytest.raises(TaskError, match="holds 0 picture"):
+    with pytest.raises(TaskError, match="contains 0 picture"):
         open_task(f"unlabelled:{tmp_path}", data_dir=tmp_path)
