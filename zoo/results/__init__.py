@@ -1,1 +1,1 @@
-"""What was measured: the raw certification rows, the numbers drawn from them, and their picture."""
+"""Certification results: the rows of the logs, the numbers computed from the rows, and the figures."""

@@ -1,6 +1,6 @@
-"""An interval for the mean of numbers between 0 and a known ceiling, whatever their distribution is.
+"""Confidence interval for the mean of values between 0 and a known ceiling, for any distribution.
 
-For samples in which all numbers are equal, where resampling would give an interval of width zero.
+Used for samples in which all values are equal: a bootstrap interval would have width zero.
 """
 
 from __future__ import annotations
@@ -24,22 +24,25 @@ from zoo.smoothing.radius import certified_radius
 def chernoff_hoeffding_interval(
     values_N: npt.NDArray[np.float64], *, ceiling: float, confidence: float
 ) -> tuple[float, float]:
-    """Two-sided interval, at least at `confidence`, for the mean behind independent values in [0, ceiling].
+    """Two-sided interval with coverage of at least `confidence` for the mean of independent values in [0, ceiling].
 
-    It holds every mean m whose relative entropy KL(mean of the values, m), both over the ceiling, is at most
-    `log(2 / (1 - confidence)) / N`. Where all values are at the ceiling its lower end is the exact one of Clopper and
-    Pearson. Source: Hoeffding 1963, Theorem 1, equation 2.1.
+    The interval contains every mean m with KL(sample mean, m) of at most `log(2 / (1 - confidence)) / N`, where both
+    means are divided by the ceiling. If all values equal the ceiling, the lower end is the exact Clopper-Pearson bound.
+    Source: Hoeffding 1963, Theorem 1, equation 2.1.
     """
     if ceiling == 0:
         return 0.0, 0.0
-    share = min(1.0, float(values_N.mean()) / ceiling)
-    most = math.log(2 / (1 - confidence)) / len(values_N)
-    return ceiling * _least_mean(share, most), ceiling * (1 - _least_mean(1 - share, most))
+    sample_mean = min(1.0, float(values_N.mean()) / ceiling)
+    max_divergence = math.log(2 / (1 - confidence)) / len(values_N)
+    low, high = _smallest_mean(sample_mean, max_divergence), 1 - _smallest_mean(1 - sample_mean, max_divergence)
+    return ceiling * low, ceiling * high
 
 
 def radius_ceiling(rows: Sequence[CertificationRow]) -> float | None:
-    """The largest radius that a row of this log could have had, on the [0, 1] pixel scale; None if the log does not
-    say its sigma, n and alpha."""
+    """The largest radius that a row of this log can have, on the [0, 1] pixel scale.
+
+    None if the log does not record sigma, n and alpha.
+    """
     provenances = {row.provenance for row in rows}
     if None in provenances:
         return None
@@ -47,7 +50,7 @@ def radius_ceiling(rows: Sequence[CertificationRow]) -> float | None:
 
 
 def _ceiling(provenance: Provenance) -> float:
-    """All n draws agree; under a rule whose n is found while drawing, no bound below 1 is ruled out beforehand."""
+    """The radius if all n draws agree. A rule that determines n while drawing allows every bound below 1."""
     if provenance.sigma == 0:
         return 0.0
     if provenance.bound is not None:
@@ -58,13 +61,13 @@ def _ceiling(provenance: Provenance) -> float:
     return certified_radius(min(p_a, largest), provenance.sigma) if p_a > 0.5 else 0.0
 
 
-def _least_mean(share: float, most: float) -> float:
-    """The smallest m up to `share` with KL(share, m) of at most `most`."""
+def _smallest_mean(sample_mean: float, max_divergence: float) -> float:
+    """The smallest m in [0, sample_mean] with KL(sample_mean, m) of at most `max_divergence`."""
 
     def excess(mean: float) -> float:
-        return float(rel_entr(share, mean) + rel_entr(1 - share, 1 - mean)) - most
+        return float(rel_entr(sample_mean, mean) + rel_entr(1 - sample_mean, 1 - mean)) - max_divergence
 
     smallest = sys.float_info.min
-    if share <= smallest or excess(smallest) <= 0:
+    if sample_mean <= smallest or excess(smallest) <= 0:
         return 0.0
-    return float(brentq(excess, smallest, share, xtol=1e-12))
+    return float(brentq(excess, smallest, sample_mean, xtol=1e-12))

@@ -1,8 +1,9 @@
-"""Whether the claims of a log are too good for what an audit found: tests at a significance kept over all of them.
+"""Tests whether an audit refutes the claims of a log, at one significance for all claims together.
 
-The null hypothesis is that the log is what the certification procedure gives under fresh noise. Each claim is a mean
-over images, tested one-sidedly on the images that both certified (`PairedTest`) and on those that only one of them did
-(`UnpairedTest`); Holm's method keeps the chance that any true claim is refuted below the significance.
+The null hypothesis is that the log is a result of the certification procedure under fresh noise. Each claim is a mean
+over images. One-sided tests compare it on the images that the log and the audit both certified (`PairedTest`) and on
+the images that only one of them certified (`UnpairedTest`). Holm's method limits the probability of refuting any true
+claim to the significance.
 """
 
 from __future__ import annotations
@@ -26,7 +27,10 @@ Images = Literal["same", "other"]
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """A number of the card: the mean over images of `value`, which is 0 or 1 where it `is_share`; larger is better."""
+    """A number on the card: the mean of `value` over images; larger is better.
+
+    If `is_share`, `value` is 0 or 1 for every image.
+    """
 
     name: str
     value: Callable[[CertificationRow], float]
@@ -35,7 +39,11 @@ class Claim:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ComparedRows:
-    """The rows to compare: pairs (of the log, of the audit) of the same images, and those that only one of them has."""
+    """The rows to compare.
+
+    `same` pairs the log's row with the audit's row of the same image. The other two hold the rows of images that only
+    the log or only the audit certified.
+    """
 
     same: Sequence[tuple[CertificationRow, CertificationRow]]
     only_log: Sequence[CertificationRow]
@@ -44,10 +52,11 @@ class ComparedRows:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Comparison:
-    """A claim's test. `claimed` and `audited` are the means over the `num_claimed` and `num_audited` images compared.
+    """The test of one claim on one set of images.
 
-    The claim `is_refuted` if `adjusted_p_value`, Holm's, is at most the significance. An overstatement of
-    `smallest_overstatement` would be revealed with a chance of 90 %; None where these images cannot reveal any.
+    `claimed` and `audited` are the means over the `num_claimed` and `num_audited` images compared. `is_refuted` says
+    that `adjusted_p_value`, by Holm's method, is at most the significance. The test detects an overstatement of
+    `smallest_overstatement` with probability 90 %; it is None if these images cannot reveal any overstatement.
     """
 
     claim: str
@@ -63,7 +72,7 @@ class Comparison:
 
 
 def claims_of(result: CertificationResult) -> list[Claim]:
-    """The claims of a card that are means over images; "share answered" is what abstentions leave."""
+    """The claims of a card that are means over images. The "share answered" is 1 minus the abstention rate."""
     points = result.certified_accuracy
     claims = [Claim(f"certified accuracy at {point.at}", partial(_holds, point.radius)) for point in points]
     if result.average_certified_radius is not None:
@@ -74,7 +83,14 @@ def claims_of(result: CertificationResult) -> list[Claim]:
 def compare(
     claims: Sequence[Claim], rows: ComparedRows, *, significance: float, generator: np.random.Generator
 ) -> list[Comparison]:
-    """The tests of all claims, but of images too few to refute anything whatever is found on them."""
+    """The tests of all claims. Samples that are too small to refute a claim are left out.
+
+    Args:
+        claims: The card's numbers to test.
+        rows: The rows of the log and of the audit.
+        significance: The largest probability, in (0, 1), of refuting any true claim.
+        generator: The source of the random permutations.
+    """
     samples = [(claim, images, sample) for claim in claims for images, sample in _samples(claim, rows)]
     testable = [sample for sample in samples if sample[2].min_p_value <= significance / len(samples)]
     if not testable:
@@ -103,8 +119,8 @@ def compare(
 
 
 def _samples(claim: Claim, rows: ComparedRows) -> list[tuple[Images, PairedTest | UnpairedTest]]:
-    def values(some: Iterable[CertificationRow]) -> npt.NDArray[np.float64]:
-        return np.array([claim.value(row) for row in some], dtype=np.float64)
+    def values(selected: Iterable[CertificationRow]) -> npt.NDArray[np.float64]:
+        return np.array([claim.value(row) for row in selected], dtype=np.float64)
 
     samples: list[tuple[Images, PairedTest | UnpairedTest]] = []
     if rows.same:

@@ -22,9 +22,9 @@ NUM_POINTS = 200
 
 
 def draw_curves(logs: Mapping[str, Sequence[CertificationRow]], path: Path) -> None:
-    """Draws `certified_accuracy_figure` into a .png, .svg or .pdf file.
+    """Writes `certified_accuracy_figure` to a .png, .svg or .pdf file.
 
-    Raises: LogError if the file cannot be written, or a log has no row or mixes rules.
+    Raises: LogError if the file cannot be written, or a log has no rows or mixes rules.
     """
     figure = certified_accuracy_figure(logs)
     try:
@@ -34,18 +34,18 @@ def draw_curves(logs: Mapping[str, Sequence[CertificationRow]], path: Path) -> N
 
 
 def certified_accuracy_figure(logs: Mapping[str, Sequence[CertificationRow]]) -> Figure:
-    """Certified accuracy over the radius, with its 95 % interval.
+    """Certified accuracy over the radius, with 95 % intervals.
 
-    A curve and its band a log; where the rows were asked for one radius only, a point at that radius. Logs that tell
-    the lower bounds of p_A have them drawn in a second panel.
-    Raises: LogError if a log has no row or mixes rules.
+    Each log gives a curve with a band. A log of at-radius rows gives a point at the requested radius. A second panel
+    shows the lower bounds of p_A of the logs that record them.
+    Raises: LogError if a log has no rows or mixes rules.
     """
     p_a_of = {name: p_a_lower_bounds(rows) for name, rows in logs.items()}
     has_p_a = any(p_a_N is not None for p_a_N in p_a_of.values())
     figure = Figure(figsize=(11, 4.5) if has_p_a else (7, 4.5), layout="constrained")
-    axes, *beside = figure.subplots(1, 2 if has_p_a else 1, squeeze=False, width_ratios=(7, 4)[: 1 + has_p_a])[0]
-    if beside:
-        draw_p_a(beside[0], list(p_a_of.values()))
+    axes, *p_a_panel = figure.subplots(1, 2 if has_p_a else 1, squeeze=False, width_ratios=(7, 4)[: 1 + has_p_a])[0]
+    if p_a_panel:
+        draw_p_a(p_a_panel[0], list(p_a_of.values()))
     furthest = max((_furthest(rows) for rows in logs.values()), default=0.0)
     radii = np.linspace(0, max(furthest, 0.01) * 1.04, NUM_POINTS).tolist()
     for name, rows in logs.items():
@@ -60,16 +60,16 @@ def certified_accuracy_figure(logs: Mapping[str, Sequence[CertificationRow]]) ->
 
 
 def draw_log(axes: Axes, name: str, rows: Sequence[CertificationRow], *, radii: Sequence[float]) -> None:
-    """Draws one log: a curve over `radii`, or a point at the one radius asked for."""
+    """Draws one log: a curve over `radii`, or a point at the single requested radius."""
     summary = summarize(rows, radii=radii)
     draw = _draw_curve if summary.radius_asked is None else _draw_point
     draw(axes, summary, label=_label(name, summary))
 
 
 def draw_p_a(axes: Axes, p_a_of_logs: Sequence[npt.NDArray[np.float64] | None]) -> None:
-    """Draws for each log the share of its images whose p_A is bounded from below by more than x.
+    """Draws, for each log, the share of its images whose lower bound of p_A exceeds x.
 
-    The colors are those of `draw_log`, which takes one of the cycle a log.
+    The colors match `draw_log`, which uses one color of the cycle per log.
     """
     for index, p_a_N in enumerate(p_a_of_logs):
         if p_a_N is not None:
@@ -100,9 +100,9 @@ def _draw_point(axes: Axes, summary: Summary, *, label: str) -> None:
 
 
 def _furthest(rows: Sequence[CertificationRow]) -> float:
-    """The largest radius to show, asked for or certified."""
-    asked = [row.provenance.radius_asked for row in rows if row.provenance is not None]
-    return max([row.radius for row in rows] + [radius for radius in asked if radius is not None], default=0.0)
+    """The largest radius to show, requested or certified."""
+    requested = [row.provenance.radius_asked for row in rows if row.provenance is not None]
+    return max([row.radius for row in rows] + [radius for radius in requested if radius is not None], default=0.0)
 
 
 def _label(name: str, summary: Summary) -> str:
@@ -111,20 +111,20 @@ def _label(name: str, summary: Summary) -> str:
 
 
 def curve_png(rows: bytes, *, name: str) -> bytes:
-    """A PNG of certified accuracy over the radius, the same bytes for the same rows and the same libraries.
+    """The PNG of certified accuracy over the radius; the same rows and library versions give the same bytes.
 
-    Raises: LogError if the rows are no log, or an empty one.
+    Raises: LogError if the rows are not a log or the log is empty.
     """
     figure = certified_accuracy_figure({name: parse_log(rows.decode(errors="replace"), source="certification.tsv")})
-    picture = BytesIO()
-    figure.savefig(picture, format="png", dpi=100, metadata={"Software": f"matplotlib {matplotlib.__version__}"})
-    return picture.getvalue()
+    png = BytesIO()
+    figure.savefig(png, format="png", dpi=100, metadata={"Software": f"matplotlib {matplotlib.__version__}"})
+    return png.getvalue()
 
 
-def drawing_software(picture: bytes) -> str | None:
-    """The program and version that a PNG says it was drawn by; None if it does not, or is none."""
+def drawing_software(png: bytes) -> str | None:
+    """The program and version in a PNG's metadata; None if the PNG names none or the bytes are not an image."""
     try:
-        said = Image.open(BytesIO(picture)).info.get("Software")
-    except (UnidentifiedImageError, OSError, SyntaxError):  # what Pillow raises over damaged bytes
+        software = Image.open(BytesIO(png)).info.get("Software")
+    except (UnidentifiedImageError, OSError, SyntaxError):  # Pillow raises these for damaged bytes
         return None
-    return None if said is None else str(said)
+    return None if software is None else str(software)

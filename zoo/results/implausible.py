@@ -16,8 +16,11 @@ from zoo.smoothing.named_rules import FIXED
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImplausibleRow:
-    """A row that claims `radius` for class `predict`, for which the class's probability must be at least `p_a_lower`;
-    but of `n` fresh draws at most `most_votes` named the class."""
+    """A row whose bound is refuted by fresh draws.
+
+    The row claims `radius` for class `predict`. The claim requires a class probability of at least `p_a_lower`. Of `n`
+    fresh draws at most `most_votes` named the class.
+    """
 
     idx: int
     predict: int
@@ -30,12 +33,13 @@ class ImplausibleRow:
 def implausible_rows(
     pairs: Sequence[tuple[CertificationRow, CertificationRow]], *, significance: float
 ) -> list[ImplausibleRow]:
-    """The rows, the first of each pair, that the audit's row of the same image refutes.
+    """The rows of the log, first in each pair, that the audit's row of the same image refutes.
 
-    Refuted is "the class has a probability of at least p_a_lower" at level `significance` / number of rows that claim
-    a radius. A row whose claim is true is refuted with a chance of at most this level. A row of an honest log is false
-    with a chance of its alpha, but then hardly so: with no more fresh draws than it had itself, both together are rarer
-    than the level (`test_implausible.py` sums it up exactly).
+    The null hypothesis is "the class has a probability of at least p_a_lower". Its level is `significance` / number of
+    rows that claim a radius. A row with a true claim is refuted with a probability of at most this level. A row of a
+    correct log has a false claim with probability alpha, but its bound is then only slightly too high: if the audit
+    makes no more draws than the row has, a claim that is both false and refuted is rarer than the level
+    (`test_implausible.py` computes this probability exactly).
     """
     claims = [(claimed, fresh) for claimed, fresh in pairs if claimed.predict != ABSTAIN and _bound_of(claimed) > 0]
     candidates = (_implausible(claimed, fresh, level=significance / len(claims)) for claimed, fresh in claims)
@@ -58,8 +62,10 @@ def _implausible(claimed: CertificationRow, fresh: CertificationRow, *, level: f
 
 
 def _most_votes(predict: int, fresh: CertificationRow, provenance: Provenance) -> int:
-    """The most votes that the class can have had: the fresh row counts only those of the class that it chose, and an
-    abstention does not say which one that was."""
+    """The largest possible number of votes for class `predict` in the fresh row.
+
+    The fresh row counts only the votes for the class that it chose, and an abstention does not record this class.
+    """
     for_chosen, for_others = provenance.count_a, provenance.n - provenance.count_a
     if fresh.predict == ABSTAIN:
         return max(for_chosen, for_others)
@@ -67,8 +73,11 @@ def _most_votes(predict: int, fresh: CertificationRow, provenance: Provenance) -
 
 
 def _refutes(count: int, provenance: Provenance, p: float, *, level: float) -> bool:
-    """Whether `count` votes refute "the probability is at least p", Clopper and Pearson's bound at the fixed rule; else
-    by a test that allows for the draws' having been ended by what they showed."""
+    """Whether `count` votes refute "the probability is at least p".
+
+    The fixed rule is tested by the Clopper-Pearson bound. The other rules stop depending on the votes, so they are
+    tested by a confidence sequence, which is valid at any stopping time.
+    """
     if provenance.stopping == FIXED:
         return clopper_pearson_upper(count, provenance.n, level) < p
     wealth = log_wealth_below(np.array([count]), np.array([provenance.n]), p)

@@ -9,22 +9,27 @@ import numpy as np
 import numpy.typing as npt
 
 SIGNIFICANCE = 0.01
-"""Chance that an audit refutes an honest checkpoint: half of it for its claims, half for its rows."""
+"""Probability that an audit refutes a correct checkpoint: half of it for the claims, half for the rows."""
 POWER = 0.9
-"""Chance that a test refutes an overstatement of the size it reports as detectable."""
+"""Probability that a test refutes an overstatement of the size that it reports as detectable."""
 MIN_PERMUTATIONS = 999
 
 
 def num_permutations(level: float) -> int:
-    """Random permutations enough for a p-value of a fifth of `level`; one of B permutations is at least 1 / (B + 1)."""
+    """The number of random permutations that allows a p-value of `level` / 5.
+
+    With B permutations the p-value is at least 1 / (B + 1).
+    """
     return max(MIN_PERMUTATIONS, math.ceil(5 / level))
 
 
 def holm_adjusted(p_values: Sequence[float]) -> npt.NDArray[np.float64]:
-    """The adjusted p-values: refuting those that are at most a significance refutes any true hypothesis with a chance
-    of at most this significance, however they depend on one another.
+    """The p-values, adjusted by Holm's method.
 
-    Source: Holm 1979; statsmodels' `multipletests(p_values, method="holm")`, which collects garbage at every call.
+    Refuting the hypotheses whose adjusted p-value is at most a significance refutes any true hypothesis with a
+    probability of at most this significance, for any dependence between the tests.
+    Source: Holm 1979. statsmodels' `multipletests(p_values, method="holm")` gives the same numbers, but runs the
+    garbage collector at every call.
     """
     order = np.argsort(p_values)
     factors = np.arange(len(p_values), 0, -1)

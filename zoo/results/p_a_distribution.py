@@ -1,7 +1,7 @@
-"""How p_A, the probability of the smoothed classifier's class under noise, is distributed over the images.
+"""The distribution over images of p_A, the probability under noise of the class that the smoothed classifier predicts.
 
-The average certified radius alone can mislead: it grows without end for images whose p_A is near 1, and so rewards
-making easy images easier (Sun et al. 2024, arXiv 2410.06895). What it is made of stands here.
+The average certified radius alone can mislead. It grows without limit as p_A approaches 1, and so rewards making easy
+images easier (Sun et al. 2024, arXiv 2410.06895). The distribution of p_A shows which images contribute to it.
 """
 
 from __future__ import annotations
@@ -17,13 +17,15 @@ from zoo.smoothing.named_rules import AT_RADIUS
 
 DECILES = tuple(tenths / 10 for tenths in range(1, 10))
 EDGES = (0.0, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99, 0.999, 1.0)
-"""A radius needs more than 1/2, and grows fastest near 1, where the bins are narrow."""
+"""Certification needs p_A > 1/2. The radius grows fastest near 1, so the bins are narrow there."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HistogramBin:
-    """How many images have a p_A in [low, high), in [low, high] for the last bin; `num_correct` of them are answered
-    correctly."""
+    """The number of images with p_A in [low, high), or in [low, high] for the last bin.
+
+    `num_correct` of them are classified correctly.
+    """
 
     low: float
     high: float
@@ -33,7 +35,7 @@ class HistogramBin:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Distribution:
-    """Over all images: the values at the shares 0.1 to 0.9, each one that occurs, and a histogram."""
+    """The deciles 0.1 to 0.9 over all images, each a value that occurs, and a histogram."""
 
     deciles: tuple[float, ...]
     histogram: tuple[HistogramBin, ...]
@@ -41,8 +43,10 @@ class Distribution:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TopClassProbability:
-    """Of the class that the selection draws chose, right or wrong: `lower` of the lower bounds of its probability,
-    `estimate` of count_a / n. The estimate is unbiased under the fixed rule only; another ends where counts look good.
+    """The distributions of p_A for the class that the selection draws chose, whether it is correct or not.
+
+    `lower` is the distribution of the lower bounds, `estimate` that of count_a / n. The estimate is unbiased under the
+    fixed rule only: the other rules stop when the counts look favourable.
     """
 
     lower: Distribution
@@ -50,28 +54,32 @@ class TopClassProbability:
 
 
 def p_a_distribution(rows: Sequence[CertificationRow]) -> TopClassProbability | None:
-    """The distribution of p_A over the images of a log; None where its rows do not tell it: in a published log, at
-    sigma 0, and under a rule that decides one radius, whose bound is that radius's or nothing."""
+    """The distribution of p_A over the images of a log.
+
+    None for a published log, at sigma 0, and under the at-radius rule: its bound is that of the requested radius or 0.
+    """
     provenances = _provenances(rows)
     if provenances is None:
         return None
     correct_N = np.array([row.correct for row in rows])
     return TopClassProbability(
-        lower=_distribution(np.array([one.p_a_lower for one in provenances]), correct_N),
-        estimate=_distribution(np.array([one.count_a / one.n for one in provenances]), correct_N),
+        lower=_distribution(np.array([provenance.p_a_lower for provenance in provenances]), correct_N),
+        estimate=_distribution(np.array([provenance.count_a / provenance.n for provenance in provenances]), correct_N),
     )
 
 
 def p_a_lower_bounds(rows: Sequence[CertificationRow]) -> npt.NDArray[np.float64] | None:
-    """The lower bound of p_A of each image, shape `(N,)`; None as for `p_a_distribution`."""
+    """The lower bound of p_A for each image, shape `(N,)`; None in the same cases as for `p_a_distribution`."""
     provenances = _provenances(rows)
-    return None if provenances is None else np.array([one.p_a_lower for one in provenances])
+    return None if provenances is None else np.array([provenance.p_a_lower for provenance in provenances])
 
 
 def _provenances(rows: Sequence[CertificationRow]) -> list[Provenance] | None:
     known = [row.provenance for row in rows if row.provenance is not None]
-    is_unknown = len(known) < len(rows) or any(one.sigma == 0 or one.stopping == AT_RADIUS for one in known)
-    return None if is_unknown else known
+    if len(known) < len(rows):
+        return None
+    has_no_p_a = any(provenance.sigma == 0 or provenance.stopping == AT_RADIUS for provenance in known)
+    return None if has_no_p_a else known
 
 
 def _distribution(p_a_N: npt.NDArray[np.float64], correct_N: npt.NDArray[np.bool_]) -> Distribution:

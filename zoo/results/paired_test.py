@@ -1,4 +1,4 @@
-"""Tests on the images that the log and the audit both certified, each with its own noise."""
+"""Tests on the images that the log and the audit both certified with independent noise."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ Floats = npt.NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True)
 class PairedTest:
-    """Values of the same M = K images by the log, `claimed_M`, and by the audit, `audited_K`; larger is better.
+    """One-sided tests on the same M = K images: `claimed_M` by the log, `audited_K` by the audit; larger is better.
 
-    Of an honest log both are answers of one procedure under independent noise, so that the two values of an image may
-    be exchanged: the tests are exact.
+    If the log is correct, both values of an image are results of one procedure under independent noise. They are then
+    exchangeable, so the tests are exact.
     """
 
     claimed_M: Floats
@@ -28,11 +28,13 @@ class PairedTest:
 
     @property
     def min_p_value(self) -> float:
-        """No test gives less, whatever the values are."""
+        """The smallest p-value that any values can give."""
         return float(0.5 ** len(self.claimed_M))
 
     def share_p_value(self) -> float:
-        """Of values 0 and 1: the chance that as many of the images that differ are better in the log.
+        """The p-value for values 0 and 1.
+
+        It is the probability that at least as many of the images that differ are better in the log.
 
         Source: the one-sided exact test of McNemar 1947.
         """
@@ -40,7 +42,10 @@ class PairedTest:
         return float(stats.binomtest(better, better + worse, alternative="greater").pvalue) if better else 1.0
 
     def mean_p_value(self, *, level: float, generator: np.random.Generator) -> float:
-        """The share of exchanges within pairs that give the log as large a lead. Source: Fisher 1935, section 21."""
+        """The p-value of the mean: the share of exchanges within pairs that give the log at least as large a lead.
+
+        Source: Fisher 1935, section 21.
+        """
         test = stats.permutation_test(
             (self.claimed_M, self.audited_K),
             lambda claimed, audited, axis: np.mean(claimed - audited, axis=axis),
@@ -54,8 +59,10 @@ class PairedTest:
         return float(test.pvalue)
 
     def detectable_share(self, level: float) -> float | None:
-        """The smallest overstated share that the test at `level` would reveal with a chance of 90 %: noise is taken to
-        turn as many images as it made worse in the log. None where more would have to be overstated than is claimed.
+        """The smallest overstatement of a share that the test at `level` detects with probability 90 %.
+
+        Noise is assumed to make as many images better in the log as it made worse. None if the detectable overstatement
+        is larger than the claim.
         """
         num, noise = len(self.claimed_M), self._num_worse
         overstated = 1
@@ -67,7 +74,7 @@ class PairedTest:
         return share if share <= self.claimed_M.mean() else None
 
     def detectable_mean(self, level: float) -> float:
-        """As `detectable_share`, of a mean overstated by the same amount for all images; normal approximation."""
+        """The smallest detectable overstatement of a mean, if it is the same for all images; normal approximation."""
         error = float(np.std(self.claimed_M - self.audited_K)) / math.sqrt(len(self.claimed_M))
         return float(ndtri(1 - level) + ndtri(POWER)) * error
 

@@ -1,4 +1,4 @@
-"""A log as it would be had fewer draws been made per image."""
+"""Subsampling of a log to fewer draws per image."""
 
 from __future__ import annotations
 
@@ -15,12 +15,13 @@ from zoo.smoothing.radius import certified_radius
 
 
 def subsampled(rows: Sequence[CertificationRow], n: int, *, generator: np.random.Generator) -> list[CertificationRow]:
-    """The rows had only `n` of their draws been made, chosen at random: each is one that `n` draws might have given.
+    """The rows that a random choice of `n` of the draws of each image gives; they have the distribution of `n` draws.
 
-    The draws of a row are exchangeable, so that of `n` among them a hypergeometric number named the class. An
-    abstention, which does not say its class, stays one. Rows of `n` draws are returned as they are.
-    Raises: CertificationError if a row has fewer draws; another rule than the fixed one, whose end depends on the
-    draws' order; or a bound that also looks at the runner-up, which might be another class among fewer draws.
+    The draws of a row are exchangeable, so the number of votes for the class among `n` of them is hypergeometric. An
+    abstention does not record its class and stays an abstention. Rows of `n` draws are returned unchanged.
+    Raises: CertificationError if a row has fewer draws; if its rule is not the fixed one, because the other rules stop
+    depending on the order of the draws; or if its bound also uses the runner-up, which may be another class among
+    fewer draws.
     """
     return [_subsampled(row, row.provenance, n, generator) for row in rows if row.provenance is not None]
 
@@ -33,10 +34,10 @@ def _subsampled(
     if provenance.stopping != FIXED or n > provenance.n:
         raise CertificationError(
             f"a row of {provenance.n} draws under the rule {provenance.stopping} cannot be subsampled to {n}: that "
-            f"takes the rule {FIXED} and fewer draws"
+            f"needs the rule {FIXED} and a smaller number of draws"
         )
     if provenance.bound is not None:
-        raise CertificationError(f"a row of the bound {provenance.bound} cannot be subsampled to {n} draws")
+        raise CertificationError(f"a row with the bound {provenance.bound} cannot be subsampled to {n} draws")
     count_a = int(generator.hypergeometric(provenance.count_a, provenance.n - provenance.count_a, n))
     p_a_lower = clopper_pearson_lower(count_a, n, provenance.alpha)
     is_certified = row.predict != ABSTAIN and 0.5 < p_a_lower < 1

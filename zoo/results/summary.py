@@ -1,4 +1,4 @@
-"""Standard and certified accuracy, average certified radius and abstention, each with its interval over images."""
+"""Standard and certified accuracy, average certified radius and abstention, each with an interval over images."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ IntervalMethod = Literal["bootstrap", "chernoff-hoeffding"]
 class Summary:
     """The numbers of one log. Fractions in [0, 1]; radii on the [0, 1] pixel scale; intervals at 95 % over images.
 
-    `sigma`, `n0`, `n`, `alpha`, `stopping` are None where the log does not say (a published one) or its rows differ;
+    `sigma`, `n0`, `n`, `alpha`, `stopping` are None if a published log does not record them or the rows differ.
     `mean_n` is the mean number of draws behind the bounds. Standard accuracy is that of the smoothed classifier: the
-    share of correct answers at radius 0, an abstention being wrong. Rows that were asked for one radius only,
-    `radius_asked`, tell neither standard accuracy nor average certified radius: both are None.
+    share of correct predictions at radius 0, where an abstention counts as wrong. For at-radius rows, whose requested
+    radius is `radius_asked`, standard accuracy and average certified radius are unknown: both are None.
 
-    The interval of the average certified radius is bootstrapped, `average_certified_radius_interval_method` says. Where
-    all radii are equal nothing can be resampled, and it is the one of Chernoff and Hoeffding for numbers up to the
-    largest radius possible; it is None where the log does not say sigma, n and alpha. `p_a` is the distribution of p_A.
+    `average_certified_radius_interval_method` names the method of that interval: the bootstrap, unless all radii are
+    equal. Equal radii cannot be resampled. Their interval is the Chernoff-Hoeffding interval for values up to the
+    largest possible radius, or None if the log does not record sigma, n and alpha. `p_a` is the distribution of p_A.
     """
 
     num_images: int
@@ -60,36 +60,38 @@ class Summary:
 
     @property
     def conditions(self) -> str:
-        """What the numbers depend on, as far as the log says it, in words."""
-        said = [f"{self.num_images} images"]
+        """The conditions of the numbers that the log records, as one line of text."""
+        parts = [f"{self.num_images} images"]
         if self.sigma is None and self.n is None and self.alpha is None:
-            said.append("sigma, n and alpha not in the log")
-        said += [] if self.sigma is None else [f"sigma {self.sigma:g}"]
-        said += [] if self.n0 is None else [f"n0 {self.n0}"]
+            parts.append("sigma, n and alpha not in the log")
+        parts += [] if self.sigma is None else [f"sigma {self.sigma:g}"]
+        parts += [] if self.n0 is None else [f"n0 {self.n0}"]
         if self.n is not None:
-            said.append(f"n {self.n:,}")
+            parts.append(f"n {self.n:,}")
         elif self.mean_n is not None:
-            said.append(f"mean n {self.mean_n:,.1f}")
-        said += [] if self.alpha is None else [f"alpha {self.alpha:g}"]
+            parts.append(f"mean n {self.mean_n:,.1f}")
+        parts += [] if self.alpha is None else [f"alpha {self.alpha:g}"]
         if self.stopping not in (None, FIXED):
-            said.append(f"rule {self.stopping}")
-        return ", ".join(said)
+            parts.append(f"rule {self.stopping}")
+        return ", ".join(parts)
 
 
 def summarize(rows: Sequence[CertificationRow], *, radii: Sequence[float]) -> Summary:
-    """Certified accuracy at r counts rows that are correct with radius >= r; ACR averages over all rows, errors and
-    abstentions as 0 (Zhai et al. 2020). At-radius rows tell certified accuracy at the radius asked, whatever `radii`
-    are, and nothing else: their radius is not the largest that holds.
+    """The summary of a log, with certified accuracy at each of `radii`.
 
-    Raises: LogError if there is no row, or at-radius rows stand beside others.
+    Certified accuracy at r is the share of rows that are correct with radius >= r. The ACR averages over all rows;
+    errors and abstentions count as 0 (Zhai et al. 2020). At-radius rows give certified accuracy only at the requested
+    radius, for any `radii`, because their radius is not the largest that can be certified.
+
+    Raises: LogError if there are no rows, or at-radius rows are mixed with others.
     """
     if not rows:
-        raise LogError("the log holds no row: nothing was certified yet")
+        raise LogError("the log has no rows: nothing was certified yet")
     correct_N = np.array([row.correct for row in rows])
     certified_N = np.where(correct_N, [row.radius for row in rows], 0.0)
     abstained = sum(row.predict == ABSTAIN for row in rows)
-    asked = common_radius_asked(rows)
-    interval, method = _interval_of_mean(certified_N, rows) if asked is None else (None, None)
+    requested = common_radius_asked(rows)
+    interval, method = _interval_of_mean(certified_N, rows) if requested is None else (None, None)
     return Summary(
         num_images=len(rows),
         sigma=_common(rows, "sigma"),
@@ -97,24 +99,24 @@ def summarize(rows: Sequence[CertificationRow], *, radii: Sequence[float]) -> Su
         n=_common(rows, "n"),
         alpha=_common(rows, "alpha"),
         stopping=_common(rows, "stopping"),
-        radius_asked=asked,
+        radius_asked=requested,
         mean_n=_mean_n(rows),
-        standard_accuracy=float(correct_N.mean()) if asked is None else None,
-        standard_accuracy_interval=binomial_interval(int(correct_N.sum()), len(rows)) if asked is None else None,
-        average_certified_radius=float(certified_N.mean()) if asked is None else None,
+        standard_accuracy=float(correct_N.mean()) if requested is None else None,
+        standard_accuracy_interval=binomial_interval(int(correct_N.sum()), len(rows)) if requested is None else None,
+        average_certified_radius=float(certified_N.mean()) if requested is None else None,
         average_certified_radius_interval=interval,
         average_certified_radius_interval_method=method,
         abstention_rate=abstained / len(rows),
         abstention_rate_interval=binomial_interval(abstained, len(rows)),
         certified_accuracy=tuple(
-            _certified_accuracy(correct_N, certified_N, r) for r in (radii if asked is None else [asked])
+            _certified_accuracy(correct_N, certified_N, r) for r in (radii if requested is None else [requested])
         ),
         p_a=p_a_distribution(rows),
     )
 
 
 def binomial_interval(count: int, n: int) -> Interval:
-    """Two-sided Clopper-Pearson interval at 95 % for the probability behind `count` of `n`."""
+    """The two-sided 95 % Clopper-Pearson interval for a probability, given `count` successes in `n` trials."""
     low, high = proportion_confint(count, n, alpha=1 - CONFIDENCE, method="beta")
     return float(low), float(high)
 

@@ -1,4 +1,4 @@
-"""Tests of the images that only the log certified against those that only the audit did."""
+"""Tests that compare the images that only the log certified with those that only the audit certified."""
 
 from __future__ import annotations
 
@@ -18,10 +18,11 @@ Floats = npt.NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True)
 class UnpairedTest:
-    """Values of M images by the log, `claimed_M`, and of K others by the audit, `audited_K`; larger is better.
+    """One-sided tests on M images of the log, `claimed_M`, and K other images of the audit, `audited_K`.
 
-    Of an honest log whose images are as good as drawn at random from the test set, any M of the M + K values might have
-    been the log's: the tests are exact. A log of chosen images, such as the first ones, can be refuted for its choice.
+    Larger values are better. If the log is correct and its images are in effect a random sample of the test set, every
+    choice of M among the M + K values is equally likely, so the tests are exact. A log of selected images, such as the
+    first ones of the test set, can be refuted because of its selection.
     """
 
     claimed_M: Floats
@@ -29,16 +30,22 @@ class UnpairedTest:
 
     @property
     def min_p_value(self) -> float:
-        """No test gives less, whatever the values are: one of all choices of K among M + K."""
+        """The smallest p-value that any values can give: 1 / (number of choices of K among M + K)."""
         num_log, num_audit = len(self.claimed_M), len(self.audited_K)
         return (num_log + num_audit + 1) * math.exp(betaln(num_log + 1, num_audit + 1))
 
     def share_p_value(self) -> float:
-        """Of values 0 and 1: the chance that as few of all ones fall to the audit. Source: Fisher's exact test."""
+        """The p-value for values 0 and 1: the probability that at most as many of all ones are in the audit.
+
+        Source: Fisher's exact test.
+        """
         return float(self._p_value_of(np.array([self.audited_K.sum()]))[0])
 
     def mean_p_value(self, *, level: float, generator: np.random.Generator) -> float:
-        """The share of choices that give the log as large a lead. Source: Fisher 1935, section 21; Pitman 1937."""
+        """The p-value of the mean: the share of choices that give the log at least as large a lead.
+
+        Source: Fisher 1935, section 21; Pitman 1937.
+        """
         test = stats.permutation_test(
             (self.claimed_M, self.audited_K),
             lambda claimed, audited, axis: np.mean(claimed, axis=axis) - np.mean(audited, axis=axis),
@@ -52,8 +59,9 @@ class UnpairedTest:
         return float(test.pvalue)
 
     def detectable_share(self, level: float) -> float | None:
-        """The smallest overstated share that the test at `level` would reveal with a chance of 90 %, given the log's
-        share. None where not even an audit without any success would refute it.
+        """The smallest overstatement of a share that the test at `level` detects with probability 90 %.
+
+        It depends on the log's share. None if not even an audit without any success would refute the claim.
         """
         num_audit = len(self.audited_K)
         refuting = np.flatnonzero(self._p_value_of(np.arange(num_audit)) <= level)
@@ -64,12 +72,12 @@ class UnpairedTest:
         return max(0.0, float(self.claimed_M.mean()) - true_share)
 
     def detectable_mean(self, level: float) -> float:
-        """As `detectable_share`, of a mean; normal approximation."""
+        """The smallest overstatement of a mean that is detected with probability 90 %; normal approximation."""
         error = math.sqrt(self.claimed_M.var() / len(self.claimed_M) + self.audited_K.var() / len(self.audited_K))
         return float(ndtri(1 - level) + ndtri(POWER)) * error
 
     def _p_value_of(self, num_audited: npt.NDArray[Any]) -> Floats:
-        """The p-value had the audit found each of these numbers of ones."""
+        """The p-value for each possible number of ones in the audit."""
         num_log, num_audit = len(self.claimed_M), len(self.audited_K)
         ones = self.claimed_M.sum() + num_audited
         p_values: Floats = stats.hypergeom.cdf(num_audited, num_log + num_audit, ones, num_audit)

@@ -229,5 +229,5 @@ def test_a_little_added_to_every_row_is_found_in_the_average_though_no_row_is_im
 
 
 def test_fewer_draws_are_refused_where_rows_cannot_be_thinned():
-    with pytest.raises(CertificationError, match="cannot be subsampled to 2000: that takes the rule fixed"):
+    with pytest.raises(CertificationError, match="cannot be subsampled to 2000: that needs the rule fixed"):
         subsampled([row(900)], 2000, generator=np.random.default_rng(0))

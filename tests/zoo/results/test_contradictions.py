@@ -46,15 +46,15 @@ def test_a_card_that_follows_from_its_rows_is_not_contradicted():
             {"certified_accuracy": (CertifiedAccuracy(radius=0.5, accuracy=0.99, low=0.95, high=1.0),)},
             "certified accuracy at 0.5 and its interval: the card says (0.99, 0.95, 1.0), the log gives (0.8,",
         ),
-        ({"n": 900}, "n: the card says 900, row 0 of the log 1000"),
-        ({"alpha": 0.0001}, "alpha: the card says 0.0001, row 0 of the log 0.001"),
-        ({"sigma": 0.25}, "sigma: the card says 0.25, row 0 of the log 0.5"),
-        ({"n0": 10}, "n0: the card says 10, row 0 of the log 100"),
-        ({"noise": "discrete"}, "noise: the card says discrete, row 0 of the log gaussian"),
-        ({"seed": 8}, "seed: the card says 8, row 0 of the log 7"),
-        ({"backend": "x"}, "backend: the card says x, row 0 of the log torch-cpu-float32"),
-        ({"skip": 1}, "the card says every image (30), but the log holds 10; image 1 is not in the log"),
-        ({"maximum": 27}, "below 27 (9), but the log holds 10; image 27 is in the log too"),
+        ({"n": 900}, "n: the card says 900, row 0 of the log says 1000"),
+        ({"alpha": 0.0001}, "alpha: the card says 0.0001, row 0 of the log says 0.001"),
+        ({"sigma": 0.25}, "sigma: the card says 0.25, row 0 of the log says 0.5"),
+        ({"n0": 10}, "n0: the card says 10, row 0 of the log says 100"),
+        ({"noise": "discrete"}, "noise: the card says discrete, row 0 of the log says gaussian"),
+        ({"seed": 8}, "seed: the card says 8, row 0 of the log says 7"),
+        ({"backend": "x"}, "backend: the card says x, row 0 of the log says torch-cpu-float32"),
+        ({"skip": 1}, "the card says every image (30), but the log contains 10 images; image 1 is not in the log"),
+        ({"maximum": 27}, "below 27 (9), but the log contains 10 images; image 27 is in the log too"),
     ],
 )
 def test_what_differs_is_named_with_both_values(changed, said):
@@ -64,9 +64,9 @@ def test_what_differs_is_named_with_both_values(changed, said):
 
 def test_a_class_that_is_not_the_test_sets_is_named():
     labels = [*LABELS[:27], 9, 9, 9]
-    assert contradictions(honest(ROWS), ROWS, labels=labels) == ["row 27: the log says class 4, the test set 9"]
+    assert contradictions(honest(ROWS), ROWS, labels=labels) == ["row 27: the log says class 4, the test set says 9"]
     (found,) = contradictions(honest(ROWS), ROWS, labels=[9] * 30)
-    assert found == "row 0, and 9 others: the log says class 4, the test set 9"
+    assert found == "row 0, and 9 others: the log says class 4, the test set says 9"
 
 
 def test_rows_that_ended_early_may_have_fewer_draws_than_the_card_says_but_not_more():
@@ -77,13 +77,13 @@ def test_rows_that_ended_early_may_have_fewer_draws_than_the_card_says_but_not_m
     changed = [*rows[:3], short, *rows[4:]]
     assert contradictions(honest(changed, stopping="anytime", skip=1), changed, labels=[4] * 30) == []
     (found,) = contradictions(honest(rows, stopping="anytime", skip=1, n=999), rows, labels=[4] * 30)
-    assert "n: the card says 999, row 0 of the log 1000" in found
+    assert "n: the card says 999, row 0 of the log says 1000" in found
 
 
 def test_rows_that_do_not_say_how_they_were_found_are_no_evidence():
     rows = [published_row(idx, 4, 4, 0.5) for idx in range(0, 30, 3)]
     found = contradictions(CERTIFICATION, rows, labels=[4] * 30)
-    assert "sigma: the card says 0.5, row 0 of the log None" in found
+    assert "sigma: the card says 0.5, row 0 of the log says None" in found
     assert contradictions(CERTIFICATION, [], labels=[4] * 30) == [
-        "the card claims certified numbers, but the log holds no row"
+        "the card claims certified numbers, but the log has no rows"
     ]

@@ -98,8 +98,8 @@ def test_a_published_log_is_read_without_provenance(tmp_path):
         (PUBLISHED + "0\t65\t65\t0.1\t1\t0:00:01\n", "image 0 twice"),
         (PUBLISHED + "5\t1\t2\t0.1\t1\t0:00:01\n", "line 4: correct is 1"),
         (PUBLISHED + "5\t1\t-1\t0.1\t0\t0:00:01\n", "an abstention has radius"),
-        (PUBLISHED + "5\t1\t1\tnan\t1\t0:00:01\n", "no certified radius"),
-        (PUBLISHED + "5\t1\t1\t-1\t1\t0:00:01\n", "no certified radius"),
+        (PUBLISHED + "5\t1\t1\tnan\t1\t0:00:01\n", "not a certified radius"),
+        (PUBLISHED + "5\t1\t1\t-1\t1\t0:00:01\n", "not a certified radius"),
     ],
 )
 def test_a_log_that_is_malformed_or_claims_the_impossible_is_refused(text, said):
@@ -120,11 +120,11 @@ def test_a_log_that_is_malformed_or_claims_the_impossible_is_refused(text, said)
         ("n0", "-3", "after n0 -3"),
         ("p_a_lower", "nan", "p_a_lower is nan"),
         ("sigma", "-1", "sigma must be"),
-        ("stopping", "banana", "stopping is 'banana', known are fixed, anytime, at-radius"),
+        ("stopping", "banana", "stopping is 'banana', expected one of fixed, anytime, at-radius"),
         ("noise", "x", "noise must be"),
-        ("predict", "-5", "cannot be|correct is"),
-        ("idx", "-1", "cannot be"),
-        ("correct", "2", "cannot be"),
+        ("predict", "-5", "is out of range|correct is"),
+        ("idx", "-1", "is out of range"),
+        ("correct", "2", "is out of range"),
     ],
 )
 def test_a_row_that_claims_more_than_its_own_bound_proves_is_refused(column, value, said):
@@ -135,10 +135,10 @@ def test_a_row_that_claims_more_than_its_own_bound_proves_is_refused(column, val
 @pytest.mark.parametrize(
     ("rule", "changed", "said"),
     [
-        (AT_HALF, {"radius": "0.25"}, "radius 0.25 is not the 0.5 asked for, and no abstention"),
-        (AT_HALF, {"radius": "0.0"}, "radius 0.0 is not the 0.5 asked for, and no abstention"),
+        (AT_HALF, {"radius": "0.25"}, "radius 0.25 is neither the requested 0.5 nor an abstention"),
+        (AT_HALF, {"radius": "0.0"}, "radius 0.0 is neither the requested 0.5 nor an abstention"),
         (AT_HALF, {"radius": "0.75", "radius_asked": "0.75"}, "is above 0.5"),
-        (AT_HALF, {"radius_asked": ""}, "does not say its radius_asked"),
+        (AT_HALF, {"radius_asked": ""}, "has no radius_asked"),
         (AT_HALF, {"stopping": "fixed"}, "radius_asked is 0.5, but the rule is fixed"),
         (FIXED, {"radius_asked": "0.5"}, "radius_asked is 0.5, but the rule is fixed"),
         (ANYTIME, {"radius_asked": "0.5"}, "radius_asked is 0.5, but the rule is anytime"),
@@ -201,8 +201,8 @@ def test_a_log_of_the_simultaneous_bound_names_it_and_is_read_back_to_the_last_d
     ("old", "new", "said"),
     [
         ("\t300", "\t100", None),  # fewer votes for the runner-up would allow more
-        ("\t300", "\t301", "which the counts prove"),
-        ("\t300", "\t551", "count_b is 551 beside count_a 450 of n 1000"),
+        ("\t300", "\t301", "the radius that the counts prove"),
+        ("\t300", "\t551", "count_b is 551, which does not fit count_a 450 of n 1000"),
         ("\t300", "\t", "count_b None"),
         ("\tsimultaneous", "\tother", "bound is other"),
         ("\tsimultaneous", "\t", "bound is None, count_b 300"),
@@ -229,5 +229,5 @@ def test_a_log_with_one_of_the_columns_of_a_bound_is_refused():
 def test_what_follows_from_rows_of_the_simultaneous_bound():
     all_agree = [simultaneous_row(N, 0, idx=0), simultaneous_row(N, 0, idx=1)]
     assert radius_ceiling(all_agree) == all_agree[0].radius
-    with pytest.raises(CertificationError, match="of the bound simultaneous cannot be subsampled"):
+    with pytest.raises(CertificationError, match="with the bound simultaneous cannot be subsampled"):
         subsampled(all_agree, 100, generator=np.random.default_rng(0))
