@@ -1,4 +1,4 @@
-"""Is a checkpoint whole, and does its card say what its own files bear out?"""
+"""Verification that a checkpoint is complete and that its files confirm the numbers on its card."""
 
 from zoo.verification.integrity import Check
 from zoo.verification.verification import Verification, verify

@@ -1,4 +1,4 @@
-"""Do a checkpoint's numbers follow from its own rows, and does its card say what its config says?"""
+"""Checks that a checkpoint's numbers follow from its rows, and that its card and figure follow from both."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ from zoo.verification.integrity import Check
 from zoo.verification.recomputation import CLOSE, recomputation_faults
 
 MOST_NAMED = 5
-# A share of the picture's pixels: a curve that lies elsewhere changes more of them, another processor's rounding fewer.
+# A share of the figure's pixels: another curve changes more of them, the rounding of another processor fewer.
 MOST_OTHER_PIXELS = 0.0005
 
 
 def check_rows(directory: Path, spec: ModelSpec, hashes: Mapping[str, str]) -> tuple[Check, list[CertificationRow]]:
-    """Every row's bound and radius follow from its counts; with the rows, none where they cannot be believed."""
+    """The check that every row's bound and radius follow from its counts, and the rows; no rows if none can be read."""
     name, claim = "rows", spec.certified.certification
     if ROWS not in hashes:
-        missing = () if claim is None else (f"{CARD} claims certified numbers, but there is no {ROWS} behind them",)
+        missing = () if claim is None else (f"{CARD} claims certified numbers, but there is no {ROWS}",)
         return Check(name=name, note=f"there is no {ROWS}", findings=missing, is_unchecked=True), []
     try:
         rows = read_log(directory / ROWS)
@@ -38,30 +38,30 @@ def check_rows(directory: Path, spec: ModelSpec, hashes: Mapping[str, str]) -> t
         return Check(name=name, note=ROWS, findings=(str(error),)), []
     faults = recomputation_faults(rows, num_values=3 * spec.preprocessing.crop**2)
     more = [] if len(faults) <= MOST_NAMED else [f"and {len(faults) - MOST_NAMED} other rows"]
-    note = f"bound and radius of {len(rows)} rows, computed again from their counts"
+    note = f"bound and radius of {len(rows)} rows, recomputed from their counts"
     return Check(name=name, note=note, findings=(*faults[:MOST_NAMED], *more)), rows
 
 
 def check_numbers(claim: CertificationResult | None, rows: list[CertificationRow]) -> Check:
-    """Every certified number of the config is the one that the rows give."""
+    """The check that every certified number of the config follows from the rows."""
     name = "numbers"
     if claim is None:
-        findings = (f"{ROWS} is there, and no number is claimed from it",) if rows else ()
+        findings = (f"there is a {ROWS}, but the config claims no numbers from it",) if rows else ()
         return Check(name=name, note="no certified number is claimed", findings=findings, is_unchecked=True)
     if not rows:
         return Check(name=name, note="the rows cannot be read", is_unchecked=True)
-    note = f"{len(claim.certified_accuracy)} certified accuracies, ACR, abstention and what they depend on"
+    note = f"{len(claim.certified_accuracy)} certified accuracies, ACR, abstention rate and their conditions"
     return Check(name=name, note=note, findings=tuple(contradictions(claim, rows, labels=None)))
 
 
 def check_empirical(result: EmpiricalResult | None) -> Check:
-    """Numbers that have no rows behind them: only what they say of each other can be looked at."""
+    """The check of the evaluation, which keeps no rows: only the consistency of its numbers can be checked."""
     name = "empirical"
     if result is None:
-        return Check(name=name, note="nothing was evaluated", is_unchecked=True)
+        return Check(name=name, note="no evaluation is recorded", is_unchecked=True)
     results = (result, result.smoothed) if result.smoothed is not None else (result,)
-    findings = tuple(finding for one in results for finding in _of_shares(one))
-    note = "no rows are kept of them, so nothing but their intervals can be computed again: zoo evaluate measures anew"
+    findings = tuple(finding for evaluated in results for finding in _of_shares(evaluated))
+    note = "an evaluation keeps no rows, so only its intervals are recomputed; zoo evaluate measures the numbers again"
     return Check(name=name, note=note, findings=findings, is_unchecked=True)
 
 
@@ -75,63 +75,70 @@ def _of_shares(result: EmpiricalResult) -> Iterator[str]:
     for name, share, interval in shares:
         count = share * result.num_images
         if abs(count - round(count)) > CLOSE * result.num_images:
-            yield f"{name} {share} is no share of {result.num_images} images"
-        elif interval is not None and not _are_close(interval, binomial_interval(round(count), result.num_images)):
-            yield f"interval of the {name}: {interval}, and {share} of {result.num_images} images has another"
+            yield f"{name} {share} is not a fraction of {result.num_images} images"
+            continue
+        expected = binomial_interval(round(count), result.num_images)
+        if interval is not None and not _are_close(interval, expected):
+            yield f"interval of the {name} is {interval}, but {share} of {result.num_images} images gives {expected}"
     if result.classifier == "base" and (result.robust_accuracy or 0) > result.standard_accuracy:
         yield f"robust accuracy {result.robust_accuracy} is above the standard accuracy {result.standard_accuracy}"
 
 
-def _are_close(one: Interval, other: Interval) -> bool:
-    return all(abs(a - b) <= CLOSE for a, b in zip(one, other, strict=True))
+def _are_close(claimed: Interval, expected: Interval) -> bool:
+    return all(abs(a - b) <= CLOSE for a, b in zip(claimed, expected, strict=True))
 
 
 def check_card(directory: Path, spec: ModelSpec, hashes: Mapping[str, str]) -> Check:
-    """The card is, to the byte, the one that this version renders from the config and the hashes of the files."""
-    note = f"{CARD} is the one that config.json and the files render to"
+    """The check that the card equals, byte for byte, the card rendered from the config and the hashes of the files."""
+    note = f"{CARD} compared with the card rendered from config.json and the files"
     if CARD not in hashes:
         return Check(name="card", note=note, findings=(f"there is no {CARD}",))
-    said = (directory / CARD).read_text(errors="replace").splitlines()
+    lines = (directory / CARD).read_text(errors="replace").splitlines()
     expected = render_card(spec, files=hashes).splitlines()
-    differing = list(_differences(said, expected))
+    differing = list(_differences(lines, expected))
     if not differing:
         return Check(name="card", note=note)
-    hint = "if an older version wrote it, zoo card MODEL --record writes it anew"
+    hint = "if an older version wrote it, zoo card MODEL --record renders it again"
     more = [] if len(differing) <= MOST_NAMED else [f"and {len(differing) - MOST_NAMED} other places"]
     return Check(name="card", note=f"{note}; {hint}", findings=(*differing[:MOST_NAMED], *more))
 
 
-def _differences(said: list[str], expected: list[str]) -> Iterator[str]:
-    for kind, a, b, c, d in SequenceMatcher(None, said, expected, autojunk=False).get_opcodes():
+def _differences(lines: list[str], expected: list[str]) -> Iterator[str]:
+    for kind, a, b, c, d in SequenceMatcher(None, lines, expected, autojunk=False).get_opcodes():
         if kind != "equal":
-            here, there = (" / ".join(line.strip() for line in part)[:300] for part in (said[a:b], expected[c:d]))
-            yield f"{CARD}, line {a + 1}: says {here!r}, expected {there!r}"
+            found, wanted = (" / ".join(line.strip() for line in part)[:300] for part in (lines[a:b], expected[c:d]))
+            yield f"{CARD}, line {a + 1}: says {found!r}, expected {wanted!r}"
 
 
 def check_curve(directory: Path, spec: ModelSpec, hashes: Mapping[str, str], rows: list[CertificationRow]) -> Check:
-    """The picture shows what drawing the rows again shows, where the same version of matplotlib is at hand."""
-    name, picture = "curve", directory / CURVE
+    """The check that the figure shows the rows; unchecked if another version of matplotlib drew the figure."""
+    name, figure = "curve", directory / CURVE
     if CURVE not in hashes:
-        return Check(name=name, note="there is no picture", is_unchecked=True)
+        return Check(name=name, note="there is no figure", is_unchecked=True)
     if not rows:
         return Check(
-            name=name, note=f"{CURVE} has no rows", findings=(f"{CURVE} is there, but no rows to draw it from",)
+            name=name,
+            note=f"{CURVE} has no rows",
+            findings=(f"there is a {CURVE}, but there are no rows to draw it from",),
         )
-    again = curve_png((directory / ROWS).read_bytes(), name=spec.name)
-    made_by, ours = drawing_software(picture.read_bytes()), drawing_software(again)
-    if made_by != ours:
-        note = f"it says it was drawn by {made_by or 'nothing known'}, and here is {ours}: look at it beside the table"
+    redrawn = curve_png((directory / ROWS).read_bytes(), name=spec.name)
+    software, ours = drawing_software(figure.read_bytes()), drawing_software(redrawn)
+    if software != ours:
+        drawn_by = software or "an unknown program"
+        note = f"{CURVE} was drawn by {drawn_by}, not by {ours} as installed here: compare the figure with the table"
         return Check(name=name, note=note, is_unchecked=True)
-    share = _share_of_other_pixels(picture.read_bytes(), again)
-    findings = () if share <= MOST_OTHER_PIXELS else (f"{CURVE} is not what the rows give: {share:.1%} is otherwise",)
-    return Check(name=name, note=f"{CURVE} drawn again from the rows", findings=findings)
+    share = _share_of_other_pixels(figure.read_bytes(), redrawn)
+    findings = (
+        () if share <= MOST_OTHER_PIXELS else (f"{CURVE} does not show the rows: {share:.1%} of its pixels differ",)
+    )
+    return Check(name=name, note=f"{CURVE} compared with the rows, drawn again", findings=findings)
 
 
-def _share_of_other_pixels(one: bytes, other: bytes) -> float:
+def _share_of_other_pixels(figure: bytes, redrawn: bytes) -> float:
     from PIL import Image, UnidentifiedImageError
 
     try:
-        pixels, expected = (np.asarray(Image.open(io.BytesIO(data)).convert("RGB"), int) for data in (one, other))
+        pixels, expected = (np.asarray(Image.open(io.BytesIO(data)).convert("RGB"), int) for data in (figure, redrawn))
     except (UnidentifiedImageError, OSError, SyntaxError):
         return 1.0
     if pixels.shape != expected.shape:

@@ -1,4 +1,4 @@
-"""A check of a checkpoint, and the checks of its files: manifest, contents, config and weights."""
+"""The result type of a check, and the checks of a checkpoint's files: manifest, contents, config and weights."""
 
 from __future__ import annotations
 
@@ -20,8 +20,11 @@ Outcome = Literal["passed", "failed", "unchecked"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Check:
-    """`findings` are what is wrong, in words. `note` says what was looked at, or why nothing could be: `is_unchecked`
-    means that nothing speaks for the checkpoint here, and nothing against it."""
+    """The result of one check.
+
+    `findings` are the faults, one sentence each. `note` says what was checked, or why nothing could be checked. If
+    `is_unchecked`, there is no evidence for or against the checkpoint.
+    """
 
     name: str
     note: str
@@ -36,65 +39,66 @@ class Check:
 
 
 def check_files(directory: Path, manifest: Mapping[str, str], hashes: Mapping[str, str]) -> Check:
-    """Every file of the manifest is there with its hash, and there is no other; `hashes` are those of the files there.
+    """The check that every file of the manifest exists with its hash, and that there are no other files.
 
-    Names that start with a dot are no part of a checkpoint, and are not looked at.
+    `hashes` are those of the existing files. Files whose name starts with a dot are not part of a checkpoint and are
+    not checked.
     """
-    findings = [_why_not(name, expected, hashes.get(name)) for name, expected in manifest.items()]
+    findings = [_hash_fault(name, expected, hashes.get(name)) for name, expected in manifest.items()]
     findings += [f"{MANIFEST} does not list {name}" for name in (CONFIG, WEIGHTS) if name not in manifest]
     findings += _unknown(directory, manifest)
-    return _check("files", f"{len(manifest)} files by their SHA-256, and no other", findings)
+    return _check("files", f"SHA-256 of {len(manifest)} files, and no other files", findings)
 
 
 def file_hashes(directory: Path, names: Mapping[str, str]) -> dict[str, str]:
-    """The SHA-256 of those files that are there."""
+    """The SHA-256 of the named files that exist."""
     return {name: sha256_of(directory / name) for name in names if (directory / name).is_file()}
 
 
-def _why_not(name: str, expected: str, found: str | None) -> str | None:
-    if found is None:
+def _hash_fault(name: str, expected: str, sha256: str | None) -> str | None:
+    if sha256 is None:
         return f"{name} is missing"
-    return None if found == expected else f"{name}: SHA-256 is {found}, {MANIFEST} says {expected}"
+    return None if sha256 == expected else f"{name}: SHA-256 is {sha256}, {MANIFEST} says {expected}"
 
 
 def _unknown(directory: Path, manifest: Mapping[str, str]) -> Iterator[str]:
     for path in sorted(directory.iterdir()):
         if path.name.startswith(".") or path.name in {*manifest, MANIFEST, SIGNATURE}:
             continue
-        kind = looks_like_code(path) if path.is_file() else "a folder" if path.is_dir() else "no file"
-        yield f"{path.name} is in no manifest" + ("" if kind is None else f", and is {kind}")
+        kind = looks_like_code(path) if path.is_file() else "a folder" if path.is_dir() else "not a regular file"
+        yield f"{path.name} is not in {MANIFEST}" + ("" if kind is None else f", and is {kind}")
 
 
 def check_contents(directory: Path, hashes: Mapping[str, str]) -> Check:
-    """Every file holds what its name says, and none a pickle under another name."""
+    """The check that the content of every file fits its name, and that no file is a pickle."""
     findings = []
     for name in hashes:
         code = looks_like_code(directory / name)
         if code is not None:
             findings.append(f"{name} is {code}")
             continue
-        wrong = format_fault(directory / name)
-        findings += [] if wrong is None else [f"{name} {wrong}"]
-    return _check("contents", "each file is of its kind, and no pickle", findings)
+        fault = format_fault(directory / name)
+        findings += [] if fault is None else [f"{name} {fault}"]
+    return _check("contents", "each file has the format of its name, and none is a pickle", findings)
 
 
 def check_config(directory: Path, spec: ModelSpec) -> Check:
-    """What timm reads says the same as what we read, the recipe is its digest's, and every sigma is the same one."""
+    """The check that timm's part of the config agrees with ours, the recipe with its digest, and all sigmas."""
     stated, expected = (_flat(json.loads(data)) for data in ((directory / CONFIG).read_bytes(), config_bytes(spec)))
     findings = [
-        f"{CONFIG}: {name} is {stated.get(name)!r}, and what stands under 'certified' makes it {expected.get(name)!r}"
+        f"{CONFIG}: {name} is {stated.get(name)!r}, but the section 'certified' implies {expected.get(name)!r}"
         for name in sorted({*stated, *expected})
         if stated.get(name) != expected.get(name)
     ]
-    return _check("config", "schema, timm's part, recipe digest, one sigma", [*findings, *_of_training(spec)])
+    return _check("config", "schema, timm's part, recipe digest, equal sigmas", [*findings, *_of_training(spec)])
 
 
 def _flat(config: Mapping[str, object]) -> dict[str, object]:
-    """What timm reads: all but our own part, each value by its path."""
+    """The part of the config that timm reads, which is all but our section, as values by path."""
     flat: dict[str, object] = {}
     for name, value in config.items():
         if isinstance(value, Mapping) and name != "certified":
-            flat |= {f"{name}.{inner}": one for inner, one in value.items()}
+            flat |= {f"{name}.{key}": inner for key, inner in value.items()}
         elif name != "certified":
             flat[name] = value
     return flat
@@ -103,7 +107,7 @@ def _flat(config: Mapping[str, object]) -> dict[str, object]:
 def _of_training(spec: ModelSpec) -> Iterator[str]:
     certified = spec.certified
     if certified.recipe and certified.recipe_digest != _digest(certified.recipe):
-        yield f"{CONFIG}: recipe_digest is {certified.recipe_digest}, and the recipe's is {_digest(certified.recipe)}"
+        yield f"{CONFIG}: recipe_digest is {certified.recipe_digest}, but the recipe gives {_digest(certified.recipe)}"
     sigmas = {"sigma": certified.sigma, "hyper_parameters.sigma": certified.hyper_parameters.get("sigma")}
     in_recipe = certified.recipe.get("objective", {})
     if isinstance(in_recipe, Mapping):
@@ -114,12 +118,12 @@ def _of_training(spec: ModelSpec) -> Iterator[str]:
 
 
 def _digest(recipe: Mapping[str, object]) -> str:
-    """As a training run makes it: of the recipe's JSON with sorted keys."""
+    """The SHA-256 of the recipe's JSON with sorted keys, as a training run records it."""
     return hashlib.sha256(json.dumps(recipe, sort_keys=True).encode()).hexdigest()
 
 
 def check_weights(directory: Path, spec: ModelSpec, hashes: Mapping[str, str]) -> Check:
-    """The weights fit the architecture, tensor by tensor, and are finite."""
+    """The check that every tensor of the weights fits the architecture and is finite."""
     note = f"names and shapes of {spec.architecture}, every value finite"
     if WEIGHTS not in hashes:
         return _check("weights", note, [f"{WEIGHTS} is missing"])

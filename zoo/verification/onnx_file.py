@@ -1,4 +1,4 @@
-"""Does the ONNX file beside the weights compute what they do?"""
+"""The check that the ONNX file computes the same logits as the weights."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ NAME = "onnx"
 
 
 def check_onnx(directory: Path, spec: ModelSpec, hashes: Mapping[str, str]) -> Check:
-    """The exported network takes our input, and answers as PyTorch does on random and on extreme inputs."""
+    """The check that the ONNX network has our input and gives PyTorch's logits on random and on extreme inputs."""
     if ONNX not in hashes:
         return Check(name=NAME, note=f"there is no {ONNX}", is_unchecked=True)
     if format_fault(directory / ONNX) is not None:
         return Check(name=NAME, note=f"{ONNX} cannot be read", is_unchecked=True)
-    note = f"{ONNX} beside {WEIGHTS} on random and on extreme inputs"
+    note = f"{ONNX} compared with {WEIGHTS} on random and on extreme inputs"
     try:
         findings = tuple(_differences(directory, spec, hashes))
     except CheckpointError:
@@ -40,21 +40,21 @@ def _differences(directory: Path, spec: ModelSpec, hashes: Mapping[str, str]) ->
     network = Checkpoint(path=directory, spec=spec, files=hashes).load_network()
     content, size = (directory / ONNX).read_bytes(), spec.preprocessing.crop
     model = onnx.load_model_from_string(content)
-    facts = {entry.key: entry.value for entry in model.metadata_props}
-    if facts.get("weights_sha256") != hashes[WEIGHTS]:
-        yield f"{ONNX} says that it was exported from weights with SHA-256 {facts.get('weights_sha256')}"
+    metadata = {entry.key: entry.value for entry in model.metadata_props}
+    if metadata.get("weights_sha256") != hashes[WEIGHTS]:
+        yield f"{ONNX} says that it was exported from weights with SHA-256 {metadata.get('weights_sha256')}"
     expected = {INPUT: (3, size, size), OUTPUT: (spec.num_classes,)}
     shapes = {value.name: _shape_of(value) for value in (*model.graph.input, *model.graph.output)}
     if shapes != expected:
-        yield f"{ONNX} takes and gives {shapes} a picture, expected {expected}"
+        yield f"{ONNX} has the inputs and outputs {shapes} per image, expected {expected}"
         return
-    opened = OnnxBackend(content, num_classes=spec.num_classes)
-    for parity in compare_on_probes(network, opened.logits, size=size):
+    backend = OnnxBackend(content, num_classes=spec.num_classes)
+    for parity in compare_on_probes(network, backend.logits, size=size):
         if not parity.is_within_tolerance:
-            yield f"{ONNX} is another network than {WEIGHTS}: on {parity.describe()}"
+            yield f"{ONNX} is not the network of {WEIGHTS}: on {parity.describe()}"
             return
 
 
 def _shape_of(value: onnx.ValueInfoProto) -> tuple[int, ...]:
-    """The shape without the batch."""
+    """The shape without the batch dimension."""
     return tuple(dimension.dim_value for dimension in value.type.tensor_type.shape.dim[1:])

@@ -1,4 +1,4 @@
-"""Does a row of a log follow from its own counts? The bound and the radius of each, computed again."""
+"""Recomputation of the bound and the radius of each row of a log from its counts."""
 
 from __future__ import annotations
 
@@ -14,79 +14,84 @@ from zoo.smoothing.jobs import alpha_left
 from zoo.smoothing.named_rules import ANYTIME, AT_RADIUS, FIXED
 from zoo.smoothing.radius import certified_radius, probability_at
 
-# Another machine's library may differ in a bound's last digits.
+# The last digits of a bound may differ between machines and library versions.
 CLOSE = 1e-9
 
 
 def recomputation_faults(rows: Sequence[CertificationRow], *, num_values: int) -> list[str]:
-    """In words, each row that its counts do not give; `num_values` are the pixels of an input, times its channels.
+    """One sentence per row that does not follow from its counts.
 
-    Under the rule "anytime" the best bound may have been an earlier one than that of the counts at the end: such a row
-    is held to be right if its bound lies between that one and the best that any order of its votes could have given.
+    `num_values` is the number of values of an input: pixels times channels. Under the rule "anytime" the best bound may
+    come from earlier counts than the final ones. A row of this rule passes if its bound is between the bound of the
+    final counts and the best bound that any order of its votes can give.
     """
     faults = []
     for row in rows:
         if row.provenance is None:
-            faults.append(f"row {row.idx} does not say how its radius was found")
+            faults.append(f"row {row.idx} does not record how its radius was found")
             continue
         fault = _fault(row, row.provenance, num_values)
         faults += [] if fault is None else [f"row {row.idx}: {fault}"]
     return faults
 
 
-def _fault(row: CertificationRow, how: Provenance, num_values: int) -> str | None:
-    if how.sigma == 0:
-        return _differs("p_a_lower", how.p_a_lower, 1.0) or _differs("radius", row.radius, 0.0)
-    left = alpha_left(how.alpha, sigma=how.sigma, noise=how.noise, num_values=num_values)  # type: ignore[arg-type]
-    return RULES[how.stopping](row, how, left)
+def _fault(row: CertificationRow, provenance: Provenance, num_values: int) -> str | None:
+    if provenance.sigma == 0:
+        return _differs("p_a_lower", provenance.p_a_lower, 1.0) or _differs("radius", row.radius, 0.0)
+    alpha, sigma, noise = provenance.alpha, provenance.sigma, provenance.noise
+    left = alpha_left(alpha, sigma=sigma, noise=noise, num_values=num_values)  # type: ignore[arg-type]
+    return RULES[provenance.stopping](row, provenance, left)
 
 
-def _fixed(row: CertificationRow, how: Provenance, alpha: float) -> str | None:
-    if how.bound is not None:
-        return _simultaneous(row, how, alpha)
-    bound = clopper_pearson_lower(how.count_a, how.n, alpha)
-    return _differs("p_a_lower", how.p_a_lower, bound) or _radius_differs(row, how)
+def _fixed(row: CertificationRow, provenance: Provenance, alpha: float) -> str | None:
+    if provenance.bound is not None:
+        return _simultaneous(row, provenance, alpha)
+    bound = clopper_pearson_lower(provenance.count_a, provenance.n, alpha)
+    return _differs("p_a_lower", provenance.p_a_lower, bound) or _radius_differs(row, provenance)
 
 
-def _simultaneous(row: CertificationRow, how: Provenance, alpha: float) -> str | None:
-    proof = how.proof_by_counts(alpha=alpha)
+def _simultaneous(row: CertificationRow, provenance: Provenance, alpha: float) -> str | None:
+    proof = provenance.proof_by_counts(alpha=alpha)
     if (proof.radius is None) != (row.predict == ABSTAIN):
-        proved = "no radius" if proof.radius is None else f"radius {proof.radius}"
-        return f"its counts prove {proved}, and the row says otherwise"
-    return _differs("p_a_lower", how.p_a_lower, proof.p_a_lower) or _differs("radius", row.radius, proof.radius or 0.0)
+        if proof.radius is None:
+            return f"it certifies radius {row.radius}, but its counts prove no radius"
+        return f"it abstains, but its counts prove radius {proof.radius}"
+    bound_fault = _differs("p_a_lower", provenance.p_a_lower, proof.p_a_lower)
+    return bound_fault or _differs("radius", row.radius, proof.radius or 0.0)
 
 
-def _anytime(row: CertificationRow, how: Provenance, alpha: float) -> str | None:
-    counts, nums = np.array([how.count_a, how.count_a]), np.array([how.n, max(how.count_a, 1)])
-    last, most = mixture_lower(counts, nums, alpha).tolist()  # most: the votes for the class came first
-    if not last * (1 - CLOSE) <= how.p_a_lower <= most * (1 + CLOSE):
-        return f"p_a_lower is {how.p_a_lower}, its counts give at least {last} and at most {most}"
-    return _radius_differs(row, how)
+def _anytime(row: CertificationRow, provenance: Provenance, alpha: float) -> str | None:
+    count_a, n = provenance.count_a, provenance.n
+    counts, nums = np.array([count_a, count_a]), np.array([n, max(count_a, 1)])
+    last, most = mixture_lower(counts, nums, alpha).tolist()  # most: if the votes for the class came first
+    if not last * (1 - CLOSE) <= provenance.p_a_lower <= most * (1 + CLOSE):
+        return f"p_a_lower is {provenance.p_a_lower}, but its counts give at least {last} and at most {most}"
+    return _radius_differs(row, provenance)
 
 
-def _at_radius(row: CertificationRow, how: Provenance, alpha: float) -> str | None:
-    assert how.radius_asked is not None  # a log without it is not read
-    p = probability_at(how.radius_asked, how.sigma)
-    wealth = float(log_wealth_above(np.array([how.count_a]), np.array([how.n]), p)[0])
+def _at_radius(row: CertificationRow, provenance: Provenance, alpha: float) -> str | None:
+    assert provenance.radius_asked is not None  # parse_log refuses an at-radius row without it
+    count_a, n, p = provenance.count_a, provenance.n, probability_at(provenance.radius_asked, provenance.sigma)
+    wealth = float(log_wealth_above(np.array([count_a]), np.array([n]), p)[0])
     is_certified = wealth >= math.log(1 / alpha) - CLOSE
     if is_certified != (row.predict != ABSTAIN):
-        decided = "certify the radius" if is_certified else "do not certify the radius"
-        return f"{how.count_a} of {how.n} draws {decided} {how.radius_asked}, and the row says otherwise"
-    return _differs("p_a_lower", how.p_a_lower, p if is_certified else 0.0)
+        row_says, counts_say = ("abstains", "certify") if is_certified else ("certifies it", "do not certify")
+        return f"{count_a} of {n} draws {counts_say} radius {provenance.radius_asked}, but the row {row_says}"
+    return _differs("p_a_lower", provenance.p_a_lower, p if is_certified else 0.0)
 
 
-def _radius_differs(row: CertificationRow, how: Provenance) -> str | None:
-    if how.p_a_lower <= 0.5:
-        return None if row.predict == ABSTAIN else f"it answers, though p_a_lower is only {how.p_a_lower}"
+def _radius_differs(row: CertificationRow, provenance: Provenance) -> str | None:
+    if provenance.p_a_lower <= 0.5:
+        return None if row.predict == ABSTAIN else f"it certifies a class, but p_a_lower is only {provenance.p_a_lower}"
     if row.predict == ABSTAIN:
-        return f"it abstains, though p_a_lower is {how.p_a_lower}"
-    return _differs("radius", row.radius, certified_radius(how.p_a_lower, how.sigma))
+        return f"it abstains, but p_a_lower is {provenance.p_a_lower}"
+    return _differs("radius", row.radius, certified_radius(provenance.p_a_lower, provenance.sigma))
 
 
-def _differs(name: str, said: float, computed: float) -> str | None:
-    if math.isclose(said, computed, rel_tol=CLOSE, abs_tol=CLOSE):
+def _differs(name: str, claimed: float, computed: float) -> str | None:
+    if math.isclose(claimed, computed, rel_tol=CLOSE, abs_tol=CLOSE):
         return None
-    return f"{name} is {said}, its counts give {computed}"
+    return f"{name} is {claimed}, but its counts give {computed}"
 
 
 RULES: Mapping[str, Callable[[CertificationRow, Provenance, float], str | None]] = {

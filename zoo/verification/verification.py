@@ -1,4 +1,4 @@
-"""All checks of one checkpoint directory, in the order in which they depend on each other."""
+"""All checks of a checkpoint directory, in the order of their dependencies."""
 
 from __future__ import annotations
 
@@ -17,7 +17,10 @@ from zoo.verification.onnx_file import check_onnx
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verification:
-    """What was asked of a directory and found. `is_signed_by` is the file of the key whose signature was found good."""
+    """The results of all checks of a directory.
+
+    `is_signed_by` is the file of the public key that verified the signature.
+    """
 
     directory: Path
     checks: tuple[Check, ...]
@@ -25,19 +28,19 @@ class Verification:
 
     @property
     def has_failed(self) -> bool:
-        """Whether anything speaks against the checkpoint."""
+        """Whether a check found a fault."""
         return any(check.findings for check in self.checks)
 
 
 def verify(directory: Path, *, public_key: Path | None = None) -> Verification:
-    """Checks a checkpoint directory by itself: nothing is downloaded, and nothing but the signature is believed.
+    """Checks a checkpoint directory without any download; nothing but a verified signature is trusted.
 
-    All that can be looked at is, whatever was found before. A check that passes says that the files agree with each
-    other; only a good signature says who made them, and only `zoo audit` asks the network.
-    Raises: RequestError if there is no such directory, or the public key cannot be read.
+    A failed check does not stop the others. Passed checks mean that the files agree with each other. Only a verified
+    signature shows who made them, and only `zoo audit` evaluates the network.
+    Raises: RequestError if the directory does not exist or the public key cannot be read.
     """
     if not directory.is_dir():
-        raise RequestError(f"{directory} is no directory")
+        raise RequestError(f"{directory} is not a directory")
     signature = check_signature(directory, public_key)
     checks = [*_checks(directory), signature]
     signed_by = public_key if public_key is not None and signature.outcome == "passed" else None
@@ -77,14 +80,12 @@ def _checks_of(directory: Path, spec: ModelSpec, hashes: dict[str, str]) -> list
 
 
 def check_signature(directory: Path, public_key: Path | None) -> Check:
-    """The manifest is signed with that key. Without a key a signature is not good and not bad, only not checked."""
+    """The check that the manifest is signed with `public_key`; unchecked if no key is given."""
     name = "signature"
     if public_key is not None:
-        why_not = why_not_signed(directory, public_key)
-        return Check(
-            name=name, note=f"{MANIFEST} signed with {public_key}", findings=() if why_not is None else (why_not,)
-        )
+        fault = why_not_signed(directory, public_key)
+        return Check(name=name, note=f"{MANIFEST} signed with {public_key}", findings=() if fault is None else (fault,))
     if (directory / SIGNATURE).is_file():
-        note = f"{SIGNATURE} is there; give --public-key FILE of a signer you trust to have it checked"
+        note = f"{SIGNATURE} is not checked: give --public-key FILE of a signer you trust"
         return Check(name=name, note=note, is_unchecked=True)
-    return Check(name=name, note="not signed", is_unchecked=True)
+    return Check(name=name, note="the checkpoint is not signed", is_unchecked=True)

@@ -96,15 +96,15 @@ def test_a_row_that_says_less_than_its_counts_was_edited_too():
     timid = replace(honest, provenance=replace(honest.provenance, p_a_lower=honest.provenance.p_a_lower - 0.01))
     assert recomputation_faults([honest], num_values=PIXELS) == []
     (fault,) = recomputation_faults([timid], num_values=PIXELS)
-    assert f"row {honest.idx}: p_a_lower is" in fault and "its counts give" in fault
+    assert f"row {honest.idx}: p_a_lower is" in fault and "but its counts give" in fault
 
 
 def test_a_row_that_does_not_answer_as_its_bound_says_is_named():
     honest = row(900)
     silent = replace(honest, predict=-1, radius=0.0, correct=False)
-    assert "it abstains, though p_a_lower is" in recomputation_faults([silent], num_values=PIXELS)[0]
+    assert "it abstains, but p_a_lower is" in recomputation_faults([silent], num_values=PIXELS)[0]
     published = replace(honest, provenance=None)
-    assert "does not say how" in recomputation_faults([published], num_values=PIXELS)[0]
+    assert "does not record how" in recomputation_faults([published], num_values=PIXELS)[0]
 
 
 @pytest.mark.parametrize(("rule", "radius"), [(ANYTIME, None), (AT_RADIUS, 0.5)])
@@ -125,10 +125,10 @@ def test_rows_under_other_rules_follow_from_their_counts_and_edited_ones_do_not(
 @pytest.mark.parametrize(
     ("name", "content", "said"),
     [
-        ("notes.txt", b"hello", "notes.txt is in no manifest"),
-        ("handler.py", b"import os", "handler.py is in no manifest"),
-        ("pytorch_model.bin", b"\x80\x04K\x01.", "pytorch_model.bin is in no manifest, and is a pickle"),
-        ("model.pt", b"PK\x03\x04rest", "model.pt is in no manifest, and is an archive"),
+        ("notes.txt", b"hello", "notes.txt is not in manifest.json"),
+        ("handler.py", b"import os", "handler.py is not in manifest.json"),
+        ("pytorch_model.bin", b"\x80\x04K\x01.", "pytorch_model.bin is not in manifest.json, and is a pickle"),
+        ("model.pt", b"PK\x03\x04rest", "model.pt is not in manifest.json, and is an archive"),
     ],
 )
 def test_a_file_that_nobody_listed_is_named_with_what_it_is(name, content, said, copy_of_certified):
@@ -141,7 +141,7 @@ def test_a_folder_is_no_part_of_a_checkpoint_and_hidden_names_are_nobodys(copy_o
     (copy_of_certified / ".run").mkdir()
     assert findings_of(copy_of_certified) == []
     (copy_of_certified / "code").mkdir()
-    assert findings_of(copy_of_certified) == ["code is in no manifest, and is a folder"]
+    assert findings_of(copy_of_certified) == ["code is not in manifest.json, and is a folder"]
 
 
 @pytest.mark.parametrize("name", ["../outside", "/etc/passwd", "a/b.json", ".hidden"])
@@ -158,10 +158,10 @@ def test_a_name_that_leads_elsewhere_is_refused_before_anything_is_read(name, co
     [
         ("certification.tsv", b"\x80\x04K\x01.", "is a pickle"),
         ("README.md", b"PK\x03\x04 and more", "an archive"),
-        ("split.json", b"{", "is no JSON"),
-        ("certified_accuracy.png", b"GIF89a", "is no PNG picture"),
+        ("split.json", b"{", "is not JSON"),
+        ("certified_accuracy.png", b"GIF89a", "is not a PNG image"),
         ("README.md", b"a\0b", "NUL"),
-        ("model.safetensors", b"\xff" * 64, "is no safetensors file"),
+        ("model.safetensors", b"\xff" * 64, "is not a safetensors file"),
     ],
 )
 def test_a_file_that_is_not_of_its_kind_is_named_though_its_hash_fits(name, content, said, copy_of_certified):
@@ -174,12 +174,12 @@ def test_an_onnx_file_is_parsed_and_may_not_take_its_weights_from_elsewhere(copy
     import onnx
 
     record_onnx(open_checkpoint(copy_of_certified), b"no model")
-    assert findings_of(copy_of_certified, "contents") == ["model.onnx is no ONNX model"]
+    assert findings_of(copy_of_certified, "contents") == ["model.onnx is not an ONNX model"]
     outside = onnx.TensorProto(name="w", data_type=1, dims=[1], data_location=onnx.TensorProto.EXTERNAL)
     outside.external_data.add(key="location", value="/etc/passwd")
     graph = onnx.helper.make_graph([], "g", [], [], initializer=[outside])
     record_onnx(open_checkpoint(copy_of_certified), onnx.helper.make_model(graph).SerializeToString())
-    assert "takes w and 0 other weights from another file" in findings_of(copy_of_certified, "contents")[0]
+    assert "loads w and 0 other weights from another file" in findings_of(copy_of_certified, "contents")[0]
 
 
 def test_an_export_is_compared_with_the_weights_and_another_networks_is_refused(copy_of_certified, zoo_command):
@@ -189,10 +189,12 @@ def test_an_export_is_compared_with_the_weights_and_another_networks_is_refused(
     forging.recompute_card(copy_of_certified)
     of_other_weights, another = findings_of(copy_of_certified)
     assert "was exported from weights with SHA-256" in of_other_weights
-    assert "model.onnx is another network than model.safetensors: on uniform pixels" in another
+    assert "model.onnx is not the network of model.safetensors: on uniform pixels" in another
     (copy_of_certified / "model.onnx").write_bytes(onnx_of_other_shapes())
     forging.recompute_card(copy_of_certified)
-    assert any("takes and gives {'image': (1,)" in finding for finding in findings_of(copy_of_certified, "onnx"))
+    assert any(
+        "has the inputs and outputs {'image': (1,)" in finding for finding in findings_of(copy_of_certified, "onnx")
+    )
 
 
 def onnx_of_other_shapes():
@@ -223,7 +225,9 @@ def test_a_config_that_tells_timm_otherwise_is_named_by_its_path(copy_of_certifi
     (copy_of_certified / "config.json").write_text(json.dumps(config, indent=2) + "\n")
     forging.recompute_card(copy_of_certified)
     (finding,) = findings_of(copy_of_certified)
-    assert finding.startswith("config.json: pretrained_cfg.mean is [0.5, 0.5, 0.5], and what stands under 'certified'")
+    assert finding.startswith(
+        "config.json: pretrained_cfg.mean is [0.5, 0.5, 0.5], but the section 'certified' implies"
+    )
 
 
 def test_a_recipe_that_is_not_its_digests_is_named(copy_of_certified):
@@ -248,7 +252,7 @@ def test_intervals_of_an_evaluation_follow_from_its_counts(copy_of_certified):
     evaluated = open_checkpoint(copy_of_certified).spec.certified.empirical
     for changed, said in (
         ({"standard_accuracy_interval": (0.99, 1.0)}, "interval of the standard accuracy"),
-        ({"standard_accuracy": 0.9}, "is no share of 359 images"),
+        ({"standard_accuracy": 0.9}, "is not a fraction of 359 images"),
     ):
         forging.write_config(copy_of_certified, empirical=evaluated.model_copy(update=changed))
         forging.recompute_card(copy_of_certified)
@@ -264,7 +268,7 @@ def test_a_picture_of_other_rows_is_seen_and_one_by_another_program_is_said_to_b
     honest = shutil.copytree(certified_digits.path, copy_of_certified.with_name("honest"))
     (honest / "certified_accuracy.png").write_bytes(prettier)
     forging.recompute_manifest(honest)
-    assert "certified_accuracy.png is not what the rows give" in findings_of(honest, "curve")[0]
+    assert "certified_accuracy.png does not show the rows" in findings_of(honest, "curve")[0]
     (honest / "certified_accuracy.png").write_bytes(prettier.replace(b"matplotlib 3.", b"matplotlib 2."))
     assert outcomes_of(honest)["curve"] == "unchecked"
 
@@ -272,11 +276,11 @@ def test_a_picture_of_other_rows_is_seen_and_one_by_another_program_is_said_to_b
 def test_numbers_without_their_rows_and_rows_without_numbers_are_refused(copy_of_certified, certified_digits):
     (copy_of_certified / "certification.tsv").unlink()
     forging.recompute_manifest(copy_of_certified)
-    assert any("there is no certification.tsv behind them" in finding for finding in findings_of(copy_of_certified))
+    assert any("there is no certification.tsv" in finding for finding in findings_of(copy_of_certified))
     (copy_of_certified / "certification.tsv").write_bytes((certified_digits.path / "certification.tsv").read_bytes())
     forging.write_config(copy_of_certified, certification=None)
     forging.recompute_card(copy_of_certified)
-    assert findings_of(copy_of_certified) == ["certification.tsv is there, and no number is claimed from it"]
+    assert findings_of(copy_of_certified) == ["there is a certification.tsv, but the config claims no numbers from it"]
 
 
 def test_what_is_no_checkpoint_is_said_to_be_none(tmp_path, zoo_command):
