@@ -33,42 +33,42 @@ def import_file(
     normalization: Annotated[
         str | None,
         typer.Option(
-            help="What the network expects: imagenet, cifar10, cifar100, none, center-imagenet, "
-            "'mean=R,G,B;std=R,G,B', or file where the file tells; needed where it does not.",
+            help="The normalization that the network expects: imagenet, cifar10, cifar100, none, center-imagenet, "
+            "'mean=R,G,B;std=R,G,B', or file if the file records it; needed if the file does not.",
         ),
     ] = None,
-    architecture: Annotated[str | None, typer.Option(help="As the file's tensors tell unless given.")] = None,
+    architecture: Annotated[str | None, typer.Option(help="By default the one that the file's tensors fit.")] = None,
     num_classes: Annotated[
-        int | None, typer.Option(metavar="K", min=2, help="Another number than the file's gives a fresh head.")
+        int | None, typer.Option(metavar="K", min=2, help="A number other than the file's gives a fresh head.")
     ] = None,
     classes: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Class names, one a line in the order of the outputs.")
+        Path | None, typer.Option(metavar="FILE", help="Class names, one per line in the order of the outputs.")
     ] = None,
-    fresh_head: Annotated[bool, typer.Option("--fresh-head", help="Leave the file's head out.")] = False,
-    sigma: Annotated[float | None, typer.Option(min=0, help="The noise it was trained under, if any.")] = None,
-    task: Annotated[str, typer.Option(help="The task it was trained on, by its name here.")] = "unknown",
-    objective: Annotated[str, typer.Option(metavar="NAME", help="The method it was trained by.")] = "unknown",
+    fresh_head: Annotated[bool, typer.Option("--fresh-head", help="Do not use the file's head.")] = False,
+    sigma: Annotated[float | None, typer.Option(min=0, help="The noise of its training, if any.")] = None,
+    task: Annotated[str, typer.Option(help="The task it was trained on, by its name in this zoo.")] = "unknown",
+    objective: Annotated[str, typer.Option(metavar="NAME", help="The method it was trained with.")] = "unknown",
     image_size: Annotated[int, typer.Option(metavar="N", min=1, help="Side of the centre crop.")] = 224,
     resize: Annotated[
-        int | None, typer.Option(metavar="N", min=1, help="Shorter side before the crop; 8/7 of the crop unless given.")
+        int | None, typer.Option(metavar="N", min=1, help="Shorter side before the crop; by default 8/7 of the crop.")
     ] = None,
-    interpolation: Annotated[Interpolation, typer.Option(help="How images are resized.")] = "bilinear",
-    url: Annotated[str | None, typer.Option(help="Where the file was published, for the card.")] = None,
+    interpolation: Annotated[Interpolation, typer.Option(help="The interpolation for resizing images.")] = "bilinear",
+    url: Annotated[str | None, typer.Option(help="The address where the file was published, for the card.")] = None,
     licence: Annotated[
         str | None,
-        typer.Option("--licence", metavar="ID", help="The licence of its weights as stated there, like mit."),
+        typer.Option("--licence", metavar="ID", help="The licence of its weights as stated there, such as mit."),
     ] = None,
     reported: Annotated[
         Path | None,
         typer.Option(
             metavar="FILE.yaml",
-            help="What its authors report: a list of {what, value, unit, task, conditions, source, url}. It stands on "
-            "the card apart from what is measured here.",
+            help="Numbers that its authors report: a list of {what, value, unit, task, conditions, source, url}. The "
+            "card shows them apart from numbers measured here.",
         ),
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Turn a checkpoint of another project into one of this zoo; nothing in the file is executed."""
+    """Convert a checkpoint of another project into one of this zoo; no code in the file is executed."""
     from zoo.importing.class_names import read_class_names
     from zoo.importing.importer import ImportOptions
     from zoo.importing.importer import import_file as run_import
@@ -101,17 +101,17 @@ def import_file(
 
 
 def _explain(file: Path, report: ImportReport) -> None:
-    """Says on stderr what became of the file's keys."""
+    """Prints the use of the file's keys to stderr."""
     inside = f" in {report.container}" if report.container else ""
     typer.echo(f"{file}: {report.architecture} in the format {report.format}{inside}, {report.normalization}", err=True)
-    for what, keys in {
+    for use, keys in {
         "matched": report.matched,
-        "missing, made new": report.missing,
+        "missing, initialized": report.missing,
         "dropped": report.dropped,
         "unexpected, left out": report.unexpected,
     }.items():
-        names = "" if what == "matched" or not keys else f" ({', '.join(keys[:4])}{', ...' if len(keys) > 4 else ''})"
-        typer.echo(f"  {len(keys)} {what}{names}", err=True)
+        names = "" if use == "matched" or not keys else f" ({', '.join(keys[:4])}{', ...' if len(keys) > 4 else ''})"
+        typer.echo(f"  {len(keys)} {use}{names}", err=True)
     if not report.has_trained_head:
         typer.echo("  the head is fresh: train it before the network is used (zoo train --init)", err=True)
 

@@ -1,1 +1,1 @@
-"""Foreign checkpoints -> ours: which files are known, what they must hold, and what has to be stated beside them."""
+"""Import of foreign checkpoints: the known file formats, the checks, and the options that complete a file."""

@@ -1,4 +1,4 @@
-"""From a found network to tensors under torchvision's names, with what the file says of normalization beside them."""
+"""Extraction of a located network's tensors under torchvision's names, and of the file's normalization."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from zoo.errors import ForeignCheckpointError
 from zoo.importing.formats import FORMATS, LocatedNetwork
 from zoo.importing.normalization import ChannelStatistics, statistics_of
 
-# list(resnet.children()) of torchvision: relu, maxpool and avgpool (2, 3 and 8) hold no tensors.
+# list(resnet.children()) of torchvision: relu, maxpool and avgpool (2, 3 and 8) have no tensors.
 _CHILDREN = {
     "0": "conv1", "1": "bn1", "4": "layer1", "5": "layer2", "6": "layer3", "7": "layer4", "9": "fc",
 }  # fmt: skip
@@ -22,8 +22,8 @@ _CHILDREN = {
 class ExtractedNetwork:
     """A ResNet's tensors by torchvision's names, not yet checked against an architecture.
 
-    `original` tells each one's name in the file. `dropped` are names of the file that the format knows and does not
-    need, `unexpected` those that it does not know.
+    `original` maps each name to the tensor's name in the file. `dropped` are names in the file that the format knows
+    and does not need. `unexpected` are names that the format does not know.
     """
 
     tensors: dict[str, Tensor]
@@ -33,29 +33,29 @@ class ExtractedNetwork:
     unexpected: tuple[str, ...]
 
 
-def extract(found: LocatedNetwork, *, path: Path) -> ExtractedNetwork:
-    """The network's tensors under torchvision's names, and where the others went.
+def extract(located: LocatedNetwork, *, path: Path) -> ExtractedNetwork:
+    """The network's tensors under torchvision's names, and the names of the tensors left out.
 
     Raises: ForeignCheckpointError if the file contradicts itself.
     """
-    format = FORMATS[found.format]
-    _require_equal_copies(found, path)
-    pair = next((pair for pair in format.normalizers if all(key in found.tensors for key in pair)), ())
+    format = FORMATS[located.format]
+    _require_equal_copies(located, path)
+    pair = next((pair for pair in format.normalizers if all(key in located.tensors for key in pair)), ())
     original: dict[str, str] = {}
-    dropped, unexpected = list(pair), list(found.others)
-    for key in found.tensors:
+    dropped, unexpected = list(pair), list(located.others)
+    for key in located.tensors:
         if key in pair:
             continue
         if key.startswith(format.dropped):
             dropped.append(key)
-        elif key.startswith(found.prefix):
-            original[_torchvision_name(key.removeprefix(found.prefix), numbered=format.numbered)] = key
+        elif key.startswith(located.prefix):
+            original[_torchvision_name(key.removeprefix(located.prefix), numbered=format.numbered)] = key
         else:
             unexpected.append(key)
     return ExtractedNetwork(
-        tensors={name: found.tensors[key] for name, key in original.items()},
+        tensors={name: located.tensors[key] for name, key in original.items()},
         original=original,
-        normalization=statistics_of(*(found.tensors[key] for key in pair), path=path) if pair else None,
+        normalization=statistics_of(*(located.tensors[key] for key in pair), path=path) if pair else None,
         dropped=tuple(dropped),
         unexpected=tuple(unexpected),
     )
@@ -66,14 +66,14 @@ def _torchvision_name(name: str, *, numbered: bool) -> str:
     return _CHILDREN.get(child, child) + dot + rest if numbered else name
 
 
-def _require_equal_copies(found: LocatedNetwork, path: Path) -> None:
-    for key, copy in found.tensors.items():
-        for below, twin_below in FORMATS[found.format].copies:
+def _require_equal_copies(located: LocatedNetwork, path: Path) -> None:
+    for key, copy in located.tensors.items():
+        for below, twin_below in FORMATS[located.format].copies:
             twin_key = twin_below + key.removeprefix(below)
-            twin = found.tensors.get(twin_key)
+            twin = located.tensors.get(twin_key)
             if key.startswith(below) and twin is not None and not _are_equal(copy, twin):
                 raise ForeignCheckpointError(
-                    f"{path} contradicts itself: {key} should be a copy of {twin_key} and has other values"
+                    f"{path} contradicts itself: {key} should be a copy of {twin_key}, but has other values"
                 )
 
 

@@ -1,4 +1,4 @@
-"""The one place that opens a foreign file: tensors and plain containers come out, code never runs."""
+"""Reading of foreign files. No code in a file is executed; only tensors and plain containers are returned."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from zoo.checkpoints.checkpoint import sha256_of
 from zoo.errors import ForeignCheckpointError
 
 SAFETENSORS = ".safetensors"
-# Both forms of torch's own message, for what it does not know and for what it blocks.
+# Matches both of torch's messages: for globals that it does not know and for globals that it blocks.
 _REFUSED_GLOBAL = re.compile(r"GLOBAL ([\w.]+)")
 
 
 @dataclass(frozen=True, slots=True)
 class ForeignFile:
-    """What a file holds: tensors and plain values in nested mappings, all on the CPU."""
+    """The content of a file: tensors and plain values in nested mappings, all on the CPU."""
 
     path: Path
     sha256: str
@@ -30,12 +30,12 @@ class ForeignFile:
 
 
 def read_foreign_file(path: Path) -> ForeignFile:
-    """The contents of a .safetensors file, or of any other as torch.save writes it, with the file's SHA-256.
+    """The content of a .safetensors file, or of a file written by torch.save, with the file's SHA-256.
 
-    Raises: ForeignCheckpointError if it cannot be read, is damaged, or needs more than tensors and plain values.
+    Raises: ForeignCheckpointError if the file cannot be read, is damaged, or needs more than tensors and plain values.
     """
     if not path.is_file():
-        raise ForeignCheckpointError(f"{path} is no file: give a checkpoint of another project, or a MODEL as it is")
+        raise ForeignCheckpointError(f"{path} is not a file: give a checkpoint file of another project")
     try:
         with path.open("rb") as file:
             start = file.read(64).lstrip()
@@ -43,10 +43,10 @@ def read_foreign_file(path: Path) -> ForeignFile:
     except OSError as error:
         raise ForeignCheckpointError(f"{path} cannot be read: {error.strerror or error}") from error
     if start.startswith(b"<"):
-        raise ForeignCheckpointError(f"{path} is a web page and no checkpoint: the download needs a browser or a login")
+        raise ForeignCheckpointError(f"{path} is a web page, not a checkpoint: the download needs a browser or a login")
     content = _read_safetensors(path) if path.suffix == SAFETENSORS else _read_pickle(path)
     if not isinstance(content, Mapping):
-        raise ForeignCheckpointError(f"{path} holds a {type(content).__name__}, expected a state dict")
+        raise ForeignCheckpointError(f"{path} contains a {type(content).__name__}, expected a state dict")
     return ForeignFile(path=path, sha256=sha256, content=content)
 
 
@@ -54,15 +54,15 @@ def _read_safetensors(path: Path) -> object:
     try:
         return load_file(path)
     except (SafetensorError, OSError) as error:
-        raise ForeignCheckpointError(f"{path} is no intact safetensors file: {error}") from error
+        raise ForeignCheckpointError(f"{path} is not an intact safetensors file: {error}") from error
 
 
 def _read_pickle(path: Path) -> object:
-    """What torch.load makes of the file with weights_only=True: tensors, numbers, strings and their containers."""
+    """The result of torch.load with weights_only=True: tensors, numbers, strings and their containers."""
     try:
-        # Copied, not memory-mapped: a file that is cut off below a map ends the process.
+        # Copied, not memory-mapped: if a mapped file is truncated, reading it kills the process.
         return torch.load(path, map_location="cpu", weights_only=True, mmap=False)
-    except Exception as error:  # the bytes are a stranger's: an unpickler may raise anything over them
+    except Exception as error:  # the bytes are untrusted, and an unpickler can raise any exception
         raise ForeignCheckpointError(f"{path} cannot be imported: {_reason(error)}") from error
 
 
@@ -70,11 +70,11 @@ def _reason(error: Exception) -> str:
     refused = _REFUSED_GLOBAL.search(str(error))
     if refused is not None:
         return (
-            f"it is a pickle that needs {refused[1]} beside tensors, which could run code. Load it in a sandbox "
-            "without network, write its state dict (every tensor cloned) with safetensors.torch.save_file, and import "
-            "that file"
+            f"it is a pickle that needs {refused[1]} in addition to tensors, which could run code. Load it in a "
+            "sandbox without network, write its state dict (every tensor cloned) with safetensors.torch.save_file, and "
+            "import that file"
         )
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    # torch puts its advice first and the reason on a line of its own.
-    told = next((line for line in lines if not line.startswith(("Weights only", "Please file", "Check the"))), "")
-    return f"it is no intact checkpoint ({told or type(error).__name__})"
+    # torch puts its advice first and the reason on a separate line.
+    reason = next((line for line in lines if not line.startswith(("Weights only", "Please file", "Check the"))), "")
+    return f"it is not an intact checkpoint ({reason or type(error).__name__})"

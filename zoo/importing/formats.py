@@ -1,4 +1,4 @@
-"""How other projects store a ResNet: a literal table, and the search for the network that one of its rows describes."""
+"""The formats in which other projects store a ResNet, and the search for a network in a file."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from zoo.errors import ForeignCheckpointError, UnknownNameError
 from zoo.importing.files import ForeignFile
 
 AUTO = "auto"
-# One of these is in every file worth an answer, even where a tensor is missing.
+# A file without any of these does not contain a ResNet. One suffices: a missing tensor then gets its own message.
 _NAMED = ("conv1.weight", "bn1.weight", "layer1.0.conv1.weight")
 _NUMBERED = ("4.0.conv1.weight", "5.0.conv1.weight")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ForeignFormat:
-    """Where a kind of file keeps a ResNet's tensors, and what stands beside them.
+    """The places of a ResNet's tensors and of other known entries in one kind of file.
 
-    `containers` are paths of keys to the state dict, `prefixes` what may stand before torchvision's names in it; of
-    both the first that fits is taken. A file is only recognized by itself if it holds one of `marks`, where there are
-    any. `normalizers` are the names of mean and std. Tensors below the first of a pair in `copies` must equal those
-    below the second. `dropped` are known and not needed. In a `numbered` network the children of torchvision's ResNet
-    are counted instead of named.
+    `containers` are paths of keys to the state dict. `prefixes` are possible prefixes of torchvision's names in it. The
+    first fitting container and prefix are used. If a format has `marks`, the automatic search recognizes it only in a
+    file that contains one of them. `normalizers` are the names of mean and std. Tensors below the first prefix of a
+    pair in `copies` must equal those below the second. `dropped` are prefixes of known entries that are not needed. A
+    `numbered` network numbers the children of torchvision's ResNet instead of naming them.
     """
 
     made_by: str
@@ -39,8 +39,8 @@ class ForeignFormat:
     numbered: bool = False
 
 
-# In the order in which a file is compared with them. The empty container is last in each row: it is the file itself,
-# which is also what a state dict converted to safetensors looks like.
+# A file is compared with the formats in this order. The empty container, last in each row, is the file itself; a state
+# dict that was converted to safetensors looks like that.
 FORMATS: dict[str, ForeignFormat] = {
     "madry": ForeignFormat(
         made_by="MadryLab robustness, robust-models-transfer",
@@ -99,7 +99,7 @@ FORMATS: dict[str, ForeignFormat] = {
     "timm": ForeignFormat(made_by="timm", containers=(("state_dict_ema",), ("state_dict",), ()), prefixes=("",)),
     "robustbench": ForeignFormat(
         made_by="RobustBench, or a script that saves a DataParallel network",
-        containers=(("last",), ("best",), ("state_dict",), ("model",), ()),  # of two, RobustBench takes the last
+        containers=(("last",), ("best",), ("state_dict",), ("model",), ()),  # if both exist, RobustBench loads "last"
         prefixes=("module.model.", "model.module.", "module.", "model.", ""),
         normalizers=(("normalize.mean", "normalize.std"), ("mu", "sigma"), ("module.mu", "module.sigma")),
     ),
@@ -108,7 +108,7 @@ FORMATS: dict[str, ForeignFormat] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LocatedNetwork:
-    """The state dict in which a network was found: every tensor of it, and the names of what is no tensor."""
+    """The state dict that contains the network: all its tensors, and the names of its other entries."""
 
     format: str
     container: tuple[str, ...]
@@ -118,20 +118,20 @@ class LocatedNetwork:
 
 
 def locate_network(file: ForeignFile, *, format: str = AUTO) -> LocatedNetwork:
-    """The network in the file by the named format, or by the first one that fits.
+    """The network in the file, read by the named format or by the first format that fits.
 
-    Raises: UnknownNameError; ForeignCheckpointError if there is no ResNet of that format.
+    Raises: UnknownNameError; ForeignCheckpointError if the file contains no ResNet in that format.
     """
     if format != AUTO and format not in FORMATS:
         raise UnknownNameError("format", format, [AUTO, *FORMATS])
     for name in FORMATS if format == AUTO else (format,):
-        found = _search(file, name, needs_mark=format == AUTO)
-        if found is not None:
-            return found
+        located = _search(file, name, needs_mark=format == AUTO)
+        if located is not None:
+            return located
     keys = ", ".join(_some_keys(file.content)) or "no keys"
-    wanted = "any known format" if format == AUTO else f"the format {format} ({FORMATS[format].made_by})"
+    expected = "any known format" if format == AUTO else f"the format {format} ({FORMATS[format].made_by})"
     raise ForeignCheckpointError(
-        f"{file.path} holds no ResNet in {wanted}; it holds {keys}. Known formats: {', '.join(FORMATS)}"
+        f"{file.path} contains no ResNet in {expected}; its keys are {keys}. Known formats: {', '.join(FORMATS)}"
     )
 
 
@@ -147,17 +147,19 @@ def _search(file: ForeignFile, name: str, *, needs_mark: bool) -> LocatedNetwork
             continue
         for prefix in format.prefixes:
             if any(isinstance(state.get(prefix + key), Tensor) for key in signature):
-                return _found(file, name, container, prefix, state)
+                return _located(file, name, container, prefix, state)
     return None
 
 
-def _found(
+def _located(
     file: ForeignFile, format: str, container: tuple[str, ...], prefix: str, state: Mapping[Any, Any]
 ) -> LocatedNetwork:
     tensors = {key: value for key, value in state.items() if isinstance(key, str) and isinstance(value, Tensor)}
     for key, tensor in tensors.items():
         if tensor.is_meta or tensor.is_quantized or tensor.layout is not torch.strided:
-            raise ForeignCheckpointError(f"{file.path}: {key} is no plain tensor (quantized, sparse or without values)")
+            raise ForeignCheckpointError(
+                f"{file.path}: {key} is quantized, sparse or without values, expected a plain tensor"
+            )
     others = tuple(str(key) for key in state if key not in tensors)
     return LocatedNetwork(format=format, container=container, prefix=prefix, tensors=tensors, others=others)
 

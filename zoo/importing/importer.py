@@ -1,4 +1,4 @@
-"""A foreign file -> a checkpoint directory, with a report of what became of every key."""
+"""Import of a foreign file into a checkpoint directory, with a report on every key."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ from zoo.models.spec import UNKNOWN, CertifiedConfig, JsonScalar, ModelSpec, Ori
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImportOptions:
-    """What is stated beside the file. None leaves it to the file, where the file can tell.
+    """Facts that the user states about the file. None leaves a fact to the file, if the file contains it.
 
-    `class_names` also set the number of classes of a file without a head. Without `resize` an image's shorter side is
-    8/7 of `image_size`, as 256 for 224. `sigma`, on the [0, 1] pixel scale, is the noise that the network was trained
-    under. `reported` are its authors' numbers, which nobody measured here.
+    `class_names` also sets the number of classes of a file without a head. Without `resize` an image's shorter side is
+    8/7 of `image_size`, such as 256 for 224. `sigma` is the noise of the network's training, on the [0, 1] pixel scale.
+    `reported` are numbers that its authors report; they were not measured here.
     """
 
     format: str = AUTO
@@ -58,7 +58,7 @@ class ImportOptions:
 
     @property
     def wanted_classes(self) -> int | None:
-        """The number of classes that is asked for, if any is."""
+        """The requested number of classes; None if none is requested."""
         if self.num_classes is None and self.class_names is not None:
             return len(self.class_names)
         return self.num_classes
@@ -66,7 +66,7 @@ class ImportOptions:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImportReport:
-    """What became of the keys. `missing` are torchvision's names of tensors that are new, the others the file's own."""
+    """The use of every key. `missing` are torchvision's names of new tensors; the other names are those in the file."""
 
     format: str
     container: str
@@ -81,14 +81,14 @@ class ImportReport:
 
 
 def import_file(path: Path, output: Path, options: ImportOptions) -> tuple[Checkpoint, ImportReport]:
-    """The checkpoint that a foreign file becomes, written to a new directory.
+    """The checkpoint made from a foreign file and written to the new directory `output`, and a report on the keys.
 
-    Raises: ForeignCheckpointError, which says what is wrong with the file or must be stated; RequestError.
+    Raises: ForeignCheckpointError, which names the fault of the file or the missing option; RequestError.
     """
     require_new(output)
     file = read_foreign_file(path)
-    found = locate_network(file, format=options.format)
-    extracted = extract(found, path=path)
+    located = locate_network(file, format=options.format)
+    extracted = extract(located, path=path)
     _require_names_for_head(extracted, options, path)
     normalization = choose_normalization(options.normalization, extracted.normalization, path=path)
     matched = match(
@@ -98,25 +98,25 @@ def import_file(path: Path, output: Path, options: ImportOptions) -> tuple[Check
         num_classes=options.wanted_classes,
         fresh_head=options.fresh_head,
     )
-    spec = _spec(file, found, matched, normalization, options)
+    spec = _spec(file, located, matched, normalization, options)
     network = NormalizedNetwork(matched.backbone(), mean=normalization.mean, std=normalization.std)
-    return save_checkpoint(output, network, spec), _report(found, extracted, matched, normalization)
+    return save_checkpoint(output, network, spec), _report(located, extracted, matched, normalization)
 
 
 def require_new(output: Path) -> None:
-    """Raises RequestError if something is at `output` already."""
+    """Raises RequestError if `output` exists and is not an empty directory."""
     if output.exists() and (not output.is_dir() or any(output.iterdir())):
         raise RequestError(f"{output} exists and is not an empty directory: choose a new one")
 
 
 def _require_names_for_head(extracted: ExtractedNetwork, options: ImportOptions, path: Path) -> None:
-    """Refuses to give up a trained head because a list of names is a line too short."""
+    """Raises if the number of names is not that of the trained head, so that a short list does not discard the head."""
     bias, names = extracted.tensors.get("fc.bias"), options.class_names
     if bias is None or names is None or options.num_classes is not None or options.fresh_head:
         return
     if bias.numel() != len(names):
         raise ForeignCheckpointError(
-            f"{path} has a head of {bias.numel()} classes, and {len(names)} class names were given: "
+            f"{path} has a head of {bias.numel()} classes, but {len(names)} class names were given: "
             f"name every class, or add --num-classes {len(names)} for a fresh head"
         )
 
@@ -128,7 +128,7 @@ def _stated_architecture(file: ForeignFile) -> str | None:
 
 def _spec(
     file: ForeignFile,
-    found: LocatedNetwork,
+    located: LocatedNetwork,
     matched: MatchedNetwork,
     normalization: ChannelStatistics,
     options: ImportOptions,
@@ -143,7 +143,7 @@ def _spec(
             origin=Origin(
                 file=file.path.name,
                 sha256=file.sha256,
-                format=found.format,
+                format=located.format,
                 url=options.url,
                 licence=options.licence,
                 catalog_id=options.catalog_id,
@@ -166,12 +166,12 @@ def _spec(
 
 
 def _report(
-    found: LocatedNetwork, extracted: ExtractedNetwork, matched: MatchedNetwork, normalization: ChannelStatistics
+    located: LocatedNetwork, extracted: ExtractedNetwork, matched: MatchedNetwork, normalization: ChannelStatistics
 ) -> ImportReport:
     in_file = extracted.original
     return ImportReport(
-        format=found.format,
-        container="/".join(found.container),
+        format=located.format,
+        container="/".join(located.container),
         architecture=matched.architecture,
         num_classes=matched.num_classes,
         has_trained_head=matched.has_trained_head,

@@ -1,4 +1,4 @@
-"""Extracted tensors against our architectures: all of a ResNet must be there, only its head may be new."""
+"""Matching of extracted tensors with our architectures. A ResNet must be complete; only its head may be new."""
 
 from __future__ import annotations
 
@@ -20,9 +20,10 @@ _SEED_OF_FRESH_HEADS = 0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MatchedNetwork:
-    """A whole network: float32 tensors that fit `architecture`, of which `missing` are not the file's.
+    """A complete network: float32 tensors that fit `architecture`.
 
-    All names are torchvision's, those of `dropped` too: a head that was not taken.
+    `missing` names the tensors that are not from the file. `dropped` names those of a head that was not used. All names
+    are torchvision's.
     """
 
     architecture: str
@@ -34,7 +35,7 @@ class MatchedNetwork:
     dropped: tuple[str, ...]
 
     def backbone(self) -> nn.Module:
-        """The bare network that holds these tensors; nothing is drawn to initialize it."""
+        """The network without normalization, with these tensors. No random generator is used to initialize it."""
         backbone = _without_values(self.architecture, self.num_classes)
         backbone.load_state_dict(self.tensors, strict=True, assign=True)
         return backbone
@@ -48,10 +49,17 @@ def match(
     num_classes: int | None,
     fresh_head: bool,
 ) -> MatchedNetwork:
-    """The tensors as a network of `architecture`, or of the one that they fit, with a head of `num_classes`.
+    """The tensors as a complete network.
 
-    Raises: ForeignCheckpointError naming the tensor that is missing, too much, of another shape or not finite;
-    UnknownNameError.
+    Args:
+        tensors: The tensors by torchvision's names.
+        path: The file, for messages.
+        architecture: The architecture's name; None for the one that fits best.
+        num_classes: The number of classes; None for that of the file's head.
+        fresh_head: Whether to initialize a new head even if the file has one.
+
+    Raises: ForeignCheckpointError naming the tensor that is missing, unexpected, of another shape or not finite;
+        UnknownNameError.
     """
     trunk = {name: tensor for name, tensor in tensors.items() if not name.startswith("fc.")}
     head = {name: tensor for name, tensor in tensors.items() if name not in trunk}
@@ -60,7 +68,7 @@ def match(
     expected = _trunk_shapes(architecture)
     if differences := _differences(trunk, expected):
         more = f", and {len(differences) - 1} more differences" if len(differences) > 1 else ""
-        raise ForeignCheckpointError(f"{path} holds no {architecture}: {differences[0]}{more}")
+        raise ForeignCheckpointError(f"{path} is not a {architecture}: {differences[0]}{more}")
     features = _without_values(architecture, 2).get_parameter("fc.weight").shape[1]
     classes, trained = _head_size(head, features, num_classes, fresh_head=fresh_head, path=path)
     own = {**trunk, **(head if trained else {})}
@@ -93,49 +101,49 @@ def _nearest(trunk: Mapping[str, Tensor]) -> str:
 
 
 def _differences(trunk: Mapping[str, Tensor], expected: Mapping[str, tuple[int, ...]]) -> list[str]:
-    """What keeps the tensors from being the expected ones, in words."""
+    """The differences between the tensors and the expected ones, one clause each."""
     missing = [f"{name} is missing" for name in expected if name not in trunk and not name.endswith(COUNTER)]
     shapes = [
         f"{name} has shape {tuple(trunk[name].shape)}, expected {shape}"
         for name, shape in expected.items()
         if name in trunk and tuple(trunk[name].shape) != shape
     ]
-    return missing + shapes + [f"{name} has no place in it" for name in trunk if name not in expected]
+    return missing + shapes + [f"{name} is not in the architecture" for name in trunk if name not in expected]
 
 
 def _refuse_small_images(trunk: Mapping[str, Tensor], path: Path) -> None:
     stem = trunk.get("conv1.weight")
     if stem is not None and stem.shape[2:] == (3, 3):
         raise ForeignCheckpointError(
-            f"{path} holds a ResNet for small images (its first convolution is 3x3, as in CIFAR's ResNet-110), which "
-            f"this zoo does not build: known architectures are {', '.join(ARCHITECTURES)}"
+            f"{path} is a ResNet for small images (its first convolution is 3x3, as in CIFAR's ResNet-110), which "
+            f"this zoo does not support: known architectures are {', '.join(ARCHITECTURES)}"
         )
 
 
 def _head_size(
-    head: Mapping[str, Tensor], features: int, wanted: int | None, *, fresh_head: bool, path: Path
+    head: Mapping[str, Tensor], features: int, requested: int | None, *, fresh_head: bool, path: Path
 ) -> tuple[int, bool]:
-    """The number of classes, and whether the file's own head is taken."""
+    """The number of classes, and whether the file's own head is used."""
     hidden = [name for name in head if name not in HEAD]
     if hidden and not fresh_head:
         raise ForeignCheckpointError(
             f"{path} has a head with hidden layers ({hidden[0]}): add --fresh-head --num-classes K to leave it out"
         )
     if fresh_head or not head:
-        if wanted is None:
-            raise ForeignCheckpointError(f"{path} gives no head to take: say --num-classes K for a fresh one")
-        return wanted, False
+        if requested is None:
+            raise ForeignCheckpointError(f"no head of {path} is used: add --num-classes K for a fresh head")
+        return requested, False
     if absent := [name for name in HEAD if name not in head]:
-        raise ForeignCheckpointError(f"{path}: {absent[0]} is missing, and {next(iter(head))} is not")
+        raise ForeignCheckpointError(f"{path}: {absent[0]} is missing, but {next(iter(head))} is there")
     in_file = len(head["fc.bias"]) if head["fc.bias"].ndim == 1 else 0
     if tuple(head["fc.weight"].shape) != (in_file, features) or in_file < 2:
         shapes = " and ".join(f"{name} {tuple(head[name].shape)}" for name in HEAD)
-        raise ForeignCheckpointError(f"{path}: {shapes} are no head of K > 1 classes on {features} features")
-    return (in_file, True) if wanted is None or wanted == in_file else (wanted, False)
+        raise ForeignCheckpointError(f"{path}: {shapes} are not a head of K > 1 classes on {features} features")
+    return (in_file, True) if requested is None or requested == in_file else (requested, False)
 
 
 def _fresh_head(num_classes: int, features: int) -> dict[str, Tensor]:
-    """A linear layer as torch initializes it; of a fixed seed, so that one file always gives one checkpoint."""
+    """A linear layer, initialized as in torch. The seed is fixed, so one file always gives the same checkpoint."""
     generator = torch.Generator().manual_seed(_SEED_OF_FRESH_HEADS)
     bound = 1 / math.sqrt(features)
     shapes = ((num_classes, features), (num_classes,))
@@ -150,5 +158,5 @@ def _checked(name: str, tensor: Tensor, path: Path) -> Tensor:
         raise ForeignCheckpointError(f"{path}: {name} is {tensor.dtype}, expected floating point")
     tensor = tensor.detach().to(torch.float32)
     if not tensor.isfinite().all():
-        raise ForeignCheckpointError(f"{path}: {name} holds a value that is not finite")
+        raise ForeignCheckpointError(f"{path}: {name} contains a value that is not finite")
     return tensor

@@ -1,7 +1,7 @@
-"""Which normalization a foreign network expects: stated by the user, or by buffers in the file, and never guessed.
+"""The normalization that a foreign network expects: stated by the user or by buffers in the file, never guessed.
 
-The wrong one makes every prediction wrong without any error, and no key tells it (Salman et al.'s networks with and
-without division by std have the same keys).
+A wrong normalization makes predictions wrong without any error, and the keys do not reveal it: Salman et al.'s networks
+with and without division by std have the same keys.
 """
 
 from __future__ import annotations
@@ -38,8 +38,8 @@ class ChannelStatistics:
         return f"mean {self.mean}, std {self.std}"
 
     def equals(self, other: ChannelStatistics) -> bool:
-        """Whether both are the same numbers in float32."""
-        ours, theirs = (np.array([*each.mean, *each.std], np.float32) for each in (self, other))
+        """Whether both have the same numbers in float32."""
+        ours, theirs = (np.array([*values.mean, *values.std], np.float32) for values in (self, other))
         return bool(np.allclose(ours, theirs, rtol=1e-6, atol=0))
 
 
@@ -54,28 +54,28 @@ NORMALIZATIONS: dict[str, ChannelStatistics] = {
 
 
 def choose_normalization(stated: str | None, in_file: ChannelStatistics | None, *, path: Path) -> ChannelStatistics:
-    """The file's own normalization where it has one, else the stated one.
+    """The file's own normalization if it has one, otherwise the stated one.
 
-    Raises: ForeignCheckpointError if neither is there, or the stated one is not the file's; RequestError if it is
-    malformed; UnknownNameError.
+    Raises: ForeignCheckpointError if there is neither, or the stated one differs from the file's; RequestError if the
+    stated one is malformed; UnknownNameError.
     """
     if stated is None or stated == FROM_FILE:
         if in_file is None:
             raise ForeignCheckpointError(
-                f"{path} does not tell which normalization its network expects: add --normalization with one of "
-                f"{', '.join(NORMALIZATIONS)} or '{CUSTOM}', as its authors used it"
+                f"{path} does not record which normalization its network expects: add --normalization with one of "
+                f"{', '.join(NORMALIZATIONS)} or '{CUSTOM}', whichever its authors used"
             )
         return in_file
     chosen = parse_normalization(stated)
     if in_file is not None and not chosen.equals(in_file):
         raise ForeignCheckpointError(
-            f"{path} normalizes with {in_file}, and --normalization {stated} is {chosen}: leave the option away"
+            f"{path} normalizes with {in_file}, but --normalization {stated} is {chosen}: omit the option"
         )
     return chosen
 
 
 def parse_normalization(text: str) -> ChannelStatistics:
-    """A known normalization by its name, or the numbers in `mean=R,G,B;std=R,G,B`. Raises: RequestError."""
+    """The known normalization of that name, or the numbers in `mean=R,G,B;std=R,G,B`. Raises: RequestError."""
     if text in NORMALIZATIONS:
         return NORMALIZATIONS[text]
     custom = _CUSTOM.fullmatch(text)
@@ -85,16 +85,16 @@ def parse_normalization(text: str) -> ChannelStatistics:
 
 
 def statistics_of(mean: Tensor, std: Tensor, *, path: Path) -> ChannelStatistics:
-    """Two buffers of a file, of any shape with three values, as numbers. Raises: ForeignCheckpointError."""
+    """The numbers in two buffers of a file, each of any shape with three values. Raises: ForeignCheckpointError."""
     values = [_decimals(buffer) for buffer in (mean, std)]
     try:
         return ChannelStatistics(*(_three(triple) for triple in values))
     except (ValueError, RequestError) as error:
-        raise ForeignCheckpointError(f"{path} holds a normalization that is none: mean and std {values}") from error
+        raise ForeignCheckpointError(f"{path} contains an invalid normalization: mean and std are {values}") from error
 
 
 def _decimals(buffer: Tensor) -> list[float]:
-    """The shortest decimals that are the buffer's values in float32: 0.485 rather than 0.48500001430511475."""
+    """The shortest decimals that equal the buffer's float32 values: 0.485 rather than 0.48500001430511475."""
     return [float(str(value)) for value in buffer.detach().float().flatten().numpy()]
 
 
@@ -102,7 +102,7 @@ def _three_numbers(text: str) -> Triple:
     try:
         return _three([float(number) for number in text.split(",")])
     except ValueError as error:
-        raise RequestError(f"{text!r} is not three numbers with commas between them: expected {CUSTOM}") from error
+        raise RequestError(f"{text!r} is not three comma-separated numbers: expected {CUSTOM}") from error
 
 
 def _three(values: list[float]) -> Triple:

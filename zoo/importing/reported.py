@@ -1,4 +1,4 @@
-"""What a foreign file's authors report of it, as a person writes it down: a YAML list of numbers with their sources.
+"""Numbers that the authors of a foreign file report, read from a hand-written YAML list with their sources.
 
 - what: certified accuracy at l2 radius 0.5
   value: 49.0
@@ -24,21 +24,21 @@ _NUMBERS = TypeAdapter(tuple[ReportedNumber, ...])
 
 
 def read_reported(path: Path) -> tuple[ReportedNumber, ...]:
-    """The numbers in a file. Raises: RequestError that names the number and what it lacks, such as its source."""
+    """The numbers in a file. Raises: RequestError that names the number and its fault, such as a missing source."""
     try:
         listed = yaml.safe_load(path.read_text())
     except OSError as error:
         raise RequestError(f"cannot read {path}: {error.strerror or error}") from error
     except (UnicodeDecodeError, yaml.YAMLError) as error:
-        raise RequestError(f"{path} is no YAML: {str(error).splitlines()[0]}") from error
+        raise RequestError(f"{path} is not valid YAML: {str(error).splitlines()[0]}") from error
     if not isinstance(listed, list) or not listed:
-        raise RequestError(f"{path} holds no list of numbers; each is like {EXAMPLE}")
+        raise RequestError(f"{path} contains no list of numbers: expected entries such as {EXAMPLE}")
     try:
         return _NUMBERS.validate_python(tuple(listed))
     except ValidationError as error:
         first = error.errors()[0]
         number, *field = first["loc"]
-        where = ".".join(map(str, field)) or "it"
+        where = ".".join(map(str, field)) or "the entry"
         raise RequestError(
-            f"{path}, number {int(number) + 1}: {where}: {first['msg']}; each is like {EXAMPLE}"
+            f"{path}, number {int(number) + 1}: {where}: {first['msg']}; expected an entry such as {EXAMPLE}"
         ) from error

@@ -68,8 +68,8 @@ def test_json_tells_the_keys(foreign, zoo_command, tmp_path):
         ((), "add --normalization with one of imagenet"),
         ((*STATED, "--format", "keras"), "unknown format 'keras'"),
         ((*STATED, "--format", "macer"), "no ResNet in the format macer"),
-        ((*STATED, "--architecture", "resnet50"), "holds no resnet50: layer1.0.conv3.weight is missing"),
-        ((*STATED, "--fresh-head"), "say --num-classes K"),
+        ((*STATED, "--architecture", "resnet50"), "is not a resnet50: layer1.0.conv3.weight is missing"),
+        ((*STATED, "--fresh-head"), "add --num-classes K"),
         (("--normalization", "imagnet"), "Did you mean 'imagenet'"),
     ],
 )
@@ -81,7 +81,7 @@ def test_a_wrong_request_ends_with_code_2_and_one_line(words, reason, foreign, z
 
 def test_a_file_that_is_absent_ends_with_code_2(zoo_command, tmp_path):
     done = zoo_command("import", tmp_path / "absent.pt", *STATED, "--output", tmp_path / "out")
-    assert done.code == 2 and "absent.pt is no file" in done.err
+    assert done.code == 2 and "absent.pt is not a file" in done.err
 
 
 @pytest.mark.parametrize("words", [("--num-classes", 1), ("--sigma", -1), ("--interpolation", "lanczos")])
@@ -131,11 +131,11 @@ def test_an_imported_and_pushed_checkpoint_ends_with_a_card_that_tells_what_was_
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("what: accuracy", "holds no list of numbers"),
+        ("what: accuracy", "contains no list of numbers"),
         ("- {what: accuracy, value: 76.1, task: imagenet}", "number 1: source: Field required"),
         ("- {what: accuracy, value: high, task: imagenet, source: x}", "number 1: value: Input should be"),
         ("- {what: a, value: 1, task: t, source: s, url: ftp://x}", "number 1: url:"),
-        ("- [", "is no YAML"),
+        ("- [", "is not valid YAML"),
     ],
 )
 def test_a_reported_number_without_its_source_is_refused(text, said, foreign, zoo_command, tmp_path):

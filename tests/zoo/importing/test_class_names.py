@@ -29,7 +29,7 @@ def test_a_file_names_the_classes_and_their_number(small, tmp_path):
 
 
 def test_names_for_another_number_of_classes_do_not_cost_a_trained_head(small, tmp_path):
-    assert "a head of 4 classes, and 3 class names were given" in refusal(
+    assert "a head of 4 classes, but 3 class names were given" in refusal(
         small.state_dict(), tmp_path, class_names=("a", "b", "c")
     )
 
@@ -39,7 +39,9 @@ def test_names_tell_the_number_of_classes_where_the_file_has_no_head(small, tmp_
     assert (report.num_classes, report.has_trained_head) == (3, False)
 
 
-@pytest.mark.parametrize(("content", "reason"), [(b"a\nb\na\n", "'a' twice"), (b"\xff\xfe\x00", "no readable text")])
+@pytest.mark.parametrize(
+    ("content", "reason"), [(b"a\nb\na\n", "'a' twice"), (b"\xff\xfe\x00", "not a readable text file")]
+)
 def test_a_file_that_is_no_list_of_names_is_refused(content, reason, tmp_path):
     (tmp_path / "classes.txt").write_bytes(content)
     with pytest.raises(RequestError, match=reason):

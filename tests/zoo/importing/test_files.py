@@ -30,7 +30,7 @@ def test_a_malicious_pickle_is_refused_with_the_reason_and_does_nothing(is_zip, 
     with pytest.raises(ForeignCheckpointError) as refused:
         read_foreign_file(path)
     assert not proof.exists()
-    assert f"needs {os.system.__module__}.system beside tensors" in str(refused.value)
+    assert f"needs {os.system.__module__}.system in addition to tensors" in str(refused.value)
     assert "in a sandbox" in str(refused.value) and "safetensors" in str(refused.value)
 
 
@@ -45,7 +45,7 @@ def test_the_malicious_pickle_would_do_something_if_it_were_read_carelessly(tmp_
 def test_a_file_with_an_object_of_a_program_in_it_is_refused_with_the_objects_name(small, tmp_path):
     path = tmp_path / "robustness.pt"
     torch.save({"model": small.state_dict(), "args": argparse.Namespace(lr=0.1)}, path)
-    with pytest.raises(ForeignCheckpointError, match=r"needs argparse\.Namespace beside tensors"):
+    with pytest.raises(ForeignCheckpointError, match=r"needs argparse\.Namespace in addition to tensors"):
         read_foreign_file(path)
 
 
@@ -54,17 +54,17 @@ def test_a_truncated_file_is_refused(suffix, small, tmp_path):
     path = tmp_path / f"cut{suffix}"
     (save_file if suffix == ".safetensors" else torch.save)(small.state_dict(), path)
     path.write_bytes(path.read_bytes()[:-1000])
-    with pytest.raises(ForeignCheckpointError, match=r"no intact (checkpoint|safetensors file)"):
+    with pytest.raises(ForeignCheckpointError, match=r"not an intact (checkpoint|safetensors file)"):
         read_foreign_file(path)
 
 
 @pytest.mark.parametrize(
     ("content", "reason"),
     [
-        (b"", "no intact checkpoint"),
-        (b"hello", "no intact checkpoint"),
-        (b"PK\x03\x04 and no more", "no intact checkpoint"),
-        (b"\n<!DOCTYPE html><title>Google Drive can't scan this file", "is a web page and no checkpoint"),
+        (b"", "not an intact checkpoint"),
+        (b"hello", "not an intact checkpoint"),
+        (b"PK\x03\x04 and no more", "not an intact checkpoint"),
+        (b"\n<!DOCTYPE html><title>Google Drive can't scan this file", "is a web page, not a checkpoint"),
     ],
 )
 def test_what_is_no_checkpoint_is_refused(content, reason, tmp_path):
@@ -75,13 +75,13 @@ def test_what_is_no_checkpoint_is_refused(content, reason, tmp_path):
 
 def test_what_is_no_file_is_refused(tmp_path):
     for path in (tmp_path, tmp_path / "absent.pt"):
-        with pytest.raises(ForeignCheckpointError, match="is no file"):
+        with pytest.raises(ForeignCheckpointError, match="is not a file"):
             read_foreign_file(path)
 
 
 def test_a_lone_tensor_is_no_state_dict(tmp_path):
     torch.save(torch.ones(3), tmp_path / "tensor.pt")
-    with pytest.raises(ForeignCheckpointError, match="holds a Tensor, expected a state dict"):
+    with pytest.raises(ForeignCheckpointError, match="contains a Tensor, expected a state dict"):
         read_foreign_file(tmp_path / "tensor.pt")
 
 

@@ -137,7 +137,9 @@ def test_an_unknown_format_lists_the_known_ones(resnet18, tmp_path):
 
 
 def test_another_format_than_the_files_says_what_the_file_holds(resnet18, tmp_path):
-    with pytest.raises(ForeignCheckpointError, match=r"no ResNet in the format mair \(MAIR\); it holds conv1\.weight"):
+    with pytest.raises(
+        ForeignCheckpointError, match=r"no ResNet in the format mair \(MAIR\); its keys are conv1\.weight"
+    ):
         imported(resnet18.state_dict(), tmp_path, format="mair")
 
 

@@ -12,7 +12,7 @@ from zoo.importing.normalization import NORMALIZATIONS
 def test_a_normalization_that_the_file_cannot_tell_must_be_stated(small, tmp_path):
     message = refusal(small.state_dict(), tmp_path, normalization=None)
     assert "add --normalization with one of imagenet, cifar10, cifar100, none, center-imagenet" in message
-    assert "does not tell" in refusal(small.state_dict(), tmp_path, normalization="file")
+    assert "does not record" in refusal(small.state_dict(), tmp_path, normalization="file")
 
 
 @pytest.mark.parametrize("stated", [None, "file", "imagenet", "mean=0.485,0.456,0.406;std=0.229,0.224,0.225"])
@@ -51,7 +51,7 @@ def test_buffers_that_are_no_normalization_are_refused(small, tmp_path):
     state = robustness(small.state_dict())
     for key in ("module.normalizer.new_std", "module.attacker.normalize.new_std"):
         state[key] = torch.zeros_like(STD_C11)
-    assert "holds a normalization that is none" in refusal(state, tmp_path, normalization=None)
+    assert "contains an invalid normalization" in refusal(state, tmp_path, normalization=None)
 
 
 def test_the_table_holds_the_published_values():
