@@ -1,28 +1,28 @@
-"""Every error the project raises on purpose.
+"""The exceptions that this project raises.
 
     ZooError                      the work failed: exit code 1, HTTP 500
     ├── CheckpointError           a checkpoint is damaged, incomplete or of a newer schema
     ├── HubError                  the Hub refused, conflicted or could not be reached
     ├── DivergenceError           training met a loss that is not finite
     ├── ServerError               a server did not start, stopped, or answered with an error
-    │   ├── ServerUnavailableError  it is out of reach, full or without a worker, and stayed so
-    │   └── StreamInterruptedError  a stream of certificates broke off; asking again may succeed
-    ├── OverloadError             this server has as many open requests as it takes: HTTP 429, try again later
-    │   └── ClosingError          it takes no new ones since it is about to stop: HTTP 503
-    ├── BackendError              what runs a network failed, or cannot run on this device
-    │   └── OutOfMemoryError      a device has no memory for a batch
-    ├── InterruptionError         the user stopped the work; says how to go on
-    └── RequestError              what was asked for is wrong: exit code 2, HTTP 4xx
-        ├── RefusedError          a server says so; `http_status` is what it answered
-        ├── UnknownNameError      a name that no table holds; lists those it holds
+    │   ├── ServerUnavailableError  a server stayed unreachable, full or without a worker
+    │   └── StreamInterruptedError  a stream of certificates was cut off; a retry may succeed
+    ├── OverloadError             a server has reached its limit of open requests: HTTP 429, retry later
+    │   └── ClosingError          a server is about to stop and takes no new requests: HTTP 503
+    ├── BackendError              a backend failed, or cannot run on this device
+    │   └── OutOfMemoryError      a device has too little memory for a batch
+    ├── InterruptionError         the user stopped the work; the message says how to resume
+    └── RequestError              the request is invalid: exit code 2, HTTP 4xx
+        ├── RefusedError          a server refused the request; `http_status` is the status of its response
+        ├── UnknownNameError      a name is not in a table; the message lists the known names
         ├── CertificationError    a parameter for which no certificate can exist
-        ├── ImageError            bytes that are no acceptable image
-        ├── RecipeError           a recipe field that does not exist or holds nonsense
+        ├── ImageError            bytes that are not an acceptable image
+        ├── RecipeError           a recipe field that does not exist or has an invalid value
         ├── TaskError             a data set that is missing or malformed
-        ├── LogError              a certification log that is malformed or of another run
-        └── ForeignCheckpointError  a foreign file that cannot be imported, or not without knowing more
+        ├── LogError              a certification log that is malformed or belongs to another run
+        └── ForeignCheckpointError  a foreign file that cannot be imported, or only with more options
 
-A message names the thing, its value and what was expected; at the command line it also says what to type next.
+A message gives the name, its value and the expected value. At the command line it also gives the next command to type.
 Abstaining is a result, not an error.
 """
 
@@ -31,7 +31,7 @@ from difflib import get_close_matches
 
 
 class ZooError(Exception):
-    """The work failed."""
+    """The work failed; the root of all exceptions of this project."""
 
     exit_code = 1
     http_status = 500
@@ -46,23 +46,23 @@ class HubError(ZooError):
 
 
 class DivergenceError(ZooError):
-    """Training met a loss or gradient that is not finite."""
+    """Training produced a loss or gradient that is not finite."""
 
 
 class ServerError(ZooError):
-    """A server did not start, stopped by itself, or answered with an error."""
+    """A server did not start, stopped unexpectedly, or answered with an error."""
 
 
 class ServerUnavailableError(ServerError):
-    """A server is out of reach, full or without a worker, and stayed so for as long as a client would wait."""
+    """A server stayed unreachable, full or without a worker until the client's retries ended."""
 
 
 class StreamInterruptedError(ServerError):
-    """A stream of certificates broke off. What it had certified holds; asking again may succeed."""
+    """A stream of certificates was cut off. The certificates received are valid; a retry may succeed."""
 
 
 class OverloadError(ZooError):
-    """A server has as many open requests as it takes; `retry_after` is in seconds."""
+    """A server has reached its limit of open requests; `retry_after` is in seconds."""
 
     http_status = 429
 
@@ -72,17 +72,17 @@ class OverloadError(ZooError):
 
 
 class ClosingError(OverloadError):
-    """A server, or this version of a model, is about to stop; another one may answer after `retry_after` seconds."""
+    """A server or a version of a model is about to stop; another one may answer after `retry_after` seconds."""
 
     http_status = 503
 
 
 class BackendError(ZooError):
-    """What runs a network failed, or cannot run on this device."""
+    """A backend failed, or cannot run on this device."""
 
 
 class OutOfMemoryError(BackendError):
-    """A device has no memory for a batch."""
+    """A device has too little memory for a batch."""
 
 
 class InterruptionError(ZooError):
@@ -90,14 +90,14 @@ class InterruptionError(ZooError):
 
 
 class RequestError(ZooError):
-    """What was asked for is wrong."""
+    """The request is invalid."""
 
     exit_code = 2
     http_status = 400
 
 
 class RefusedError(RequestError):
-    """A server refused a request; `http_status` is what it answered."""
+    """A server refused a request; `http_status` is the status of its response."""
 
     def __init__(self, message: str, *, http_status: int) -> None:
         super().__init__(message)
@@ -105,7 +105,7 @@ class RefusedError(RequestError):
 
 
 class UnknownNameError(RequestError):
-    """A name that no table holds."""
+    """A name is not in a table; the message lists the known names."""
 
     def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:
         known = sorted(known)
@@ -121,7 +121,7 @@ class CertificationError(RequestError):
 
 
 class ImageError(RequestError):
-    """Bytes that are no acceptable image; `http_status` tells which kind of wrong."""
+    """Bytes that are not an acceptable image; `http_status` says why they are refused."""
 
     def __init__(self, message: str, *, http_status: int = 422) -> None:
         super().__init__(message)
@@ -129,7 +129,7 @@ class ImageError(RequestError):
 
 
 class RecipeError(RequestError):
-    """A recipe field that does not exist or holds nonsense."""
+    """A recipe field that does not exist or has an invalid value."""
 
 
 class TaskError(RequestError):
@@ -141,4 +141,4 @@ class LogError(RequestError):
 
 
 class ForeignCheckpointError(RequestError):
-    """A foreign file that cannot be imported, or not without knowing more."""
+    """A foreign file that cannot be imported, or only with more options."""

@@ -1,1 +1,1 @@
-"""Files from the network: over HTTP, with retries, into the cache."""
+"""Downloads over HTTP with retries, and the cache directory."""

@@ -1,4 +1,4 @@
-"""Where this machine keeps what can be had again."""
+"""The cache directory for files that can be downloaded or created again."""
 
 from __future__ import annotations
 
@@ -7,5 +7,8 @@ from pathlib import Path
 
 
 def cache_directory(kind: str) -> Path:
-    """The folder for one kind of things: below ZOO_CACHE_DIR, or in the user's cache. The one place that reads it."""
+    """The cache folder for one kind of file, in ZOO_CACHE_DIR or else in the user's cache.
+
+    No other code reads ZOO_CACHE_DIR.
+    """
     return Path(os.environ.get("ZOO_CACHE_DIR") or "~/.cache/certified-zoo").expanduser() / kind

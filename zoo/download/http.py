@@ -1,4 +1,7 @@
-"""One file from a plain web address: under its name only when it is complete and was found to be the published one."""
+"""Download of one file over HTTP.
+
+The file gets its final name only after it is complete and its hash was checked.
+"""
 
 from __future__ import annotations
 
@@ -19,15 +22,22 @@ TIMEOUT = httpx.Timeout(10.0, read=60.0)
 
 
 def download(url: str, target: Path, *, sha256_prefix: str | None = None, retrier: Retrier = DEFAULT_RETRIER) -> None:
-    """Writes what the address serves to `target`, whose folder is made.
+    """Downloads `url` to `target`, whose folder is created.
 
-    What arrived before a connection dropped is kept beside it, for this call and later ones to go on from, as long as
-    the server says that the file is still the same.
-    Raises: HubError if the server refuses, is not reached or goes on hanging up; if the SHA-256 does not begin with
-    `sha256_prefix`, or the disk does not take it, nothing is kept then.
+    If the connection drops, the received part is kept next to `target`. This call and later calls resume from it as
+    long as the server reports that the file is unchanged.
+
+    Args:
+        url: The address of the file.
+        target: The path to write the file to.
+        sha256_prefix: The first hexadecimal digits of the expected SHA-256; None skips the check.
+        retrier: The retry policy and the progress report.
+
+    Raises: HubError if the server refuses, cannot be reached or keeps dropping the connection. HubError also if the
+        SHA-256 does not begin with `sha256_prefix` or the disk cannot be written; the received part is then deleted.
     """
     part, validator, lock = (target.parent / f".{target.name}.{suffix}" for suffix in ("part", "validator", "lock"))
-    busy = HubError(f"another process is downloading to {part}: wait until it is done, then try again")
+    busy = HubError(f"another process is downloading to {part}: wait until it ends, then try again")
     try:
         with exclusive_lock(lock, otherwise=busy), _discarded_on_failure(part, validator), part.open("a+b") as file:
             retrier.report(f"downloading {url}")
@@ -47,11 +57,11 @@ def download(url: str, target: Path, *, sha256_prefix: str | None = None, retrie
 
 
 class _OtherBytesError(Exception):
-    """The server served something else than was published."""
+    """The served bytes are not those that were published."""
 
 
 def _receive(url: str, file: BufferedRandom, validator: Path) -> None:
-    """Appends what is missing; begins anew where the server has no such part or the file is another one by now."""
+    """Appends the missing bytes. Starts again at byte 0 if the server cannot resume or its file has changed."""
     received = file.seek(0, 2)
     headers = {"Accept-Encoding": "identity"}
     if received and validator.is_file():
@@ -60,7 +70,7 @@ def _receive(url: str, file: BufferedRandom, validator: Path) -> None:
         if response.status_code == httpx.codes.REQUESTED_RANGE_NOT_SATISFIABLE:
             file.truncate(0)
             validator.unlink(missing_ok=True)
-            raise httpx.RemoteProtocolError("the server has no more of the file than was received")
+            raise httpx.RemoteProtocolError("the server has no bytes after those already received")
         response.raise_for_status()
         begins = re.match(r"bytes (\d+)-", response.headers.get("Content-Range", ""))
         if response.status_code != httpx.codes.PARTIAL_CONTENT or begins is None or int(begins[1]) != received:
@@ -72,11 +82,11 @@ def _receive(url: str, file: BufferedRandom, validator: Path) -> None:
 
 
 def _note_validator(response: httpx.Response, validator: Path) -> None:
-    """Keeps what the server identifies the file by; a weak tag is no promise of equal bytes."""
+    """Records how the server identifies the file's version. A weak ETag does not guarantee equal bytes."""
     tag = response.headers.get("ETag", "")
-    known = tag if tag and not tag.startswith("W/") else response.headers.get("Last-Modified", "")
-    if known:
-        validator.write_text(known)
+    version = tag if tag and not tag.startswith("W/") else response.headers.get("Last-Modified", "")
+    if version:
+        validator.write_text(version)
     else:
         validator.unlink(missing_ok=True)
 
@@ -94,19 +104,19 @@ def _transient_failure(error: Exception) -> TransientFailure | None:
 
 @contextmanager
 def _discarded_on_failure(*paths: Path) -> Iterator[None]:
-    """Removes the files where going on later would not help, while the lock keeps other processes out."""
+    """Removes the files after failures that resuming cannot cure; the caller holds the lock."""
     try:
         yield
     except (httpx.HTTPStatusError, OSError, _OtherBytesError):
         for path in paths:
-            with suppress(OSError):  # what cannot be written is often not there to be removed
+            with suppress(OSError):  # a file that cannot be written often does not exist
                 path.unlink()
         raise
 
 
-def _require_prefix(found: str, expected: str | None, url: str) -> None:
-    if expected is not None and not found.startswith(expected):
+def _require_prefix(sha256: str, expected: str | None, url: str) -> None:
+    if expected is not None and not sha256.startswith(expected):
         raise _OtherBytesError(
-            f"{url} served other bytes than were published: their SHA-256 is {found}, expected {expected}...; "
+            f"{url} served other bytes than were published: their SHA-256 is {sha256}, expected {expected}...; "
             "nothing was kept"
         )

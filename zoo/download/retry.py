@@ -14,18 +14,17 @@ from zoo.errors import RequestError
 
 Result = TypeVar("Result")
 
-TRANSIENT_STATUSES = frozenset({408, 429, 500, 502, 503, 504})  # of a download, which is safe to repeat
+TRANSIENT_STATUSES = frozenset({408, 429, 500, 502, 503, 504})  # for downloads, which are safe to repeat
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RetryPolicy:
-    """How often a call that failed transiently is made again, and after which waits; all times in seconds.
+    """The number of retries after transient failures, and the waits between them; all times in seconds.
 
-    max_retries: calls after the first one.
-    initial_backoff, max_backoff: the wait before the first retry, and the cap up to which it doubles.
-    jitter: share of each backoff, in [0, 1], that is random, so that clients that failed together do not return
-        together.
-    max_wait: the longest single wait. If the server asks for a longer one, the call fails at once.
+    max_retries: calls after the first call.
+    initial_backoff, max_backoff: the wait before the first retry, and the limit up to which the wait doubles.
+    jitter: random share of each backoff, in [0, 1]. It spreads the retries of clients that failed at the same time.
+    max_wait: the longest single wait. If the server requests a longer wait, the call fails at once.
     max_elapsed: no retry starts later than this after the first call.
 
     Raises: RequestError if a value is out of range.
@@ -41,15 +40,17 @@ class RetryPolicy:
     def __post_init__(self) -> None:
         times = (self.initial_backoff, self.max_backoff, self.max_wait, self.max_elapsed)
         if not (self.max_retries >= 0 and all(seconds >= 0 for seconds in times) and 0 <= self.jitter <= 1):
-            raise RequestError(f"a retry policy takes no negative number, and a jitter of at most 1; got {self}")
+            raise RequestError(f"a retry policy needs numbers of at least 0 and a jitter of at most 1, got {self}")
 
     def wait(self, retry: int, *, retry_after: float | None, elapsed: float, chance: float) -> float | None:
-        """Seconds to wait before a retry; None if the call has to fail instead.
+        """Seconds to wait before a retry; None if the call must fail instead.
 
-        retry: number of the retry, counted from 1.
-        retry_after: seconds that the server asks to wait, None if it does not say. The wait is never shorter.
-        elapsed: seconds since the first call.
-        chance: uniform in [0, 1).
+        Args:
+            retry: The number of the retry, counted from 1.
+            retry_after: The wait that the server requests, in seconds; None if it requests none. The wait is never
+                shorter.
+            elapsed: Seconds since the first call.
+            chance: A random number, uniform in [0, 1).
         """
         if retry > self.max_retries:
             return None
@@ -61,27 +62,27 @@ class RetryPolicy:
 
 DEFAULT_RETRY = RetryPolicy()
 NO_RETRY = RetryPolicy(max_retries=0)
-# A download may run for hours before its connection drops, and no crowd of clients returns with it.
+# A download may run for hours before its connection drops. Jitter is not needed: few clients retry at the same time.
 DOWNLOAD_RETRY = RetryPolicy(initial_backoff=1.0, jitter=0.0, max_elapsed=math.inf)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TransientFailure:
-    """A failure that a retry may cure; `retry_after` is the wait in seconds that the server asks for, if any."""
+    """A failure that a retry may cure; `retry_after` is the wait in seconds that the server requests, if any."""
 
     reason: str
     retry_after: float | None = None
 
 
 def _report_nothing(_: str) -> None:
-    """For callers that show no progress."""
+    """Discards the line, for callers that show no progress."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Retrier:
-    """Makes calls under a retry policy.
+    """Calls functions under a retry policy.
 
-    `report` receives one line of text before every wait, and callers pass it their own progress.
+    `report` receives one line of text before every wait. Callers also pass their own progress to it.
     """
 
     policy: RetryPolicy = DOWNLOAD_RETRY
@@ -91,7 +92,10 @@ class Retrier:
     def call(
         self, function: Callable[[], Result], *, transient: Callable[[Exception], TransientFailure | None]
     ) -> Result:
-        """The function's result. An exception for which `transient` returns None is raised, as is the last one."""
+        """The function's result, retried while `transient` classifies its exception as a transient failure.
+
+        Raises: an exception for which `transient` returns None, or the last exception when the policy allows no retry.
+        """
         started = time.monotonic()
         retry = 0
         while True:
@@ -113,7 +117,7 @@ DEFAULT_RETRIER = Retrier()
 
 
 def parse_retry_after(header: str) -> float | None:
-    """Seconds from now that a Retry-After header names, as a number or as a date; None if it names none."""
+    """The wait in seconds that a Retry-After header gives, as a number or a date; None if it gives neither."""
     try:
         seconds = float(header)
     except ValueError:

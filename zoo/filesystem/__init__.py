@@ -1,1 +1,1 @@
-"""Files that are whole or as they were, and locks between processes."""
+"""Atomic file writes, and locks between processes."""

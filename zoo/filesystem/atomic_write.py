@@ -1,7 +1,7 @@
-"""Files and directories that appear whole: written under a temporary name, then renamed.
+"""Atomic writes of files and directories: written under a temporary name, then renamed.
 
-A temporary name begins with a dot and holds random digits. So a checkpoint ignores it, and no two writers share it. It
-lies in the folder of its target, since a rename works within one file system only.
+A temporary name begins with a dot, so checkpoints ignore it, and contains random digits, so no two writers share it.
+The temporary file is in the folder of its target, because a rename is atomic only within one file system.
 """
 
 from __future__ import annotations
@@ -15,19 +15,19 @@ from pathlib import Path
 
 
 def write_atomically(path: Path, content: bytes | str) -> None:
-    """Replaces the file by `content`, which is on the disk before. Text is written as UTF-8.
+    """Replaces the file by `content` after `content` is synced to disk. Text is written as UTF-8.
 
-    Raises: OSError if it cannot be written. The file is then as it was, and nothing else is left.
+    Raises: OSError if the file cannot be written. The old file is then unchanged, and no temporary file is left.
     """
     write_all_atomically(path.parent, {path.name: content})
 
 
 def write_all_atomically(folder: Path, contents: Mapping[str, bytes | str]) -> None:
-    """Replaces the files of these names in `folder`, which is made; every content is on the disk before the first.
+    """Replaces the files with these names in `folder` after all contents are synced to disk. Creates the folder.
 
-    The files are replaced one by one, in the order of `contents`: a reader can meet new files beside old ones.
-    Raises: OSError if one cannot be written. All files are then as they were if the disk was full, and no temporary
-    file is left.
+    The files are replaced one by one, in the order of `contents`, so a reader can see new files next to old ones.
+    Raises: OSError if a file cannot be written. If the disk was full, all files are unchanged. No temporary file is
+    left.
     """
     folder.mkdir(parents=True, exist_ok=True)
     temporary = {name: _temporary_name(folder / name) for name in contents}
@@ -46,9 +46,9 @@ def write_all_atomically(folder: Path, contents: Mapping[str, bytes | str]) -> N
 
 @contextmanager
 def replaced_file(path: Path) -> Iterator[Path]:
-    """A temporary name that the block writes a file to; the file replaces `path` where the block ends.
+    """A temporary path that the block writes to; the temporary file replaces `path` at the end of the block.
 
-    For writers that take a name. If the block fails, `path` is as it was and the temporary file is removed.
+    For writers that take a path. If the block fails, `path` is unchanged and the temporary file is removed.
     Raises: OSError.
     """
     temporary = _temporary_name(path)
@@ -61,10 +61,10 @@ def replaced_file(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def new_directory(path: Path) -> Iterator[Path]:
-    """An empty directory of a temporary name that the block fills; it becomes `path` where the block ends.
+    """A temporary empty directory that the block fills; it is renamed to `path` at the end of the block.
 
-    The folder of `path` is made. If the block fails, the directory is removed with all that it holds.
-    Raises: OSError, also if `path` is there by then and is not an empty directory.
+    Creates the parent folder of `path`. If the block fails, the directory is removed with its contents.
+    Raises: OSError, also if `path` exists at the end of the block and is not an empty directory.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = _temporary_name(path)

@@ -1,4 +1,4 @@
-"""A lock between processes, and between the threads of one."""
+"""A lock between processes, and between the threads of a process."""
 
 from __future__ import annotations
 
@@ -11,12 +11,17 @@ from filelock import FileLock, Timeout
 
 @contextmanager
 def exclusive_lock(path: Path, *, otherwise: Exception, wait: float = 0.0) -> Iterator[None]:
-    """Inside, nobody else is inside a block with the same lock file.
+    """Holds the lock during the block: no other thread or process is then in a block with the same lock file.
 
-    `path` is the lock file, and its folder is made. The operating system releases the lock of a process that ends,
-    however it ends. The file is removed after the block; one that a killed process left holds nobody up. `wait` is how
-    long to wait for another holder, in seconds.
-    Raises: `otherwise` if somebody else holds the lock for longer than that; OSError if the file cannot be made.
+    The operating system releases the lock when its process ends, also if the process is killed. The lock file is
+    removed after the block. A file that a killed process left does not block other processes.
+
+    Args:
+        path: The lock file; its folder is created.
+        otherwise: The exception to raise if the lock is not available.
+        wait: Seconds to wait for another holder.
+
+    Raises: `otherwise` if another holder keeps the lock for longer than `wait`; OSError if the file cannot be created.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     lock = FileLock(path)
@@ -27,7 +32,8 @@ def exclusive_lock(path: Path, *, otherwise: Exception, wait: float = 0.0) -> It
     try:
         yield
     finally:
-        # Removed while it is held. Whoever opened it before finds that it has no name any more, and opens a new one.
+        # The file is removed while it is locked. A process that opened it before sees that the file has no name any
+        # more, and opens a new one.
         with suppress(OSError):
             path.unlink(missing_ok=True)
         lock.release()
