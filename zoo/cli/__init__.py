@@ -1,1 +1,1 @@
-"""The `zoo` shell. Its commands live in the packages they belong to and are imported when they are called."""
+"""The `zoo` command line. Each command is in the package that it belongs to and is imported when it is called."""

@@ -1,4 +1,4 @@
-"""The one place where an exception becomes a message and an exit code."""
+"""Translation of exceptions into messages and exit codes; no other module does this."""
 
 import sys
 import traceback
@@ -9,7 +9,7 @@ from zoo.errors import InterruptionError, ZooError
 
 
 def exit_code_of(error: Exception, *, debug: bool) -> int:
-    """Prints what the user needs to know of `error` to stderr; returns the exit code."""
+    """The exit code for `error`, after its message, or a traceback if `debug`, is printed to stderr."""
     if debug:
         traceback.print_exception(error)
     if isinstance(error, ZooError):
@@ -25,7 +25,7 @@ def exit_code_of(error: Exception, *, debug: bool) -> int:
 
 @contextmanager
 def interruptible(*, hint: str) -> Iterator[None]:
-    """Ctrl-C inside ends the command with a sentence that says what was kept and how to go on."""
+    """Turns Ctrl-C during the block into an InterruptionError; `hint` says what was kept and how to resume."""
     try:
         yield
     except KeyboardInterrupt as error:

@@ -1,4 +1,4 @@
-"""Options that several commands share, spelled once."""
+"""Options that several commands share."""
 
 from pathlib import Path
 from typing import Annotated
@@ -44,7 +44,7 @@ Freeze = Annotated[
 ]
 LimitPerClass = Annotated[
     int | None,
-    typer.Option("--limit-per-class", min=1, metavar="K", help="Use only K labels a class, validation included."),
+    typer.Option("--limit-per-class", min=1, metavar="K", help="Use only K labels per class, validation included."),
 ]
 Recipe = Annotated[
     str, typer.Option("--recipe", help="quick, paper, paper-finetune, or a published one: cifar10-s50, imagenet-s50...")
@@ -55,33 +55,35 @@ Set = Annotated[
 ]
 DataDir = Annotated[
     Path,
-    typer.Option("--data-dir", envvar="ZOO_DATA_DIR", help="Where downloaded data sets are kept.", show_default=False),
+    typer.Option("--data-dir", envvar="ZOO_DATA_DIR", help="Folder of the downloaded data sets.", show_default=False),
 ]
 Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda or cuda:INDEX.")]
 Backend = Annotated[str, typer.Option("--backend", help="torch, onnx, or auto: ONNX Runtime on CPUs, PyTorch on GPUs.")]
-BatchSize = Annotated[int, typer.Option("--batch-size", min=1, help="Images a forward pass.")]
+BatchSize = Annotated[int, typer.Option("--batch-size", min=1, help="Images per forward pass.")]
 CertificationBatchSize = Annotated[
     int | None,
-    typer.Option("--batch-size", min=1, help="Noisy copies a forward pass; as suits the device."),
+    typer.Option("--batch-size", min=1, help="Noisy copies per forward pass; the default depends on the device."),
 ]
 Seed = Annotated[int, typer.Option("--seed", min=0, help="Root of every random stream of the run.")]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON for a machine.")]
-Offline = Annotated[bool, typer.Option("--offline", help="Use only what was fetched before.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+Offline = Annotated[bool, typer.Option("--offline", help="Use only cached files, without the network.")]
 Record = Annotated[bool, typer.Option("--record", help="Write the result and a new card into the checkpoint.")]
 Noise = Annotated[str, typer.Option("--noise", help="gaussian, or discrete: multiples of 1/255 drawn exactly.")]
 Stopping = Annotated[
     str,
     typer.Option(
         "--stopping",
-        help="When enough is drawn: fixed (n draws), anytime (little could be added) or at-radius (--radius decided).",
+        help="When to stop drawing: fixed (n draws), anytime (little radius to gain) or at-radius (--radius decided).",
     ),
 ]
 Radius = Annotated[
-    float | None, typer.Option("--radius", metavar="R", help="The one l2 radius that --stopping at-radius decides.")
+    float | None, typer.Option("--radius", metavar="R", help="The l2 radius that --stopping at-radius decides.")
 ]
 Tolerance = Annotated[
     float | None,
-    typer.Option("--tolerance", metavar="T", help="With --stopping anytime: end when less could be added to a radius."),
+    typer.Option(
+        "--tolerance", metavar="T", help="With --stopping anytime: stop if the radius can grow by less than T."
+    ),
 ]
 
 DATA_DIR = Path("~/.cache/certified-zoo/data").expanduser()

@@ -1,12 +1,12 @@
-"""Strangers' texts on the user's terminal."""
+"""Untrusted text for the user's terminal."""
 
 import unicodedata
 
 
 def plain(text: str) -> str:
-    """The text without control characters, by which a card could rewrite what the terminal shows."""
-    return "".join("\N{REPLACEMENT CHARACTER}" if _controls(letter) else letter for letter in text)
+    """The text without control characters, with which a card could manipulate the terminal's output."""
+    return "".join("\N{REPLACEMENT CHARACTER}" if _is_control(character) else character for character in text)
 
 
-def _controls(letter: str) -> bool:
-    return unicodedata.category(letter) == "Cc" and letter not in "\n\t"
+def _is_control(character: str) -> bool:
+    return unicodedata.category(character) == "Cc" and character not in "\n\t"

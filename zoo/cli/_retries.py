@@ -1,4 +1,4 @@
-"""Progress on stderr while a command waits for the network."""
+"""The commands' retries, with progress on stderr."""
 
 import typer
 
@@ -6,5 +6,5 @@ from zoo.download.retry import Retrier
 
 
 def retrier() -> Retrier:
-    """The retrier of the commands, which reports on stderr what it waits for."""
+    """The retrier of the commands; it reports each wait on stderr."""
     return Retrier(report=lambda line: typer.echo(line, err=True))

@@ -1,4 +1,4 @@
-"""`zoo`: finds the commands that pyproject's entry points name, and imports one only when it runs."""
+"""The `zoo` command. It finds its subcommands by entry points and imports a subcommand only when it runs."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from zoo.errors import InterruptionError
 
 COMMANDS = "zoo.commands"
 CODE_AFTER_CTRL_C = 130
-BESIDE_ZOO = Path(__file__).parents[2]
-IN_A_WHEEL = BESIDE_ZOO / "certified-zoo"  # as pyproject.toml names it
+PARENT_FOLDER = Path(__file__).parents[2]
+FOLDER_IN_WHEEL = PARENT_FOLDER / "certified-zoo"  # pyproject.toml sets this name
 
 
 class InstalledCommands(TyperGroup):
-    """A command group of the installed entry points: functions, and Typer apps, which are groups of their own."""
+    """The command group of the installed entry points: functions are commands, Typer apps are subgroups."""
 
     def list_commands(self, ctx: Any) -> list[str]:
         return list(_entry_points())
@@ -39,7 +39,7 @@ class InstalledCommands(TyperGroup):
 
 
 def _single(name: str, function: Callable[..., None]) -> typer.Typer:
-    """An app of one command."""
+    """An app with one command."""
     single = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
     single.command(name)(function)
     return single
@@ -47,7 +47,7 @@ def _single(name: str, function: Callable[..., None]) -> typer.Typer:
 
 @cache
 def _entry_points() -> dict[str, EntryPoint]:
-    """The installed commands; looking through every distribution takes some 20 ms, so it is done once."""
+    """The installed commands. Cached, because searching all distributions takes about 20 ms."""
     return {entry.name: entry for entry in entry_points(group=COMMANDS)}
 
 
@@ -56,13 +56,13 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
-    rich_markup_mode=None,  # plain: rich takes a third of the time of `zoo --help` to import
+    rich_markup_mode=None,  # importing rich would take a third of the time of `zoo --help`
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
 
-def _print_version(asked: bool) -> None:
-    if asked:
+def _print_version(requested: bool) -> None:
+    if requested:
         from zoo import __version__
 
         typer.echo(__version__)
@@ -78,17 +78,17 @@ def root(
 ) -> None:
     """Train, measure, publish and serve image classifiers with certified l2 robustness.
 
-    Data go to stdout, progress to stderr. Exit codes: 0 done, 1 the work failed, 2 the request is wrong.
+    Data go to stdout, progress to stderr. Exit codes: 0 success, 1 the work failed, 2 the request is invalid.
     """
 
 
 def _put_our_packages_first() -> None:
-    """Lets the names of our other packages mean ours, whatever the working folder or PYTHONPATH holds.
+    """Puts our other packages first on sys.path, before modules of the same names in the working folder or PYTHONPATH.
 
-    The processes that a command spawns take over sys.path. In a wheel the folder holds nothing but these packages, so
-    that it hides no other module.
+    The processes that a command spawns inherit sys.path. In a wheel the folder contains only these packages, so it
+    hides no other module.
     """
-    folder = str(IN_A_WHEEL if IN_A_WHEEL.is_dir() else BESIDE_ZOO)
+    folder = str(FOLDER_IN_WHEEL if FOLDER_IN_WHEEL.is_dir() else PARENT_FOLDER)
     sys.path[:] = [folder, *(entry for entry in sys.path if entry != folder)]
 
 
@@ -99,7 +99,7 @@ def main() -> None:
     debug = "--debug" in arguments
     arguments = [argument for argument in arguments if argument != "--debug"]
     try:
-        app(args=arguments, prog_name="zoo")  # exits by itself: 2 where the usage is wrong, 130 after Ctrl-C
+        app(args=arguments, prog_name="zoo")  # raises SystemExit: 2 for wrong usage, 130 after Ctrl-C
     except SystemExit as ended:
         if ended.code != CODE_AFTER_CTRL_C:
             raise

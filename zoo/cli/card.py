@@ -14,17 +14,17 @@ from zoo.cli._options import Model
 def card(
     model: Model,
     output: Annotated[
-        Path | None, typer.Option("--output", metavar="FILE", help="Write it there instead of printing it.")
+        Path | None, typer.Option("--output", metavar="FILE", help="Write the card to FILE instead of printing it.")
     ] = None,
     licence: Annotated[
         str | None,
         typer.Option("--licence", metavar="ID", help="State the licence of the weights, such as apache-2.0."),
     ] = None,
     record: Annotated[
-        bool, typer.Option("--record", help="Write the card, and a stated licence, into the checkpoint.")
+        bool, typer.Option("--record", help="Write the card, and the licence if stated, into the checkpoint.")
     ] = False,
 ) -> None:
-    """Print a model's card as this version renders it from what was measured; the checkpoint's own is zoo show's."""
+    """Print a model's card, rendered again from its measurements; zoo show prints the card in the checkpoint."""
     from zoo.cards import render_card
     from zoo.checkpoints.checkpoint import config_bytes, restate
     from zoo.errors import RequestError
@@ -33,7 +33,8 @@ def card(
 
     if record and not Path(model).is_dir():
         raise RequestError(
-            f"--record writes into a checkpoint directory, and {model} is none: pull it first, zoo pull {model} DIR"
+            f"--record writes into a checkpoint directory, and {model} is not one: "
+            f"pull it first with zoo pull {model} DIR"
         )
     checkpoint = locate(model)
     spec = checkpoint.spec if licence is None else checkpoint.spec.with_licence(licence)

@@ -18,15 +18,17 @@ if TYPE_CHECKING:
 
 def export(
     model: Model,
-    file: Annotated[Path | None, typer.Argument(metavar="FILE.onnx", help="Where to write the ONNX model.")] = None,
+    file: Annotated[
+        Path | None, typer.Argument(metavar="FILE.onnx", help="The file to write the ONNX model to.")
+    ] = None,
     record: Annotated[
-        bool, typer.Option("--record", help="Put it into the checkpoint too, as model.onnx, for zoo push to offer.")
+        bool, typer.Option("--record", help="Also add it to the checkpoint, as model.onnx, which zoo push publishes.")
     ] = False,
     as_json: Json = False,
 ) -> None:
-    """Write a network as ONNX, its normalization inside, after comparing it with PyTorch.
+    """Write a network as ONNX, including its normalization, after comparing it with PyTorch.
 
-    It is another base classifier in floating point: only a certificate of its own counts.
+    In floating point it is another base classifier: certificates of the PyTorch network do not hold for it.
     """
     from zoo.checkpoints.checkpoint import record_onnx
     from zoo.errors import RequestError
@@ -35,13 +37,14 @@ def export(
     from zoo.models.layout import ONNX
 
     if file is None and not record:
-        raise RequestError("nowhere to write to: give FILE.onnx, or --record to put it into the checkpoint")
+        raise RequestError("no output is given: give FILE.onnx, or --record to add the model to the checkpoint")
     if record and not Path(model).is_dir():
         raise RequestError(
-            f"--record writes into a checkpoint directory, and {model} is none: pull it first, zoo pull {model} DIR"
+            f"--record writes into a checkpoint directory, and {model} is not one: "
+            f"pull it first with zoo pull {model} DIR"
         )
     if file is not None and (file.is_dir() or not file.absolute().parent.is_dir()):
-        raise RequestError(f"cannot write {file}: its folder does not exist, or it is a folder itself")
+        raise RequestError(f"cannot write {file}: its folder does not exist, or it is a folder")
     checkpoint = locate(model)
     exported = export_checkpoint(checkpoint)
     written = []
@@ -67,13 +70,13 @@ def _in_words(exported: Export, written: list[Path]) -> str:
     size = f"{len(exported.content) / 1e6:.1f} MB"
     head = f"SHA-256 {exported.sha256}, {size}, opset {exported.opset}, IR version {exported.ir_version}"
     lines = [f"{file}: {head}" for file in written]
-    lines.append("largest difference of a logit to PyTorch's:")
+    lines.append("largest difference between a logit and PyTorch's:")
     lines += [f"  {parity.describe()}" for parity in exported.parities]
     return "\n".join(lines)
 
 
 def _as_json(checkpoint: Checkpoint, exported: Export, written: list[Path]) -> str:
-    told: dict[str, Any] = {
+    report: dict[str, Any] = {
         "files": [str(file) for file in written],
         "sha256": exported.sha256,
         "num_bytes": len(exported.content),
@@ -83,4 +86,4 @@ def _as_json(checkpoint: Checkpoint, exported: Export, written: list[Path]) -> s
         "metadata": exported.metadata,
         "parity": [asdict(parity) for parity in exported.parities],
     }
-    return json.dumps(told, indent=2)
+    return json.dumps(report, indent=2)

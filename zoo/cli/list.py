@@ -25,10 +25,10 @@ def list_models(
     radius: Annotated[
         float, typer.Option("--radius", metavar="R", min=0, help="The l2 radius of the certified accuracy.")
     ] = 0.5,
-    limit: Annotated[int, typer.Option("--limit", min=1, help="Look at so many of the owner's repositories.")] = 200,
+    limit: Annotated[int, typer.Option("--limit", min=1, help="The number of the owner's repositories to read.")] = 200,
     as_json: Json = False,
 ) -> None:
-    """List the checkpoints of an owner on the Hub with what their cards claim, or the catalog."""
+    """List the checkpoints of an owner on the Hub with the claims of their cards, or the catalog."""
     from zoo.errors import RequestError
 
     if (owner is None) != catalog:
@@ -41,16 +41,17 @@ def list_models(
 
     listed, num_models = list_checkpoints(owner, limit=limit, retrier=retrier())
     if as_json:
-        typer.echo(json.dumps([_facts(each, radius) for each in listed], indent=2))
+        typer.echo(json.dumps([_facts(checkpoint, radius) for checkpoint in listed], indent=2))
         return
     if listed:
         _print_table(
             ("MODEL", "TASK", "METHOD", "SIGMA", f"CERTIFIED@{radius:g}", "ACR", "IMAGES"),
-            [_row(each, radius) for each in listed],
+            [_row(checkpoint, radius) for checkpoint in listed],
         )
-    for each in (each for each in listed if each.problem):
-        typer.echo(plain(f"{each.repository} cannot be read: {each.problem}"), err=True)
-    more = "; --limit looks at more" if num_models == limit else ""
+    for checkpoint in listed:
+        if checkpoint.problem:
+            typer.echo(plain(f"{checkpoint.repository} cannot be read: {checkpoint.problem}"), err=True)
+    more = "; a larger --limit reads more" if num_models == limit else ""
     typer.echo(f"{len(listed)} checkpoints among {num_models} repositories of {owner}{more}", err=True)
 
 
@@ -77,7 +78,7 @@ def _in_a_line(text: str) -> str:
 
 
 def _facts(listed: Listed, radius: float) -> dict[str, Any]:
-    """What a machine is told of a repository; null is what was not measured, or could not be read."""
+    """The JSON facts about a repository; null where a value was not measured or could not be read."""
     spec = listed.spec
     certified = None if spec is None else spec.certified
     point = None if spec is None else _at(spec, radius)
@@ -100,7 +101,7 @@ def _facts(listed: Listed, radius: float) -> dict[str, Any]:
 
 
 def _at(spec: ModelSpec, radius: float) -> CertifiedAccuracy | None:
-    """What the card claims at exactly that radius."""
+    """The card's claim at exactly that radius."""
     result = spec.certified.certification
     points = () if result is None else result.certified_accuracy
     return next((point for point in points if point.radius == radius), None)
@@ -112,17 +113,17 @@ def _print_catalog(*, as_json: bool) -> None:
     from zoo.loading.catalog_download import weights_directory
     from zoo.models.catalog import CATALOG
 
-    there = {id: (weights_directory() / id).is_dir() for id in CATALOG}
+    is_downloaded = {id: (weights_directory() / id).is_dir() for id in CATALOG}
     if as_json:
-        facts = [{**asdict(e), "file": e.file.url, "is_downloaded": there[e.id]} for e in CATALOG.values()]
+        facts = [{**asdict(e), "file": e.file.url, "is_downloaded": is_downloaded[e.id]} for e in CATALOG.values()]
         typer.echo(json.dumps(facts, indent=2))
         return
     rows = [
-        (e.id, e.objective, f"{100 * e.accuracy:.1f} %", "yes" if there[e.id] else "no", e.source)
+        (e.id, e.objective, f"{100 * e.accuracy:.1f} %", "yes" if is_downloaded[e.id] else "no", e.source)
         for e in CATALOG.values()
     ]
     _print_table(("CATALOG ID", "METHOD", "REPORTED", "DOWNLOADED", "SOURCE"), rows)
-    typer.echo("REPORTED: accuracy on ImageNet by the authors; nothing here was measured by this project", err=True)
+    typer.echo("REPORTED: accuracy on ImageNet according to the authors; this project did not measure it", err=True)
 
 
 def _print_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:

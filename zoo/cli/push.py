@@ -13,14 +13,15 @@ from zoo.cli._options import Json, Model
 def push(
     model: Model,
     repository: Annotated[
-        str, typer.Argument(metavar="OWNER/NAME", help="The Hub repository; made if it does not exist.")
+        str, typer.Argument(metavar="OWNER/NAME", help="The Hub repository; created if it does not exist.")
     ],
     private: Annotated[
         bool | None,
-        typer.Option("--private/--public", help="How a new repository is made; an existing one has to be so already."),
+        typer.Option("--private/--public", help="Visibility of a new repository; that of an existing one must match."),
     ] = None,
     create_pr: Annotated[
-        bool, typer.Option("--create-pr", help="Propose the commit as a pull request, to others' repositories too.")
+        bool,
+        typer.Option("--create-pr", help="Propose the commit as a pull request; works for others' repositories too."),
     ] = False,
     tag: Annotated[
         list[str] | None,
@@ -34,22 +35,22 @@ def push(
     from zoo.cli._retries import retrier
     from zoo.loading.locate import locate
 
-    waiting = retrier()
+    retries = retrier()
     pushed = hub.push(
-        locate(model, retrier=waiting),
+        locate(model, retrier=retries),
         repository,
         private=private,
         create_pr=create_pr,
         tags=tag or (),
         message=message,
-        retrier=waiting,
+        retrier=retries,
     )
     if as_json:
         facts = {"repository": pushed.repository, "commit": pushed.sha, "url": pushed.url, "changed": pushed.changed}
         typer.echo(json.dumps({**facts, "tags": list(pushed.tags), "pull_request": pushed.pull_request}, indent=2))
         return
-    done = "proposed" if pushed.pull_request else "pushed" if pushed.changed else "unchanged, nothing to push:"
+    outcome = "proposed" if pushed.pull_request else "pushed" if pushed.changed else "unchanged, nothing to push:"
     tagged = f", tagged {', '.join(pushed.tags)}" if pushed.tags else ""
-    typer.echo(f"{done} {pushed.repository}@{pushed.sha}{tagged}")
+    typer.echo(f"{outcome} {pushed.repository}@{pushed.sha}{tagged}")
     if pushed.pull_request:
         typer.echo(pushed.pull_request)

@@ -17,18 +17,18 @@ def show(
     offline: Offline = False,
     as_json: Json = False,
 ) -> None:
-    """Print a checkpoint's card, or with --json its config; of one on the Hub no weights are fetched."""
+    """Print a checkpoint's card, or with --json its config; no weights are downloaded from the Hub."""
     from zoo.cli._plain import plain
     from zoo.cli._retries import retrier
     from zoo.loading.locate import describe, locate
 
-    if leaderboard:  # an entry names the weights by their hash, so they are looked at too
+    if leaderboard:  # an entry contains the hash of the weights, so they are needed
         from zoo.cards.leaderboard import leaderboard_entry
         from zoo.cards.leaderboard_schema import write_entry
 
         checkpoint = locate(model, offline=offline, retrier=retrier())
         typer.echo(write_entry(leaderboard_entry(checkpoint.spec, files=checkpoint.files, source=str(checkpoint.path))))
         return
-    found = describe(model, offline=offline, retrier=retrier())
-    typer.echo(found.checked, err=True)
-    typer.echo(plain(found.config if as_json else found.card).rstrip())
+    description = describe(model, offline=offline, retrier=retrier())
+    typer.echo(description.checked, err=True)
+    typer.echo(plain(description.config if as_json else description.card).rstrip())

@@ -11,11 +11,11 @@ import typer
 def sign(
     model: Annotated[Path, typer.Argument(metavar="DIR", help="A checkpoint directory.")],
     key: Annotated[Path, typer.Option("--key", metavar="FILE", help="The private key, an Ed25519 key in PEM form.")],
-    new_key: Annotated[bool, typer.Option("--new-key", help="Make the key first, and FILE.pub beside it.")] = False,
+    new_key: Annotated[bool, typer.Option("--new-key", help="First create the key and FILE.pub next to it.")] = False,
 ) -> None:
-    """Sign a checkpoint's manifest, and so every file of it, with a key of one's own.
+    """Sign a checkpoint's manifest, and thereby all its files, with your private key.
 
-    Whoever has the public key can tell then whether anything was changed: zoo verify MODEL --public-key FILE.pub.
+    The holders of the public key can then detect changes: zoo verify MODEL --public-key FILE.pub.
     """
     from zoo.checkpoints.checkpoint import open_checkpoint
     from zoo.checkpoints.signing import make_key
@@ -24,5 +24,5 @@ def sign(
     checkpoint = open_checkpoint(model)
     if new_key:
         public = make_key(key)
-        typer.echo(f"{key} is new: keep it secret, and give {public} to those who are to trust you", err=True)
+        typer.echo(f"created {key}: keep it secret, and give {public} to the people who should trust you", err=True)
     typer.echo(f"{sign_manifest(checkpoint, key)}: signs {checkpoint.spec.name}")

@@ -95,9 +95,9 @@ def test_a_request_that_cannot_be_fulfilled_is_refused_before_anything_is_comput
 ):
     for words, said in {
         (copy_of_digits,): "give FILE.onnx, or --record",
-        ("alice/digits", "--record"): "pull it first, zoo pull alice/digits DIR",
+        ("alice/digits", "--record"): "pull it first with zoo pull alice/digits DIR",
         (copy_of_digits, tmp_path / "nowhere" / "a.onnx"): "its folder does not exist",
-        (copy_of_digits, tmp_path): "or it is a folder itself",
+        (copy_of_digits, tmp_path): "or it is a folder",
     }.items():
         ended = zoo_command("export", *words)
         assert ended.code == 2 and said in ended.err and not ended.out

@@ -71,7 +71,7 @@ def test_the_catalog_is_listed(zoo_command, tmp_path, monkeypatch):
     lines = {line.split()[0]: line for line in table.out.splitlines()[1:]}
     assert table.code == 0 and set(lines) == set(CATALOG)
     assert "80.9 %" in lines["resnet50.tv_v2_imagenet"] and " yes " in lines["resnet50.tv_v2_imagenet"]
-    assert " no " in lines["resnet50.tv_v1_imagenet"] and "nothing here was measured" in table.err
+    assert " no " in lines["resnet50.tv_v1_imagenet"] and "this project did not measure it" in table.err
     assert len(json.loads(zoo_command("list", "--catalog", "--json").out)) == len(CATALOG)
 
 
