@@ -1,4 +1,4 @@
-"""Stochastic gradient descent, and the layer-wise rates with which large batches need it."""
+"""Stochastic gradient descent, and LARS, its variant with layer-wise rates for large batches."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from training.recipe import Sgd
 
 
 def optimizer_for(parameters: Iterable[nn.Parameter], settings: Sgd) -> torch.optim.Optimizer:
-    """The optimizer that a recipe describes, of the parameters that are trained."""
+    """The optimizer that a recipe describes, for those parameters that require gradients."""
     trained = [parameter for parameter in parameters if parameter.requires_grad]
     if settings.trust_coefficient is None:
         return torch.optim.SGD(
@@ -35,13 +35,13 @@ class Lars(torch.optim.Optimizer):
     """Layer-wise adaptive rates (You, Gitman and Ginsburg 2017, algorithm 1), with SimCLR's choices.
 
     A weight matrix or kernel w with gradient g moves along u = g + weight_decay * w. Its velocity v becomes
-    momentum * v + lr * local_rate * u, and w becomes w - v: as in algorithm 1 the velocity holds the rates of the steps
-    that it sums, so that a changing `lr` acts on later gradients only.
+    momentum * v + lr * local_rate * u, and w becomes w - v. As in algorithm 1 the velocity includes the rates of its
+    past steps, so a change of `lr` affects only later gradients.
 
-    The local rate is trust_coefficient * |w| / |u|, and 1 where a norm is 0, as in SimCLR's published code
-    (google-research/simclr, lars_optimizer.py with `classic_momentum`); algorithm 1 divides by
-    |g| + weight_decay * |w| instead, which is the same without weight decay. As in that code biases and the parameters
-    of batch normalization have local rate 1 and no weight decay.
+    The local rate is trust_coefficient * |w| / |u|, or 1 if a norm is 0, as in SimCLR's published code
+    (google-research/simclr, lars_optimizer.py with `classic_momentum`). Algorithm 1 divides by
+    |g| + weight_decay * |w| instead, which is equal without weight decay. As in SimCLR's code, biases and the
+    parameters of batch normalization have local rate 1 and no weight decay.
     """
 
     def __init__(
@@ -69,7 +69,7 @@ class Lars(torch.optim.Optimizer):
 
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> float | None:
-        """One step along the gradients that are there."""
+        """Makes one step for the parameters that have gradients; the loss of `closure` if one is given."""
         loss = None
         if closure is not None:
             with torch.enable_grad():

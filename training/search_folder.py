@@ -1,4 +1,4 @@
-"""`zoo search`'s folder: Optuna's journal of trials in it, and the lock that keeps a second process out."""
+"""The folder of `zoo search`: Optuna's journal of trials, and the lock that excludes a second process."""
 
 from __future__ import annotations
 
@@ -21,18 +21,20 @@ JOURNAL, LOCK = "study.journal", "search.lock"
 
 
 class AskAndTellGridSampler(GridSampler):
-    """A grid whose points are asked for one by one. Optuna's own stops `Study.optimize` at the last one, which fails
-    where that is not running."""
+    """A grid sampler for Optuna's ask-and-tell interface.
+
+    Optuna's own grid sampler stops `Study.optimize` after the last point, which raises if `optimize` is not running.
+    """
 
     def after_trial(self, *_: object) -> None:
         pass
 
 
 def open_study(output: Path, grid: Grid, request: dict[str, Any]) -> optuna.Study:
-    """The study in a folder that is held alone (`alone_in`), or a new one. `request`: JSON values that tell searches
-    apart.
+    """The study in a folder that this process holds (`alone_in`), or a new study.
 
-    Raises: RecipeError if the folder holds another search.
+    `request` contains the JSON values that identify the search.
+    Raises: RecipeError if the folder contains another search.
     """
     _mend(output / JOURNAL)
     study = optuna.create_study(
@@ -50,30 +52,30 @@ def open_study(output: Path, grid: Grid, request: dict[str, Any]) -> optuna.Stud
         names = sorted(path for path in before.keys() | now.keys() if before.get(path) != now.get(path))
         differences = "; ".join(f"{path} was {before.get(path)!r}, is {now.get(path)!r}" for path in names)
         raise RecipeError(
-            f"{output} holds another search ({differences}): go on with it as it was begun, or choose another --output"
+            f"{output} contains another search ({differences}): use its settings to resume it, or another --output"
         )
     return study
 
 
 def next_trial(study: optuna.Study, *, output: Path) -> Trial | None:
-    """The trial that was cut off, else a new one, else None. Raises: CheckpointError if that cannot be written."""
+    """The interrupted trial, or a new one, or None if none is left. Raises: CheckpointError if it cannot be written."""
     assert isinstance(study.sampler, AskAndTellGridSampler)
     with writing_below(output):
-        cut_off = study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
-        if cut_off:
-            return Trial(study, cut_off[0]._trial_id)  # no other process can be running it: the folder is held alone
+        interrupted = study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
+        if interrupted:
+            return Trial(study, interrupted[0]._trial_id)  # no other process runs it: this process holds the folder
         return None if study.sampler.is_exhausted(study) else study.ask()
 
 
 @contextmanager
 def alone_in(output: Path) -> Iterator[None]:
-    """Inside, no other process searches in the folder, which is made if it is not there.
+    """Excludes other searches from the folder during the block; the folder is created if it is missing.
 
-    Raises: RecipeError if it cannot be used; RequestError if another process has it.
+    Raises: RecipeError if the folder cannot be used; RequestError if another process holds it.
     """
     busy = RequestError(
-        f"another process searches in {output}: let it end, or give each job a part of the grid and an --output of its "
-        "own"
+        f"another process searches in {output}: wait until it ends, or give each job a part of the grid and its own "
+        "--output"
     )
     with ExitStack() as stack:
         with _using(output):
@@ -83,9 +85,9 @@ def alone_in(output: Path) -> Iterator[None]:
 
 
 def _require_search_or_nothing(output: Path) -> None:
-    found = {path.name for path in output.iterdir()} - {LOCK} if output.exists() else set()
-    if found and JOURNAL not in found:
-        raise RecipeError(f"{output} is not empty and holds no search: choose another --output")
+    names = {path.name for path in output.iterdir()} - {LOCK} if output.exists() else set()
+    if names and JOURNAL not in names:
+        raise RecipeError(f"{output} is not empty and contains no search: choose another --output")
 
 
 @contextmanager
@@ -98,19 +100,19 @@ def _using(output: Path) -> Iterator[None]:
 
 @contextmanager
 def writing_below(output: Path) -> Iterator[None]:
-    """Inside, what cannot be written becomes a CheckpointError."""
+    """Turns an OSError during the block into a CheckpointError."""
     try:
         yield
     except OSError as error:
         raise CheckpointError(
             f"cannot write below {output}: {error.strerror or error}; finished trials are kept, and the same command "
-            "goes on"
+            "resumes the search"
         ) from error
 
 
 def _mend(journal: Path) -> None:
-    """Drops what a killed process left: an incomplete last line, to which Optuna would append, and its lock, on which
-    Optuna would wait half a minute."""
+    """Removes the remains of a killed process: an incomplete last line, to which Optuna would append, and Optuna's
+    lock, for which it would wait half a minute."""
     journal.with_name(f"{JOURNAL}.lock").unlink(missing_ok=True)
     if journal.exists():
         content = journal.read_bytes()

@@ -68,7 +68,7 @@ def test_a_log_is_gone_on_with_and_not_by_other_parameters(evaluate, tmp_path):
     refused = evaluate(*words, "--seed", 1)
     assert refused.code == 2 and "belongs to another run (seed was 0, is 1): give another --output" in refused.err
     refused = evaluate(*words, skip=40)
-    assert refused.code == 2 and "holds other images than --skip and --max now choose" in refused.err
+    assert refused.code == 2 and "contains images that --skip and --max do not select" in refused.err
     assert log.read_text() == text
 
 

@@ -223,13 +223,13 @@ def test_a_second_process_is_kept_out(zoo_command, tmp_path):
     (tmp_path / "s").mkdir()
     with FileLock(tmp_path / "s" / search_folder.LOCK):
         done = zoo_command(*words)
-    assert done.code == 2 and f"another process searches in {tmp_path / 's'}: let it end" in done.err
+    assert done.code == 2 and f"another process searches in {tmp_path / 's'}: wait until it ends" in done.err
 
 
 def test_a_folder_that_holds_anything_else_is_refused(zoo_command, tmp_path):
     (tmp_path / "notes.txt").touch()
     done = zoo_command(*STANDARD, "--grid", "optimizer.lr=0.1", "--output", tmp_path)
-    assert done.code == 2 and "is not empty and holds no search" in done.err
+    assert done.code == 2 and "is not empty and contains no search" in done.err
     assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]
 
 

@@ -1,9 +1,8 @@
-"""The log of work on a test set, a row an image, and, where several ranks work, their parts beside it; safe from a kill
-at any time.
+"""The log of a run over a test set: one row per image. A kill at any time loses no finished row.
 
-One process appends its rows to the log itself. Of several, each appends to a file of its own, `LOG.part-RANK`, which
-begins with the run's identity; whoever starts next, and the ranks at their end, merge the parts into the log: each rank
-reads the parts that it sees, rank 0 replaces the log by the union in one move, and only then the parts are deleted.
+A single process appends its rows to the log. With several ranks, each rank appends to its part file `LOG.part-RANK`,
+which begins with the run's identity. The next start, and the ranks at their end, merge the parts into the log. Each
+rank reads the parts that it sees. Rank 0 replaces the log atomically by the union. Only then are the parts deleted.
 """
 
 from __future__ import annotations
@@ -24,15 +23,15 @@ from zoo.filesystem.lock import exclusive_lock
 
 
 class Run(Protocol):
-    """What a log is of. Two runs that differ cannot share a log."""
+    """The run that a log belongs to. Two runs that differ cannot share a log."""
 
     def as_json(self) -> dict[str, Any]:
-        """The run's identity, as it is recorded beside the log and read back."""
+        """The run's identity, as it is recorded next to the log."""
         ...
 
 
 class Row(Protocol):
-    """One image's line."""
+    """The row of one image."""
 
     @property
     def idx(self) -> int: ...
@@ -43,13 +42,13 @@ R = TypeVar("R", bound=Row)
 
 @dataclass(frozen=True, slots=True)
 class RunLog(ABC, Generic[R]):
-    """The rows of one run. `path` is the log, beside it lie its run's record and parts.
+    """The rows of one run. `path` is the log; the run's record and the parts are next to it.
 
-    A kind of log says its header, how a row is written and read, and when two rows are the same answer.
+    A subclass defines the header, the format of a row, and the equality of two rows.
     """
 
     working: ClassVar[str]
-    """What a process that holds the log does, in words."""
+    """The activity of a process that holds the log, for messages, such as "certifying"."""
 
     path: Path
     run: Run
@@ -69,24 +68,25 @@ class RunLog(ABC, Generic[R]):
 
     @abstractmethod
     def is_same(self, row: R, other: R) -> bool:
-        """Whether two rows of one image say the same."""
+        """Whether two rows of one image have the same result."""
 
     def merge(self, indices: Sequence[int], ranks: Ranks) -> list[R]:
-        """All finished rows, in the order of `indices`; the log then holds just these, and no part is left. Collective.
+        """All finished rows, in the order of `indices`. Collective.
 
-        Begins the log if there is none. A line cut off by a kill is dropped; a row that is held twice counts once.
-        Raises: LogError if a file belongs to another run, holds another image than `indices` or an image with two
-        answers, is malformed, or cannot be written.
+        The log then contains exactly these rows, and the parts are deleted. Creates the log if it is missing. A line
+        that a kill cut off is dropped. A row that occurs twice counts once.
+        Raises: LogError if a file belongs to another run, contains an image that is not in `indices` or two results
+        for one image, is malformed, or cannot be written.
         """
         with ranks.failing_together(), _using(self.path):
             parts = self._parts()
-            found = [
+            own_rows = [
                 *(self._read_log() if ranks.is_first else []),
                 *(row for part in parts for row in self._rows_of(part)),
             ]
-        everywhere = ranks.all_gather(found)
+        rows_by_rank = ranks.all_gather(own_rows)
         with ranks.failing_together(), _using(self.path):
-            rows = self._union((row for rows in everywhere for row in rows), indices)
+            rows = self._union((row for rows in rows_by_rank for row in rows), indices)
             if ranks.is_first:
                 self._replace(rows)
         with ranks.failing_together(), _using(self.path):
@@ -96,12 +96,12 @@ class RunLog(ABC, Generic[R]):
 
     @contextmanager
     def held(self, ranks: Ranks) -> Iterator[None]:
-        """Inside, no other start may touch the log or its parts. Collective.
+        """Excludes other processes from the log and its parts during the block. Collective.
 
-        Raises: LogError if another one does.
+        Raises: LogError if another process holds them.
         """
         lock = self.path.with_name(self.path.name + ".lock")
-        busy = LogError(f"another process is {self.working} into {self.path}: let it end")
+        busy = LogError(f"another process is {self.working} into {self.path}: wait until it ends")
         with ExitStack() as stack:
             with ranks.failing_together(), _using(lock):
                 if ranks.is_first:
@@ -110,7 +110,7 @@ class RunLog(ABC, Generic[R]):
 
     @contextmanager
     def appending(self, ranks: Ranks) -> Iterator[Callable[[R], None]]:
-        """A function that appends a row to this rank's file; what it has written survives a kill.
+        """A function that appends a row to this rank's file; the written rows survive a kill.
 
         Raises: LogError if the file cannot be written.
         """
@@ -144,68 +144,68 @@ class RunLog(ABC, Generic[R]):
             write_atomically(record, json.dumps(self.run.as_json(), indent=2) + "\n")
             return []
         with _using(record):
-            found = json.loads(record.read_text()) if record.exists() else None
-        _require_same(self.path, found, self.run)
+            identity = json.loads(record.read_text()) if record.exists() else None
+        _require_same(self.path, identity, self.run)
         return self.parse(_whole_lines(self.path.read_text()) or self.header, source=str(self.path))
 
     def _rows_of(self, part: Path) -> list[R]:
-        """The rows of a part; none if not even its first line was finished."""
+        """The rows of a part; empty if its first line is incomplete."""
         identity, _, rest = _whole_lines(part.read_text()).partition("\n")
         if not identity:
             return []
         _require_same(part, json.loads(identity), self.run)
         return self.parse(rest or self.header, source=str(part))
 
-    def _union(self, found: Iterable[R], indices: Sequence[int]) -> list[R]:
+    def _union(self, all_rows: Iterable[R], indices: Sequence[int]) -> list[R]:
         rows: dict[int, R] = {}
-        for row in found:
+        for row in all_rows:
             first = rows.setdefault(row.idx, row)
             if not self.is_same(first, row):
-                held = f"{self.path} and its parts hold two answers for image {row.idx}"
-                raise LogError(f"{held}: give another --output or delete them")
+                conflict = f"{self.path} and its parts contain two results for image {row.idx}"
+                raise LogError(f"{conflict}: give another --output or delete them")
         if not rows.keys() <= set(indices):
-            raise LogError(f"{self.path} holds other images than --skip and --max now choose: give another --output")
+            raise LogError(f"{self.path} contains images that --skip and --max do not select: give another --output")
         return [rows[index] for index in indices if index in rows]
 
     def _replace(self, rows: Sequence[R]) -> None:
         text = text_of(self.header, map(self.format_row, rows))
         if self.path.exists() and self.path.read_text() == text:
             return
-        write_atomically(self.path, text)  # which is on the disk then: the parts are deleted next
+        write_atomically(self.path, text)  # synced to disk, because the parts are deleted next
 
 
-def identity_difference(found: object, wanted: Mapping[str, Any]) -> str:
-    """In words, where the identity that was found is not the one wanted; empty if it is."""
-    if not isinstance(found, dict):
+def identity_difference(recorded: object, current: Mapping[str, Any]) -> str:
+    """The differences between the recorded and the current identity, for a message; empty if there is none."""
+    if not isinstance(recorded, dict):
         return "the record of its run is missing"
-    names = differing_fields(found, wanted)
-    return "; ".join(f"{name} was {found.get(name)!r}, is {wanted.get(name)!r}" for name in names)
+    names = differing_fields(recorded, current)
+    return "; ".join(f"{name} was {recorded.get(name)!r}, is {current.get(name)!r}" for name in names)
 
 
-def differing_fields(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[str]:
-    """What two identities do not share."""
-    return [name for name in {**wanted, **found} if found.get(name) != wanted.get(name)]
+def differing_fields(recorded: Mapping[str, Any], current: Mapping[str, Any]) -> list[str]:
+    """The names of the fields in which two identities differ."""
+    return [name for name in {**current, **recorded} if recorded.get(name) != current.get(name)]
 
 
 def text_of(header: str, lines: Iterable[str]) -> str:
-    """A whole log as it stands in its file."""
+    """The text of a complete log file."""
     return "\n".join([header, *lines]) + "\n"
 
 
 def run_record_path(output: Path) -> Path:
-    """Where a log's run is recorded: beside the log, since its columns are those that other tools expect."""
+    """The path of the run's record. It is not in the log, because other tools expect the log's columns."""
     return output.with_name(output.name + ".run.json")
 
 
 def part_path(output: Path, rank: int) -> Path:
-    """Where a rank keeps its rows until they are merged into the log."""
+    """The path of a rank's rows until they are merged into the log."""
     return output.with_name(f"{output.name}.part-{rank}")
 
 
-def _require_same(path: Path, found: object, run: Run) -> None:
-    differs = identity_difference(found, run.as_json())
-    if differs:
-        raise LogError(f"{path} belongs to another run ({differs}): give another --output or delete it")
+def _require_same(path: Path, recorded: object, run: Run) -> None:
+    difference = identity_difference(recorded, run.as_json())
+    if difference:
+        raise LogError(f"{path} belongs to another run ({difference}): give another --output or delete it")
 
 
 def _whole_lines(text: str) -> str:
@@ -226,5 +226,5 @@ def _writing(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise LogError(
-            f"cannot write {path}: {error}; the rows so far are kept, run the same command to go on"
+            f"cannot write {path}: {error}; the rows so far are kept, run the same command to resume"
         ) from error

@@ -1,4 +1,4 @@
-"""The folder of a study: a result or a failure a run, checkpoints and certification logs, and a lock a run."""
+"""The folder of a study: per run a result or a failure, a checkpoint, certification logs and a lock."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from zoo.models.layout import MANIFEST
 RESULTS = "results"
 
 State = Literal["done", "missing", "failed", "running", "changed"]
-"""`changed`: the folder holds a result of that name which another study file asked for."""
+"""`changed`: the folder contains a result of that name for another study file."""
 
 
 @dataclass(frozen=True, slots=True)
 class StudyFolder:
-    """Where the runs of one study lie. Results outlive checkpoints: a run with a result is done without one."""
+    """The files of one study's runs. A run with a result is done, even if its checkpoint was deleted."""
 
     path: Path
 
@@ -46,19 +46,19 @@ class StudyFolder:
         return read(self.result_path(run), RunResult)
 
     def failure(self, run: Run) -> Failure | None:
-        """Why the run failed, if it did. Raises: CheckpointError if the record is damaged."""
+        """The run's failure; None if there is none. Raises: CheckpointError if the record is damaged."""
         return read(self.failure_path(run), Failure)
 
     def is_finished(self, run: Run) -> bool:
-        """Whether the run has a result, which is not looked into."""
+        """Whether the run has a result file. The file is not read."""
         return self.result_path(run).exists()
 
     def has_failed(self, run: Run) -> bool:
-        """Whether the run failed when it was last tried."""
+        """Whether the last attempt of the run failed."""
         return self.failure_path(run).exists()
 
     def state(self, run: Run) -> State:
-        """How far the run is."""
+        """The state of the run."""
         result = self.result(run)
         if result is not None:
             return "done" if result.request == run.request() else "changed"
@@ -67,23 +67,23 @@ class StudyFolder:
         return "failed" if self.has_failed(run) else "missing"
 
     def has_checkpoint(self, run_id: str) -> bool:
-        """Whether a run's network is still there to start from."""
+        """Whether a run's checkpoint exists, so that another run can start from it."""
         return (self.checkpoint_path(run_id) / MANIFEST).exists()
 
     def keep_result(self, run: Run, result: RunResult) -> None:
-        """Writes the result, and drops the record of an earlier failure."""
+        """Writes the result, and deletes the record of an earlier failure."""
         write_text(self.result_path(run), result.model_dump_json(indent=2))
         self.failure_path(run).unlink(missing_ok=True)
 
     def keep_failure(self, run: Run, failure: Failure) -> None:
-        """Writes why the run failed."""
+        """Writes the failure of the run."""
         write_text(self.failure_path(run), failure.model_dump_json(indent=2))
 
     @contextmanager
     def held(self, run: Run) -> Iterator[bool]:
-        """Inside, no other process does this run; False if another one has it. A killed process holds nothing.
+        """Holds the run's lock during the block; False if another process holds it. A kill releases the lock.
 
-        Raises: CheckpointError if the lock cannot be made.
+        Raises: CheckpointError if the lock cannot be created.
         """
         path, busy = self._lock_path(run), BlockingIOError()
         with ExitStack() as stack:

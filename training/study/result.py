@@ -1,4 +1,4 @@
-"""What is kept of a finished run, and of a failed one: one JSON file each, written in one move."""
+"""The records of finished and failed runs: one JSON file each, written atomically."""
 
 from __future__ import annotations
 
@@ -31,9 +31,11 @@ class Seconds(_Strict):
 
 
 class RunResult(_Strict):
-    """A finished run. `request` is all that decides its numbers. `empirical` is of the base classifier, None where its
-    last layer is untrained. Each measurement names its images and settings. `was_resumed`: `seconds` then tell only of
-    the last process.
+    """A finished run.
+
+    `request` contains everything that determines its numbers. `empirical` is the evaluation of the base classifier,
+    None if its last layer is untrained. Each measurement records its images and settings. If `was_resumed`, `seconds`
+    covers the last process only.
     """
 
     schema_version: int = SCHEMA_VERSION
@@ -54,12 +56,12 @@ class RunResult(_Strict):
     finished: str
 
     def certification_at(self, sigma: float) -> CertificationResult | None:
-        """What smoothing at that sigma gave, if it was measured."""
-        return next((each for each in self.certifications if each.sigma == sigma), None)
+        """The certification at that sigma; None if it was not measured."""
+        return next((result for result in self.certifications if result.sigma == sigma), None)
 
 
 class Failure(_Strict):
-    """Why a run failed."""
+    """The reason why a run failed."""
 
     id: str
     request: dict[str, Any]
@@ -72,15 +74,15 @@ Kept = TypeVar("Kept", RunResult, Failure)
 
 
 def read(path: Path, kind: type[Kept]) -> Kept | None:
-    """What the file holds; None if there is none. Raises: CheckpointError if it is damaged."""
+    """The record in the file; None if there is no file. Raises: CheckpointError if the file is damaged."""
     try:
         return kind.model_validate_json(path.read_bytes()) if path.exists() else None
     except (OSError, ValidationError) as error:
-        raise CheckpointError(f"{path} is damaged: delete it to do the run again ({_first_line(error)})") from error
+        raise CheckpointError(f"{path} is damaged: delete it to repeat the run ({_first_line(error)})") from error
 
 
 def write_text(path: Path, text: str) -> None:
-    """Replaces the file in one move, after its content is on disk. Raises: CheckpointError if it cannot be written."""
+    """Replaces the file atomically. Raises: CheckpointError if the file cannot be written."""
     try:
         write_atomically(path, text + "\n")
     except OSError as error:

@@ -219,7 +219,7 @@ ANYTIME = {"stopping": Anytime(max_n=200, tolerance=0.1)}
         (AT_HALF, {"stopping": AtRadius(0.5, max_n=300)}, "(n was 200, is 300)"),
         (AT_HALF, ANYTIME, "radius was 0.5, is None"),
         (ANYTIME, {"stopping": Anytime(max_n=200, tolerance=0.2)}, "(tolerance was 0.1, is 0.2)"),
-        ({}, {"indices": [0, 1, 2]}, "holds other images"),
+        ({}, {"indices": [0, 1, 2]}, "contains images that"),
     ],
 )
 def test_a_log_of_another_run_is_not_gone_on_with(begun, change, said, certify, tmp_path):

@@ -111,7 +111,7 @@ def test_two_answers_for_one_image_are_refused_and_kept(files, world_size):
     files.begin(ROWS[:3])
     files.leave_part(0, [row(INDICES[1], label=5)])
     before = files.path.read_bytes()
-    with pytest.raises(LogError, match="two answers for image 10"):
+    with pytest.raises(LogError, match="two results for image 10"):
         files.merge_by(world_size)
     assert files.path.read_bytes() == before and "log.tsv.part-0" in files.names
 

@@ -199,7 +199,7 @@ def test_a_log_of_another_run_is_not_gone_on_with(change, said, tmp_path):
 def test_a_log_of_other_images_or_of_something_else_is_not_gone_on_with(tmp_path):
     path, attack = tmp_path / "log.tsv", attack_of()
     evaluate(attack=attack, log=log_of(path, attack), maximum=10)
-    with pytest.raises(LogError, match="holds other images"):
+    with pytest.raises(LogError, match="contains images that"):
         evaluate(attack=attack, log=log_of(path, attack), skip=3)
     path.write_text("idx\tlabel\tpredict\tradius\tcorrect\ttime\n")
     with pytest.raises(LogError, match="does not have the columns idx label predict clean_correct"):
