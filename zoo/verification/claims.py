@@ -76,10 +76,10 @@ def _of_shares(result: EmpiricalResult) -> Iterator[str]:
         count = share * result.num_images
         if abs(count - round(count)) > CLOSE * result.num_images:
             yield f"{name} {share} is not a fraction of {result.num_images} images"
-            continue
-        expected = binomial_interval(round(count), result.num_images)
-        if interval is not None and not _are_close(interval, expected):
-            yield f"interval of the {name} is {interval}, but {share} of {result.num_images} images gives {expected}"
+        elif interval is not None:
+            expected = binomial_interval(round(count), result.num_images)
+            if not _are_close(interval, expected):
+                yield f"interval of the {name} is {interval}, but {share} of {result.num_images} images give {expected}"
     if result.classifier == "base" and (result.robust_accuracy or 0) > result.standard_accuracy:
         yield f"robust accuracy {result.robust_accuracy} is above the standard accuracy {result.standard_accuracy}"
 

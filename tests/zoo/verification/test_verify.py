@@ -276,7 +276,7 @@ def test_a_picture_of_other_rows_is_seen_and_one_by_another_program_is_said_to_b
 def test_numbers_without_their_rows_and_rows_without_numbers_are_refused(copy_of_certified, certified_digits):
     (copy_of_certified / "certification.tsv").unlink()
     forging.recompute_manifest(copy_of_certified)
-    assert any("there is no certification.tsv" in finding for finding in findings_of(copy_of_certified))
+    assert any("but there is no certification.tsv" in finding for finding in findings_of(copy_of_certified))
     (copy_of_certified / "certification.tsv").write_bytes((certified_digits.path / "certification.tsv").read_bytes())
     forging.write_config(copy_of_certified, certification=None)
     forging.recompute_card(copy_of_certified)
