@@ -341,4 +341,4 @@ def test_the_real_server_answers_both_clients(kind, clock, served, digit_pngs):
         asking.call("certify", b"nothing")
     assert refused.value.http_status == 415
     _, error = asking.stream(digit_pngs[0], stopping="fixed")
-    assert isinstance(error, RefusedError) and "stream goes with" in str(error)
+    assert isinstance(error, RefusedError) and "stream requires" in str(error)

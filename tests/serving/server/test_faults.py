@@ -60,7 +60,7 @@ def test_a_worker_killed_in_a_stream_is_told_of_by_a_typed_error_and_asking_agai
 
 def test_a_request_above_our_limit_is_refused_in_words(served):
     too_large = bytes(LIMITS.max_bytes + 1)
-    with Client(served.url) as client, pytest.raises(RefusedError, match="the cap of this server is 100,000") as told:
+    with Client(served.url) as client, pytest.raises(RefusedError, match="this server accepts at most 100,000") as told:
         client.certify(too_large)
     assert told.value.http_status == 413
     instances = [{"b64": base64.b64encode(too_large).decode()}]

@@ -113,7 +113,7 @@ def test_an_archive_may_ask_for_a_worker_a_gpu():
         (("--limit", "max_image=3"), "unknown limit 'max_image'; known: "),
         (("--limit", "max_images=many"), "--limit max_images=many: "),
         (("--limit", "alpha=2"), "--limit alpha=2: "),
-        (("--limit", "max_draws_per_request=10"), "make more draws than max_draws_per_request=10"),
+        (("--limit", "max_draws_per_request=10"), "must not exceed max_draws_per_request=10"),
         (("--host", "203.0.113.1"), "is no IPv4 address of this machine"),
     ],
 )
