@@ -1,4 +1,4 @@
-"""From a request to the jobs of the engine, or to the sentence that says why there will be none."""
+"""Admission of requests: creates one engine job per image, or refuses the request with a message for the client."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ Asked = SmoothingSpec | PredictionSpec
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """One image's job, and the entry of the cache that belongs to it."""
+    """The engine job of one image, and the job's cache entry."""
 
     job: Job
     entry: Entry
 
 
 class Admission:
-    """Reads the images of a request and makes a job of each, under the operator's limits."""
+    """Decodes the images of a request and creates one job per image, within the operator's limits."""
 
     def __init__(self, spec: ModelSpec, *, sigma: float, limits: Limits) -> None:
         self.spec = spec
@@ -43,9 +43,9 @@ class Admission:
         self.cache = AnswerCache(limits.cached_answers)
 
     def questions(self, id: Hashable, request: Request) -> list[Question]:
-        """One an image, with the job's id `(id, place)`.
+        """The questions of a request, one per image; the id of each job is `(id, place)`.
 
-        Raises: RequestError, ImageError, CertificationError with a sentence for the client.
+        Raises: RequestError, ImageError, CertificationError with a message for the client.
         """
         asked = self._asked(request.parameters)
         self._require_affordable(request, asked)
@@ -53,7 +53,7 @@ class Admission:
         generator = None if seed is None else torch.Generator().manual_seed(seed)
         questions = []
         for place, x_CHW in enumerate(self._tensors(request)):
-            # The offline path draws a root for each image in turn from one generator.
+            # This matches the offline path, which draws one root per image from a single generator.
             entry = self._entry(x_CHW, asked) if generator is None else Entry(root_key(generator))
             questions.append(Question(self._job((id, place), x_CHW, asked, entry.key), entry))
         return questions
@@ -64,7 +64,10 @@ class Admission:
         return prediction_of(parameters, self.limits)
 
     def _tensors(self, request: Request) -> Iterator[Tensor]:
-        """The images, each decoded and prepared; nobody is drawn for meanwhile, so their pixels are capped together."""
+        """The decoded and preprocessed images.
+
+        The cap applies to the sum of their pixels, because the engine cannot step while images are decoded.
+        """
         left = self.limits.max_pixels
         for data in request.images:
             try:
@@ -74,7 +77,7 @@ class Admission:
                     raise
                 cap = f"{self.limits.max_pixels:,}"
                 raise ImageError(
-                    f"the images have more than {cap} pixels together, the cap of this server", http_status=413
+                    f"the images together have more than {cap} pixels, the maximum per request", http_status=413
                 ) from error
             left -= image.width * image.height
             yield prepare(image, self.spec.preprocessing)
@@ -95,9 +98,9 @@ class Admission:
         num_draws = asked.n + (asked.n0 if isinstance(asked, SmoothingSpec) else 0)
         if num_draws * len(request.images) > limits.max_draws_per_request:
             raise RequestError(
-                f"the request could take {num_draws * len(request.images):,} draws ({num_draws:,} an image), the cap "
-                f"of this server is {limits.max_draws_per_request:,}"
+                f"the request could take {num_draws * len(request.images):,} draws ({num_draws:,} per image), this "
+                f"server accepts at most {limits.max_draws_per_request:,}: reduce n, or send fewer images"
             )
-        most_copies = MOST_BYTES_OF_COPIES // (4 * self.spec.preprocessing.crop**2)  # base64 of 3 bytes a pixel
+        most_copies = MOST_BYTES_OF_COPIES // (4 * self.spec.preprocessing.crop**2)  # base64 of 3 bytes per pixel
         if parameters.copies > most_copies:
-            raise RequestError(f"copies={parameters.copies} is too many for images of this size: at most {most_copies}")
+            raise RequestError(f"copies={parameters.copies} is too many: at most {most_copies} for images of this size")

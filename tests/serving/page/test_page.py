@@ -194,7 +194,7 @@ UPDATES = [answer(radius=radius, stopping="anytime", final=False) for radius in 
         ([stream(*UPDATES, ends=False)], re.compile(r"^The model's server broke off: \w"), "0.2"),
         ([stream(*UPDATES)], "The connection to the server broke off. Ask again.", "0.2"),
         (
-            [stream(UPDATES[0], {"code": 500, "message": "the server failed; its log says why"})],
+            [stream(UPDATES[0], {"code": 500, "message": "the server failed; its log gives the reason"})],
             "The server failed",
             "0.1",
         ),
