@@ -85,7 +85,7 @@ def test_where_nobody_listens_nothing_is_alive(zoo_command):
 
 @pytest.mark.parametrize(
     ("words", "said"),
-    [((), "say what to ask"), (("--management", "nonsense"), "is no URL"), (("nonsense",), "nonsense")],
+    [((), "needs the URL of a model"), (("--management", "nonsense"), "is no URL"), (("nonsense",), "nonsense")],
 )
 def test_a_wrong_question_is_refused_in_one_sentence(words, said, zoo_command):
     done = zoo_command("health", *words)

@@ -197,7 +197,7 @@ def wait_for(condition, seconds=60):
 
 def test_models_of_one_name_are_not_served_together(digits_checkpoint, zoo_command):
     done = zoo_command("serve", digits_checkpoint.path, digits_checkpoint.path)
-    assert done.code == 2 and "called alike" in done.err
+    assert done.code == 2 and "have the same name" in done.err
 
 
 def test_an_answer_of_something_else_is_not_taken_for_a_models(url):
