@@ -90,7 +90,7 @@ class Management:
                 method, path, params=query, timeout=self._client.timeout if timeout is None else timeout
             )
         except (httpx.UnsupportedProtocol, httpx.InvalidURL) as error:
-            raise RequestError(f"{self.url!r} is no URL of the form http://HOST:PORT: {error}") from error
+            raise RequestError(f"{self.url!r} is not a URL of the form http://HOST:PORT: {error}") from error
         except httpx.HTTPError as error:
             raise ServerUnavailableError(f"no answer from {self.url}: {error or type(error).__name__}") from error
         try:

@@ -49,7 +49,7 @@ def workers(server):
 def test_a_worker_killed_in_a_stream_is_told_of_by_a_typed_error_and_asking_again_succeeds(served, digit_pngs):
     (before,) = workers(served.server)
     with Client(served.url) as client:
-        with pytest.raises(StreamInterruptedError, match=r"radius .* is certified; ask again"):
+        with pytest.raises(StreamInterruptedError, match=r"radius .* is certified; retry the request"):
             for update in client.certify_stream(digit_pngs[0], **ENDLESS):
                 if update.radius > 0:
                     os.kill(before, signal.SIGKILL)

@@ -126,7 +126,7 @@ def test_the_client_says_what_the_server_refused(url):
         ask(url, b"nothing", {"sigma": 1})
     with pytest.raises(RequestError, match=r"\(404\)"):
         ask(url + "x", b"nothing", {})
-    with pytest.raises(RequestError, match="is no URL"):
+    with pytest.raises(RequestError, match="is not a URL"):
         ask("nonsense", b"", {})
 
 
@@ -201,7 +201,7 @@ def test_models_of_one_name_are_not_served_together(digits_checkpoint, zoo_comma
 
 
 def test_an_answer_of_something_else_is_not_taken_for_a_models(url):
-    with pytest.raises(ServerError, match="is it the address of a model"):
+    with pytest.raises(ServerError, match="a response that is not a model's"):
         ask(url.partition("/predictions")[0] + "/ping", b"", {})
 
 
