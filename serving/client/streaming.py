@@ -14,7 +14,7 @@ from zoo.errors import StreamInterruptedError
 
 
 class StreamUpdate(Answer):
-    """The certificate so far. With probability at least 1 - alpha, all updates of a stream are correct, not only the last.
+    """The certificate so far. With probability at least 1 - alpha, every update of a stream is correct.
 
     `final` marks the last update.
     """

@@ -126,7 +126,7 @@ def test_zoo_archive_takes_limits_and_a_version_which_names_the_file(digits_chec
     done = zoo_command("archive", digits_checkpoint.path, "--store", tmp_path, "--version", "2.1", "--limit", "n0=50")
     assert done.code == 0 and done.out.strip() == str(tmp_path / f"{digits_checkpoint.spec.name}-2.1.mar")
     wrong = zoo_command("archive", digits_checkpoint.path, "--store", tmp_path, "--version", "two")
-    assert wrong.code == 2 and "--version takes numbers with dots between them" in wrong.err
+    assert wrong.code == 2 and "--version must be numbers with dots between them" in wrong.err
     missing = zoo_command("models", "list", "--store", tmp_path)
     assert missing.code == 2 and "no server runs with the store" in missing.err
 
