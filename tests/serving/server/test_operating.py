@@ -118,7 +118,7 @@ def test_versions_are_added_switched_rolled_back_and_removed_while_requests_run_
             taken = zoo_command("models", "add", digits_checkpoint.path, *on, "--version", "1.0")
             assert taken.code == 2 and "1.0 is served already" in taken.err
             in_use = zoo_command("models", "remove", name, "1.0", *on)
-            assert in_use.code == 2 and "is the version that answers" in in_use.err
+            assert in_use.code == 2 and "is the default version" in in_use.err
             listed = json.loads(zoo_command("models", "list", *on, "--json").out)
             assert [(each["version"], each["is_default"]) for each in listed] == [("1.0", True), ("2.0", False)]
             with streaming(f"{url}/2.0", digit_pngs[1], token) as lines:  # a request that removal has to wait for

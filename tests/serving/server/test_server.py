@@ -209,7 +209,7 @@ def test_a_temporary_folder_too_deep_for_a_socket_is_refused_at_once(tmp_path, m
     deep = tmp_path / ("x" * 80)
     deep.mkdir()
     monkeypatch.setattr("tempfile.tempdir", str(deep))
-    with pytest.raises(ServerError, match="set TMPDIR to a shorter one"):
+    with pytest.raises(ServerError, match="set TMPDIR to a shorter path"):
         TorchServe([])
     assert not list(deep.iterdir())
 
