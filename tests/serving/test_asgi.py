@@ -104,7 +104,7 @@ def test_every_form_of_a_request_is_answered(url, service):
 @pytest.mark.parametrize(
     ("change", "request_of", "status", "said"),
     [
-        ("x", {"content": b"any"}, 404, "the one model here is"),
+        ("x", {"content": b"any"}, 404, "this server has one model"),
         ("", {"content": b"nothing"}, 415, "no image"),
         ("", {"content": b""}, 400, "empty"),
         ("", {"content": b"x" * 2000}, 413, "more than 1,000 bytes"),
@@ -182,7 +182,7 @@ def test_a_full_server_says_when_to_come_back(url):
 def test_a_port_in_use_is_refused_at_once(url):
     port = int(url.split(":")[2].split("/")[0])
     with (
-        pytest.raises(ServerError, match=f"port {port} cannot be listened on"),
+        pytest.raises(ServerError, match=f"cannot listen on port {port}"),
         running(application(toy_service()), port=port),
     ):
         pass

@@ -292,7 +292,7 @@ def test_a_choice_among_several_models_is_offered(tab, service):
         tab.goto(url)
         choose(tab, 255)
         ask(tab)
-        expect(tab.get_by_role("alert")).to_have_text(f"The one model here is {MODEL}.")
+        expect(tab.get_by_role("alert")).to_have_text(f"Unknown model; this server has one model, {MODEL}.")
         tab.get_by_label("Model").select_option(MODEL)
         ask(tab)
         expect(tab.locator("#label")).to_have_text("dog")
