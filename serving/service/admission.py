@@ -22,7 +22,7 @@ from zoo.smoothing.keys import fresh_key, root_key
 MOST_BYTES_OF_COPIES = 4_000_000  # TorchServe kills a worker whose response is larger than 6.5 MB
 
 
-Asked = SmoothingSpec | PredictionSpec
+Target = SmoothingSpec | PredictionSpec
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,18 +47,18 @@ class Admission:
 
         Raises: RequestError, ImageError, CertificationError with a message for the client.
         """
-        asked = self._asked(request.parameters)
-        self._require_affordable(request, asked)
+        target = self._target(request.parameters)
+        self._require_affordable(request, target)
         seed = request.parameters.seed
         generator = None if seed is None else torch.Generator().manual_seed(seed)
         questions = []
         for place, x_CHW in enumerate(self._tensors(request)):
             # This matches the offline path, which draws one root per image from a single generator.
-            entry = self._entry(x_CHW, asked) if generator is None else Entry(root_key(generator))
-            questions.append(Question(self._job((id, place), x_CHW, asked, entry.key), entry))
+            entry = self._entry(x_CHW, target) if generator is None else Entry(root_key(generator))
+            questions.append(Question(self._job((id, place), x_CHW, target, entry.key), entry))
         return questions
 
-    def _asked(self, parameters: Parameters) -> Asked:
+    def _target(self, parameters: Parameters) -> Target:
         if parameters.mode == "certify":
             return smoothing_of(parameters, self.limits, sigma=self.sigma)
         return prediction_of(parameters, self.limits)
@@ -82,20 +82,20 @@ class Admission:
             left -= image.width * image.height
             yield prepare(image, self.spec.preprocessing)
 
-    def _job(self, id: Hashable, x_CHW: Tensor, asked: Asked, key: NoiseKey) -> Job:
-        if isinstance(asked, SmoothingSpec):
-            return Certification(id, x_CHW, smoothing=asked, key=key, input=self.spec.preprocessing.describe())
-        n, alpha, noise = asked.n, asked.alpha, asked.noise
+    def _job(self, id: Hashable, x_CHW: Tensor, target: Target, key: NoiseKey) -> Job:
+        if isinstance(target, SmoothingSpec):
+            return Certification(id, x_CHW, smoothing=target, key=key, input=self.spec.preprocessing.describe())
+        n, alpha, noise = target.n, target.alpha, target.noise
         return Prediction(id, x_CHW, sigma=self.sigma, n=n, alpha=alpha, key=key, noise=noise)
 
-    def _entry(self, x_CHW: Tensor, asked: Asked) -> Entry:
+    def _entry(self, x_CHW: Tensor, target: Target) -> Entry:
         if self.limits.cached_answers == 0:
             return Entry(fresh_key())
-        return self.cache.entry((hashlib.sha256(x_CHW.numpy().tobytes()).digest(), asked))
+        return self.cache.entry((hashlib.sha256(x_CHW.numpy().tobytes()).digest(), target))
 
-    def _require_affordable(self, request: Request, asked: Asked) -> None:
+    def _require_affordable(self, request: Request, target: Target) -> None:
         parameters, limits = request.parameters, self.limits
-        num_draws = asked.n + (asked.n0 if isinstance(asked, SmoothingSpec) else 0)
+        num_draws = target.n + (target.n0 if isinstance(target, SmoothingSpec) else 0)
         if num_draws * len(request.images) > limits.max_draws_per_request:
             raise RequestError(
                 f"the request could take {num_draws * len(request.images):,} draws ({num_draws:,} per image), this "
