@@ -1,1 +1,1 @@
-"""How does a checkpoint become a running, observable HTTP service, and how is it called?"""
+"""The certified-inference server of a checkpoint, its client, and the commands that run both."""

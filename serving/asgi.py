@@ -1,7 +1,7 @@
-"""A second front: the HTTP answers of the first one from plain ASGI, without TorchServe.
+"""A second front end: an ASGI application with the same HTTP interface as the TorchServe server.
 
-It exists so that the day TorchServe stops working costs a file. Whatever runs ASGI applications runs it, one process a
-device: `uvicorn.run(application(service))`.
+It keeps the service independent of TorchServe. Any ASGI server can run it, with one process per device:
+`uvicorn.run(application(service))`.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ MAX_REQUEST_BYTES = 33_554_432
 
 
 class Driver:
-    """Steps a service, in a thread beside the event loop, for as long as requests are open."""
+    """Steps a service in a separate thread while requests are open."""
 
     def __init__(self, service: InferenceService) -> None:
         self.service = service
@@ -41,7 +41,7 @@ class Driver:
         self._stepping: asyncio.Task[None] | None = None
 
     async def replies(self, row: Row) -> AsyncGenerator[Reply]:
-        """The replies to one request, the last one last. Close the generator before, and the request is forgotten."""
+        """The replies to one request up to the last. Closing the generator earlier ends the request."""
         id = self._num_seen
         self._num_seen += 1
         self._rows[id], self._replies[id] = row, asyncio.Queue()
@@ -63,7 +63,7 @@ class Driver:
             try:
                 replies = await asyncio.to_thread(self.service.step, rows)
             except Exception:
-                logger.exception("a step failed; every open request is answered with an error")
+                logger.exception("a step failed; every open request gets an error")
                 replies = dict.fromkeys(rows, Reply.failing(None))
             for id, reply in replies.items():
                 if reply.is_last:
@@ -73,20 +73,22 @@ class Driver:
 
 
 def application(service: InferenceService) -> Starlette:
-    """The service's one model at the addresses at which TorchServe has it."""
+    """The ASGI application that serves the service's model at the same paths as TorchServe."""
     driver = Driver(service)
 
     async def predict(request: Request) -> Response:
         if request.path_params["model"] != service.spec.name:
-            return _refusal(404, "ModelNotFoundException", f"the one model here is {service.spec.name}")
+            return _refusal(
+                404, "ModelNotFoundException", f"unknown model; this server has one model, {service.spec.name}"
+            )
         try:
             row = await _read_row(request)
         except _TooLargeError:
-            return _refusal(413, "ImageError", f"the request has more than {MAX_REQUEST_BYTES:,} bytes")
+            return _refusal(413, "ImageError", f"the request has more than {MAX_REQUEST_BYTES:,} bytes, the maximum")
         except MultiPartException as error:
             return _refusal(400, "RequestError", f"the form cannot be read: {error.message}")
         except ClientDisconnect:
-            return Response()  # for nobody
+            return Response()  # the client has disconnected
         replies = driver.replies(row)
         first = await anext(replies)
         if first.is_last:
@@ -113,7 +115,7 @@ async def _texts(first: Reply, rest: AsyncGenerator[Reply]) -> AsyncIterator[str
 
 
 async def _read_row(request: Request) -> Row:
-    """The request as TorchServe hands it to a handler: the fields of a form, or `body`.
+    """The request in the format that TorchServe passes to a handler: the fields of a form, or `body`.
 
     Raises: _TooLargeError, MultiPartException, ClientDisconnect.
     """
@@ -150,4 +152,4 @@ def _refusal(status: int, type: str, message: str) -> Response:
 
 
 class _TooLargeError(Exception):
-    """A request of more bytes than are read."""
+    """A request with more than MAX_REQUEST_BYTES."""

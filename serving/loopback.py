@@ -1,4 +1,4 @@
-"""Running an ASGI application on the loopback address, beside what the program does otherwise."""
+"""Runs an ASGI application on the loopback address in a background thread."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ POLL_SECONDS = 0.02
 
 @contextmanager
 def running(app: ASGIApp, *, port: int = 0) -> Iterator[str]:
-    """The application's URL, as long as it runs: from when it accepts connections until the block is left.
+    """Runs the application while the block runs, and yields its URL once it accepts connections.
 
-    `port` 0 finds a free one. Responses that are under way at the end have two seconds left.
-    Raises: ServerError if the port is taken.
+    `port` 0 selects a free port. At the end, unfinished responses have two seconds.
+    Raises: ServerError if the port is in use.
     """
     listening = _listen(port)
     is_stopping = threading.Event()
@@ -51,7 +51,7 @@ def running(app: ASGIApp, *, port: int = 0) -> Iterator[str]:
 
 
 def _ending_quietly(app: ASGIApp, is_stopping: threading.Event) -> ASGIApp:
-    """The application; its responses that are cut off by the server's end are no errors of its own."""
+    """The application, which suppresses the cancellation of its unfinished responses when the server stops."""
 
     async def ending_quietly(scope: Scope, receive: Receive, send: Send) -> None:
         try:
@@ -68,7 +68,7 @@ def _listen(port: int) -> socket.socket:
         return socket.create_server((HOST, port))
     except OSError as error:
         raise ServerError(
-            f"port {port} cannot be listened on ({error.strerror or error}): choose another one"
+            f"the server cannot listen on port {port} ({error.strerror or error}): choose another port"
         ) from error
 
 

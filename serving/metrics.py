@@ -1,7 +1,7 @@
-"""What a worker counts, for Prometheus.
+"""A worker's Prometheus metrics.
 
-The numbers lie in files that the worker maps into memory and its parent reads (prometheus_client's multiprocess mode),
-since TorchServe's own metrics have one set of histogram buckets for everything and forget a worker that died.
+The worker keeps its metrics in memory-mapped files, which its parent reads (prometheus_client's multiprocess mode).
+TorchServe's own metrics use the same histogram buckets for everything and lose the values of a worker that died.
 """
 
 from __future__ import annotations
@@ -18,18 +18,18 @@ LABELS = ("model", "version")
 SECONDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0)
 STEP_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.2, 0.4, 0.8, 1.6, 3.2)
 DRAWS = (100.0, 300.0, 1e3, 3e3, 1e4, 3e4, 1e5, 3e5, 1e6)
-RADII = (0.0, 0.1, 0.25, 0.5, 0.75, 1.0, 1.25, 1.5, 2.0, 2.5, 3.0, 4.0)  # below le="0" lie the abstentions
+RADII = (0.0, 0.1, 0.25, 0.5, 0.75, 1.0, 1.25, 1.5, 2.0, 2.5, 3.0, 4.0)  # the bucket le="0" counts the abstentions
 SHARES = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
-NO_RULE = "none"  # the stopping rule of a prediction, which has none
+NO_RULE = "none"  # the label value of predictions, which have no stopping rule
 
 ABANDONED_SECONDS = 2.0
 
 
 class PrometheusObserver:
-    """A ServiceObserver that counts for one model in one version."""
+    """A ServiceObserver that updates the metrics of one version of a model."""
 
     def __init__(self, *, model: str, version: str) -> None:
-        """Several observers of one process would count into the same files: a worker has one."""
+        """Create only one observer per process: several would write to the same files."""
         registry = CollectorRegistry()
         values = (model, version)
 
@@ -63,20 +63,20 @@ class PrometheusObserver:
         self._lock = threading.Lock()
 
     def began(self) -> None:
-        """TorchServe has handed over the open requests."""
+        """Records that TorchServe has passed the open requests to the worker."""
         with self._lock:
             self._called_at = None
 
     def ended(self, *, num_open: int) -> None:
-        """They are handed back; `num_open` of them go on, and TorchServe will hand them over again."""
+        """Records that the worker has returned to TorchServe, which will pass the `num_open` open requests again."""
         with self._lock:
             self._called_at = time.monotonic()
             self._open.set(num_open)
 
     def watch_for_abandonment(self) -> None:
-        """From now on, no request counts as open any more when TorchServe has not come back for it.
+        """Starts a thread that sets the number of open requests to 0 when TorchServe does not pass them again.
 
-        It does within milliseconds, unless the last client went away, which it tells nobody.
+        TorchServe does so within milliseconds, unless the last client disconnected, which it does not report.
         """
         threading.Thread(target=self._watch, name="abandonment", daemon=True).start()
 

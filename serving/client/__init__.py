@@ -1,4 +1,4 @@
-"""Asking a served model over HTTP: `Client`, `AsyncClient`, and what they answer. Works without torch installed."""
+"""The HTTP clients of a served model, `Client` and `AsyncClient`, and their answers. Works without torch installed."""
 
 from serving.client.answers import Answer, Certificate, ServedModel, Votes
 from serving.client.asynchronous import AsyncClient

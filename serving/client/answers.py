@@ -1,4 +1,4 @@
-"""What a server answers, typed. A key that a newer server adds is kept, not refused."""
+"""Typed answers of a server. They keep unknown keys, which a newer server may add."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ class _Message(BaseModel):
 
 
 class Certificate(_Message):
-    """What is guaranteed; the fields mean what they mean in `zoo.smoothing.Certificate`."""
+    """The certificate of an answer; its fields are those of `zoo.smoothing.Certificate`."""
 
     norm: str
     radius: float
@@ -31,7 +31,7 @@ class Certificate(_Message):
 
 
 class Votes(_Message):
-    """How often the classes were named: `top` holds [label, count], the most frequent first."""
+    """Class counts of the noisy copies; `top` has pairs [label, count], the most frequent class first."""
 
     n: int
     top: list[list[int]]
@@ -39,18 +39,18 @@ class Votes(_Message):
 
 
 class ServedModel(_Message):
-    """The checkpoint that answered: its name, and the SHA-256 of its weights."""
+    """The name of the checkpoint that answered, and the SHA-256 of its weights."""
 
     name: str
     sha256: str
 
 
 class Answer(_Message):
-    """The answer about one image. `label` None: the classifier abstained.
+    """The answer for one image. If `label` is None, the classifier abstained.
 
-    A certification has a `certificate`, a prediction `votes` and no certificate. `deadline_reached` stands where a
-    deadline was given, `copies`, noisy copies of the image as the network saw them (PNG in base64), where they were
-    asked for.
+    A certification has a `certificate`; a prediction has `votes` and no certificate. `deadline_reached` is None unless
+    the request had a deadline. `copies` is None unless requested: noisy copies of the image as the network classified
+    them, as PNG in base64.
     """
 
     label: int | None
@@ -64,9 +64,9 @@ class Answer(_Message):
 
     @property
     def radius(self) -> float:
-        """The certified l2 radius, on the [0, 1] pixel scale; 0 where nothing is certified."""
+        """The certified l2 radius on the [0, 1] pixel scale; 0 if nothing is certified."""
         return 0.0 if self.certificate is None else self.certificate.radius
 
     def to_json(self) -> dict[str, Any]:
-        """The object as the server sent it."""
+        """The JSON object as the server sent it."""
         return self.model_dump(mode="json", exclude_unset=True)

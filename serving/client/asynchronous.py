@@ -1,4 +1,4 @@
-"""The client for asyncio."""
+"""The asyncio client."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from zoo.download.retry import DEFAULT_RETRY, RetryPolicy
 
 
 class AsyncClient(BaseClient):
-    """As `Client`, for asyncio: the same methods, awaited."""
+    """The asyncio counterpart of `Client`, with the same methods as coroutines."""
 
     def __init__(
         self,
@@ -31,7 +31,7 @@ class AsyncClient(BaseClient):
         random: Callable[[], float] = random_module.random,
         sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
     ) -> None:
-        """As `Client`."""
+        """The arguments are those of `Client`; `sleep` is a coroutine function."""
         super().__init__(url, token=token, timeout=timeout, retry=retry, now=now, random=random)
         self._sleep = sleep
         self._http = httpx.AsyncClient(**self._connection)
@@ -47,7 +47,7 @@ class AsyncClient(BaseClient):
         await self._http.aclose()
 
     async def predict(self, image: Picture, **parameters: Unpack[PredictParameters]) -> Answer:
-        """The label alone, by few draws."""
+        """The predicted label without a radius, from few draws."""
         return (await self.predict_all([image], **parameters))[0]
 
     async def certify(self, image: Picture, **parameters: Unpack[CertifyParameters]) -> Answer:
@@ -55,17 +55,17 @@ class AsyncClient(BaseClient):
         return (await self.certify_all([image], **parameters))[0]
 
     async def predict_all(self, images: Sequence[Picture], **parameters: Unpack[PredictParameters]) -> list[Answer]:
-        """As `predict`, for several images in one request; one that cannot be read refuses them all."""
+        """The answers of `predict` for several images in one request. One unreadable image fails the whole request."""
         return self._read(await self._answer(self._body(images, "predict", parameters)), len(images))
 
     async def certify_all(self, images: Sequence[Picture], **parameters: Unpack[CertifyParameters]) -> list[Answer]:
-        """As `certify`, for several images in one request; one that cannot be read refuses them all."""
+        """The answers of `certify` for several images in one request. One unreadable image fails the whole request."""
         return self._read(await self._answer(self._body(images, "certify", parameters)), len(images))
 
     async def certify_stream(
         self, image: Picture, **parameters: Unpack[CertifyParameters]
     ) -> AsyncGenerator[StreamUpdate]:
-        """As `Client.certify_stream`. Wrap it in `contextlib.aclosing` if you may leave the loop early."""
+        """The updates of `Client.certify_stream`. Use `contextlib.aclosing` if the loop may end early."""
         response = await self._answer(self._stream_body(image, parameters), stream=True)
         try:
             reader = StreamReader(response, self.url)

@@ -1,4 +1,4 @@
-"""The client for ordinary code and for threads."""
+"""The blocking, thread-safe client."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from zoo.download.retry import DEFAULT_RETRY, RetryPolicy
 
 
 class Client(BaseClient):
-    """Asks a served model; threads may share one. Use it as a context manager, which closes its connections.
+    """A client of one served model. Threads may share it. Use it as a context manager to close its connections.
 
-    An image is the bytes of a file, the path of one, or a Pillow image. Every method raises RequestError if the URL or
-    an image is none, RefusedError if the server refuses the request, ServerUnavailableError if it stays out of reach,
-    and ServerError if it fails in another way.
+    An image is the bytes of an image file, a path, or a Pillow image. Every method raises RequestError if the URL is
+    invalid or an image file is unreadable, RefusedError if the server refuses the request, ServerUnavailableError if
+    the server stays unreachable or overloaded, and ServerError if the server fails in another way.
 
     >>> from pathlib import Path
     >>> from serving.client import Client
@@ -45,9 +45,18 @@ class Client(BaseClient):
         random: Callable[[], float] = random_module.random,
         sleep: Callable[[float], object] = time.sleep,
     ) -> None:
-        """`url` is http://HOST:PORT/predictions/NAME; `timeout` the longest silence of the server, in seconds.
+        """Creates a client without sending a request.
 
-        `now`, `random` and `sleep` are for tests.
+        Args:
+            url: the model's address, http://HOST:PORT/predictions/NAME.
+            token: the server's inference token, if the server requires one.
+            timeout: the longest time without data from the server, in seconds.
+            retry: the policy for transient failures.
+            now: seconds of a monotonic clock, for tests.
+            random: uniform draws from [0, 1) for the backoff, for tests.
+            sleep: waits for the given seconds, for tests.
+
+        Raises: RequestError if the token is not printable ASCII.
         """
         super().__init__(url, token=token, timeout=timeout, retry=retry, now=now, random=random)
         self._sleep = sleep
@@ -64,7 +73,7 @@ class Client(BaseClient):
         self._http.close()
 
     def predict(self, image: Picture, **parameters: Unpack[PredictParameters]) -> Answer:
-        """The label alone, by few draws."""
+        """The predicted label without a radius, from few draws."""
         return self.predict_all([image], **parameters)[0]
 
     def certify(self, image: Picture, **parameters: Unpack[CertifyParameters]) -> Answer:
@@ -72,19 +81,19 @@ class Client(BaseClient):
         return self.certify_all([image], **parameters)[0]
 
     def predict_all(self, images: Sequence[Picture], **parameters: Unpack[PredictParameters]) -> list[Answer]:
-        """As `predict`, for several images in one request; one that cannot be read refuses them all."""
+        """The answers of `predict` for several images in one request. One unreadable image fails the whole request."""
         return self._read(self._answer(self._body(images, "predict", parameters)), len(images))
 
     def certify_all(self, images: Sequence[Picture], **parameters: Unpack[CertifyParameters]) -> list[Answer]:
-        """As `certify`, for several images in one request; one that cannot be read refuses them all."""
+        """The answers of `certify` for several images in one request. One unreadable image fails the whole request."""
         return self._read(self._answer(self._body(images, "certify", parameters)), len(images))
 
     def certify_stream(self, image: Picture, **parameters: Unpack[CertifyParameters]) -> Generator[StreamUpdate]:
-        """The certificate as it grows, the final one last; `stopping` is anytime unless given.
+        """The progressive certificates of one image, ending with the final one. The default `stopping` is anytime.
 
-        Leaving the loop closes the connection, and the server draws no more. A stream that has begun is not asked for
-        again by itself.
-        Raises: StreamInterruptedError if it breaks off.
+        Leaving the loop closes the connection, and the server stops drawing. The client does not retry a stream that
+        has begun.
+        Raises: StreamInterruptedError if the stream breaks off.
         """
         response = self._answer(self._stream_body(image, parameters), stream=True)
         try:
@@ -123,7 +132,7 @@ class Client(BaseClient):
 
 
 def ask(url: str, image: Picture, parameters: Mapping[str, Any]) -> dict[str, Any]:
-    """The JSON object that answers one image, by a client for this one request. Raises: as `Client`."""
+    """The JSON object that answers one image, requested with a new client. Raises: the errors of `Client`."""
     with Client(url) as client:
-        read = client.predict if parameters.get("mode") == "predict" else client.certify
-        return read(image, **{name: value for name, value in parameters.items() if name != "mode"}).to_json()
+        method = client.predict if parameters.get("mode") == "predict" else client.certify
+        return method(image, **{name: value for name, value in parameters.items() if name != "mode"}).to_json()

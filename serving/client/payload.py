@@ -1,4 +1,4 @@
-"""The body of a request and the reading of its response, without a socket; both clients share it."""
+"""Encoding of requests and decoding of responses, without a socket; both clients share it."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ Picture: TypeAlias = "bytes | Path | Image"
 
 
 class PredictParameters(TypedDict, total=False):
-    """What `predict` may ask; what is left out the operator has set."""
+    """The parameters of `predict`. The operator's defaults replace omitted ones."""
 
     n: int
     alpha: float
@@ -37,7 +37,7 @@ class PredictParameters(TypedDict, total=False):
 
 
 class CertifyParameters(PredictParameters, total=False):
-    """What `certify` may ask. `radius` goes with at-radius, `tolerance` with anytime, `deadline_ms` with both."""
+    """The parameters of `certify`. `radius` requires at-radius, `tolerance` anytime, `deadline_ms` one of the two."""
 
     n0: int
     stopping: Literal["fixed", "anytime", "at-radius"]
@@ -47,7 +47,7 @@ class CertifyParameters(PredictParameters, total=False):
 
 
 class BaseClient:
-    """One model at one address: what `Client` and `AsyncClient` share, which is all but the connection."""
+    """The part that `Client` and `AsyncClient` share: everything except the connection."""
 
     def __init__(
         self,
@@ -61,7 +61,7 @@ class BaseClient:
     ) -> None:
         self.url = url
         self._retry, self._now, self._random = retry, now, random
-        # The environment's proxies are not used: a server on this machine must not be asked through one.
+        # trust_env=False: requests to a server on this machine must not go through the environment's proxies.
         self._connection: dict[str, Any] = {
             "headers": headers(token),
             "timeout": httpx.Timeout(timeout, connect=min(timeout, CONNECT_SECONDS)),
@@ -82,7 +82,7 @@ class BaseClient:
 
 
 def headers(token: str | None) -> dict[str, str]:
-    """The headers of every request. Raises: RequestError if the token can be none; it is not repeated."""
+    """The headers of every request. Raises: RequestError, which does not repeat the token, if the token is invalid."""
     if token is None:
         return {}
     if not token.isascii() or not token.isprintable() or not token.strip():
@@ -91,33 +91,33 @@ def headers(token: str | None) -> dict[str, str]:
 
 
 def body(pictures: Sequence[Picture], parameters: Mapping[str, object]) -> dict[str, Any]:
-    """What httpx is given to build the request from: a form for one picture, JSON (KServe v1) for several."""
+    """The keyword arguments for httpx's request: a form for one picture, JSON (KServe v1) for several."""
     encoded = [_encoded(picture) for picture in pictures]
     if len(encoded) == 1:
         fields = {name: _text(value) for name, value in parameters.items()}
         return {"files": {"data": ("image", encoded[0])}, "data": fields}
-    instances = [{"b64": base64.b64encode(each).decode()} for each in encoded]
+    instances = [{"b64": base64.b64encode(image).decode()} for image in encoded]
     return {"json": {"instances": instances, "parameters": dict(parameters)}}
 
 
 def read_answers(response: httpx.Response, *, num: int, url: str) -> list[Answer]:
     """The answers to `num` pictures, in their order.
 
-    Raises: RefusedError if the server refuses the request; ServerError if it failed, or is no server of a model.
+    Raises: RefusedError if the server refused the request; ServerError if the server failed or is not a model server.
     """
     raise_for_problem(response)
     try:
         content = json.loads(response.content)
-        answers = [Answer.model_validate(each) for each in ([content] if num == 1 else content["predictions"])]
+        answers = [Answer.model_validate(item) for item in ([content] if num == 1 else content["predictions"])]
     except (ValueError, KeyError, TypeError, ValidationError) as error:
         raise something_else(url, response.status_code) from error
     if len(answers) != num:
-        raise ServerError(f"{url} was asked about {num} images and answered about {len(answers)}")
+        raise ServerError(f"{url} returned {len(answers)} answers to a request with {num} images")
     return answers
 
 
 def raise_for_problem(response: httpx.Response) -> None:
-    """Raises: RefusedError or ServerError if the response is an error, whatever its status says."""
+    """Raises RefusedError or ServerError if the response is an error, including errors sent with status 200."""
     problem = problem_in(response)
     if problem is not None:
         raise error_of(problem)
@@ -125,11 +125,13 @@ def raise_for_problem(response: httpx.Response) -> None:
 
 def something_else(url: str, status: int) -> ServerError:
     """Error for a response that did not come from a model server."""
-    return ServerError(f"{url} answered {status} with something else: is it the address of a model?")
+    return ServerError(
+        f"{url} answered {status} with a response that is not a model's: expected http://HOST:PORT/predictions/MODEL"
+    )
 
 
 def error_of(problem: Mapping[str, Any]) -> RefusedError | ServerError:
-    """The error that an error object of the server stands for."""
+    """The exception for an error object of the server."""
     code, message = problem["code"], problem.get("message")
     if code < 500:
         return RefusedError(f"the server refused the request ({code}): {message}", http_status=code)
@@ -141,7 +143,7 @@ def _text(value: object) -> str:
 
 
 def _encoded(picture: Picture) -> bytes:
-    """The bytes of an image file; a picture in memory becomes a PNG, which loses nothing."""
+    """The bytes of an image file. A Pillow picture is encoded as PNG, which is lossless."""
     if isinstance(picture, bytes):
         return picture
     if isinstance(picture, Path):

@@ -1,4 +1,4 @@
-"""When a request is sent again, without a socket or a clock: the driver of an exchange has both."""
+"""Retries of transient failures, as a generator without a socket or a clock, which its driver provides."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from zoo.download.retry import RetryPolicy, parse_retry_after
 from zoo.errors import RequestError, ServerError, ServerUnavailableError
 
 WORKER_DIED = "Worker died"
-RETRIED_STATUSES = (429, 502, 503)  # any other one, a 500 too, a second try would answer alike
+RETRIED_STATUSES = (429, 502, 503)  # a retry would not change any other error, including 500
 
 
 @dataclass(frozen=True, slots=True)
 class Send:
-    """Asks the driver to send the request, and to tell the response, its body read, or what broke the connection."""
+    """Asks the driver to send the request and to return the response with its body read, or the connection error."""
 
 
 @dataclass(frozen=True, slots=True)
 class Pause:
-    """Asks the driver to wait."""
+    """Asks the driver to wait for `seconds`."""
 
     seconds: float
 
@@ -33,10 +33,10 @@ Exchange = Generator[Send | Pause, Outcome | None, httpx.Response]
 
 
 def exchange(url: str, *, retry: RetryPolicy, now: Callable[[], float], random: Callable[[], float]) -> Exchange:
-    """Returns the response that counts: an answer, or a refusal that asking again would not change.
+    """The final response: an answer, or a refusal that a retry would not change.
 
-    Raises: RequestError if the URL or a header is none; ServerUnavailableError where the server could not be reached,
-    stayed full, or lost its worker at every attempt.
+    Raises: RequestError if the URL or a header is invalid; ServerUnavailableError if at every attempt the server was
+    unreachable or overloaded, or its worker died.
     """
     started = now()
     attempt = 1
@@ -55,9 +55,9 @@ def exchange(url: str, *, retry: RetryPolicy, now: Callable[[], float], random: 
 
 
 def problem_in(response: httpx.Response) -> dict[str, Any] | None:
-    """The error object that a response holds instead of an answer: `{"code", "type", "message"}`.
+    """The error object `{"code", "type", "message"}` of a response; None if the response is not an error.
 
-    A failure after the answer has begun stands in a body whose status was sent as 200.
+    The body of a response with status 200 contains an error object if the server failed after the response had begun.
     """
     try:
         body = json.loads(response.content)
@@ -71,17 +71,17 @@ def problem_in(response: httpx.Response) -> dict[str, Any] | None:
 
 
 def _transient_failure(outcome: Outcome, url: str) -> str | None:
-    """Why it is worth asking again; None if it is not. Raises: what asking again cannot heal."""
+    """The reason to retry; None if the outcome is final. Raises: the error of an outcome that a retry cannot fix."""
     if isinstance(outcome, httpx.UnsupportedProtocol | httpx.InvalidURL | httpx.LocalProtocolError):
-        raise RequestError(f"{url!r} is no URL of the form http://HOST:PORT/predictions/MODEL: {outcome}") from outcome
-    if isinstance(outcome, httpx.ReadTimeout):
-        raise ServerUnavailableError(
-            f"no answer from {url}: it was silent for longer than this client waits"
+        raise RequestError(
+            f"{url!r} is not a URL of the form http://HOST:PORT/predictions/MODEL: {outcome}"
         ) from outcome
+    if isinstance(outcome, httpx.ReadTimeout):
+        raise ServerUnavailableError(f"no answer from {url}: it sent no data within this client's timeout") from outcome
     if isinstance(outcome, httpx.TransportError):
         return f"no answer from {url}: {str(outcome) or type(outcome).__name__}"
     if isinstance(outcome, Exception):
-        raise ServerError(f"{url} answered with something that cannot be read: {outcome}") from outcome
+        raise ServerError(f"{url} sent a response that cannot be read: {outcome}") from outcome
     if outcome.is_success and not outcome.is_closed:  # a stream has begun
         return None
     problem = problem_in(outcome)
@@ -92,5 +92,5 @@ def _transient_failure(outcome: Outcome, url: str) -> str | None:
 
 
 def _retry_after(outcome: Outcome) -> float | None:
-    """Seconds that the server asks to wait, None if it does not say."""
+    """The seconds of the response's Retry-After header; None without a response or header."""
     return parse_retry_after(outcome.headers.get("Retry-After", "")) if isinstance(outcome, httpx.Response) else None

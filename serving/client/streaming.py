@@ -1,4 +1,4 @@
-"""Reading a stream of progressive certificates, line by line, without a socket."""
+"""Parsing of a stream of progressive certificates, line by line, without a socket."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from zoo.errors import StreamInterruptedError
 
 
 class StreamUpdate(Answer):
-    """What is certified so far. With probability at least 1 - alpha every update of a stream holds, not only the last.
+    """The certificate so far. With probability at least 1 - alpha, every update of a stream is correct.
 
-    `final` marks the last one.
+    `final` marks the last update.
     """
 
     final: bool
 
 
 class StreamReader:
-    """Turns the lines of one stream into updates, and knows whether it has ended as it should."""
+    """Parses the lines of one stream into updates, and checks that the stream is complete."""
 
     def __init__(self, response: httpx.Response, url: str) -> None:
-        """Raises: RefusedError or ServerError if the response is an error and no stream."""
+        """Raises: RefusedError or ServerError if the response is an error instead of a stream."""
         if not response.is_success:
             raise_for_problem(response)
             raise something_else(url, response.status_code)
@@ -35,21 +35,21 @@ class StreamReader:
         self.last: StreamUpdate | None = None
 
     def read(self, line: str) -> Iterator[StreamUpdate]:
-        """The update in a line; none in a blank one.
+        """The update in a line. A blank line yields nothing.
 
-        Raises: RefusedError or ServerError if the line tells of one, or was written by something else than a model;
-        StreamInterruptedError if it is cut off.
+        Raises: RefusedError or ServerError if the line is an error object; ServerError if the line did not come from a
+        model server; StreamInterruptedError if the line is cut off.
         """
         if not line.strip():
             return
         try:
-            told = json.loads(line)
+            update = json.loads(line)
         except ValueError as error:
             raise self.interrupted("its last line is cut off") from error
-        if isinstance(told, dict) and isinstance(told.get("code"), int):
-            raise error_of(told)
+        if isinstance(update, dict) and isinstance(update.get("code"), int):
+            raise error_of(update)
         try:
-            self.last = StreamUpdate.model_validate(told)
+            self.last = StreamUpdate.model_validate(update)
         except ValidationError as error:
             raise something_else(self.url, self.status) from error
         yield self.last
@@ -60,6 +60,6 @@ class StreamReader:
             raise self.interrupted("it ended before its final line")
 
     def interrupted(self, reason: str) -> StreamInterruptedError:
-        """The error of a stream that broke off, which says what holds nevertheless."""
+        """The error for a stream that broke off; its message reports the radius that is certified nevertheless."""
         so_far = f"radius {self.last.radius:.4g} is certified" if self.last else "nothing is certified"
-        return StreamInterruptedError(f"the stream from {self.url} broke off: {reason}; {so_far}; ask again")
+        return StreamInterruptedError(f"the stream from {self.url} broke off: {reason}; {so_far}; retry the request")

@@ -1,1 +1,1 @@
-"""`zoo archive | serve | predict | health | models`: a module a command; what computes is imported inside it."""
+"""`zoo archive | serve | predict | health | models`: one module per command, which imports slow modules lazily."""

@@ -13,9 +13,11 @@ from zoo.cli._options import Backend, Device, Model
 
 def archive(
     model: Model,
-    store: Annotated[Path, typer.Option("--store", help="The folder of TorchServe's archives.", metavar="DIR")],
-    version: Annotated[str, typer.Option("--version", help="The archive's version, of its model's.")] = "1.0",
-    workers: Annotated[int, typer.Option("--workers", min=1, help="Workers, each on the next GPU.")] = 1,
+    store: Annotated[Path, typer.Option("--store", help="The directory for TorchServe's archives.", metavar="DIR")],
+    version: Annotated[str, typer.Option("--version", help="The version of the model in the archive.")] = "1.0",
+    workers: Annotated[
+        int, typer.Option("--workers", min=1, help="Number of workers, distributed over the GPUs in turn.")
+    ] = 1,
     n: DefaultN = 1_000,
     max_n: MaxN = 100_000,
     max_pixels: MaxPixels = 33_554_432,
@@ -23,12 +25,12 @@ def archive(
     device: Device = "auto",
     backend: Backend = "auto",
 ) -> None:
-    """Pack a checkpoint and its handler into a .mar for TorchServe."""
+    """Pack a checkpoint and its handler into a .mar archive for TorchServe."""
     from serving.server.archive import make_archive
     from zoo.loading.locate import locate
 
     limits = limits_from(n, max_n, max_pixels, limit or ())
-    made = make_archive(
+    path = make_archive(
         locate(model), store, limits=limits, device=device, backend=backend, version=version, workers=workers
     )
-    typer.echo(made)
+    typer.echo(path)

@@ -1,4 +1,4 @@
-"""What is answered about many image files, in their order, by a server or on the spot."""
+"""Answers for many image files in their order, from a server or computed in this process."""
 
 from __future__ import annotations
 
@@ -19,31 +19,31 @@ Outcome: TypeAlias = tuple[Path, dict[str, Any] | ZooError]
 async def by_server(
     url: str, paths: Sequence[Path], parameters: Mapping[str, Any], *, token: str | None
 ) -> AsyncGenerator[Outcome]:
-    """The answers of a served model, a few requests being in flight. One that fails costs the others nothing.
+    """The answers of a served model, with a few requests in flight. A failed request does not affect the others.
 
-    Raises: ServerUnavailableError when the server is out of reach and stays so, since it would be for the rest as well.
+    Raises: ServerUnavailableError if the server stays unreachable, because the remaining requests would fail as well.
     """
-    of_the_mode = {name: value for name, value in parameters.items() if name != "mode"}
+    mode_parameters = {name: value for name, value in parameters.items() if name != "mode"}
     async with AsyncClient(url, token=token) as client:
         ask = client.predict if parameters.get("mode") == "predict" else client.certify
 
         async def outcome(path: Path) -> Outcome:
             try:
-                return path, (await ask(_read(path), **of_the_mode)).to_json()
+                return path, (await ask(_read(path), **mode_parameters)).to_json()
             except ServerUnavailableError:
                 raise
             except ZooError as error:
                 return path, error
 
         async with aclosing(_in_order(outcome, paths)) as outcomes:
-            async for each in outcomes:
-                yield each
+            async for path_and_answer in outcomes:
+                yield path_and_answer
 
 
 async def on_the_spot(
     model: str, paths: Sequence[Path], parameters: Mapping[str, Any], *, device: str, backend: str
 ) -> AsyncGenerator[Outcome]:
-    """The answers that a server would give, computed in this process one by one."""
+    """The answers that a server would give, computed in this process one after another."""
     from serving.protocol import Limits
     from serving.service.loading import load_service
     from serving.service.local import ask_service
@@ -79,4 +79,4 @@ def _read(path: Path) -> bytes:
     try:
         return path.read_bytes()
     except OSError as error:
-        raise RequestError(f"cannot read it: {error.strerror or error}") from error
+        raise RequestError(f"the file cannot be read: {error.strerror or error}") from error

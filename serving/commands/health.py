@@ -10,44 +10,44 @@ import typer
 
 from zoo.cli._options import Json
 
-NUM_DRAWS, ALPHA = 20, 0.001  # the least that a prediction can be asked for, and a few more
+NUM_DRAWS, ALPHA = 20, 0.001  # slightly more than the minimum of a prediction
 
 
 def health(
     url: Annotated[
-        str | None, typer.Argument(metavar="URL", help="Ask a model: http://HOST:PORT/predictions/NAME.")
+        str | None, typer.Argument(metavar="URL", help="Query a model: http://HOST:PORT/predictions/NAME.")
     ] = None,
     management: Annotated[
-        str | None, typer.Option("--management", metavar="URL", help="Ask the management which models are ready.")
+        str | None, typer.Option("--management", metavar="URL", help="Query the management API for ready models.")
     ] = None,
     key_file: Annotated[
-        Path | None, typer.Option("--key-file", metavar="FILE", help="The tokens that zoo serve has written.")
+        Path | None, typer.Option("--key-file", metavar="FILE", help="The file of tokens that zoo serve wrote.")
     ] = None,
     token: Annotated[
         str | None, typer.Option("--token", envvar="ZOO_TOKEN", help="The server's inference token.", metavar="TOKEN")
     ] = None,
-    timeout: Annotated[float, typer.Option("--timeout", min=0, help="Seconds that each answer may take.")] = 10.0,
+    timeout: Annotated[float, typer.Option("--timeout", min=0, help="Timeout of each request, in seconds.")] = 10.0,
     as_json: Json = False,
 ) -> None:
-    """Tell whether a server lives, which models are ready, and whether one really answers.
+    """Check whether a server is live, which models are ready, and whether a model answers a prediction.
 
-    Exit codes: 0 all that was asked is well, 1 something is not. TorchServe's own /ping is not asked: it says Healthy
+    Exit codes: 0 if all requested checks pass, 1 otherwise. TorchServe's own /ping is not used: it reports Healthy
     while no model is loaded.
     """
     from zoo.errors import RequestError
 
     if url is None and management is None:
-        raise RequestError("say what to ask: the URL of a model, or --management URL, or both")
-    told: dict[str, Any] = {}
+        raise RequestError("zoo health needs the URL of a model, --management URL, or both")
+    report: dict[str, Any] = {}
     if management is not None:
-        told |= _ask_management(management, key_file, timeout)
+        report |= _ask_management(management, key_file, timeout)
     if url is not None:
-        told |= _ask_model(url, key_file, token, timeout)
+        report |= _ask_model(url, key_file, token, timeout)
     if as_json:
-        typer.echo(json.dumps(told))
+        typer.echo(json.dumps(report))
     else:
-        _print(told)
-    if not (told.get("ready", True) and told.get("answers", True)):
+        _print(report)
+    if not (report.get("ready", True) and report.get("answers", True)):
         raise typer.Exit(1)
 
 
@@ -75,15 +75,15 @@ def _ask_model(url: str, key_file: Path | None, token: str | None, timeout: floa
     return {"answers": True, "answer": None}
 
 
-def _print(told: dict[str, Any]) -> None:
-    if "live" in told:
-        typer.echo(f"live\t{_word(told['live'])}")
-        for model in told["models"]:
+def _print(report: dict[str, Any]) -> None:
+    if "live" in report:
+        typer.echo(f"live\t{_word(report['live'])}")
+        for model in report["models"]:
             workers = f"{model['ready_workers']} of {model['workers']} workers"
             typer.echo(f"ready\t{_word(model['ready'])}\t{model['name']} {model['version']}, {workers}")
-    if "answers" in told:
-        typer.echo(f"answers\t{_word(told['answers'])}")
-    for reason in (told.get("reason"), told.get("answer")):
+    if "answers" in report:
+        typer.echo(f"answers\t{_word(report['answers'])}")
+    for reason in (report.get("reason"), report.get("answer")):
         if reason is not None:
             typer.echo(f"zoo: {reason}", err=True)
 

@@ -1,4 +1,4 @@
-"""`zoo models`: which models a running server serves."""
+"""`zoo models`: lists and changes the models of a running server."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ models = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
-    help="Add, switch and remove models of a zoo serve --store DIR while it runs.",
+    help="List, add, switch and remove models of a running server (zoo serve --store DIR).",
 )
-Store = Annotated[Path, typer.Option("--store", metavar="DIR", help="The folder that zoo serve was given.")]
+Store = Annotated[Path, typer.Option("--store", metavar="DIR", help="The --store directory of zoo serve.")]
 Name = Annotated[str, typer.Argument(metavar="NAME", help="A model's name.")]
-Version = Annotated[str, typer.Argument(metavar="VERSION", help="One of its versions.")]
+Version = Annotated[str, typer.Argument(metavar="VERSION", help="A version of the model.")]
 
 
 @models.command("list")
 def list_versions(store: Store, as_json: Json = False) -> None:
-    """List models, versions and workers; the version marked * answers those who name none."""
+    """List models, versions and workers; * marks the default version, which answers requests without a version."""
     from dataclasses import asdict
 
     from serving.server.record import ServerRecord
@@ -33,11 +33,12 @@ def list_versions(store: Store, as_json: Json = False) -> None:
     with ServerRecord.read(store).open_management() as management:
         versions = management.versions()
     if as_json:
-        typer.echo(json.dumps([asdict(each) for each in versions]))
+        typer.echo(json.dumps([asdict(version) for version in versions]))
         return
-    for each in versions:
-        mark = "*" if each.is_default else " "
-        typer.echo(f"{mark} {each.name}\t{each.version}\t{each.num_ready} of {each.num_workers} workers ready")
+    for version in versions:
+        mark = "*" if version.is_default else " "
+        workers = f"{version.num_ready} of {version.num_workers} workers ready"
+        typer.echo(f"{mark} {version.name}\t{version.version}\t{workers}")
 
 
 @models.command()
@@ -45,7 +46,7 @@ def add(
     model: Model,
     store: Store,
     version: Annotated[
-        str | None, typer.Option("--version", help="The next whole number, unless given.", show_default=False)
+        str | None, typer.Option("--version", help="The version; by default the next whole number.", show_default=False)
     ] = None,
     n: DefaultN = 1_000,
     max_n: MaxN = 100_000,
@@ -54,7 +55,7 @@ def add(
     device: Device = "auto",
     backend: Backend = "auto",
 ) -> None:
-    """Load a model, or a new version of one, beside those that answer; prints its name and version."""
+    """Load a model, or a new version of a model, next to the served ones; print its name and version."""
     from serving.server import switching
     from serving.server.archive import make_archive
     from serving.server.model_store import read_archive
@@ -74,14 +75,17 @@ def add(
 
 @models.command()
 def switch(name: Name, version: Version, store: Store) -> None:
-    """Have a version answer those who name none; switching back is a roll-back."""
+    """Make a version the default of its model; to roll back, switch to the previous version."""
     from serving.server.record import ServerRecord
     from serving.server.switching import require_served
     from zoo.errors import ServerError
 
     with ServerRecord.read(store).open_management() as management:
         if not require_served(management.versions(), name, version).is_ready:
-            raise ServerError(f"no worker of {name} {version} is ready: switching would lose requests")
+            raise ServerError(
+                f"no worker of {name} {version} is ready, so switching would lose requests: retry when `zoo models "
+                "list` shows a ready worker"
+            )
         management.switch(name, version)
     typer.echo(f"{name}\t{version}")
 
@@ -92,10 +96,10 @@ def remove(
     version: Version,
     store: Store,
     drain_seconds: Annotated[
-        float, typer.Option("--drain-seconds", min=0, help="How long its open requests have.")
+        float, typer.Option("--drain-seconds", min=0, help="Time for open requests to finish, in seconds.")
     ] = 30.0,
 ) -> None:
-    """End a version when its open requests are answered; its archive stays in the store."""
+    """Remove a version after its open requests are answered; its archive stays in the store."""
     from serving.server import switching
     from serving.server.record import ServerRecord
     from zoo.errors import ServerError
@@ -103,5 +107,7 @@ def remove(
     record = ServerRecord.read(store)
     with record.open_management() as management:
         if not switching.remove(record, management, name, version, seconds=drain_seconds):
-            raise ServerError(f"{name} {version} is removed; requests that were still open were cut off")
+            raise ServerError(
+                f"{name} {version} is removed, but requests were still open after {drain_seconds:g} s and were cut off"
+            )
     typer.echo(f"{name}\t{version}")

@@ -1,4 +1,4 @@
-"""Options of the operator that several commands share, and the limits that they make."""
+"""Command-line options of the operator's limits, which several commands share."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ import typer
 if TYPE_CHECKING:
     from serving.protocol import Limits
 
-DefaultN = Annotated[int, typer.Option("--n", min=1, help="Draws of a certification that asks for no other number.")]
-MaxN = Annotated[int, typer.Option("--max-n", min=1, help="Most draws a request may ask for.")]
-MaxPixels = Annotated[int, typer.Option("--max-pixels", min=1, help="Most pixels an image may have.")]
+DefaultN = Annotated[int, typer.Option("--n", min=1, help="Default number of draws of a certification.")]
+MaxN = Annotated[int, typer.Option("--max-n", min=1, help="Maximum draws per image.")]
+MaxPixels = Annotated[int, typer.Option("--max-pixels", min=1, help="Maximum pixels of a request's images.")]
 Limit = Annotated[
     list[str] | None,
     typer.Option(
@@ -25,9 +25,9 @@ Limit = Annotated[
 
 
 def limits_from(n: int, max_n: int, max_pixels: int, others: Sequence[str] = ()) -> Limits:
-    """The limits that the options ask for; `others` are texts NAME=VALUE.
+    """The limits that the options specify; `others` are texts NAME=VALUE.
 
-    Raises: RequestError if one is unknown or wrong, or if they contradict each other.
+    Raises: RequestError if a limit is unknown or invalid, or if limits contradict each other.
     """
     from pydantic import ValidationError
 

@@ -18,23 +18,24 @@ if TYPE_CHECKING:
 
 
 def predict(
-    images: Annotated[list[Path], typer.Argument(metavar="IMAGE...", help="Image files, or folders of them.")],
+    images: Annotated[list[Path], typer.Argument(metavar="IMAGE...", help="Image files, or directories of them.")],
     url: Annotated[str | None, typer.Option("--url", help="A served model: http://HOST:PORT/predictions/NAME.")] = None,
     model: Annotated[
-        str | None, typer.Option("--model", help="A checkpoint directory or a Hub id, without a server.")
+        str | None, typer.Option("--model", help="A checkpoint directory or a Hub id, to predict without a server.")
     ] = None,
-    mode: Annotated[str, typer.Option("--mode", help="certify, or predict without a radius.")] = "certify",
-    n: Annotated[int | None, typer.Option("--n", help="Draws an image.")] = None,
-    n0: Annotated[int | None, typer.Option("--n0", help="Draws that choose the class.")] = None,
-    alpha: Annotated[float | None, typer.Option("--alpha", help="Chance of a wrong certificate.")] = None,
+    mode: Annotated[str, typer.Option("--mode", help="certify, or predict (label without a radius).")] = "certify",
+    n: Annotated[int | None, typer.Option("--n", help="Draws per image.")] = None,
+    n0: Annotated[int | None, typer.Option("--n0", help="Draws that select the class.")] = None,
+    alpha: Annotated[float | None, typer.Option("--alpha", help="Maximum probability of a wrong certificate.")] = None,
     stopping: Annotated[str | None, typer.Option("--stopping", help="fixed, anytime or at-radius.")] = None,
-    radius: Annotated[float | None, typer.Option("--radius", help="The radius that at-radius decides.")] = None,
+    radius: Annotated[float | None, typer.Option("--radius", help="at-radius: the radius to certify.")] = None,
     tolerance: Annotated[
-        float | None, typer.Option("--tolerance", help="anytime: end when no more than this could be gained.")
+        float | None, typer.Option("--tolerance", help="anytime: stop when the radius can grow by at most this.")
     ] = None,
     noise: Annotated[str | None, typer.Option("--noise", help="gaussian or discrete.")] = None,
     deadline_ms: Annotated[
-        int | None, typer.Option("--deadline-ms", help="anytime, at-radius: answer by then, with what is certified.")
+        int | None,
+        typer.Option("--deadline-ms", help="anytime, at-radius: return the certificate so far after this time."),
     ] = None,
     token: Annotated[
         str | None, typer.Option("--token", envvar="ZOO_TOKEN", help="The server's inference token.", metavar="TOKEN")
@@ -43,18 +44,18 @@ def predict(
     backend: Backend = "auto",
     as_json: Json = False,
 ) -> None:
-    """Predict images with certified radii, by a server or on the spot."""
+    """Predict images with certified radii, with a server (--url) or in this process (--model)."""
     import asyncio
 
     from serving.commands.batch_prediction import by_server, on_the_spot
     from serving.protocol import Limits, parse_parameters
 
     if (url is None) == (model is None):
-        raise RequestError("say who answers: either --url of a served model or --model")
+        raise RequestError("zoo predict needs either --url of a served model or --model, and not both")
     given = {"mode": mode, "n": n, "n0": n0, "alpha": alpha, "noise": noise}
     given |= {"stopping": stopping, "radius": radius, "tolerance": tolerance, "deadline_ms": deadline_ms}
     parameters = {name: value for name, value in given.items() if value is not None}
-    # The server's own caps are the server's to say.
+    # The server checks its own caps, which are unknown here.
     parse_parameters(parameters, Limits(max_n=sys.maxsize, longest_deadline_ms=sys.maxsize))
     paths = _expand(images)
     if url is not None:
@@ -68,17 +69,17 @@ def predict(
 
 
 async def _print_outcomes(outcomes: AsyncIterator[Outcome], *, as_json: bool, single: bool) -> ZooError | None:
-    """Prints every outcome as it comes; returns the first failure."""
+    """Prints every outcome as it arrives. The first failure, or None."""
     if not as_json:
         typer.echo("image\tlabel\tclass_name\tabstained\tradius")
     first_failure: ZooError | None = None
-    async for path, found in outcomes:
-        if isinstance(found, ZooError):
-            first_failure = first_failure or found
-            typer.echo(f"zoo: {path}: {found}", err=True)
-            answer: dict[str, Any] = {"error": {"type": type(found).__name__, "message": str(found)}}
+    async for path, result in outcomes:
+        if isinstance(result, ZooError):
+            first_failure = first_failure or result
+            typer.echo(f"zoo: {path}: {result}", err=True)
+            answer: dict[str, Any] = {"error": {"type": type(result).__name__, "message": str(result)}}
         else:
-            answer = found
+            answer = result
         _print_answer(path, answer, as_json=as_json, single=single)
     return first_failure
 
@@ -104,5 +105,5 @@ def _expand(images: list[Path]) -> list[Path]:
             raise RequestError(f"{image} does not exist")
         paths += sorted(path for path in image.rglob("*") if path.is_file()) if image.is_dir() else [image]
     if not paths:
-        raise RequestError("there is no file in the given folders")
+        raise RequestError("the given directories contain no files: pass image files, or directories of them")
     return paths

@@ -16,46 +16,55 @@ if TYPE_CHECKING:
     from serving.server import TorchServe
 
 REQUEST_BYTES_PER_IMAGE_BYTE = (
-    2  # base64 and JSON make a body larger than its images; TorchServe must not refuse before we do
+    2  # base64 and JSON make a body larger than its images; TorchServe's limit must be above the model's own
 )
 
 
 def serve(
     models: Annotated[list[str], typer.Argument(metavar="MODEL...", help="Checkpoint directories or Hub ids.")],
     port: Annotated[
-        int, typer.Option("--port", min=0, max=65535, help="Port for predictions; 0 finds a free one.")
+        int, typer.Option("--port", min=0, max=65535, help="Port of predictions; 0 selects a free one.")
     ] = 8080,
-    host: Annotated[str, typer.Option("--host", help="Address for predictions; everything else is on loopback.")] = (
+    host: Annotated[str, typer.Option("--host", help="Address of predictions; everything else is on loopback.")] = (
         "127.0.0.1"
     ),
     token: Annotated[
         bool | None,
-        typer.Option("--token/--no-token", help="Ask for a token; the default beyond loopback.", show_default=False),
+        typer.Option("--token/--no-token", help="Require a token; the default beyond loopback.", show_default=False),
     ] = None,
     management_port: Annotated[
-        int, typer.Option("--management-port", min=0, max=65535, help="TorchServe's management; 0 finds a free one.")
+        int,
+        typer.Option(
+            "--management-port", min=0, max=65535, help="Port of TorchServe's management API; 0 selects a free one."
+        ),
     ] = 0,
     metrics_port: Annotated[
-        int, typer.Option("--metrics-port", min=0, max=65535, help="/live, /ready, /metrics; 0 finds a free one.")
+        int,
+        typer.Option("--metrics-port", min=0, max=65535, help="Port of /live, /ready, /metrics; 0 selects a free one."),
     ] = 0,
     store: Annotated[
         Path | None,
-        typer.Option("--store", metavar="DIR", help="Keep archives there, for zoo models to add, switch and remove."),
+        typer.Option("--store", metavar="DIR", help="Directory for the archives; enables zoo models."),
     ] = None,
     drain_seconds: Annotated[
-        float, typer.Option("--drain-seconds", min=0, help="How long open requests have when the server is stopped.")
+        float,
+        typer.Option(
+            "--drain-seconds", min=0, help="Time for open requests to finish when the server stops, in seconds."
+        ),
     ] = 30.0,
     logs: Annotated[
-        Path | None, typer.Option("--logs", metavar="DIR", help="Keep the logs there when the server has ended.")
+        Path | None, typer.Option("--logs", metavar="DIR", help="Directory for the logs; kept when the server ends.")
     ] = None,
     echo_logs: Annotated[bool, typer.Option("--echo-logs", help="Also write warnings to stderr, as JSON lines.")] = (
         False
     ),
     threads: Annotated[
-        int | None, typer.Option("--threads", min=1, help="Threads a worker; the cores shared by the models.")
+        int | None, typer.Option("--threads", min=1, help="Threads per worker; by default the models share the cores.")
     ] = None,
-    ui: Annotated[bool, typer.Option("--ui", help="Also serve a page to try the models, on loopback.")] = False,
-    ui_port: Annotated[int, typer.Option("--ui-port", min=0, max=65535, help="Its port; 0 finds a free one.")] = 0,
+    ui: Annotated[bool, typer.Option("--ui", help="Also serve a web page to try the models, on loopback.")] = False,
+    ui_port: Annotated[
+        int, typer.Option("--ui-port", min=0, max=65535, help="Port of the web page; 0 selects a free one.")
+    ] = 0,
     n: DefaultN = 1_000,
     max_n: MaxN = 100_000,
     max_pixels: MaxPixels = 33_554_432,
@@ -65,7 +74,8 @@ def serve(
 ) -> None:
     """Serve checkpoints with TorchServe, by default on the loopback address, until Ctrl-C, SIGTERM, SIGHUP or SIGQUIT.
 
-    The first such signal refuses new requests and has open ones answered first; a second one ends the server at once.
+    After the first such signal the server refuses new requests and answers the open ones; a second signal ends the
+    server immediately.
     """
     import tempfile
 
@@ -94,31 +104,31 @@ def serve(
     checkpoints = [locate(model) for model in models]
     names = [checkpoint.spec.name for checkpoint in checkpoints]
     if len(set(names)) < len(names):
-        raise RequestError(f"two of the models are called alike ({', '.join(names)}): serve them one at a time")
+        raise RequestError(f"two models have the same name ({', '.join(names)}): serve each of them on its own server")
     with interrupting_signals() as ignore_further_signals, ExitStack() as opened:
         try:
             folder = store or Path(opened.enter_context(tempfile.TemporaryDirectory()))
             archives = [
-                make_archive(each, folder, limits=limits, device=device, backend=backend, workers=workers)
-                for each in checkpoints
+                make_archive(checkpoint, folder, limits=limits, device=device, backend=backend, workers=workers)
+                for checkpoint in checkpoints
             ]
             typer.echo("starting TorchServe...", err=True)
             server = opened.enter_context(TorchServe(archives, ports=ports, options=options))
             if store is not None:
                 opened.enter_context(ServerRecord.of(server).kept_in(store))
             try:
-                _tell(server, archives, n=n)
+                _print_addresses(server, archives, n=n)
                 if ui:
                     _open_page(opened, server, names, port=ui_port)
                 server.wait()
             except KeyboardInterrupt:
                 _drain(server, drain_seconds)
         finally:
-            ignore_further_signals()  # they must not cut short the clean-up of what was opened
+            ignore_further_signals()  # a further signal must not interrupt the clean-up
 
 
-def _tell(server: TorchServe, archives: Sequence[Path], *, n: int) -> None:
-    """Says where everything is: predictions on stdout, the rest on stderr."""
+def _print_addresses(server: TorchServe, archives: Sequence[Path], *, n: int) -> None:
+    """Prints the addresses of predictions on stdout and all others on stderr."""
     from serving.server.ports import is_loopback
 
     typer.echo(f"/live, /ready, /metrics: {server.operator_url}; management: {server.management_url}", err=True)
@@ -139,14 +149,17 @@ def _open_page(opened: ExitStack, server: TorchServe, names: Sequence[str], *, p
 
 
 def _drain(server: TorchServe, seconds: float) -> None:
-    """Lets open requests end. A second signal cuts that short."""
-    typer.echo(f"stopping: open requests have {seconds:g} s, new ones are refused; again to end at once", err=True)
+    """Waits until open requests are answered. A second signal ends the wait."""
+    typer.echo(
+        f"stopping: open requests have {seconds:g} s, new ones are refused; a second signal ends it immediately",
+        err=True,
+    )
     try:
         if server.drain(seconds):
             return
     except KeyboardInterrupt:
         pass
-    typer.echo("zoo: requests that were still open are cut off", err=True)
+    typer.echo("zoo: some requests were still open and are cut off", err=True)
     raise typer.Exit(1)
 
 

@@ -1,6 +1,6 @@
-"""The HTTP interface described for machines: OpenAPI 3.1, and JSON Schemas of what is sent and answered.
+"""The machine-readable description of the HTTP interface: OpenAPI 3.1, and JSON Schemas of requests and responses.
 
-python -m serving.description        # writes schemas/openapi.json and the schemas beside it anew
+python -m serving.description        # regenerates schemas/openapi.json and the schemas next to it
 """
 
 from serving.description.document import openapi_document

@@ -1,4 +1,4 @@
-"""Writes the description into schemas/."""
+"""Writes the OpenAPI document and the JSON Schemas into schemas/."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ ANSWERED: dict[str, type[BaseModel]] = {
 
 
 def files() -> dict[str, str]:
-    """The files' contents by name."""
+    """The generated files: their contents by file name."""
     schemas = {name: model.model_json_schema(schema_generator=WithoutNulls) for name, model in SENT.items()}
     schemas |= {name: model.model_json_schema(schema_generator=GenerateJsonSchema) for name, model in ANSWERED.items()}
     described = {f"{name}.schema.json": schema for name, schema in schemas.items()}
     described["openapi.json"] = openapi_document()
-    return {name: json.dumps(each, indent=2) + "\n" for name, each in described.items()}
+    return {name: json.dumps(schema, indent=2) + "\n" for name, schema in described.items()}
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The OpenAPI 3.1 document of the server, made from the models of what goes over the wire."""
+"""The OpenAPI 3.1 document of the server, generated from the pydantic models of requests and responses."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ VERSION = "1.0"
 JSON, NDJSON, FORM = "application/json", "application/x-ndjson", "multipart/form-data"
 IMAGE_TYPES = ("application/octet-stream", "image/*")
 DESCRIPTION = (
-    "Labels of images with a certified l2 radius, by randomized smoothing. What a client leaves out, the operator has "
-    "set; sigma is the model's. Every error has the same body. A failure after an answer has begun stands in a body "
-    "whose status was sent as 200: look for `code`."
+    "Labels of images with a certified l2 radius, by randomized smoothing. The operator's defaults replace omitted "
+    "parameters; sigma is fixed by the model. Every error has the same body. A failure after the response has begun is "
+    "reported in the body of a response with status 200: check for `code`."
 )
 
 
 def openapi_document() -> dict[str, Any]:
-    """The document, as JSON. It holds for every model and every setting of the operator."""
+    """The OpenAPI document as a JSON object. It applies to every model and all settings of the operator."""
     return {
         "openapi": "3.1.0",
         "info": {"title": TITLE, "version": VERSION, "description": DESCRIPTION},
@@ -37,7 +37,7 @@ def openapi_document() -> dict[str, Any]:
             "/v1/models/{model}:predict": {
                 "post": _operation(
                     "predictV1",
-                    "The answers about several images, in KServe v1's form.",
+                    "Answers for several images, in the KServe v1 format.",
                     content={JSON: _ref("InstancesRequest")},
                     answer={JSON: _ref("Answers")},
                 )
@@ -45,7 +45,7 @@ def openapi_document() -> dict[str, Any]:
             "/v2/models/{model}/infer": {
                 "post": _operation(
                     "inferV2",
-                    "The answers about several images, in the form of the open inference protocol.",
+                    "Answers for several images, in the format of the open inference protocol.",
                     content={JSON: _ref("InferenceRequest")},
                     answer={JSON: _ref("InferenceResponse")},
                 )
@@ -60,13 +60,13 @@ def openapi_document() -> dict[str, Any]:
 
 
 def schemas() -> dict[str, Any]:
-    """JSON Schemas of all that is sent and answered, by name, referring to each other as components."""
+    """The JSON Schemas of all requests and responses by name, with references to each other as components."""
     sent = _definitions((*REQUESTS, Parameters), generator=WithoutNulls)
     return {**sent, **_definitions(ANSWERS, generator=GenerateJsonSchema), "Form": _form(sent["Parameters"])}
 
 
 class WithoutNulls(GenerateJsonSchema):
-    """What a client may leave out it does not send as null."""
+    """Generates schemas in which a client omits an optional value instead of sending null."""
 
     def nullable_schema(self, schema: NullableSchema) -> JsonSchemaValue:
         return self.generate_inner(schema["schema"])
@@ -78,17 +78,17 @@ class WithoutNulls(GenerateJsonSchema):
 
 
 def _definitions(models: Sequence[type[BaseModel]], *, generator: type[GenerateJsonSchema]) -> dict[str, Any]:
-    _, found = models_json_schema(
+    _, schema = models_json_schema(
         [(model, "validation") for model in models],
         ref_template="#/components/schemas/{model}",
         schema_generator=generator,
     )
-    definitions: dict[str, Any] = found["$defs"]
+    definitions: dict[str, Any] = schema["$defs"]
     return definitions
 
 
 def _form(parameters: dict[str, Any]) -> dict[str, Any]:
-    """One image, or several with numbers, and the parameters as text fields."""
+    """The schema of a multipart form: one image, or several numbered images, and the parameters as text fields."""
     image = {"type": "string", "contentMediaType": "application/octet-stream"}
     return {
         "title": "Form",
@@ -104,7 +104,7 @@ def _predictions(*, path_parameters: list[str], name: str) -> dict[str, Any]:
     image = {"type": "string", "contentMediaType": "application/octet-stream"}
     return _operation(
         name,
-        "The answer about one image, or about several; a stream if `stream` is asked for.",
+        "The answer for one image, or the answers for several images; a stream if the request sets `stream`.",
         content={
             **dict.fromkeys(IMAGE_TYPES, image),
             FORM: _ref("Form"),
@@ -130,27 +130,27 @@ def _operation(
         "operationId": name,
         "summary": summary,
         "parameters": [
-            {"name": each, "in": "path", "required": True, "schema": {"type": "string", "minLength": 1}}
-            for each in path_parameters or ["model"]
+            {"name": parameter, "in": "path", "required": True, "schema": {"type": "string", "minLength": 1}}
+            for parameter in path_parameters or ["model"]
         ],
         "requestBody": {"required": True, "content": {kind: {"schema": schema} for kind, schema in content.items()}},
         "responses": {
             "200": {
-                "description": "answered; an abstention is an answer",
+                "description": "success; an abstention is an answer, too",
                 "content": {kind: {"schema": schema} for kind, schema in answer.items()},
             },
             "429": {
-                "description": "as many requests are open as the server holds: ask again later",
+                "description": "too many open requests: retry after the seconds in Retry-After",
                 "headers": {"Retry-After": {"schema": {"type": "integer"}, "description": "seconds"}},
                 "content": {JSON: {"schema": _ref("Error")}},
             },
             "4XX": {
-                "description": "refused: 400 malformed, 404 no such model, 413 too large, 415 no image, 422 a damaged "
-                "image or a certification that can never certify",
+                "description": "refused: 400 malformed request, 404 unknown model, 413 too large, 415 not an image, "
+                "422 damaged image, or a certification that can never certify",
                 "content": {JSON: {"schema": _ref("Error")}},
             },
             "5XX": {
-                "description": "the server failed, or is not ready: ask again later",
+                "description": "the server failed or is not ready: retry later",
                 "content": {JSON: {"schema": _ref("Error")}},
             },
         },

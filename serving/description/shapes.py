@@ -1,6 +1,6 @@
-"""The JSON objects that go over the wire, as models from which their schemas are made.
+"""Pydantic models of the JSON objects in requests and responses, from which the schemas are generated.
 
-What a client may send is checked by `serving.protocol`; the models here describe it, and tests hold both together.
+`serving.protocol` validates requests. The models here only describe them, and tests check that both agree.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class InputParameters(Shape):
 
 
 class InputTensor(Shape):
-    """Encoded images; `shape` is [their number]."""
+    """A tensor of encoded images; `shape` is [number of images]."""
 
     name: str = "image"
     shape: list[int] = Field(min_length=1, max_length=2)
@@ -63,7 +63,7 @@ class InferenceRequest(Shape):
 
 
 class CertificateObject(Shape):
-    """With probability at least `1 - alpha` over the server's noise, the smoothed classifier answers the label
+    """With probability at least `1 - alpha` over the server's noise, the smoothed classifier returns the label
     everywhere within `radius`, in `norm` and on the [0, 1] pixel scale, of the tensor that `input` describes."""
 
     norm: Literal["l2"]
@@ -83,7 +83,7 @@ class CertificateObject(Shape):
 
 
 class VotesObject(Shape):
-    """How often the classes were named; `top` is [label, count], the most frequent first."""
+    """Class counts of the noisy copies; `top` has pairs [label, count], the most frequent class first."""
 
     n: Count
     top: list[tuple[Count, Count]]
@@ -91,16 +91,17 @@ class VotesObject(Shape):
 
 
 class ServedModelObject(Shape):
-    """The checkpoint that answered, and the SHA-256 of its weights."""
+    """The name of the checkpoint that answered, and the SHA-256 of its weights."""
 
     name: str
     sha256: str
 
 
 class Answer(Shape):
-    """The answer about one image. `label` null: the classifier abstained, and the radius is 0.
+    """The answer for one image. If `label` is null, the classifier abstained and the radius is 0.
 
-    A certification has a `certificate`, a prediction `votes`. `copies` are noisy copies that the network saw, PNG.
+    A certification has a `certificate`, a prediction has `votes`. `copies` are noisy copies that the network
+    classified, as PNG.
     """
 
     label: int | None = Field(ge=0)
@@ -114,19 +115,19 @@ class Answer(Shape):
 
 
 class StreamLine(Answer):
-    """One line of a stream: what is certified so far. With probability at least `1 - alpha` all lines hold."""
+    """One line of a stream: the certificate so far. With probability at least `1 - alpha`, all lines are correct."""
 
     final: bool
 
 
 class Answers(Shape):
-    """The answers of a request with several images, in their order."""
+    """The answers for several images, in the order of the request."""
 
     predictions: list[Answer]
 
 
 class OutputTensor(Shape):
-    """`label` is INT64 with -1 for an abstention, `radius` FP64, `json` BYTES: the object of each image."""
+    """One output: `label` is INT64 with -1 for an abstention, `radius` is FP64, `json` is BYTES, the whole answer."""
 
     name: Literal["label", "radius", "json"]
     shape: list[Count]
@@ -135,7 +136,7 @@ class OutputTensor(Shape):
 
 
 class InferenceResponse(Shape):
-    """The answers as tensors, one element an image (open inference protocol, v2)."""
+    """The answers as tensors with one element per image (open inference protocol, v2)."""
 
     model_name: str
     model_version: str
@@ -144,7 +145,7 @@ class InferenceResponse(Shape):
 
 
 class Error(BaseModel):
-    """Why there is no answer. `code` is the status; where the head had been sent before the failure it alone tells."""
+    """An error. `code` is the HTTP status, also if the response had already begun with status 200."""
 
     code: int = Field(ge=400, le=599)
     type: str

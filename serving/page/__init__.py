@@ -1,1 +1,1 @@
-"""A page to try a served model: static files, and the small server that shows them and relays to the model."""
+"""A web page to try a served model: static files, and a small server that serves them and relays requests."""

@@ -1,6 +1,6 @@
-"""The page's own server, on the loopback address: it shows the static files and relays questions to the model's server.
+"""The web page's server on the loopback address, which serves static files and relays requests to the model's server.
 
-Relayed, the browser sees one origin, so that neither side has to allow another one, and a token stays here.
+Because of the relay the browser sees a single origin. No cross-origin permission is needed, and the token stays here.
 """
 
 from __future__ import annotations
@@ -39,17 +39,22 @@ HEADERS = {
 
 @contextmanager
 def serve_page(server_url: str, models: Sequence[str], *, port: int = 0, token: str | None = None) -> Iterator[str]:
-    """The page's URL, as long as the block runs; `models` are the names that it offers, of the server at `server_url`.
+    """Serves the page while the block runs, and yields its URL.
 
-    `port` 0 finds a free one; `token` is sent with every relayed question.
-    Raises: ServerError if the port is taken.
+    Args:
+        server_url: the address of the model server.
+        models: the names of the models that the page offers.
+        port: the port of the page; 0 selects a free port.
+        token: the inference token, sent with every relayed request.
+
+    Raises: ServerError if the port is in use.
     """
     with running(page(server_url, models, token=token), port=port) as url:
         yield url
 
 
 def page(server_url: str, models: Sequence[str], *, token: str | None = None) -> Starlette:
-    """The page and its relay, as an ASGI application."""
+    """The ASGI application of the page and its relay."""
 
     async def list_models(_: Request) -> Response:
         return JSONResponse(list(models))
@@ -60,7 +65,7 @@ def page(server_url: str, models: Sequence[str], *, token: str | None = None) ->
     async def relay(request: Request) -> Response:
         model = request.path_params["model"]
         if request.headers.get("Origin") not in (None, f"http://{request.headers.get('Host')}"):
-            return _refusal(403, "another site's page may not ask this server")
+            return _refusal(403, "requests from other sites' pages are refused: open this server's own page")
         if model not in models:
             return _refusal(404, str(UnknownNameError("model", model, models)))
         return await _relay(request, f"{server_url}/predictions/{model}", token)
@@ -71,7 +76,7 @@ def page(server_url: str, models: Sequence[str], *, token: str | None = None) ->
         Route("/predictions/{model}", relay, methods=["POST"]),
         Mount("/", StaticFiles(directory=STATIC, html=True)),
     ]
-    # A name that another site makes point to this machine would let it read what the page may.
+    # Without this check, another site could resolve its name to this machine and read responses (DNS rebinding).
     hosts = Middleware(TrustedHostMiddleware, allowed_hosts=NAMES_OF_THIS_MACHINE)
     return Starlette(routes=routes, middleware=[Middleware(_WithHeaders), hosts])
 
@@ -82,8 +87,8 @@ async def _relay(request: Request, url: str, token: str | None) -> Response:
         headers["Authorization"] = f"Bearer {token}"
     client = httpx.AsyncClient(timeout=httpx.Timeout(None, connect=CONNECT_SECONDS), trust_env=False)
     try:
-        asked = client.build_request("POST", url, content=await request.body(), headers=headers)
-        answer = await client.send(asked, stream=True)
+        relayed = client.build_request("POST", url, content=await request.body(), headers=headers)
+        answer = await client.send(relayed, stream=True)
     except httpx.TransportError as error:
         await client.aclose()
         return _refusal(502, f"the model's server does not answer: {str(error) or type(error).__name__}")
@@ -92,9 +97,9 @@ async def _relay(request: Request, url: str, token: str | None) -> Response:
 
 
 async def _parts(client: httpx.AsyncClient, answer: httpx.Response) -> AsyncIterator[bytes]:
-    """The body as it comes, and an error object where it breaks off; nothing but whole lines came before.
+    """The body in parts, ending with an error object if it breaks off; only whole lines precede the error object.
 
-    Where the browser goes away the connection is closed, and the server draws no more.
+    If the browser disconnects, the relay closes the connection and the server stops drawing.
     """
     try:
         async for part in answer.aiter_raw():

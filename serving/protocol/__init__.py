@@ -1,12 +1,12 @@
-"""Requests and answers as they stand on the wire; no tensor and no TorchServe here.
+"""Requests and answers in their wire formats. This package handles no tensors and does not depend on TorchServe.
 
-limits        what the operator sets
-parameters    what a client may ask, checked
-wire          a row of a server -> a request, and answers -> the body of its response, in the request's form
-  forms         raw bytes and multipart
-  kserve        JSON of KServe v1
-  inference_v2  JSON of the open inference protocol, v2
-answers       certificates and votes -> JSON objects, and these -> text
+limits        the operator's limits and defaults
+parameters    the parameters of a request, validated
+wire          parses a server row into a request, and formats answers as the response to this request
+  forms         raw bytes and multipart forms
+  kserve        KServe v1 JSON
+  inference_v2  open inference protocol v2 JSON
+answers       converts certificates and votes to JSON objects, and JSON objects to text
 """
 
 from serving.protocol.answers import answer, error_body, to_json, to_line

@@ -1,4 +1,4 @@
-"""What the engine found, as JSON objects, and these as text."""
+"""The engine's results as JSON objects, and their text encoding."""
 
 from __future__ import annotations
 
@@ -20,36 +20,43 @@ def answer(
     copies: Sequence[str] | None = None,
     final: bool | None = None,
 ) -> dict[str, Any]:
-    """The JSON object that answers one image; every number in it is finite.
+    """The JSON object that answers one image. All its numbers are finite.
 
-    What is None is left out: `deadline_reached` of a request without a deadline, `copies` (PNG in base64) of one that
-    asked for none, and `final` of what is no line of a stream.
+    Args:
+        result: the certificate of a certification, or the votes of a prediction.
+        spec: the model, which provides its name and the class names.
+        model_sha256: the SHA-256 of the model's weights.
+        deadline_reached: whether the deadline cut the image off; None if the request has no deadline.
+        copies: noisy copies as PNG in base64; None if the request does not ask for copies.
+        final: whether this is the last line of a stream; None outside a stream.
+
+    The object omits the keys of arguments that are None.
     """
     result = named(result, spec.certified.class_names)
-    told: dict[str, Any] = {
+    body: dict[str, Any] = {
         "label": result.label,
         "class_name": result.class_name,
         "abstained": result.abstained,
     }
-    told |= {"certificate": _certificate(result)} if isinstance(result, Certificate) else _votes(result)
-    told["model"] = {"name": spec.name, "sha256": model_sha256}
+    body |= {"certificate": _certificate(result)} if isinstance(result, Certificate) else _votes(result)
+    body["model"] = {"name": spec.name, "sha256": model_sha256}
     optional = {"deadline_reached": deadline_reached, "copies": copies, "final": final}
-    return told | {name: value for name, value in optional.items() if value is not None}
+    return body | {name: value for name, value in optional.items() if value is not None}
 
 
 def error_body(code: int, message: str, *, type: str, is_v2: bool = False) -> dict[str, Any]:
-    """The JSON object that answers a request that went wrong: TorchServe's own shape, and v2's beside it."""
-    told: dict[str, Any] = {"code": code, "type": type, "message": message}
-    return told | {"error": message} if is_v2 else told
+    """The JSON object of an error response: the keys of TorchServe's errors, plus v2's `error` if `is_v2`."""
+    body: dict[str, Any] = {"code": code, "type": type, "message": message}
+    return body | {"error": message} if is_v2 else body
 
 
 def to_json(body: dict[str, Any]) -> str:
-    """The body of a response. Raises: ValueError if a number is not finite."""
+    """The JSON text of a response body. Raises: ValueError if a number is not finite."""
     return json.dumps(body, indent=2, allow_nan=False)
 
 
 def to_line(body: dict[str, Any]) -> str:
-    """One line of a stream, with its end. Raises: ValueError if a number is not finite."""
+    """The JSON text of one stream line, with its newline. Raises: ValueError if a number is not finite."""
     return json.dumps(body, allow_nan=False) + "\n"
 
 

@@ -1,4 +1,4 @@
-"""Requests as raw bytes, and as the fields of a multipart form."""
+"""Parsers of requests sent as raw bytes or as a multipart form."""
 
 from __future__ import annotations
 
@@ -18,9 +18,10 @@ _NUMBERED_FIELD = re.compile(rf"{NUMBERED}(\d{{1,4}})")
 
 
 def parse_raw(body: bytes | bytearray, limits: Limits) -> Request:
-    """One image with the operator's defaults.
+    """The request for one image with the operator's default parameters.
 
-    Raises: RequestError for JSON that could not be read, which a server hands on as bytes.
+    Raises: RequestError if the bytes look like JSON: the server passes a JSON body that it cannot parse on as bytes.
+    ImageError if there are too many bytes.
     """
     require_small(len(body), limits)
     if body.lstrip(JSON_BLANKS)[:1] in (b"{", b"["):
@@ -29,15 +30,19 @@ def parse_raw(body: bytes | bytearray, limits: Limits) -> Request:
 
 
 def parse_form(row: Mapping[str, object], limits: Limits) -> Request:
-    """One image in the field `data`; or several in `data_0`, `data_1` and so on, answered in the order of the numbers.
+    """The request in a form: one image in the field `data`, or several in `data_0`, `data_1` and so on.
 
-    Two fields of one name cannot be told apart: the server hands on the last one only.
+    The answers follow the order of the numbers. Of several fields with the same name, the server passes on only the
+    last, so this function cannot detect duplicates.
+    Raises: RequestError if the form is invalid; ImageError if there are too many bytes.
     """
     if not row:
-        raise RequestError("the request has no body: send the bytes of an image, as application/octet-stream")
+        raise RequestError("the request has no body: send the bytes of an image as application/octet-stream")
     numbered = sorted((name for name in row if _NUMBERED_FIELD.fullmatch(name)), key=_number)
     if numbered and IMAGE_FIELD in row:
-        raise RequestError(f'the form has both "{IMAGE_FIELD}" and "{numbered[0]}": number all images or none')
+        raise RequestError(
+            f'the form has both "{IMAGE_FIELD}" and "{numbered[0]}": send one image as "{IMAGE_FIELD}", or number all'
+        )
     require_few(len(numbered), limits)
     names = numbered or [IMAGE_FIELD]
     images = tuple(_bytes_of(row, name) for name in names)
@@ -51,10 +56,10 @@ def _complaint_about_json(body: bytes | bytearray) -> str:
     try:
         json.loads(body)
     except json.JSONDecodeError as error:
-        return f"the body is no valid JSON: {error.msg}, line {error.lineno} column {error.colno}"
+        return f"the body is not valid JSON: {error.msg}, line {error.lineno} column {error.colno}"
     except (ValueError, RecursionError):
-        return "the body is JSON that is not UTF-8, too deeply nested, or has too long a number"
-    return "JSON has to be sent as application/json"
+        return "the JSON body cannot be read: it is not UTF-8, is too deeply nested, or has too long a number"
+    return "the body is JSON without the JSON content type: send it with Content-Type: application/json"
 
 
 def _number(name: str) -> int:
@@ -64,5 +69,5 @@ def _number(name: str) -> int:
 def _bytes_of(row: Mapping[str, object], name: str) -> bytes:
     value = row.get(name)
     if not isinstance(value, bytes | bytearray):
-        raise RequestError(f'the form has no file field "{name}"')
+        raise RequestError(f'the form has no file field "{name}": send the bytes of an image in this field')
     return bytes(value)

@@ -1,8 +1,8 @@
 """Requests and responses of the open inference protocol, v2, over HTTP.
 
-In: one tensor of encoded images, `{"inputs": [{"name": "image", "shape": [N], "datatype": "BYTES", "data": [BASE64,
-...]}], "parameters": {...}}`. Out: `label` (INT64, -1 = abstained), `radius` (FP64) and `json` (BYTES, all of the
-answer), one element an image.
+A request has one tensor of encoded images: `{"inputs": [{"name": "image", "shape": [N], "datatype": "BYTES", "data":
+[BASE64, ...]}], "parameters": {...}}`. A response has the tensors `label` (INT64, -1 = abstained), `radius` (FP64) and
+`json` (BYTES, the whole answer), with one element per image.
 """
 
 from __future__ import annotations
@@ -25,7 +25,10 @@ LONGEST_ID = 128
 
 
 def parse(body: Mapping[str, object], limits: Limits) -> Request:
-    """Raises: RequestError that says what is wrong where."""
+    """The request in a v2 body.
+
+    Raises: RequestError that names the invalid part; ImageError if there are too many bytes.
+    """
     _require_known(body, KNOWN, place="the body")
     parameters = body.get("parameters", {})
     if not isinstance(parameters, dict):
@@ -43,20 +46,18 @@ def parse(body: Mapping[str, object], limits: Limits) -> Request:
 
 
 def response(request: Request, answers: Sequence[dict[str, Any]], *, model: str, version: str) -> dict[str, Any]:
-    """The answers to the images as tensors; a prediction has radius 0."""
+    """The answers to the images as tensors. A prediction has radius 0."""
     num = len(answers)
-    certificates = [each["certificate"] for each in answers]
+    certificates = [answer["certificate"] for answer in answers]
     tensors = {
-        "label": ("INT64", [ABSTAINED if each["label"] is None else each["label"] for each in answers]),
-        "radius": ("FP64", [0.0 if each is None else each["radius"] for each in certificates]),
-        "json": ("BYTES", [to_line(each).rstrip("\n") for each in answers]),
+        "label": ("INT64", [ABSTAINED if answer["label"] is None else answer["label"] for answer in answers]),
+        "radius": ("FP64", [0.0 if certificate is None else certificate["radius"] for certificate in certificates]),
+        "json": ("BYTES", [to_line(answer).rstrip("\n") for answer in answers]),
     }
-    wanted = request.outputs or OUTPUTS
-    outputs = [
-        {"name": name, "shape": [num], "datatype": tensors[name][0], "data": tensors[name][1]} for name in wanted
-    ]
-    told: dict[str, Any] = {"model_name": model, "model_version": version, "outputs": outputs}
-    return told if request.id is None else {**told, "id": request.id}
+    names = request.outputs or OUTPUTS
+    outputs = [{"name": name, "shape": [num], "datatype": tensors[name][0], "data": tensors[name][1]} for name in names]
+    body: dict[str, Any] = {"model_name": model, "model_version": version, "outputs": outputs}
+    return body if request.id is None else {**body, "id": request.id}
 
 
 def _texts(inputs: object, limits: Limits) -> list[str]:
@@ -68,14 +69,14 @@ def _texts(inputs: object, limits: Limits) -> list[str]:
     if tensor.get("datatype") != "BYTES":
         raise RequestError(f"the input's datatype must be BYTES, got {shown(tensor.get('datatype'))}")
     if not isinstance(data, list) or not data or not all(isinstance(text, str) for text in data):
-        raise RequestError("the input's data must be a list of at least one image in base64")
+        raise RequestError("the input's data must be a list of at least one base64-encoded image")
     require_few(len(data), limits)
     if shape not in ([len(data)], [len(data), 1]):
         raise RequestError(
             f"the input has {len(data)} elements, so its shape must be [{len(data)}], got {shown(shape)}"
         )
     if tensor.get("parameters", {}) not in ({}, {"content_type": "base64"}):
-        raise RequestError('the input takes no parameters: put them into the "parameters" of the request')
+        raise RequestError('the input accepts no parameters: move them to the "parameters" of the request')
     return data
 
 
@@ -88,14 +89,14 @@ def _id(id: object) -> str | None:
 def _outputs(outputs: object) -> tuple[str, ...] | None:
     if outputs is None or outputs == []:
         return None
-    if not isinstance(outputs, list) or not all(isinstance(each, dict) for each in outputs):
-        raise RequestError('"outputs" must be a list of objects with a name')
-    names = tuple(each.get("name") for each in outputs)
+    if not isinstance(outputs, list) or not all(isinstance(output, dict) for output in outputs):
+        raise RequestError('"outputs" must be a list of objects with a "name"')
+    names = tuple(output.get("name") for output in outputs)
     for name in names:
         if name not in OUTPUTS:
-            raise RequestError(f"there is no output {shown(name)}; known: {', '.join(OUTPUTS)}")
+            raise RequestError(f"unknown output {shown(name)}; known: {', '.join(OUTPUTS)}")
     if len(set(names)) < len(names):
-        raise RequestError("an output is asked for twice")
+        raise RequestError('"outputs" names an output twice: list each output once')
     return names
 
 

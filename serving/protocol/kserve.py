@@ -1,4 +1,4 @@
-"""Requests of KServe v1: `{"instances": [{"b64": IMAGE}, ...], "parameters": {...}}`."""
+"""Parser of KServe v1 requests: `{"instances": [{"b64": IMAGE}, ...], "parameters": {...}}`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,10 @@ from zoo.errors import RequestError
 
 
 def parse(body: Mapping[str, object], limits: Limits) -> Request:
-    """Raises: RequestError that says what is wrong where."""
+    """The request in a KServe v1 body.
+
+    Raises: RequestError that names the invalid part; ImageError if there are too many bytes.
+    """
     unknown = sorted(set(body) - {"instances", "parameters"})
     if unknown:
         raise RequestError(f"unknown key {shown(unknown[0])} in the body; known: instances, parameters")
@@ -29,5 +32,5 @@ def parse(body: Mapping[str, object], limits: Limits) -> Request:
 
 def _text_of(instance: object, index: int) -> str:
     if not isinstance(instance, dict) or set(instance) != {"b64"} or not isinstance(instance["b64"], str):
-        raise RequestError(f'instance {index} must be {{"b64": IMAGE}} with the image in base64')
+        raise RequestError(f'instance {index} must be {{"b64": IMAGE}} with a base64-encoded image')
     return instance["b64"]

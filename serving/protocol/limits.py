@@ -1,4 +1,4 @@
-"""What the operator sets: the defaults of a certification, the caps of a request, and what a client may ask at all."""
+"""The operator's settings: the defaults of a certification, the caps of a request, and the permitted parameters."""
 
 from __future__ import annotations
 
@@ -11,16 +11,18 @@ MOST_CACHED_ANSWERS = 1_000_000
 class Limits(BaseModel):
     """The operator's settings of one model.
 
-    `n0`, `n`, `alpha`: what a certification gets that asks for no other.
-    `max_n`: the most draws of either phase that a client may ask for an image, and where at-radius gives up.
-    `max_pixels`: of all images of a request, told by their headers before they are decoded.
-    `max_bytes`: of all encoded images of a request.
-    `max_images`: of a request. `max_draws_per_request`: over all its images and phases.
-    `max_open_requests`: of the server; a further one is refused with 429.
-    `longest_deadline_ms`: the largest `deadline_ms` that a client may give.
-    `allows_seed`: whether a client may choose the noise by a `seed`. The guarantee speaks of noise that is drawn after
-    the image was chosen: with seeds a client can search for noise under which a wrong certificate comes out.
-    `cached_answers`: of how many images with their parameters the answer is kept and given again, 0 for none.
+    `n0`, `n`, `alpha`: the defaults of a certification.
+    `max_n`: the maximum number of draws per image in either phase. An at-radius rule stops undecided at `max_n` draws.
+    `max_pixels`: the maximum total of pixels in the images of a request, read from the headers before decoding.
+    `max_bytes`: the maximum total size of the encoded images of a request.
+    `max_images`: the maximum number of images per request.
+    `max_draws_per_request`: the maximum number of draws over all images and phases of a request.
+    `max_open_requests`: the maximum number of open requests on the server, which refuses further ones with 429.
+    `longest_deadline_ms`: the largest `deadline_ms` that a client may request.
+    `allows_seed`: whether a client may choose the noise with a `seed`. The guarantee holds for noise that is drawn
+    after the image was chosen. With seeds a client can search for noise that produces a wrong certificate.
+    `cached_answers`: the number of answers that the server keeps, by image and parameters, and returns again; 0
+    disables the cache.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -44,7 +46,7 @@ class Limits(BaseModel):
             raise ValueError(f"the defaults n={self.n} and n0={self.n0} must not exceed max_n={self.max_n}")
         if self.n0 + self.n > self.max_draws_per_request:
             raise ValueError(
-                f"the defaults n0={self.n0} and n={self.n} make more draws than "
+                f"the defaults n0={self.n0} and n={self.n} together must not exceed "
                 f"max_draws_per_request={self.max_draws_per_request}"
             )
         return self

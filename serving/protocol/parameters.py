@@ -1,4 +1,4 @@
-"""What a client may ask of the images that it sends."""
+"""The parameters of a request, and the certification or prediction that they specify."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from zoo.smoothing.named_rules import AT_RADIUS, FIXED, rule_from
 
 DRAWS_PER_PREDICTION = 100
 MOST_COPIES = 8
-LARGEST_SEED = 2**32 - 1  # torch's CPU generator looks at 32 bits of a seed
+LARGEST_SEED = 2**32 - 1  # torch's CPU generator uses only 32 bits of a seed
 INTEGERS = ("n", "n0", "deadline_ms", "copies", "seed")
 BOOLEANS = ("stream",)
 CERTIFICATION_ONLY = {"n0", "stopping", "radius", "tolerance", "stream", "deadline_ms"}
@@ -23,7 +23,7 @@ LONGEST_ECHO = 80
 
 
 class Parameters(BaseModel):
-    """What a client may ask; what it leaves out the operator's defaults fill in. sigma is the model's."""
+    """The parameters of a request. The operator's defaults replace omitted ones; sigma is fixed by the model."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
@@ -42,7 +42,10 @@ class Parameters(BaseModel):
 
 
 def parse_parameters(given: Mapping[str, object], limits: Limits) -> Parameters:
-    """The parameters of a request, from text (a form) or JSON values. Raises: RequestError that names the wrong one."""
+    """The parameters of a request, from text (a form) or JSON values.
+
+    Raises: RequestError that names the invalid parameter.
+    """
     readable = {name: _text(value) for name, value in given.items()}
     for name, value in readable.items():
         if name not in Parameters.model_fields:
@@ -61,9 +64,10 @@ def parse_parameters(given: Mapping[str, object], limits: Limits) -> Parameters:
 
 
 def smoothing_of(parameters: Parameters, limits: Limits, *, sigma: float) -> SmoothingSpec:
-    """The certification that a request asks for; an at-radius rule may go up to the operator's cap.
+    """The certification that a request specifies. An at-radius rule without `n` may draw up to the operator's cap.
 
-    Raises: CertificationError if it could never certify; RequestError if the stopping rule and its values do not fit.
+    Raises: CertificationError if the certification could never certify; RequestError if the parameters do not match
+    the stopping rule.
     """
     stopping = parameters.stopping
     n = parameters.n or (limits.max_n if stopping == AT_RADIUS else limits.n)
@@ -78,7 +82,7 @@ def smoothing_of(parameters: Parameters, limits: Limits, *, sigma: float) -> Smo
 
 @dataclass(frozen=True, slots=True)
 class PredictionSpec:
-    """The prediction that a request asks for: `n` draws, wrong with probability at most `alpha`."""
+    """The specification of a prediction: `n` draws, and a wrong label with probability at most `alpha`."""
 
     n: int
     alpha: float
@@ -86,13 +90,13 @@ class PredictionSpec:
 
 
 def prediction_of(parameters: Parameters, limits: Limits) -> PredictionSpec:
-    """The prediction that a request asks for, with the operator's alpha unless it names one."""
+    """The prediction that a request specifies. The operator's `alpha` is the default."""
     n = parameters.n or min(DRAWS_PER_PREDICTION, limits.max_n)
     return PredictionSpec(n, parameters.alpha or limits.alpha, parameters.noise)
 
 
 def shown(value: object) -> str:
-    """A client's own text for a message: short, since TorchServe kills a worker whose response is too large."""
+    """A client's value for an error message, truncated: TorchServe kills a worker whose response is too large."""
     text = repr(value)
     return text if len(text) <= LONGEST_ECHO else text[:LONGEST_ECHO] + "..."
 
@@ -102,19 +106,24 @@ def _require_within_caps(parameters: Parameters, limits: Limits) -> None:
     for name, cap in caps.items():
         value = getattr(parameters, name)
         if value is not None and value > cap:
-            raise RequestError(f"{name}={shown(value)} is above the cap of this server, {cap}")
+            raise RequestError(f"{name}={shown(value)} is above this server's cap of {cap}")
     if parameters.seed is not None and not limits.allows_seed:
-        raise RequestError("seed is refused: on this server nobody chooses the noise, which the guarantee rests on")
+        raise RequestError(
+            "parameter seed is refused: the guarantee holds only for noise that the server chooses; leave seed out"
+        )
 
 
 def _require_together_possible(parameters: Parameters) -> None:
     if parameters.mode == "predict":
         for name in sorted(parameters.model_fields_set & CERTIFICATION_ONLY):
-            raise RequestError(f"{name} goes with mode certify only: a prediction has neither radius nor bound")
+            raise RequestError(
+                f"parameter {name} requires mode=certify: a prediction has neither a radius nor a confidence bound"
+            )
     for name in ("stream", "deadline_ms"):
         if getattr(parameters, name) and parameters.stopping == FIXED:
             raise RequestError(
-                f"{name} goes with stopping anytime or at-radius only: a fixed-sample bound may not be looked at early"
+                f"parameter {name} requires stopping=anytime or stopping=at-radius: a fixed-sample bound is not valid "
+                "before its last draw"
             )
 
 

@@ -1,4 +1,4 @@
-"""What all forms of a request come to."""
+"""The parsed request, independent of its wire format, and the checks that all formats share."""
 
 from __future__ import annotations
 
@@ -16,10 +16,11 @@ Wire = Literal["single", "v1", "v2"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
-    """Encoded images in the client's order.
+    """A parsed request: encoded images in the client's order, and their parameters.
 
-    `wire` says how the answer looks: the object of the one image, a list of them below `predictions` (KServe v1), or
-    tensors (open inference protocol, v2), whose request may have an `id` and name the `outputs` that it wants.
+    `wire` selects the format of the response: `single` the object of the one image, `v1` a list of objects in
+    `predictions` (KServe v1), `v2` tensors (open inference protocol, v2). A v2 request may have an `id` and may select
+    `outputs`.
     """
 
     images: tuple[bytes, ...]
@@ -32,20 +33,22 @@ class Request:
 def require_few(num_images: int, limits: Limits) -> None:
     """Raises RequestError if a request has more images than the operator allows."""
     if num_images > limits.max_images:
-        raise RequestError(f"the request has {num_images} images, at most {limits.max_images} are accepted")
+        raise RequestError(
+            f"the request has {num_images} images, this server accepts at most {limits.max_images}: split the request"
+        )
 
 
 def require_small(num_bytes: int, limits: Limits) -> None:
     """Raises ImageError with status 413 if the encoded images are larger than the operator allows."""
     if num_bytes > limits.max_bytes:
         raise ImageError(
-            f"the request has {num_bytes:,} bytes of images, the cap of this server is {limits.max_bytes:,}",
+            f"the images of the request have {num_bytes:,} bytes, this server accepts at most {limits.max_bytes:,}",
             http_status=413,
         )
 
 
 def decode_base64(text: str, *, name: str) -> bytes:
-    """Raises RequestError that says what was called `name`."""
+    """The bytes that `text` encodes. Raises: RequestError that calls the text `name` if it is not valid base64."""
     try:
         return base64.b64decode(text, validate=True)
     except (binascii.Error, ValueError) as error:
@@ -53,5 +56,5 @@ def decode_base64(text: str, *, name: str) -> bytes:
 
 
 def num_bytes_of_base64(text: str) -> int:
-    """How many bytes the text stands for, within two."""
+    """The number of bytes that `text` encodes, at most two too many."""
     return len(text) * 3 // 4

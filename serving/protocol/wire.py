@@ -1,4 +1,4 @@
-"""One request, whatever form it came in, and the form in which it is answered."""
+"""Parsing of requests in every wire format, and responses in the format of the request."""
 
 from __future__ import annotations
 
@@ -12,20 +12,22 @@ from zoo.errors import RequestError
 
 
 def parse_request(row: Mapping[str, object], limits: Limits) -> Request:
-    """The request in a server's row: raw bytes or JSON below `body`, or the fields of a multipart form.
+    """The request in a server's row, which has raw bytes or JSON in `body`, or the fields of a multipart form.
 
-    Raises: RequestError with a sentence for the client, ImageError for too many bytes.
+    Raises: RequestError with a message for the client; ImageError if there are too many bytes.
     """
     request = _parse(row, limits)
     if request.parameters.copies and len(request.images) > 1:
-        raise RequestError("copies goes with one image a request")
+        raise RequestError(f"parameter copies requires one image per request, got {len(request.images)} images")
     if request.parameters.stream and (len(request.images) > 1 or request.wire == "v2"):
-        raise RequestError("stream goes with one image a request, and not with the open inference protocol")
+        raise RequestError(
+            "parameter stream requires one image per request and is not available in the open inference protocol"
+        )
     return request
 
 
 def wire_of(row: Mapping[str, object]) -> Wire:
-    """The form of a request, also of one that cannot be read."""
+    """The wire format of a request, also if the request is invalid."""
     body = row.get("body")
     if isinstance(body, dict):
         return "v2" if inference_v2.INPUTS in body else "v1"
@@ -33,7 +35,7 @@ def wire_of(row: Mapping[str, object]) -> Wire:
 
 
 def respond(request: Request, answers: Sequence[dict[str, Any]], *, model: str, version: str) -> dict[str, Any]:
-    """The object that answers a request, from the answers to its images in their order."""
+    """The JSON object of a response. `answers` has one object per image, in the order of the images."""
     if request.wire == "v2":
         return inference_v2.response(request, answers, model=model, version=version)
     return {"predictions": list(answers)} if request.wire == "v1" else answers[0]

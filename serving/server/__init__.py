@@ -1,4 +1,4 @@
-"""TorchServe as a part that is started, watched, drained and stopped; nothing outside this package knows how."""
+"""Start, health checks, draining and stop of a TorchServe instance; only this package depends on TorchServe."""
 
 from serving.server.options import ServerOptions
 from serving.server.ports import Ports

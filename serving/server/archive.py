@@ -1,4 +1,4 @@
-"""Checkpoint -> .mar: the checkpoint's files, the handler and TorchServe's settings for the model."""
+"""Creates .mar archives from a checkpoint's files, the handler, and TorchServe's settings for the model."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from zoo.export.cached_export import specialized_export
 from zoo.loading.backend import require_backend_name, runs_onnx
 from zoo.loading.device import pick_device, require_device_name
 
-# TorchServe hands on more requests than we keep open, so that it is we who refuse the others, with 429 and Retry-After.
+# TorchServe passes on more requests than the service keeps open. The service refuses the rest with 429 and Retry-After.
 ROWS_PER_OPEN_REQUEST = 2
 RESPONSE_TIMEOUT_SECONDS = 300
 VERSION = re.compile(r"\d+(\.\d+)*")
@@ -40,10 +40,20 @@ def make_archive(
 ) -> Path:
     """Writes `STORE/NAME.mar`, or `STORE/NAME-VERSION.mar` for a later version, and returns its path.
 
-    An older file is replaced. The archive needs this package installed where TorchServe runs. `device` is `auto` (a GPU
-    if TorchServe sees one), `cpu` or `cuda[:INDEX]`; `backend` as in `open_backend`. `workers` take turns on the GPUs.
-    For ONNX Runtime the exported network is packed too, since exporting it would be most of a worker's start.
-    Raises: ServerError, CertificationError; RequestError if one of these is another.
+    An existing file is replaced. The archive requires this package to be installed where TorchServe runs. For ONNX
+    Runtime the archive includes the exported network, because the export would dominate a worker's start.
+
+    Args:
+        checkpoint: a servable checkpoint, see `require_servable`.
+        store: the directory of archives; created if missing.
+        limits: the operator's limits and defaults of the model.
+        device: `auto` (a GPU if TorchServe sees one), `cpu` or `cuda[:INDEX]`.
+        backend: the backend's name, as in `open_backend`.
+        version: numbers with dots between them.
+        workers: the number of workers, which TorchServe distributes over the GPUs in turn.
+
+    Raises: ServerError if the archive cannot be written; RequestError if device, backend or version is invalid; the
+    errors of `require_servable`.
     """
     require_device_name(device)
     require_backend_name(backend)
@@ -61,8 +71,8 @@ def make_archive(
             if runs_onnx(backend, pick_device("auto").type if device == "auto" else device.partition(":")[0]):
                 (contents / EXPORTED).write_bytes(specialized_export(checkpoint))
             settings = Path(folder) / "model-config.yaml"
-            told = model_settings(limits, device=device, backend=backend, workers=workers)
-            settings.write_text(yaml.safe_dump(told, sort_keys=False))
+            values = model_settings(limits, device=device, backend=backend, workers=workers)
+            settings.write_text(yaml.safe_dump(values, sort_keys=False))
             config = ModelArchiverConfig(
                 model_name=name,
                 version=version,
@@ -76,12 +86,12 @@ def make_archive(
             package_model(config, ModelExportUtils.generate_manifest_json(config))
             shutil.move(Path(folder) / f"{name}.mar", store / f"{stem}.mar")
     except (ModelArchiverError, OSError) as error:
-        raise ServerError(f"cannot write the archive of {name} into {store}: {error}") from error
+        raise ServerError(f"the archive of {name} cannot be written to {store}: {error}") from error
     return store / f"{stem}.mar"
 
 
 def model_settings(limits: Limits, *, device: str, backend: str, workers: int = 1) -> dict[str, object]:
-    """TorchServe's YAML settings of the model: continuous batching on every worker, and our limits."""
+    """TorchServe's YAML settings of a model: continuous batching on every worker, the limits, and the backend."""
     settings: dict[str, object] = {
         "minWorkers": workers,
         "maxWorkers": workers,
@@ -101,14 +111,14 @@ def model_settings(limits: Limits, *, device: str, backend: str, workers: int = 
 
 
 def require_version(version: str) -> None:
-    """Raises RequestError unless `version` is one that may stand in an address and in a file's name."""
+    """Raises RequestError unless `version` is valid in URLs and file names."""
     if not VERSION.fullmatch(version):
-        raise RequestError(f"--version takes numbers with dots between them, such as 2.0, got {version!r}")
+        raise RequestError(f"--version must be numbers with dots between them, such as 2.0, got {version!r}")
 
 
 def handler_file() -> Path:
-    """The handler's source file, as it goes into the archive.
+    """The path of the handler's source file.
 
-    Its package is not imported: a program that makes archives may have a module `handlers` of its own.
+    This function does not import the package `handlers`, because the calling program may have a module of this name.
     """
     return Path(__file__).parents[2] / "handlers" / "smoothed_classifier.py"

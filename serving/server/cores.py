@@ -1,4 +1,4 @@
-"""How many cores this process may use, a container's quota included."""
+"""The number of cores that this process may use, including a container's quota."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ CGROUP = Path("/sys/fs/cgroup")
 
 
 def num_cores(cgroup: Path = CGROUP) -> int:
-    """The cores that the scheduler grants: those of the affinity mask, at most the control group's quota, rounded up.
+    """The number of usable cores: those in the affinity mask, at most the control group's quota, rounded up.
 
-    Without this a container of two cores on a machine of 64 would compute on 64 threads, and crawl.
+    Without the quota, a container with two cores on a 64-core machine would run 64 threads and slow down.
     """
     affinity = len(os.sched_getaffinity(0))
     quota = _quota(cgroup)
@@ -20,7 +20,7 @@ def num_cores(cgroup: Path = CGROUP) -> int:
 
 
 def _quota(cgroup: Path) -> float | None:
-    """Cores by the control group, version 2 or 1; None where it sets no limit."""
+    """The control group's quota in cores (version 2 or 1); None without a limit."""
     try:
         granted, period = (cgroup / "cpu.max").read_text().split()
     except OSError:

@@ -1,7 +1,8 @@
-"""How a worker learns that it shall take no new requests: by a file, which outlives it and costs next to nothing.
+"""Draining of workers by sign files, which survive a worker's restart and are cheap to check.
 
-TorchServe knows no draining: when it is terminated, it resets every connection. So its parent raises a
-sign, the workers refuse what comes new, and when nothing is open any more TorchServe is ended.
+TorchServe has no draining: a terminated TorchServe resets every connection. The parent process therefore creates a
+sign file, the workers refuse new requests while the file exists, and the parent ends TorchServe once no request is
+open.
 """
 
 from __future__ import annotations
@@ -12,25 +13,26 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-SIGNS = "ZOO_DRAINING"  # the environment variable by which a worker finds the folder of the signs
+SIGNS = "ZOO_DRAINING"  # the environment variable with the folder of the sign files
 ALL = "everything"
 LOOK_SECONDS = 0.1
-FLUSHED_SECONDS = 0.4  # TorchServe has sent by then what a worker gave it
+FLUSHED_SECONDS = 0.4  # within this time TorchServe sends the responses that it got from a worker
 
 
 @dataclass(frozen=True, slots=True)
 class DrainSign:
-    """Whether one model's version, or the whole server, takes no new requests."""
+    """The sign that one version of a model, or the whole server, accepts no new requests."""
 
     files: tuple[Path, ...]
 
     @classmethod
     def from_environment(cls, name: str, version: str) -> DrainSign:
-        """The sign that the parent of this worker may raise; never up where there is no such parent."""
+        """The sign that this worker's parent process may raise. Without such a parent it is never up."""
         folder = os.environ.get(SIGNS)
         return cls(()) if folder is None else cls((Path(folder) / ALL, sign_of(Path(folder), name, version)))
 
     def is_up(self) -> bool:
+        """Whether new requests must be refused."""
         return any(file.exists() for file in self.files)
 
 
@@ -40,7 +42,7 @@ def sign_of(folder: Path, name: str, version: str) -> Path:
 
 
 def wait_until_idle(num_open: Callable[[], float], *, seconds: float) -> bool:
-    """Waits until no request is open; False if one still is after `seconds`."""
+    """Waits until no request is open, at most `seconds`. Returns False if a request is still open then."""
     started = last_open = time.monotonic()
     while True:
         time.sleep(LOOK_SECONDS)

@@ -1,5 +1,4 @@
-"""What is asked of a running server beside predictions, over HTTP on the loopback address: /live, /ready, /metrics,
-and the description of the predictions, /openapi.json."""
+"""The operator's HTTP endpoint on the loopback address: /live, /ready, /metrics and /openapi.json."""
 
 from __future__ import annotations
 
@@ -16,7 +15,7 @@ METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 
 class OperatorEndpoint:
-    """Serves in a thread of its own while it is open. Use it as a context manager."""
+    """Serves the endpoint in a separate thread while open. Use it as a context manager."""
 
     def __init__(self, port: int, *, health: Callable[[], Health], metrics: Callable[[], bytes]) -> None:
         handler = type("Handler", (_Handler,), {"health": staticmethod(health), "metrics": staticmethod(metrics)})
@@ -53,7 +52,9 @@ class _Handler(BaseHTTPRequestHandler):
 
             self._send(200, "application/json", json.dumps(openapi_document()).encode())
         else:
-            self._send(404, "application/json", b'{"message": "known: /live, /ready, /metrics, /openapi.json"}')
+            self._send(
+                404, "application/json", b'{"message": "unknown path; known: /live, /ready, /metrics, /openapi.json"}'
+            )
 
     def _send(self, status: int, content_type: str, body: bytes) -> None:
         self.send_response(status)
@@ -63,4 +64,4 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def log_message(self, format: str, *args: object) -> None:
-        """Logs nothing: a line a probe would drown the rest."""
+        """Logs nothing, because one line per probe would flood the log."""

@@ -1,4 +1,4 @@
-"""The workers' metrics as their parent reads them: of all workers together, those that died included."""
+"""The metrics of all workers, including dead ones, as read by the parent process."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ LIVE_GAUGE = re.compile(r"gauge_live\w+_(\d+)\.db")
 
 
 def make_metrics_folder() -> Path:
-    """A new folder for the workers' files.
+    """A new folder for the workers' metrics files, in memory if the system offers /dev/shm.
 
-    It lies in memory where the system offers that: a file that is mapped and finds its disk full kills who writes.
+    A process that writes to a memory-mapped file on a full disk is killed.
     """
     place = IN_MEMORY if os.access(IN_MEMORY, os.W_OK) else None
     return Path(tempfile.mkdtemp(prefix="zoo-metrics-", dir=place))
@@ -32,17 +32,17 @@ def exposed(folder: Path) -> bytes:
 
 
 def total(folder: Path, sample: str, **labels: str) -> float:
-    """The sum over all label values that are not given of a counter or gauge, named as in the text format."""
+    """The sum of a counter or gauge over all series with the given labels; `sample` is its name in the text format."""
     metrics: Iterable[Metric] = _registry(folder).collect()
-    samples = [each for metric in metrics for each in metric.samples if each.name == sample]
-    return sum(each.value for each in samples if labels.items() <= each.labels.items())
+    series = [entry for metric in metrics for entry in metric.samples if entry.name == sample]
+    return sum(entry.value for entry in series if labels.items() <= entry.labels.items())
 
 
 def _registry(folder: Path) -> CollectorRegistry:
     for file in folder.glob("gauge_live*.db"):
-        found = LIVE_GAUGE.fullmatch(file.name)
-        if found and not Path(f"/proc/{found[1]}").exists():
-            mark_process_dead(int(found[1]), str(folder))  # type: ignore[no-untyped-call]
+        match = LIVE_GAUGE.fullmatch(file.name)
+        if match and not Path(f"/proc/{match[1]}").exists():
+            mark_process_dead(int(match[1]), str(folder))  # type: ignore[no-untyped-call]
     registry = CollectorRegistry()
     MultiProcessCollector(registry, str(folder))  # type: ignore[no-untyped-call]
     return registry

@@ -1,4 +1,4 @@
-"""Whether a server lives, is ready, and answers. TorchServe's own /ping says Healthy before there is any worker."""
+"""Health checks of a server. TorchServe's own /ping is unsuitable: it reports Healthy before any worker has started."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 from serving.server.management import Management, ServedVersion
 from zoo.errors import ZooError
 
-# A grey image of 8x8 pixels: every model scales what it gets.
+# A grey image of 8x8 pixels; every model resizes its input.
 PROBE_IMAGE = base64.b64decode(
     "iVBORw0KGgoAAAANSUhEUgAAAAgAAAAICAAAAADhZOFXAAAAEElEQVR4nGNsYIAAJgaKGAAmCACQXTClHgAAAABJRU5ErkJggg=="
 )
@@ -17,10 +17,10 @@ PROBE_IMAGE = base64.b64decode(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Health:
-    """What was found at one moment; `reason` says why it is not ready.
+    """The health of a server at one moment; `reason` explains why the server is not ready.
 
-    `is_live`: the server's management answers. `is_ready`: so it does, every version has a loaded worker, and the
-    server is not about to stop.
+    `is_live`: the server's management API answers. `is_ready`: the server is live, every version has a loaded worker,
+    and the server is not stopping.
     """
 
     is_live: bool
@@ -30,19 +30,21 @@ class Health:
 
     def to_json(self) -> dict[str, Any]:
         models = [
-            {"name": each.name, "version": each.version, "default": each.is_default, "ready": each.is_ready}
-            | {"workers": each.num_workers, "ready_workers": each.num_ready, "waiting_requests": each.num_waiting}
-            for each in self.versions
+            {"name": served.name, "version": served.version, "default": served.is_default, "ready": served.is_ready}
+            | {"workers": served.num_workers, "ready_workers": served.num_ready, "waiting_requests": served.num_waiting}
+            for served in self.versions
         ]
         return {"live": self.is_live, "ready": self.is_ready, "reason": self.reason, "models": models}
 
 
 def health_of(management: Management) -> Health:
-    """What the management API tells. Never raises: that nobody answers is what it tells then."""
+    """The health that the management API reports. Never raises; an unreachable server is reported as not live."""
     try:
         versions = tuple(management.versions())
     except ZooError as error:
         return Health(is_live=False, is_ready=False, reason=str(error))
-    lacking = [f"{each.name} {each.version}" for each in versions if not each.is_ready]
-    reason = f"no worker is ready for {', '.join(lacking)}" if lacking else None if versions else "no model is served"
+    not_ready = [f"{served.name} {served.version}" for served in versions if not served.is_ready]
+    reason = None if versions else "no model is served"
+    if not_ready:
+        reason = f"no worker is ready for {', '.join(not_ready)}"
     return Health(is_live=True, is_ready=reason is None, reason=reason, versions=versions)

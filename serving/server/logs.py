@@ -1,10 +1,10 @@
-"""Logs as JSON lines, warnings and above, in which nothing that a client sent ever stands.
+"""Logging of warnings and errors as JSON lines, without any data of clients.
 
-    model.log      what the workers print, as it is; of their start, above all
-    server.log     what TorchServe prints before its own logging is set up
-    events.jsonl   warnings and errors of TorchServe and of the workers, a JSON object a line
+    model.log      the unchanged output of the workers, mostly from their start
+    server.log     the output of TorchServe before its logging is set up
+    events.jsonl   warnings and errors of TorchServe and of the workers, one JSON object per line
 
-All three are kept below some 10 MB each. A worker's records are JSON already; the rest is wrapped.
+Each log is limited to about 10 MB. Workers already write JSON records; all other records are wrapped.
 """
 
 from __future__ import annotations
@@ -25,10 +25,11 @@ OURS = ("serving", "zoo", "handlers", "ts", "root")
 
 
 class JsonLines(logging.Formatter):
-    """A record as one line of JSON.
+    """Formats a record as one line of JSON.
 
-    While requests are served (`is_serving`), an exception is told by its type and place, and by its message only where
-    that is of our own making and of no client's; records of other libraries are told without their arguments.
+    While requests are served (`is_serving`), a record contains an exception's type and frames. It contains the
+    exception's message only for this project's own errors that do not quote a client, and omits the arguments of other
+    libraries' records.
     """
 
     def __init__(self, *, is_serving: bool) -> None:
@@ -59,37 +60,37 @@ class JsonLines(logging.Formatter):
 
 
 def log_json_lines(*, is_serving: bool) -> None:
-    """Has this process, a worker, print warnings and errors as JSON lines where it printed text before."""
+    """Switches the output of this worker process from text to JSON lines, for warnings and errors."""
     root = logging.getLogger()
     root.setLevel(logging.WARNING)
     for handler in root.handlers:
-        if type(handler) is logging.StreamHandler:  # the one that TorchServe has set up
+        if type(handler) is logging.StreamHandler:  # TorchServe's handler
             handler.setFormatter(JsonLines(is_serving=is_serving))
 
 
 def read_log(path: Path) -> str:
-    """The text of a log, "" where there is none that can be read again."""
+    """The text of a log; "" if the log does not exist or is not a regular file."""
     return path.read_text(errors="replace") if path.is_file() else ""
 
 
 def reason_of_death(worker_log: str) -> str | None:
-    """Why a worker ended, by the log of the workers; None if none has."""
+    """The reason why a worker died, from the log of the workers; None if no worker has died."""
     lines = worker_log.splitlines()
-    died = [place for place, line in enumerate(lines) if MARK_OF_DEATH in line]
-    if not died:
+    deaths = [index for index, line in enumerate(lines) if MARK_OF_DEATH in line]
+    if not deaths:
         return None
-    _, _, told = lines[died[0]].partition(" - ")
+    _, _, record = lines[deaths[0]].partition(" - ")
     try:
-        error = json.loads(told)["error"]
-    except (ValueError, KeyError):  # before its logging was set up: a traceback, whose last line names the error
-        following = [line.partition(" - ")[2] for line in lines[died[0] + 1 :]]
-        named = [line for line in following if line and not line.startswith((" ", "Traceback", "["))]
-        return named[0] if named else "a worker ended while it was loading the model"
+        error = json.loads(record)["error"]
+    except (ValueError, KeyError):  # the logging was not set up yet: a traceback, whose last line names the error
+        following = [line.partition(" - ")[2] for line in lines[deaths[0] + 1 :]]
+        messages = [line for line in following if line and not line.startswith((" ", "Traceback", "["))]
+        return messages[0] if messages else "a worker ended while it was loading the model"
     return f"{error['type']}: {error['message']}"
 
 
 def log4j_configuration(folder: Path, *, echoes: bool) -> str:
-    """The XML that makes TorchServe log so, below `folder`; `echoes` the events to stderr, too."""
+    """TorchServe's Log4j configuration (XML) for logs in `folder`; with `echoes`, events also go to stderr."""
     parts = {
         "@ECHO_APPENDER@": '<Console name="echo" target="SYSTEM_ERR">@LAYOUT@</Console>' if echoes else "",
         "@ECHO_WORKER@": '<AppenderRef ref="echo">@WORKER_EVENTS@</AppenderRef>' if echoes else "",
@@ -111,7 +112,7 @@ WRAPPED = (
     '{"time":"%d{yyyy-MM-dd}{UTC}T%d{HH:mm:ss.SSS}{UTC}Z","level":"%p","logger":"%c{1}",'
     '"message":"%enc{%m}{JSON}","error":"%enc{%ex{short.className}}{JSON}"}%n'
 )
-# A worker's stdout comes at INFO: lines of JSON, after those of its start, which are not. Its stderr comes at WARN.
+# A worker's stdout has level INFO: plain lines during its start, then JSON lines. Its stderr has level WARN.
 LAYOUT = """<PatternLayout><LevelPatternSelector alwaysWriteExceptions="false" defaultPattern='@WRAPPED@'>
         <PatternMatch key="INFO" pattern="%m%n"/>
       </LevelPatternSelector></PatternLayout>"""

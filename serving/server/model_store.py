@@ -1,4 +1,4 @@
-"""A folder of archives, and what an archive says of itself."""
+"""Archives of a model store, and their manifests."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ MANIFEST = "MAR-INF/MANIFEST.json"
 
 @dataclass(frozen=True, slots=True)
 class Archive:
-    """A model in one version, as TorchServe will know it."""
+    """The archive of one version of a model, with TorchServe's name and version of the model."""
 
     path: Path
     name: str
@@ -22,15 +22,15 @@ class Archive:
 
 
 def read_archive(path: Path) -> Archive:
-    """What the archive's manifest says. Raises: ServerError if the file is missing, damaged or no archive."""
+    """The archive at `path`. Raises: ServerError if the file is missing, damaged or not an archive."""
     try:
         with zipfile.ZipFile(path) as file:
             damaged = file.testzip()
             if damaged is not None:
-                raise ServerError(f"the archive {path} is damaged at {damaged}: make it again with zoo archive")
+                raise ServerError(f"the archive {path} is damaged at {damaged}: create it again with zoo archive")
             model = json.loads(file.read(MANIFEST))["model"]
             return Archive(path, str(model["modelName"]), str(model["modelVersion"]))
     except FileNotFoundError as error:
-        raise ServerError(f"there is no archive {path}: make it with zoo archive") from error
+        raise ServerError(f"the archive {path} does not exist: create it with zoo archive") from error
     except (OSError, zipfile.BadZipFile, KeyError, ValueError) as error:
-        raise ServerError(f"{path} is no archive of a model, or a damaged one: make it with zoo archive") from error
+        raise ServerError(f"{path} is not a model archive or is damaged: create it with zoo archive") from error

@@ -1,4 +1,4 @@
-"""What an operator decides of a server, as distinct from what it decides of a model."""
+"""The operator's options of a server, in contrast to the limits of a model."""
 
 from __future__ import annotations
 
@@ -11,13 +11,16 @@ from zoo.errors import RequestError
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServerOptions:
-    """Who may ask, on how many threads, and where the logs go.
+    """Address, token, threads, request size and logs of a server.
 
-    `token` None means: asked for wherever more than this machine can reach the server. `threads` a worker computes on;
-    None shares the cores among the workers. `can_switch_models` opens TorchServe's model API, on the loopback address.
-    `max_request_bytes` is where TorchServe itself refuses, without a word: a model's own limit has to lie well below.
-    `logs` is a folder that outlives the server, by default one that does not; `echoes_logs` also writes the warnings
-    to stderr.
+    `host`: the address of predictions.
+    `token`: whether requests need a token; None requires one unless `host` is a loopback address.
+    `threads`: threads per worker; None shares the cores among the workers.
+    `can_switch_models`: opens TorchServe's model API on the loopback address.
+    `max_request_bytes`: TorchServe's own limit, beyond which it refuses a request without a message. It must be well
+    above the limit of every model.
+    `logs`: the folder of logs, which outlives the server; None uses a temporary folder.
+    `echoes_logs`: also writes warnings to stderr.
     """
 
     host: str = LOOPBACK
@@ -30,14 +33,14 @@ class ServerOptions:
 
     def __post_init__(self) -> None:
         if self.threads is not None and self.threads < 1:
-            raise RequestError(f"--threads takes a positive number, got {self.threads}")
+            raise RequestError(f"--threads must be a positive number, got {self.threads}")
 
     @property
     def wants_token(self) -> bool:
-        """Whether TorchServe answers only those who show a token."""
+        """Whether TorchServe requires a token."""
         return not is_loopback(self.host) if self.token is None else self.token
 
     @property
     def address(self) -> str:
-        """The host by which this machine itself reaches the server."""
+        """The address at which this machine reaches the server."""
         return LOOPBACK if self.host == "0.0.0.0" else self.host

@@ -1,4 +1,4 @@
-"""Where a server listens: predictions where the operator says, everything else on the loopback address."""
+"""The ports of a server. Predictions use the operator's address; everything else uses the loopback address."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ LOOPBACK = "127.0.0.1"
 
 @dataclass(frozen=True, slots=True)
 class Ports:
-    """One port for predictions, one for the operator (`metrics`), and those that TorchServe wants for itself."""
+    """The ports of predictions, of the operator's endpoint (`metrics`), and of TorchServe's own interfaces."""
 
     inference: int
     management: int
@@ -32,20 +32,20 @@ class Ports:
         metrics: int | None = None,
         host: str = LOOPBACK,
     ) -> Ports:
-        """The given ports, and free ones for the rest.
+        """The given ports, with free ports for the others.
 
-        Raises: ServerError if a given one is taken; RequestError if `host` is no address of this machine.
+        Raises: ServerError if a given port is in use; RequestError if `host` is not an address of this machine.
         """
         require_bindable(inference or 0, host, option="--port")
         for port, option in ((management, "--management-port"), (metrics, "--metrics-port")):
             require_bindable(port or 0, LOOPBACK, option=option)
         free = _free_ports(6)
         given = (inference, management, metrics, None, None, None)
-        return cls(*(mine or found for mine, found in zip(given, free, strict=True)))
+        return cls(*(port or free_port for port, free_port in zip(given, free, strict=True)))
 
 
 def is_loopback(host: str) -> bool:
-    """Whether only this machine reaches what listens on `host`."""
+    """Whether a server on `host` is reachable from this machine only."""
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
@@ -53,7 +53,7 @@ def is_loopback(host: str) -> bool:
 
 
 def require_bindable(port: int, host: str, *, option: str) -> None:
-    """Raises: ServerError if nothing may listen on the port (0 is any); RequestError if `host` is not this machine."""
+    """Raises ServerError if the port cannot be bound (0 means any), RequestError if `host` is not this machine's."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -61,11 +61,11 @@ def require_bindable(port: int, host: str, *, option: str) -> None:
         except OSError as error:
             if error.errno == errno.EADDRINUSE:
                 raise ServerError(
-                    f"port {port} is in use: stop what listens there, or choose another {option}"
+                    f"port {port} is in use: stop the process that listens on it, or choose another {option}"
                 ) from error
             if error.errno == errno.EACCES:
-                raise ServerError(f"port {port} is not for this user: choose a {option} above 1023") from error
-            raise RequestError(f"--host {host} is no IPv4 address of this machine: {error.strerror}") from error
+                raise ServerError(f"port {port} requires more privileges: choose a {option} above 1023") from error
+            raise RequestError(f"--host {host} is not an IPv4 address of this machine: {error.strerror}") from error
 
 
 def _free_ports(num: int) -> list[int]:

@@ -1,4 +1,4 @@
-"""The processes of a server, which share a process group, and how they are ended with nothing left behind."""
+"""The process group of a server, and its termination without leftover processes."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ class ProcessGroup:
     """TorchServe's launcher, the JVM that it starts, and the JVM's workers."""
 
     def __init__(self, launcher: subprocess.Popen[bytes]) -> None:
-        """`launcher` leads a process group of its own."""
+        """`launcher` must lead its own process group."""
         self.launcher = launcher
 
     def living(self) -> list[psutil.Process]:
-        """The members that run; one that ended and was not collected does not."""
+        """The running members, without zombies."""
         members = []
         for process in psutil.process_iter():
             try:
@@ -36,11 +36,11 @@ class ProcessGroup:
         return members
 
     def has_ended(self) -> bool:
-        """Whether the launcher, which waits for the JVM, is no more."""
+        """Whether the launcher, which waits for the JVM, has ended."""
         return self.launcher.poll() is not None
 
     def end(self) -> None:
-        """Ends every member: in order, then, after a while, by force. No termination signal cuts it short."""
+        """Terminates all members in order, then kills the rest after a timeout. Termination signals are ignored."""
         with ignoring_signals():
             self._terminate()
             if self.living():
@@ -48,9 +48,9 @@ class ProcessGroup:
             self.launcher.wait()
 
     def _terminate(self) -> None:
-        """Ends the JVM, which ends its workers; the launcher, which waits for it, follows. Gives up after a while.
+        """Terminates the JVM, which ends its workers; the launcher waits for the JVM and then ends. Has a timeout.
 
-        The launcher itself is terminated only while it has started no JVM: it is what collects the JVM's remains.
+        The launcher itself is terminated only if it has not started a JVM yet, because it must reap the JVM.
         """
         terminated: set[int] = set()
         deadline = time.monotonic() + STOP_SECONDS
@@ -66,7 +66,7 @@ class ProcessGroup:
 
 
 def _roots(processes: Sequence[psutil.Process], *, launcher: int) -> list[psutil.Process]:
-    """The processes that no other one but the launcher has started; the launcher if it is alone."""
+    """The processes whose parent is the launcher or outside the group; the launcher if it is alone."""
     others = {process.pid for process in processes if process.pid != launcher}
     roots = [process for process in processes if process.pid in others and _parent(process) not in others]
     return roots or list(processes)

@@ -1,4 +1,4 @@
-"""Where a running server can be found: a file in the store of its archives, for `zoo models`."""
+"""The record of a running server: a file in its archive store, by which `zoo models` finds the server."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ FILE = "server.json"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServerRecord:
-    """What another process of this machine needs, to change which models a server serves."""
+    """The addresses and folders by which another process on this machine can change a server's models."""
 
     management: str
     key_file: str | None
@@ -42,17 +42,20 @@ class ServerRecord:
 
     @classmethod
     def read(cls, store: Path) -> ServerRecord:
-        """Raises: RequestError if no server was started with this store; ServerError if the file is damaged."""
+        """The record in a store.
+
+        Raises: RequestError if no server runs with this store; ServerError if the file is damaged.
+        """
         try:
             return cls(**json.loads((store / FILE).read_text()))
         except FileNotFoundError as error:
-            raise RequestError(f"no server runs with the store {store}: start one by zoo serve --store") from error
+            raise RequestError(f"no server runs with the store {store}: start one with zoo serve --store") from error
         except (OSError, ValueError, TypeError) as error:
             raise ServerError(f"{store / FILE} cannot be read: {error}") from error
 
     @contextmanager
     def kept_in(self, store: Path) -> Iterator[None]:
-        """The file lies in the store for as long as the block runs."""
+        """Keeps the record's file in the store while the block runs."""
         file = store / FILE
         write_atomically(file, json.dumps(asdict(self), indent=2) + "\n")
         try:
@@ -61,5 +64,5 @@ class ServerRecord:
             file.unlink(missing_ok=True)
 
     def open_management(self) -> Management:
-        """A connection to the server's management. Raises: ServerError if its key cannot be read."""
+        """A connection to the server's management API. Raises: ServerError if its key cannot be read."""
         return Management(self.management, token=None if self.key_file is None else read_key(Path(self.key_file)))

@@ -1,4 +1,4 @@
-"""Signals that ask a process to end, and how a server is stopped by them without being left half stopped."""
+"""Handling of termination signals, so that a server always stops completely."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-# Ctrl-C, `kill`, a closed terminal, Ctrl-\. By default each ends Python at once or raises in the midst of a clean-up,
-# and TorchServe, which has a session of its own, would live on.
+# Ctrl-C, `kill`, a closed terminal, Ctrl-\. By default each of them ends Python immediately or raises during clean-up,
+# and TorchServe, which runs in its own session, would keep running.
 TERMINATION_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
 
 Handler = Callable[[int, FrameType | None], object] | signal.Handlers
@@ -17,9 +17,9 @@ Handler = Callable[[int, FrameType | None], object] | signal.Handlers
 
 @contextmanager
 def interrupting_signals() -> Iterator[Callable[[], None]]:
-    """Termination signals raise KeyboardInterrupt inside, until the function that is yielded has them ignored.
+    """Makes termination signals raise KeyboardInterrupt in the block. Calling the yielded function ignores them.
 
-    A signal that the process was started to ignore, as by nohup, stays ignored.
+    A signal that was already ignored when the process started, as under nohup, stays ignored.
     """
 
     def interrupt(number: int, frame: FrameType | None) -> None:
@@ -37,16 +37,16 @@ def interrupting_signals() -> Iterator[Callable[[], None]]:
 
 @contextmanager
 def ignoring_signals() -> Iterator[None]:
-    """Termination signals do nothing inside, if this is the main thread, which alone can arrange that."""
+    """Ignores termination signals in the block. Only the main thread can do this; others change nothing."""
     with _handling(TERMINATION_SIGNALS, signal.SIG_IGN):
         yield
 
 
 @contextmanager
 def deferring_signals() -> Iterator[None]:
-    """A termination signal that arrives inside takes effect at the end, if this is the main thread.
+    """Defers a termination signal that arrives in the block to the block's end, in the main thread only.
 
-    For the start of a process: an exception before its id is noted would leave it running.
+    Use it to start a process: an exception before the process id is stored would leave the process running.
     """
     arrived: list[int] = []
     with _handling(_heeded(), lambda number, frame: arrived.append(number)):
@@ -61,7 +61,7 @@ def _heeded() -> list[signal.Signals]:
 
 @contextmanager
 def _handling(numbers: Collection[signal.Signals], handler: Handler) -> Iterator[None]:
-    """Signals are handled that way inside, and as before after."""
+    """Handles the signals with `handler` in the block, and restores the former handlers afterwards."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return

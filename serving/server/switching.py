@@ -1,4 +1,4 @@
-"""Changing which models a running server serves, without losing a request."""
+"""Adds, switches and removes models of a running server without losing requests."""
 
 from __future__ import annotations
 
@@ -14,25 +14,26 @@ from serving.server.record import ServerRecord
 from zoo.errors import RequestError, ServerError, ServerUnavailableError, UnknownNameError
 
 
-def new_version(served: Sequence[ServedVersion], name: str, asked: str | None) -> str:
-    """The version asked for, or the next whole number after those of `name` that are served.
+def new_version(served: Sequence[ServedVersion], name: str, requested: str | None) -> str:
+    """The requested version, or by default the next whole number after the served versions of `name`.
 
-    Raises: RequestError if the one asked for is served.
+    Raises: RequestError if the requested version is already served.
     """
-    if asked is not None and any((each.name, each.version) == (name, asked) for each in served):
-        raise RequestError(f"{name} {asked} is served already: choose another --version, or leave it out")
-    if asked is not None:
-        return asked
-    majors = [int(each.version.split(".")[0]) for each in served if each.name == name]
+    if requested is not None and any((model.name, model.version) == (name, requested) for model in served):
+        raise RequestError(f"{name} {requested} is already served: choose another --version, or leave the option out")
+    if requested is not None:
+        return requested
+    majors = [int(model.version.split(".")[0]) for model in served if model.name == name]
     return f"{max(majors, default=0) + 1}.0"
 
 
 def add(record: ServerRecord, management: Management, archive: Archive) -> None:
     """Loads an archive of the server's store; returns when a worker is ready.
 
-    The archive is deleted if the server answers that it cannot load it. It stays in the store if no answer comes,
-    since the server may still load it and would then serve a version whose archive is gone.
-    Raises: ServerError with the reason, or with what is known if no answer comes; RequestError if the server refuses.
+    This function deletes the archive if the server reports that it cannot load the archive. Without a response the
+    archive stays in the store, because the server may still load it.
+    Raises: ServerError with the reason, or with the known state if there is no response; RequestError if the server
+    refuses.
     """
     log = Path(record.logs) / WORKER_LOG
     before = len(read_log(log))
@@ -40,7 +41,7 @@ def add(record: ServerRecord, management: Management, archive: Archive) -> None:
         management.register(archive.path.name, name=archive.name)
     except ServerUnavailableError as error:
         problem = _problem_of(management, archive)
-        if problem is None:  # only the answer was lost
+        if problem is None:  # only the response was lost
             return
         raise ServerError(
             f"{archive.name} {archive.version}: {error}. {problem}. Its archive stays in {archive.path.parent}. "
@@ -53,7 +54,7 @@ def add(record: ServerRecord, management: Management, archive: Archive) -> None:
 
 
 def _problem_of(management: Management, archive: Archive) -> str | None:
-    """Why the archive's version may not be ready, by what the server says now; None if it is ready."""
+    """The reason why the archive's version may not be ready, from a new query of the server; None if it is ready."""
     try:
         versions = management.versions()
     except ServerError:
@@ -65,22 +66,25 @@ def _problem_of(management: Management, archive: Archive) -> str | None:
 
 
 def require_served(served: Sequence[ServedVersion], name: str, version: str) -> ServedVersion:
-    """The version. Raises: UnknownNameError that lists those there are."""
-    for each in served:
-        if (each.name, each.version) == (name, version):
-            return each
-    raise UnknownNameError("version", f"{name} {version}", [f"{each.name} {each.version}" for each in served])
+    """The served version of a model. Raises: UnknownNameError, which lists the served versions, if it is missing."""
+    for model in served:
+        if (model.name, model.version) == (name, version):
+            return model
+    raise UnknownNameError("version", f"{name} {version}", [f"{model.name} {model.version}" for model in served])
 
 
 def remove(record: ServerRecord, management: Management, name: str, version: str, *, seconds: float) -> bool:
-    """Ends a version once its open requests are answered; those that are still open after `seconds` are cut off.
+    """Removes a version after its open requests are answered; returns whether all were answered within `seconds`.
 
-    New requests that name this version are refused with 503 meanwhile.
-    Returns whether all were answered. Raises: RequestError if the version is the one that answers by default.
+    Requests that are still open after `seconds` are cut off. Until the removal, the workers refuse new requests for
+    this version with 503.
+    Raises: RequestError if the version is the default; UnknownNameError if it is not served.
     """
-    found = require_served(management.versions(), name, version)
-    if found.is_default:
-        raise RequestError(f"{name} {version} is the version that answers: zoo models switch to another one first")
+    model = require_served(management.versions(), name, version)
+    if model.is_default:
+        raise RequestError(
+            f"{name} {version} is the default version: make another version the default with zoo models switch first"
+        )
     sign = sign_of(Path(record.signs), name, version)
     sign.touch()
     try:

@@ -1,4 +1,4 @@
-"""A TorchServe of our own: files in a temporary folder, free ports, nothing left behind when it is stopped."""
+"""A TorchServe instance with its own temporary folder and free ports, which leaves nothing behind when stopped."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ LONGEST_SOCKET_PATH = 107  # sun_path holds 108 bytes, the last of them 0
 
 
 class TorchServe:
-    """A running TorchServe. Use it as a context manager: it is ready inside and has left no process behind after."""
+    """A TorchServe instance. Use it as a context manager: it is ready inside and ends all its processes after."""
 
     def __init__(
         self,
@@ -47,10 +47,10 @@ class TorchServe:
         ports: Ports | None = None,
         options: ServerOptions | None = None,
     ) -> None:
-        """`archives` are .mar files of one folder, at most one of a model and version. `ports` go before `port`.
+        """`archives` are .mar files in one folder, at most one per model and version. `ports` overrides `port`.
 
-        Raises: ServerError if an archive is damaged, the port is taken, or the temporary folder's path too long;
-        RequestError if the host is no address of this machine.
+        Raises: ServerError if an archive is damaged, the port is in use, or the temporary folder's path is too long;
+        RequestError if the host is not an address of this machine.
         """
         self.options = options or ServerOptions()
         self.ports = ports or Ports.find(port, host=self.options.host)
@@ -79,7 +79,7 @@ class TorchServe:
 
     @property
     def url(self) -> str:
-        """Where predictions are asked for, by this machine."""
+        """The server's address for predictions from this machine."""
         return f"http://{self.options.address}:{self.ports.inference}"
 
     @property
@@ -88,29 +88,29 @@ class TorchServe:
 
     @property
     def operator_url(self) -> str:
-        """Where /live, /ready and /metrics are."""
+        """The address of /live, /ready and /metrics."""
         return f"http://{LOOPBACK}:{self.ports.metrics}"
 
     @property
     def key_file(self) -> Path | None:
-        """Where TorchServe keeps the tokens, if it asks for them."""
+        """The file with TorchServe's tokens; None if TorchServe requires no tokens."""
         return self.folder / configuration.KEY_FILE if self.options.wants_token else None
 
     @property
     def metrics_folder(self) -> Path:
-        """Where the workers of a started server keep their metrics."""
+        """The folder of the workers' metrics; the server must have been started."""
         assert self._metrics is not None, "the server has not been started"
         return self._metrics
 
     def prediction_url(self, archive: Path) -> str:
-        """Where the predictions of an archive's model are asked for."""
-        (name,) = [each.name for each in self.archives if each.path == archive]
+        """The URL for predictions of an archive's model."""
+        (name,) = [served.name for served in self.archives if served.path == archive]
         return f"{self.url}/predictions/{name}"
 
     def token(self, kind: str) -> str | None:
-        """The token for `inference` or `management`; None where none is asked for.
+        """The token of kind `inference` or `management`; None if the server requires no tokens.
 
-        Raises: ServerError if the key file is not there yet.
+        Raises: ServerError if the key file does not exist yet.
         """
         return None if self.key_file is None else read_key(self.key_file, kind)
 
@@ -119,36 +119,36 @@ class TorchServe:
         return Management(self.management_url, token=self.token("management"))
 
     def health(self) -> Health:
-        """What stands at /live and /ready."""
+        """The health that /live and /ready report."""
         try:
             with self.management() as management:
                 health = health_of(management)
         except ServerError as error:
             return Health(is_live=False, is_ready=False, reason=str(error))
         if (self.signs / ALL).exists():
-            return replace(health, is_ready=False, reason="the server is being stopped")
+            return replace(health, is_ready=False, reason="the server is stopping")
         return health
 
     def metrics(self) -> bytes:
-        """What stands at /metrics: the workers' metrics in Prometheus' text format, then TorchServe's own."""
+        """The content of /metrics in Prometheus' text format: the workers' metrics, then TorchServe's own."""
         return exposed(self.metrics_folder) + self._torchserve_metrics()
 
     def wait(self) -> NoReturn:
-        """Waits for as long as the server runs. Raises: ServerError when it ends by itself."""
+        """Waits while the server runs. Raises: ServerError when the server ends by itself."""
         assert self._processes is not None
         self._processes.launcher.wait()
         raise ServerError(f"TorchServe ended by itself:\n{self.log_tail()}")
 
     def drain(self, seconds: float) -> bool:
-        """Has the workers refuse new requests with 503, and waits until all others are answered.
+        """Makes the workers refuse new requests with 503, and waits until all open requests are answered.
 
-        Returns False if some are still open after `seconds`. The server has to be stopped then in any case.
+        Returns False if requests are still open after `seconds`. The caller must stop the server in both cases.
         """
         (self.signs / ALL).touch()
         return wait_until_idle(lambda: total(self.metrics_folder, OPEN_REQUESTS), seconds=seconds)
 
     def processes(self) -> list[psutil.Process]:
-        """The server's living processes: the launcher, the JVM and the workers."""
+        """The server's running processes: the launcher, the JVM and the workers."""
         return [] if self._processes is None else self._processes.living()
 
     def log_tail(self) -> str:
@@ -159,7 +159,7 @@ class TorchServe:
         return "\n".join(lines)
 
     def stop(self) -> None:
-        """Ends every process of the server, then removes its folder. No termination signal cuts it short."""
+        """Ends all processes of the server, then removes its folders. Termination signals are ignored meanwhile."""
         with ignoring_signals():
             if self._processes is not None:
                 self._processes.end()
@@ -193,15 +193,15 @@ class TorchServe:
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=None if self.options.echoes_logs else output,
-                start_new_session=True,  # Ctrl-C reaches us alone, and we stop the server in order
+                start_new_session=True,  # Ctrl-C reaches only this process, which stops the server in order
             )
             self._processes = ProcessGroup(launcher)
         self._opened.enter_context(OperatorEndpoint(self.ports.metrics, health=self.health, metrics=self.metrics))
 
     def _wait_until_ready(self) -> None:
-        """Waits until every model has a loaded worker; a model that cannot be loaded ends the wait.
+        """Waits until every model has a loaded worker. Raises: ServerError if a model cannot be loaded.
 
-        TorchServe itself would try again and again, and say Healthy at /ping meanwhile.
+        TorchServe itself would retry indefinitely and report Healthy at /ping.
         """
         assert self._processes is not None
         expected = {(archive.name, archive.version) for archive in self.archives}
@@ -212,9 +212,9 @@ class TorchServe:
                 raise ServerError(f"TorchServe ended while starting:\n{self.log_tail()}")
             if (reason := reason_of_death(read_log(self.logs / WORKER_LOG)[self._worker_log_before :])) is not None:
                 raise ServerError(f"a model cannot be loaded: {reason}")
-            refused = expected - {(each.name, each.version) for each in health.versions}
+            refused = expected - {(served.name, served.version) for served in health.versions}
             if health.is_live and refused:
-                raise ServerError(f"TorchServe does not take the archive of {refused.pop()[0]}:\n{self.log_tail()}")
+                raise ServerError(f"TorchServe does not accept the archive of {refused.pop()[0]}:\n{self.log_tail()}")
             if health.is_ready:
                 return
             if time.monotonic() > deadline:
@@ -232,9 +232,11 @@ class TorchServe:
 
 
 def _make_folder() -> Path:
-    """A temporary folder in which TorchServe can open its workers' Unix sockets."""
+    """A new temporary folder whose path is short enough for the Unix sockets of TorchServe's workers."""
     folder = Path(tempfile.mkdtemp(prefix="zoo-serve-"))
     if len(str(folder / "tmp" / ".ts.sock.9999")) > LONGEST_SOCKET_PATH:
         folder.rmdir()
-        raise ServerError(f"the temporary folder {folder.parent} is too deep for a socket: set TMPDIR to a shorter one")
+        raise ServerError(
+            f"the temporary folder {folder.parent} has too long a path for a socket: set TMPDIR to a shorter path"
+        )
     return folder

@@ -1,1 +1,1 @@
-"""The inference service: requests of every protocol in, engine steps, replies out; no server in it."""
+"""The inference service: turns requests of every protocol into engine steps and replies, without an HTTP server."""

@@ -1,4 +1,4 @@
-"""From a request to the jobs of the engine, or to the sentence that says why there will be none."""
+"""Admission of requests: creates one engine job per image, or refuses the request with a message for the client."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ from zoo.smoothing.keys import fresh_key, root_key
 MOST_BYTES_OF_COPIES = 4_000_000  # TorchServe kills a worker whose response is larger than 6.5 MB
 
 
-Asked = SmoothingSpec | PredictionSpec
+Target = SmoothingSpec | PredictionSpec
 
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """One image's job, and the entry of the cache that belongs to it."""
+    """The engine job of one image, and the job's cache entry."""
 
     job: Job
     entry: Entry
 
 
 class Admission:
-    """Reads the images of a request and makes a job of each, under the operator's limits."""
+    """Decodes the images of a request and creates one job per image, within the operator's limits."""
 
     def __init__(self, spec: ModelSpec, *, sigma: float, limits: Limits) -> None:
         self.spec = spec
@@ -43,28 +43,31 @@ class Admission:
         self.cache = AnswerCache(limits.cached_answers)
 
     def questions(self, id: Hashable, request: Request) -> list[Question]:
-        """One an image, with the job's id `(id, place)`.
+        """The questions of a request, one per image; the id of each job is `(id, place)`.
 
-        Raises: RequestError, ImageError, CertificationError with a sentence for the client.
+        Raises: RequestError, ImageError, CertificationError with a message for the client.
         """
-        asked = self._asked(request.parameters)
-        self._require_affordable(request, asked)
+        target = self._target(request.parameters)
+        self._require_affordable(request, target)
         seed = request.parameters.seed
         generator = None if seed is None else torch.Generator().manual_seed(seed)
         questions = []
         for place, x_CHW in enumerate(self._tensors(request)):
-            # The offline path draws a root for each image in turn from one generator.
-            entry = self._entry(x_CHW, asked) if generator is None else Entry(root_key(generator))
-            questions.append(Question(self._job((id, place), x_CHW, asked, entry.key), entry))
+            # This matches the offline path, which draws one root per image from a single generator.
+            entry = self._entry(x_CHW, target) if generator is None else Entry(root_key(generator))
+            questions.append(Question(self._job((id, place), x_CHW, target, entry.key), entry))
         return questions
 
-    def _asked(self, parameters: Parameters) -> Asked:
+    def _target(self, parameters: Parameters) -> Target:
         if parameters.mode == "certify":
             return smoothing_of(parameters, self.limits, sigma=self.sigma)
         return prediction_of(parameters, self.limits)
 
     def _tensors(self, request: Request) -> Iterator[Tensor]:
-        """The images, each decoded and prepared; nobody is drawn for meanwhile, so their pixels are capped together."""
+        """The decoded and preprocessed images.
+
+        The cap applies to the sum of their pixels, because the engine cannot step while images are decoded.
+        """
         left = self.limits.max_pixels
         for data in request.images:
             try:
@@ -74,30 +77,30 @@ class Admission:
                     raise
                 cap = f"{self.limits.max_pixels:,}"
                 raise ImageError(
-                    f"the images have more than {cap} pixels together, the cap of this server", http_status=413
+                    f"the images together have more than {cap} pixels, the maximum per request", http_status=413
                 ) from error
             left -= image.width * image.height
             yield prepare(image, self.spec.preprocessing)
 
-    def _job(self, id: Hashable, x_CHW: Tensor, asked: Asked, key: NoiseKey) -> Job:
-        if isinstance(asked, SmoothingSpec):
-            return Certification(id, x_CHW, smoothing=asked, key=key, input=self.spec.preprocessing.describe())
-        n, alpha, noise = asked.n, asked.alpha, asked.noise
+    def _job(self, id: Hashable, x_CHW: Tensor, target: Target, key: NoiseKey) -> Job:
+        if isinstance(target, SmoothingSpec):
+            return Certification(id, x_CHW, smoothing=target, key=key, input=self.spec.preprocessing.describe())
+        n, alpha, noise = target.n, target.alpha, target.noise
         return Prediction(id, x_CHW, sigma=self.sigma, n=n, alpha=alpha, key=key, noise=noise)
 
-    def _entry(self, x_CHW: Tensor, asked: Asked) -> Entry:
+    def _entry(self, x_CHW: Tensor, target: Target) -> Entry:
         if self.limits.cached_answers == 0:
             return Entry(fresh_key())
-        return self.cache.entry((hashlib.sha256(x_CHW.numpy().tobytes()).digest(), asked))
+        return self.cache.entry((hashlib.sha256(x_CHW.numpy().tobytes()).digest(), target))
 
-    def _require_affordable(self, request: Request, asked: Asked) -> None:
+    def _require_affordable(self, request: Request, target: Target) -> None:
         parameters, limits = request.parameters, self.limits
-        num_draws = asked.n + (asked.n0 if isinstance(asked, SmoothingSpec) else 0)
+        num_draws = target.n + (target.n0 if isinstance(target, SmoothingSpec) else 0)
         if num_draws * len(request.images) > limits.max_draws_per_request:
             raise RequestError(
-                f"the request could take {num_draws * len(request.images):,} draws ({num_draws:,} an image), the cap "
-                f"of this server is {limits.max_draws_per_request:,}"
+                f"the request could take {num_draws * len(request.images):,} draws ({num_draws:,} per image), this "
+                f"server accepts at most {limits.max_draws_per_request:,}: reduce n, or send fewer images"
             )
-        most_copies = MOST_BYTES_OF_COPIES // (4 * self.spec.preprocessing.crop**2)  # base64 of 3 bytes a pixel
+        most_copies = MOST_BYTES_OF_COPIES // (4 * self.spec.preprocessing.crop**2)  # base64 of 3 bytes per pixel
         if parameters.copies > most_copies:
-            raise RequestError(f"copies={parameters.copies} is too many for images of this size: at most {most_copies}")
+            raise RequestError(f"copies={parameters.copies} is too many: at most {most_copies} for images of this size")

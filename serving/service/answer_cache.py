@@ -1,4 +1,4 @@
-"""The same question gets the same answer: a client cannot ask until chance gives it the certificate that it wants."""
+"""Cache of answers: a repeated question gets the same answer, so repeating it cannot produce a better certificate."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from zoo.smoothing.keys import fresh_key
 
 @dataclass(slots=True)
 class Entry:
-    """The noise of a question and, once it is known, the answer."""
+    """The noise key of a question and, once known, its answer."""
 
     key: NoiseKey
     result: Certificate | Votes | None = None
 
 
 class AnswerCache:
-    """The noise and the answers of the questions asked last, at most `size`; 0 keeps nothing.
+    """The noise keys and answers of the `size` most recently used questions; size 0 disables the cache.
 
-    The noise is settled when a question is first asked. Whoever asks again before there is an answer, or was cut off by
-    a deadline, so meets the same draws.
+    The cache fixes the noise key when a question first arrives. A client that repeats the question before it is
+    answered, or after a deadline cut it off, gets the same draws.
     """
 
     def __init__(self, size: int) -> None:
@@ -30,7 +30,7 @@ class AnswerCache:
         self._entries: OrderedDict[Hashable, Entry] = OrderedDict()
 
     def entry(self, question: Hashable) -> Entry:
-        """The entry of a question, made if need be; the one that was asked for the longest time ago makes room."""
+        """The entry of a question, created if missing. A full cache evicts the least recently used entry."""
         entry = self._entries.setdefault(question, Entry(fresh_key()))
         self._entries.move_to_end(question)
         if len(self._entries) > self.size:

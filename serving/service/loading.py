@@ -1,4 +1,4 @@
-"""From an unpacked archive to a service that is ready to step."""
+"""Loading of an inference service from a checkpoint or an unpacked archive."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from zoo.smoothing import SmoothingSpec
 LARGEST_BATCH_ON_CPU = 256
 SECTION = "smoothing"
 BACKEND = "backend"
-EXPORTED = "specialized.onnx"  # in an archive, so that a worker need not export the network whenever it starts
+EXPORTED = "specialized.onnx"  # the archive contains the export, so a worker does not repeat it at every start
 
 
 def load_service(
@@ -36,11 +36,20 @@ def load_service(
     observer: ServiceObserver | None = None,
     is_closing: Callable[[], bool] = lambda: False,
 ) -> InferenceService:
-    """The service of a checkpoint on a device, its step fitted to that device.
+    """The service of a checkpoint on a device. The number of draws per step is fitted to the device.
 
-    `exported` as in `open_backend`. `spins` as in OnnxBackend: a server's other threads need the cores. The rest as in
-    InferenceService.
-    Raises: as `require_servable`; as `open_backend`.
+    Args:
+        checkpoint: a checkpoint with a trained head that was trained under noise.
+        device: `cpu`, `cuda` or `cuda:INDEX`.
+        limits: the operator's limits and defaults.
+        backend: the backend's name, as in `open_backend`.
+        exported: the exported network, as in `open_backend`.
+        spins: as in OnnxBackend; False leaves the cores to the other threads of a server.
+        version: the version that responses name.
+        observer: as in InferenceService.
+        is_closing: as in InferenceService.
+
+    Raises: the errors of `require_servable` and `open_backend`.
     """
     sigma = require_servable(checkpoint, limits)
     base = open_backend(checkpoint, backend=backend, device=device, spins=spins, exported=exported)
@@ -70,15 +79,28 @@ def load_from_archive(
     observer: ServiceObserver | None = None,
     is_closing: Callable[[], bool] = lambda: False,
 ) -> InferenceService:
-    """As `load_service`, for an unpacked archive and its YAML configuration."""
+    """The service of an unpacked archive in `model_dir`, with the archive's YAML configuration.
+
+    Args:
+        model_dir: the directory of the unpacked archive.
+        config: the archive's parsed YAML configuration; None for the defaults.
+        device: `cpu`, `cuda` or `cuda:INDEX`.
+        version: the version that responses name.
+        observer: as in InferenceService.
+        is_closing: as in InferenceService.
+
+    Raises: the errors of `load_service`; ServerError if the configuration is invalid or requires a missing GPU.
+    """
     try:
         limits = Limits.model_validate((config or {}).get(SECTION, {}))
     except ValidationError as error:
         raise ServerError(
-            f"the section {SECTION!r} of the model's configuration is wrong: {error.errors()[0]['msg']}"
+            f"the section {SECTION!r} of the model's configuration is invalid: {error.errors()[0]['msg']}"
         ) from error
     if (config or {}).get("deviceType") == "gpu" and device == "cpu":
-        raise ServerError("the archive asks for a GPU, and this machine shows none")
+        raise ServerError(
+            "the archive requires a GPU, but this machine has none: make the archive with --device auto or cpu"
+        )
     backend = str((config or {}).get(BACKEND, "auto"))
     exported = model_dir / EXPORTED
     return load_service(
@@ -94,16 +116,17 @@ def load_from_archive(
 
 
 def require_servable(checkpoint: Checkpoint, limits: Limits) -> float:
-    """The sigma of a checkpoint that can be served under these limits.
+    """The sigma of a checkpoint, if the checkpoint can be served under these limits.
 
-    Raises: RequestError if its head is untrained; ServerError if it was not trained under noise; CertificationError if
-    the defaults could never certify.
+    Raises: RequestError if the checkpoint's head is untrained; ServerError if the checkpoint was not trained under
+    noise; CertificationError if the defaults could never certify.
     """
     require_trained_head(checkpoint)
     sigma = checkpoint.spec.certified.sigma
     if sigma is None:
         raise ServerError(
-            f"{checkpoint.path} names no sigma: it was not trained under noise and cannot be served with certificates"
+            f"{checkpoint.path} names no sigma: the checkpoint was not trained under noise, so its answers cannot be "
+            "certified; train it with noise first"
         )
     SmoothingSpec(sigma=sigma, n0=limits.n0, n=limits.n, alpha=limits.alpha)
     return sigma

@@ -1,4 +1,4 @@
-"""Asking a service in this process: the answers of the server, without the server."""
+"""Requests to a service in the same process, which gives the server's answers without a server."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ ONLY_REQUEST = 0
 
 
 def ask_service(service: InferenceService, image: bytes, parameters: Mapping[str, object]) -> dict[str, Any]:
-    """The answer to one encoded image. Raises: RequestError, ServerError, as `serving.client.ask`."""
+    """The JSON object that answers one encoded image. Raises: RequestError, ServerError, as `serving.client.ask`."""
     row: dict[str, object] = {
         "data": image,
         **{name: str(value).encode() for name, value in parameters.items()},

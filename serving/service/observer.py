@@ -1,4 +1,4 @@
-"""What an operator may watch: the service tells an observer of every step and of every request's end."""
+"""The observer interface of the service, which reports every engine step and every request's admission and end."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from typing import Protocol
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answered:
-    """A request that was answered, `seconds` after it was admitted.
+    """A request that was answered `seconds` after its admission.
 
-    `radii` has one l2 radius an image for a certification, 0 for an abstention, and is empty for a prediction.
+    For a certification, `radii` has one l2 radius per image, 0 for an abstention. For a prediction it is empty.
     """
 
     mode: str
@@ -25,10 +25,10 @@ class Answered:
 
 
 class ServiceObserver(Protocol):
-    """Told what happened, in the thread that steps, and right after it: it must be quick and must not raise.
+    """Receives the service's events. The service calls it in the stepping thread: it must be quick and must not raise.
 
-    `mode` and `stopping` are those of `Parameters`; `stopping` is None for a prediction. Neither images nor any other
-    text of a client is told.
+    `mode` and `stopping` are those of `Parameters`; `stopping` is None for a prediction. Events contain neither images
+    nor any other data of a client.
     """
 
     def stepped(self, *, num_draws: int, capacity: int, num_open: int, seconds: float) -> None:
@@ -36,7 +36,7 @@ class ServiceObserver(Protocol):
         ...
 
     def admitted(self, *, mode: str, stopping: str | None, num_images: int) -> None:
-        """A request was read and is open now."""
+        """A request was parsed and is now open."""
         ...
 
     def answered(self, answered: Answered) -> None:
@@ -44,16 +44,16 @@ class ServiceObserver(Protocol):
         ...
 
     def refused(self, *, error: str, status: int) -> None:
-        """A request was answered with an error, `error` being its type: before it was open (4xx) or after (500)."""
+        """A request was answered with an error of type `error`: at admission (4xx, 503), or after it (500)."""
         ...
 
     def forgotten(self, *, num_draws: int) -> None:
-        """The client of an open request went away; `num_draws` had been made for it, and no further ones will be."""
+        """The client of an open request disconnected after `num_draws` draws; the service makes no further ones."""
         ...
 
 
 class NullObserver:
-    """Watches nothing."""
+    """Ignores all events."""
 
     def stepped(self, *, num_draws: int, capacity: int, num_open: int, seconds: float) -> None:
         pass

@@ -1,4 +1,4 @@
-"""A request that is being drawn for: what is known of its images so far."""
+"""The state of an open request: the jobs and results of its images."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from zoo.smoothing.jobs import Certification, Job
 
 @dataclass(slots=True)
 class OpenRequest:
-    """The questions of a request, one an image, and the results that there are, by the image's place.
+    """The questions of a request, one per image, and the results so far, by the image's place.
 
-    `cut_at`: when its deadline is reached, on the service's clock. `cut`: the places whose drawing it ended.
+    `cut_at`: the time of the deadline on the service's clock. `cut`: the places that the deadline cut off.
     """
 
     request: Request
@@ -36,13 +36,13 @@ class OpenRequest:
 
     @property
     def stopping(self) -> str | None:
-        """As observers are told."""
+        """The stopping rule that observers receive; None for a prediction."""
         parameters = self.request.parameters
         return parameters.stopping if parameters.mode == "certify" else None
 
     @property
     def num_draws(self) -> int:
-        """Made so far for all its images."""
+        """The number of draws so far for all images."""
         return sum(question.job.num_taken for question in self.questions)
 
     def job_ids(self) -> Iterator[Hashable]:
@@ -50,19 +50,19 @@ class OpenRequest:
 
     def unanswered(self) -> Iterator[tuple[int, Job]]:
         """The places without a result, and their jobs."""
-        return ((at, each.job) for at, each in enumerate(self.questions) if at not in self.results)
+        return ((place, question.job) for place, question in enumerate(self.questions) if place not in self.results)
 
     def cut_off(self, *, backend: str) -> None:
-        """Takes what the draws so far prove for the images that are not finished."""
+        """Sets the result of each unfinished image to the certificate that its draws so far prove."""
         for place, job in list(self.unanswered()):
-            assert isinstance(job, Certification)  # nothing else may have a deadline
+            assert isinstance(job, Certification)  # predictions have no deadline
             self.results[place] = job.so_far(backend=backend)
             self.cut.add(place)
 
     def news(self, *, backend: str) -> Certificate | None:
-        """What the draws of a streaming request prove so far, if there is something to tell that was not told yet."""
+        """The certificate that a stream's draws prove so far; None if it has not changed since the last call."""
         _, job = next(self.unanswered())
-        assert isinstance(job, Certification)  # nothing else is streamed
+        assert isinstance(job, Certification)  # predictions are not streamed
         certificate = job.so_far(backend=backend)
         if certificate.n == 0 or certificate == self.last_shown:
             return None

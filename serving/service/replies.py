@@ -1,4 +1,4 @@
-"""What a client is sent after a step."""
+"""The replies that the service sends to clients after a step."""
 
 from __future__ import annotations
 
@@ -22,10 +22,11 @@ JSON_LINES = "application/x-ndjson"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reply:
-    """A part of a response, all of it if the first one is the last; `text` may be empty: nothing new.
+    """A part of a response. The first reply is the whole response if `is_last`. An empty `text` means no news.
 
-    `status` and `headers` count where the first reply is the last: the head of a longer response, with status 200, has
-    been sent before. `content_type` is the same in all replies to a request but in a refusal, which is the only one.
+    `status` and `headers` take effect only if the first reply is the last. Otherwise the response has already begun
+    with status 200. `content_type` is the same in all replies to a request, except in a refusal at admission, which is
+    the only reply.
     """
 
     text: str
@@ -40,18 +41,18 @@ class Reply:
 
     @classmethod
     def answering(cls, body: dict[str, Any]) -> Reply:
-        """The whole answer. Raises: ValueError if a number is not finite."""
+        """A reply with the whole answer. Raises: ValueError if a number is not finite."""
         return cls(text=to_json(body), is_last=True, content_type=JSON)
 
     @classmethod
     def line(cls, body: dict[str, Any], *, is_last: bool) -> Reply:
-        """One line of a stream. Raises: ValueError if a number is not finite."""
+        """A reply with one line of a stream. Raises: ValueError if a number is not finite."""
         return cls(text=to_line(body), is_last=is_last, content_type=JSON_LINES)
 
     @classmethod
     def failing(cls, error: Exception | None, *, is_v2: bool = False, is_stream: bool = False) -> Reply:
-        """What a client is told of an error; of None, or one of the server, no more than that there was one."""
-        status, type, message = 500, "InternalServerError", "the server failed; its log says why"
+        """The reply to a request that failed. None and internal errors get a general message without details."""
+        status, type, message = 500, "InternalServerError", "the server failed; its log gives the reason"
         if isinstance(error, OverloadError) or (isinstance(error, ZooError) and error.http_status < 500):
             status, type, message = error.http_status, error.__class__.__name__, str(error)
         body = error_body(status, message, type=type, is_v2=is_v2)
@@ -61,12 +62,12 @@ class Reply:
 
     @property
     def body(self) -> Any:
-        """The text as an object."""
+        """The parsed JSON of the text."""
         return json.loads(self.text)
 
 
 def encode_copies(noisy_MCHW: Tensor) -> list[str]:
-    """Noisy copies as PNG in base64, for the eye: clipped to [0, 1] and rounded to 8 bits."""
+    """Noisy copies as PNG in base64 for display, clipped to [0, 1] and rounded to 8 bits."""
     pixels_MHWC = (noisy_MCHW.clamp(0, 1) * 255).round().to(torch.uint8).permute(0, 2, 3, 1).numpy()
     return [_png(Image.fromarray(pixels_HWC)) for pixels_HWC in pixels_MHWC]
 

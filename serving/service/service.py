@@ -1,6 +1,6 @@
-"""The service without its server: rows of open requests in, replies out, one engine step a call.
+"""The inference service: takes the rows of all open requests, runs one engine step per call, and returns replies.
 
-It knows neither sockets nor TorchServe. Whoever drives it calls `step` again and again with all requests that are open.
+The service uses neither sockets nor TorchServe. Its driver calls `step` repeatedly with all open requests.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ RETRY_AFTER_CLOSING = 5
 
 
 class InferenceService:
-    """Answers requests about one model; requests join and leave at every step."""
+    """Answers requests for one model by continuous batching: requests join and leave at every step."""
 
     def __init__(
         self,
@@ -48,9 +48,22 @@ class InferenceService:
         is_closing: Callable[[], bool] = lambda: False,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`sigma` on the [0, 1] pixel scale. A step makes at most `batch_size` draws for all open requests together,
-        and `first_step` at first; where batches have one fixed shape, fewer would be no quicker. While `is_closing`,
-        new requests are refused with 503 and those that are open go on."""
+        """Creates a service without open requests.
+
+        Args:
+            base: the base classifier.
+            spec: the model.
+            sigma: the noise level on the [0, 1] pixel scale.
+            model_sha256: the SHA-256 of the weights, for the answers.
+            limits: the operator's limits and defaults.
+            batch_size: the maximum number of draws per step over all open requests.
+            first_step: the number of draws of the first step; `batch_size` unless given. It does not change if batches
+                have a fixed shape, because smaller steps would not be faster.
+            version: the version that responses name.
+            observer: receives the service's events.
+            is_closing: while it returns True, the service refuses new requests with 503 and continues open ones.
+            clock: seconds of a monotonic clock, for tests.
+        """
         self.spec = spec
         self.model_sha256 = model_sha256
         self.limits = limits
@@ -66,14 +79,14 @@ class InferenceService:
 
     @property
     def num_open(self) -> int:
-        """Requests that are being drawn for."""
+        """The number of open requests."""
         return len(self._open)
 
     def step(self, rows: Mapping[RequestId, Mapping[str, object]]) -> dict[RequestId, Reply]:
-        """One engine step for the requests in `rows`, which are all that are open; a reply to each of them.
+        """The replies to the requests in `rows`, one per request, after one engine step.
 
-        A row is read when its id is seen for the first time. A request that is no longer in `rows` is forgotten; so is
-        one after its last reply.
+        `rows` must contain all open requests. The service parses a row when it first sees the row's id. It forgets a
+        request that is no longer in `rows`, and a request that got its last reply.
         """
         self._forget_all_but(rows.keys())
         replies: dict[RequestId, Reply] = {}
@@ -90,14 +103,14 @@ class InferenceService:
         return replies
 
     def _admit(self, id: RequestId, row: Mapping[str, object]) -> Reply | None:
-        """Opens a request; the reply if it ends here because it is wrong or there is no room for it."""
+        """Opens a request. The reply of refusal if the request is invalid or the server is full; None if it is open."""
         try:
             self._require_room()
             request = parse_request(row, self.limits)
             questions = self._admission.questions(id, request)
         except Exception as error:
             if not isinstance(error, ZooError):
-                logger.exception("a request could not be read")
+                logger.exception("a request could not be parsed")
             return self._refusal(error, is_v2=wire_of(row) == "v2")
         now, deadline_ms = self.clock(), request.parameters.deadline_ms
         cut_at = None if deadline_ms is None else now + deadline_ms / 1000
@@ -115,7 +128,7 @@ class InferenceService:
     def _require_room(self) -> None:
         if self.is_closing():
             raise ClosingError(
-                f"{self.spec.name} {self.version} is being stopped here: try again in {RETRY_AFTER_CLOSING} s",
+                f"this server is stopping {self.spec.name} {self.version}: retry in {RETRY_AFTER_CLOSING} s",
                 retry_after=RETRY_AFTER_CLOSING,
             )
         if len(self._open) < self.limits.max_open_requests:
@@ -123,41 +136,41 @@ class InferenceService:
         seconds = self.engine.num_remaining * (self.step_size.seconds_per_draw or 0)
         retry_after = min(LONGEST_RETRY_AFTER, max(1, math.ceil(seconds)))
         raise OverloadError(
-            f"the server has {len(self._open)} open requests and takes no more: try again in {retry_after} s",
+            f"the server has {len(self._open)} open requests and accepts no more: retry in {retry_after} s",
             retry_after=retry_after,
         )
 
     def _draw(self) -> dict[RequestId, Exception]:
-        """One engine step; the requests that failed in it."""
+        """Runs one engine step. The errors of the requests that failed in it, by request id."""
         if self.engine.num_open == 0:
             return {}
         capacity, drawn_before, started = self.step_size.value, self._num_drawn(), self.clock()
         try:
             finished, failed = self.engine.step_apart(capacity)
         except Exception as error:
-            logger.exception("an engine step failed; every open request is answered with an error")
+            logger.exception("an engine step failed; every open request gets an error")
             return dict.fromkeys(self._open, error)
         seconds, num_draws = self.clock() - started, self._num_drawn() - drawn_before
         self.step_size.observe(num_draws, seconds)
         self.observer.stepped(num_draws=num_draws, capacity=capacity, num_open=len(self._open), seconds=seconds)
-        for each in finished:
-            id, place = _split(each.id)
-            self._open[id].results[place] = self._open[id].questions[place].entry.result = each.result
-        for each_failed in failed:
-            logger.error("an engine step failed for one image", exc_info=each_failed.error)
-        return {_split(each.id)[0]: each.error for each in failed}
+        for job in finished:
+            id, place = _split(job.id)
+            self._open[id].results[place] = self._open[id].questions[place].entry.result = job.result
+        for failure in failed:
+            logger.error("an engine step failed for one image", exc_info=failure.error)
+        return {_split(failure.id)[0]: failure.error for failure in failed}
 
     def _num_drawn(self) -> int:
-        return sum(each.num_draws for each in self._open.values())
+        return sum(opened.num_draws for opened in self._open.values())
 
     def _reply(self, opened: OpenRequest, failure: Exception | None) -> Reply:
-        """What the client of an open request is sent now."""
+        """The next reply to an open request."""
         if failure is None:
             try:
                 return self._answer(opened)
             except Exception:
-                logger.exception("an answer could not be made")
-        # Whatever it was, it is not the client's fault: the request was found right when it was admitted.
+                logger.exception("an answer could not be formatted")
+        # The request was valid at admission, so this is an internal error and not the client's.
         return self._refusal(None, is_v2=opened.request.wire == "v2", is_stream=opened.is_stream)
 
     def _answer(self, opened: OpenRequest) -> Reply:
@@ -166,7 +179,7 @@ class InferenceService:
             opened.cut_off(backend=backend)
         if opened.is_answered:
             answers = [self._answer_of(opened, place) for place in range(len(opened.questions))]
-            self._tell_answered(opened)
+            self._report_answered(opened)
             if opened.is_stream:
                 return Reply.line(answers[0], is_last=True)
             return Reply.answering(respond(opened.request, answers, model=self.spec.name, version=self.version))
@@ -178,7 +191,7 @@ class InferenceService:
     def _answer_of(self, opened: OpenRequest, place: int) -> dict[str, Any]:
         result, parameters = opened.results[place], opened.request.parameters
         copies = None
-        if parameters.copies:  # none of an image that was cut off before its class was chosen
+        if parameters.copies:  # an image that was cut off before its class was selected has no copies
             draws = opened.questions[place].job.first_draws(parameters.copies)
             copies = encode_copies(self.engine.sampler.copies(draws)) if result.n else []
         return answer(
@@ -190,7 +203,7 @@ class InferenceService:
             final=True if opened.is_stream else None,
         )
 
-    def _tell_answered(self, opened: OpenRequest) -> None:
+    def _report_answered(self, opened: OpenRequest) -> None:
         results = list(opened.results.values())
         self.observer.answered(
             Answered(
@@ -198,8 +211,8 @@ class InferenceService:
                 stopping=opened.stopping,
                 num_images=len(results),
                 num_draws=opened.num_draws,
-                radii=[each.radius for each in results if isinstance(each, Certificate)],
-                num_abstained=sum(each.label is None for each in results),
+                radii=[result.radius for result in results if isinstance(result, Certificate)],
+                num_abstained=sum(result.label is None for result in results),
                 deadline_reached=bool(opened.cut),
                 seconds=self.clock() - opened.admitted_at,
             )
@@ -222,6 +235,6 @@ class InferenceService:
 
 
 def _split(job_id: Hashable) -> tuple[RequestId, int]:
-    assert isinstance(job_id, tuple)  # as Admission made it
+    assert isinstance(job_id, tuple)  # Admission creates the ids as tuples
     id, place = job_id
     return id, place

@@ -1,4 +1,4 @@
-"""How many draws a step makes: a batch that is full where steps are quick, fewer where they would take long."""
+"""The number of draws per engine step, adapted so that a step stays short."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ ROOM_TO_GROW = 0.8
 
 
 class StepSize:
-    """Draws per step, halved and doubled as the steps' times ask for, at most `largest`.
+    """The number of draws per step, at most `largest`; halves and doubles with the measured durations of steps.
 
-    A step should take `seconds` at most: what arrives during one waits for its end.
+    A step should take at most `seconds`, because a request that arrives during a step waits for the step's end.
     """
 
     def __init__(self, first: int, *, largest: int, seconds: float) -> None:
@@ -39,15 +39,15 @@ class StepSize:
 
 
 def fit_batch_size(base: BaseClassifier, spec: ModelSpec, *, seconds: float, largest: int) -> int:
-    """The largest power of two, at most `largest`, whose forward pass takes at most about `seconds`.
+    """The largest batch size whose forward pass takes at most about `seconds`: a power of two, at most `largest`.
 
-    A step must stay short: a prediction that arrives during one waits for its end.
+    A step must stay short, because a request that arrives during a step waits for the step's end.
     """
     crop = spec.preprocessing.crop
     size = 1
     while True:
         noisy_BCHW = torch.full((size, 3, crop, crop), 0.5)
-        base.classify(noisy_BCHW)  # the first pass of a shape pays for memory and kernel choice
+        base.classify(noisy_BCHW)  # warm-up: the first pass of a shape allocates memory and selects kernels
         started = time.perf_counter()
         base.classify(noisy_BCHW)
         if size * 2 > largest or (time.perf_counter() - started) * 2 > seconds:

@@ -104,17 +104,17 @@ def test_every_form_of_a_request_is_answered(url, service):
 @pytest.mark.parametrize(
     ("change", "request_of", "status", "said"),
     [
-        ("x", {"content": b"any"}, 404, "the one model here is"),
+        ("x", {"content": b"any"}, 404, "this server has one model"),
         ("", {"content": b"nothing"}, 415, "no image"),
         ("", {"content": b""}, 400, "empty"),
         ("", {"content": b"x" * 2000}, 413, "more than 1,000 bytes"),
         ("", {"files": {"data": b"x" * 2000}}, 413, "more than 1,000 bytes"),
         ("", {"content": b"{", "headers": {"Content-Type": "application/json"}}, 400, "no valid JSON"),
-        ("", {"content": b"[" * 999, "headers": {"Content-Type": "application/json"}}, 400, "JSON that is"),
+        ("", {"content": b"[" * 999, "headers": {"Content-Type": "application/json"}}, 400, "JSON body cannot be read"),
         ("", {"json": [1]}, 400, "the body must be"),
         ("", {"files": {"data": png(255)}, "data": {"sigma": "1"}}, 400, "unknown parameter 'sigma'"),
         ("", {"content": b"--x", "headers": {"Content-Type": "multipart/form-data"}}, 400, "the form cannot be read"),
-        ("", {"files": {"data": png(255)}, "data": {"stream": "true"}}, 400, "stream goes with stopping"),
+        ("", {"files": {"data": png(255)}, "data": {"stream": "true"}}, 400, "stream requires stopping"),
     ],
 )
 def test_wrong_requests_are_refused_with_one_sentence(change, request_of, status, said, url, monkeypatch):
@@ -182,7 +182,7 @@ def test_a_full_server_says_when_to_come_back(url):
 def test_a_port_in_use_is_refused_at_once(url):
     port = int(url.split(":")[2].split("/")[0])
     with (
-        pytest.raises(ServerError, match=f"port {port} cannot be listened on"),
+        pytest.raises(ServerError, match=f"cannot listen on port {port}"),
         running(application(toy_service()), port=port),
     ):
         pass

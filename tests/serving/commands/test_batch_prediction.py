@@ -62,6 +62,6 @@ def test_a_failure_is_the_images_own(tmp_path):
     with ScriptedServer(acts) as server:
         first, unreadable, last = asyncio.run(run(server.url))
     assert {type(first), type(last)} == {RefusedError, dict}, "which of them came first is the network's to say"
-    assert isinstance(unreadable, RequestError) and "cannot read it: No such file" in str(unreadable)
-    with pytest.raises(RequestError, match="is no URL"):
+    assert isinstance(unreadable, RequestError) and "the file cannot be read: No such file" in str(unreadable)
+    with pytest.raises(RequestError, match="is not a URL"):
         raise asyncio.run(run("nonsense"))[0]

@@ -194,7 +194,7 @@ UPDATES = [answer(radius=radius, stopping="anytime", final=False) for radius in 
         ([stream(*UPDATES, ends=False)], re.compile(r"^The model's server broke off: \w"), "0.2"),
         ([stream(*UPDATES)], "The connection to the server was interrupted. Send the request again.", "0.2"),
         (
-            [stream(UPDATES[0], {"code": 500, "message": "the server failed; its log says why"})],
+            [stream(UPDATES[0], {"code": 500, "message": "the server failed; its log gives the reason"})],
             "The server failed",
             "0.1",
         ),
@@ -292,7 +292,7 @@ def test_a_choice_among_several_models_is_offered(tab, service):
         tab.goto(url)
         choose(tab, 255)
         ask(tab)
-        expect(tab.get_by_role("alert")).to_have_text(f"The one model here is {MODEL}.")
+        expect(tab.get_by_role("alert")).to_have_text(f"Unknown model; this server has one model, {MODEL}.")
         tab.get_by_label("Model").select_option(MODEL)
         ask(tab)
         expect(tab.locator("#label")).to_have_text("dog")

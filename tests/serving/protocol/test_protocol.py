@@ -60,33 +60,36 @@ def test_json_holds_images_in_order_and_is_answered_by_a_list():
         ({"data": b"x", "sigma": b"0.5"}, "unknown parameter 'sigma'; known: mode, stopping, noise, n, n0, alpha"),
         ({"data": b"x", "n": b"many"}, "parameter n='many'"),
         ({"data": b"x", "n": b"0"}, "parameter n='0'"),
-        ({"data": b"x", "n": b"5001"}, "n=5001 is above the cap of this server, 5000"),
-        ({"data": b"x", "n0": b"5001"}, "n0=5001 is above the cap"),
+        ({"data": b"x", "n": b"5001"}, "n=5001 is above this server's cap of 5000"),
+        ({"data": b"x", "n0": b"5001"}, "n0=5001 is above this server's cap"),
         ({"data": b"x", "alpha": b"nan"}, "parameter alpha='nan'"),
         ({"data": b"x", "alpha": b"1"}, "parameter alpha='1'"),
         ({"data": b"x", "mode": b"guess"}, "parameter mode='guess'"),
         ({"data": b"x", "stopping": b"whenever"}, "parameter stopping='whenever'"),
-        ({"data": b"x", "mode": b"predict", "n0": b"10"}, "n0 goes with mode certify"),
-        ({"data": b"x", "mode": b"predict", "radius": b"0.5"}, "radius goes with mode certify"),
+        ({"data": b"x", "mode": b"predict", "n0": b"10"}, "n0 requires mode=certify"),
+        ({"data": b"x", "mode": b"predict", "radius": b"0.5"}, "radius requires mode=certify"),
         ({"data": b"x", "radius": b"-1"}, "parameter radius='-1'"),
         ({"data": b"x", "tolerance": b"inf"}, "parameter tolerance='inf'"),
         ({"data": b"x", "noise": b"uniform"}, "parameter noise='uniform'"),
         ({"data": b"x", "n": b"\xff"}, "parameter n="),
-        ({"data": b"x", "stream": b"true"}, "stream goes with stopping anytime or at-radius only"),
-        ({"data": b"x", "deadline_ms": b"5"}, "a fixed-sample bound may not be looked at early"),
-        ({"data": b"x", "mode": b"predict", "stream": b"true"}, "stream goes with mode certify"),
-        ({"data": b"x", "mode": b"predict", "deadline_ms": b"9"}, "deadline_ms goes with mode certify"),
+        ({"data": b"x", "stream": b"true"}, "stream requires stopping=anytime or stopping=at-radius"),
+        ({"data": b"x", "deadline_ms": b"5"}, "a fixed-sample bound is not valid before its last draw"),
+        ({"data": b"x", "mode": b"predict", "stream": b"true"}, "stream requires mode=certify"),
+        ({"data": b"x", "mode": b"predict", "deadline_ms": b"9"}, "deadline_ms requires mode=certify"),
         ({"data": b"x", "stopping": b"anytime", "deadline_ms": b"0"}, "parameter deadline_ms='0'"),
-        ({"data": b"x", "stopping": b"anytime", "deadline_ms": b"600001"}, "deadline_ms=600001 is above the cap"),
+        (
+            {"data": b"x", "stopping": b"anytime", "deadline_ms": b"600001"},
+            "deadline_ms=600001 is above this server's cap",
+        ),
         ({"data": b"x", "stopping": b"anytime", "stream": b"perhaps"}, "parameter stream='perhaps'"),
         ({"data": b"x", "copies": b"9"}, "parameter copies='9'"),
         ({"data": b"x", "copies": b"-1"}, "parameter copies='-1'"),
         ({"data": b"x", "seed": b"1"}, "seed is refused"),
         ({"data_0": b"x", "data": b"y"}, 'both "data" and "data_0"'),
-        ({"data_0": b"x", "data_1": b"y", "data_2": b"z"}, "3 images, at most 2"),
+        ({"data_0": b"x", "data_1": b"y", "data_2": b"z"}, "3 images, this server accepts at most 2"),
         ({"data_0": "x"}, 'no file field "data_0"'),
-        ({"data_0": b"x", "data_1": b"y", "copies": b"1"}, "copies goes with one image"),
-        ({"data_0": b"x", "data_1": b"y", "stopping": b"anytime", "stream": b"1"}, "stream goes with one image"),
+        ({"data_0": b"x", "data_1": b"y", "copies": b"1"}, "copies requires one image"),
+        ({"data_0": b"x", "data_1": b"y", "stopping": b"anytime", "stream": b"1"}, "stream requires one image"),
         ({"data_x": b"x"}, 'no file field "data"'),
         ({"body": {"instances": [{"b64": B64}], "parameters": {"stream": 1}}}, "stream=1: expected true or false"),
         ({"body": {"instances": [{"b64": B64}], "parameters": {"n": 1.5}}}, "n=1.5: expected an integer"),
@@ -96,10 +99,10 @@ def test_json_holds_images_in_order_and_is_answered_by_a_list():
         ({"body": {"instances": [{"b64": B64}], "parameters": {"n": True}}}, "parameter n=True: expected an integer"),
         ({"body": {"instances": [{"b64": B64}], "parameters": {"n": 500.0}}}, "parameter n=500.0: expected an integer"),
         ({"body": {"instances": [{"b64": B64}], "parameters": {"n0": None}}}, "parameter n0=None"),
-        ({"body": {"instances": [{"b64": B64}], "parameters": {"n": 10**30}}}, "above the cap"),
+        ({"body": {"instances": [{"b64": B64}], "parameters": {"n": 10**30}}}, "above this server's cap"),
         ({"body": {}}, '"instances" must be a list'),
         ({"body": {"instances": []}}, '"instances" must be a list'),
-        ({"body": {"instances": [{"b64": B64}] * 3}}, "3 images, at most 2"),
+        ({"body": {"instances": [{"b64": B64}] * 3}}, "3 images, this server accepts at most 2"),
         ({"body": {"instances": [{"b64": "???"}]}}, "instance 0 is not valid base64"),
         ({"body": {"instances": ["x"]}}, "instance 0 must be"),
         ({"body": {"instances": [{"b64": B64, "n": 3}]}}, "instance 0 must be"),
@@ -141,7 +144,7 @@ def test_no_refusal_repeats_more_than_a_little_of_what_was_sent(row):
     ],
 )
 def test_more_bytes_than_the_cap_are_refused_in_every_form(row):
-    with pytest.raises(ImageError, match="the cap of this server is 100") as refused:
+    with pytest.raises(ImageError, match="this server accepts at most 100") as refused:
         parse_request(row, LIMITS.model_copy(update={"max_bytes": 100}))
     assert refused.value.http_status == 413
 
@@ -188,22 +191,22 @@ def test_tensors_of_the_open_inference_protocol_are_understood():
         ({"inputs": [TENSOR | {"datatype": "FP32"}]}, "datatype must be BYTES, got 'FP32'"),
         ({"inputs": [TENSOR | {"shape": [3]}]}, "shape must be [2], got [3]"),
         ({"inputs": [TENSOR | {"shape": None}]}, "shape must be [2], got None"),
-        ({"inputs": [TENSOR | {"data": []}]}, "at least one image"),
-        ({"inputs": [TENSOR | {"data": [1, 2]}]}, "at least one image"),
+        ({"inputs": [TENSOR | {"data": []}]}, "at least one base64-encoded image"),
+        ({"inputs": [TENSOR | {"data": [1, 2]}]}, "at least one base64-encoded image"),
         ({"inputs": [TENSOR | {"data": [B64, "???"]}]}, "element 1 of the input is not valid base64"),
-        ({"inputs": [TENSOR | {"data": [B64] * 3, "shape": [3]}]}, "3 images, at most 2"),
-        ({"inputs": [TENSOR | {"parameters": {"n": 5}}]}, "the input takes no parameters"),
+        ({"inputs": [TENSOR | {"data": [B64] * 3, "shape": [3]}]}, "3 images, this server accepts at most 2"),
+        ({"inputs": [TENSOR | {"parameters": {"n": 5}}]}, "the input accepts no parameters"),
         ({"inputs": [TENSOR | {"typ": "x"}]}, "unknown key 'typ' in the input"),
         ({"raw": 1}, "unknown key 'raw' in the body"),
         ({"id": 7}, '"id" must be a string'),
         ({"id": "x" * 129}, '"id" must be a string'),
         ({"outputs": "label"}, '"outputs" must be a list'),
-        ({"outputs": [{"name": "logits"}]}, "there is no output 'logits'; known: label, radius, json"),
-        ({"outputs": [{"name": {}}]}, "there is no output {}"),
-        ({"outputs": [{"name": "label"}] * 2}, "asked for twice"),
+        ({"outputs": [{"name": "logits"}]}, "unknown output 'logits'; known: label, radius, json"),
+        ({"outputs": [{"name": {}}]}, "unknown output {}"),
+        ({"outputs": [{"name": "label"}] * 2}, "names an output twice"),
         ({"parameters": 5}, '"parameters" must be an object'),
         ({"parameters": {"n": "x"}}, "parameter n='x'"),
-        ({"parameters": {"stream": True, "stopping": "anytime"}}, "not with the open inference protocol"),
+        ({"parameters": {"stream": True, "stopping": "anytime"}}, "not available in the open inference protocol"),
     ],
 )
 def test_what_is_wrong_with_a_tensor_is_said(change, said):
@@ -270,7 +273,7 @@ def test_every_answer_is_finite_json(count):
 def test_defaults_above_the_cap_are_refused():
     with pytest.raises(ValidationError, match="must not exceed max_n"):
         Limits(n=10, max_n=5)
-    with pytest.raises(ValidationError, match="more draws than max_draws_per_request=1000"):
+    with pytest.raises(ValidationError, match="must not exceed max_draws_per_request=1000"):
         Limits(n=1000, max_draws_per_request=1000)
 
 
@@ -305,10 +308,10 @@ def test_a_rule_without_what_it_needs_is_refused(fields, said):
 @pytest.mark.parametrize(
     ("body", "said"),
     [
-        (b' {"instances": [', "no valid JSON: Expecting value, line 1 column 17"),
+        (b' {"instances": [', "not valid JSON: Expecting value, line 1 column 17"),
         (b'{"instances": "\xff"}', "not UTF-8"),
         (b"[" * 100_000, "too deeply nested"),
-        (b'{"instances": []}', "sent as application/json"),
+        (b'{"instances": []}', "send it with Content-Type: application/json"),
     ],
 )
 def test_json_that_comes_as_bytes_is_not_taken_for_an_image(body, said):

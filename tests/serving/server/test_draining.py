@@ -15,7 +15,7 @@ def test_while_it_is_being_stopped_a_service_goes_on_with_what_is_open_and_refus
     service.is_closing = lambda: True
     late = service.step({"open": {}, "late": {"data": png(255)}})["late"]
     assert (late.status, late.is_last, late.body["type"]) == (503, True, "ClosingError")
-    assert int(late.headers["Retry-After"]) >= 1 and "being stopped" in late.body["message"]
+    assert int(late.headers["Retry-After"]) >= 1 and "is stopping" in late.body["message"]
     replies = [service.step({"open": {}})["open"]]
     while not replies[-1].is_last:
         replies.append(service.step({"open": {}})["open"])

@@ -49,7 +49,7 @@ def workers(server):
 def test_a_worker_killed_in_a_stream_is_told_of_by_a_typed_error_and_asking_again_succeeds(served, digit_pngs):
     (before,) = workers(served.server)
     with Client(served.url) as client:
-        with pytest.raises(StreamInterruptedError, match=r"radius .* is certified; ask again"):
+        with pytest.raises(StreamInterruptedError, match=r"radius .* is certified; retry the request"):
             for update in client.certify_stream(digit_pngs[0], **ENDLESS):
                 if update.radius > 0:
                     os.kill(before, signal.SIGKILL)
@@ -60,7 +60,7 @@ def test_a_worker_killed_in_a_stream_is_told_of_by_a_typed_error_and_asking_agai
 
 def test_a_request_above_our_limit_is_refused_in_words(served):
     too_large = bytes(LIMITS.max_bytes + 1)
-    with Client(served.url) as client, pytest.raises(RefusedError, match="the cap of this server is 100,000") as told:
+    with Client(served.url) as client, pytest.raises(RefusedError, match="this server accepts at most 100,000") as told:
         client.certify(too_large)
     assert told.value.http_status == 413
     instances = [{"b64": base64.b64encode(too_large).decode()}]

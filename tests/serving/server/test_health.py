@@ -85,7 +85,7 @@ def test_where_nobody_listens_nothing_is_alive(zoo_command):
 
 @pytest.mark.parametrize(
     ("words", "said"),
-    [((), "say what to ask"), (("--management", "nonsense"), "is no URL"), (("nonsense",), "nonsense")],
+    [((), "needs the URL of a model"), (("--management", "nonsense"), "is not a URL"), (("nonsense",), "nonsense")],
 )
 def test_a_wrong_question_is_refused_in_one_sentence(words, said, zoo_command):
     done = zoo_command("health", *words)
@@ -112,4 +112,4 @@ def test_a_server_that_answers_something_else_is_not_taken_for_a_healthy_one(tmp
         with Management(f"http://127.0.0.1:{page.server_address[1]}") as management:
             health = health_of(management)
         page.shutdown()
-    assert not health.is_live and "something else than JSON" in health.reason
+    assert not health.is_live and "not JSON" in health.reason

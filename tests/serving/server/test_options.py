@@ -67,7 +67,7 @@ def test_the_workers_share_the_cores_unless_somebody_said_otherwise(tmp_path, mo
     assert threads(tmp_path, monkeypatch, num_workers=20) == "1"
     assert threads(tmp_path, monkeypatch, inherited="5") == "5"
     assert threads(tmp_path, monkeypatch, inherited="5", options=ServerOptions(threads=3)) == "3"
-    with pytest.raises(RequestError, match="--threads takes a positive number"):
+    with pytest.raises(RequestError, match="--threads must be a positive number"):
         ServerOptions(threads=0)
 
 
@@ -88,7 +88,7 @@ def test_a_containers_quota_counts_not_the_machines_cores(tmp_path):
 
 
 def test_a_host_that_is_not_here_and_a_port_in_use_are_told_apart():
-    with pytest.raises(RequestError, match=r"--host 203\.0\.113\.1 is no IPv4 address of this machine"):
+    with pytest.raises(RequestError, match=r"--host 203\.0\.113\.1 is not an IPv4 address of this machine"):
         Ports.find(host="203.0.113.1")
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
@@ -113,8 +113,8 @@ def test_an_archive_may_ask_for_a_worker_a_gpu():
         (("--limit", "max_image=3"), "unknown limit 'max_image'; known: "),
         (("--limit", "max_images=many"), "--limit max_images=many: "),
         (("--limit", "alpha=2"), "--limit alpha=2: "),
-        (("--limit", "max_draws_per_request=10"), "make more draws than max_draws_per_request=10"),
-        (("--host", "203.0.113.1"), "is no IPv4 address of this machine"),
+        (("--limit", "max_draws_per_request=10"), "must not exceed max_draws_per_request=10"),
+        (("--host", "203.0.113.1"), "is not an IPv4 address of this machine"),
     ],
 )
 def test_zoo_serve_refuses_a_wrong_option_in_one_sentence(words, said, zoo_command):
@@ -126,7 +126,7 @@ def test_zoo_archive_takes_limits_and_a_version_which_names_the_file(digits_chec
     done = zoo_command("archive", digits_checkpoint.path, "--store", tmp_path, "--version", "2.1", "--limit", "n0=50")
     assert done.code == 0 and done.out.strip() == str(tmp_path / f"{digits_checkpoint.spec.name}-2.1.mar")
     wrong = zoo_command("archive", digits_checkpoint.path, "--store", tmp_path, "--version", "two")
-    assert wrong.code == 2 and "--version takes numbers with dots between them" in wrong.err
+    assert wrong.code == 2 and "--version must be numbers with dots between them" in wrong.err
     missing = zoo_command("models", "list", "--store", tmp_path)
     assert missing.code == 2 and "no server runs with the store" in missing.err
 

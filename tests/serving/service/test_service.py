@@ -176,7 +176,7 @@ def test_an_image_that_the_network_fails_on_costs_its_neighbours_nothing(service
         "black": 500, "bright": 200, "also black": 500, "gray": 200,
     }  # fmt: skip
     assert replies["bright"].body["certificate"]["radius"] > 0 and replies["gray"].body["certificate"]["n"] == 1000
-    assert "its log says why" in replies["also black"].body["message"]
+    assert "its log gives the reason" in replies["also black"].body["message"]
     assert service.engine.num_open == 0, "the other image of a request that failed is not drawn for any more"
     assert service.observer.of("refused") == [{"error": "InternalServerError", "status": 500}] * 2
 
@@ -406,7 +406,7 @@ def test_draws_of_all_images_of_a_request_are_capped():
         body = {"instances": [{"b64": image}] * images, "parameters": {"n": n}}
         reply = drive(service, {"x": {"body": body}})["x"]
         assert reply.status == status
-    assert "the cap of this server is 1,000" in reply.body["message"]
+    assert "this server accepts at most 1,000" in reply.body["message"]
 
 
 def test_the_pixels_of_all_images_of_a_request_are_capped_together():
@@ -416,7 +416,7 @@ def test_the_pixels_of_all_images_of_a_request_are_capped_together():
         body = {"instances": [{"b64": image}] * num_images, "parameters": {"mode": "predict"}}
         reply = drive(service, {"x": {"body": body}})["x"]
         assert reply.status == status
-    assert "more than 40 pixels together" in reply.body["message"]
+    assert "together have more than 40 pixels" in reply.body["message"]
 
 
 def test_memory_that_runs_out_halves_the_batch_and_fails_nobody(service):
