@@ -1,4 +1,7 @@
-"""The Hugging Face Hub: push as one commit, pull pinned to one. The only package that imports huggingface_hub."""
+"""Access to the Hugging Face Hub: a push is one commit, a pull is pinned to one commit.
+
+Only this package imports huggingface_hub.
+"""
 
 from zoo.hub.connection import Commit
 from zoo.hub.fetching import RemoteDescription, download_file, fetch, fetch_description

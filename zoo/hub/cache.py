@@ -1,4 +1,4 @@
-"""What the cache of the Hub's files, which is the client's own, holds of a commit."""
+"""Access to the files of a commit in the Hub client's own file cache."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from zoo.models.layout import MANIFEST, SIGNATURE
 
 
 def cached_file(commit: Commit, name: str) -> Path | None:
-    """The cached copy of a file, None if there is none. Nothing is checked."""
+    """The cached copy of a file, or None if the file is not cached. The content is not checked."""
     try:
         return Path(hf_hub_download(commit.repository, name, revision=commit.sha, local_files_only=True))
     except LocalEntryNotFoundError:
@@ -25,23 +25,23 @@ def cached_file(commit: Commit, name: str) -> Path | None:
 
 
 def cached_names(commit: Commit, *, wanted: Collection[str]) -> tuple[str, ...] | None:
-    """The names of the wanted ones of the checkpoint's files if all of them are cached, else None."""
+    """The names of the checkpoint's files that are in `wanted` if all of them are cached, else None."""
     manifest = cached_file(commit, MANIFEST)
     if manifest is None:
         return None
     try:
         names = tuple(name for name in (*read_manifest(manifest.parent), MANIFEST) if name in wanted)
-    except CheckpointError:  # damaged, so that it is as good as not there
+    except CheckpointError:  # a damaged manifest counts as missing
         return None
     if any(cached_file(commit, name) is None for name in names):
         return None
-    # The signature is fetched before the manifest: where it is not, there was none.
+    # The signature is fetched before the manifest: if it is not cached, the commit has no signature.
     signed = SIGNATURE in wanted and cached_file(commit, SIGNATURE) is not None
     return (*names, SIGNATURE) if signed else names
 
 
 def remembered(repository: str, revision: str | None) -> Commit | None:
-    """The commit that a branch or tag was when it was last fetched; a commit's own hash is always itself."""
+    """The commit that a branch or tag named when it was last fetched, or None; a commit hash names itself."""
     try:
         sha = api().resolve_revision(repository, revision=revision, local_files_only=True).resolved
     except RevisionResolutionError:
@@ -50,7 +50,7 @@ def remembered(repository: str, revision: str | None) -> Commit | None:
 
 
 def remember(repository: str, revision: str | None, sha: str) -> None:
-    """Notes what a branch or tag is now, where the client itself would note and look for it."""
+    """Records the commit that a branch or tag names now, in the file where the client itself keeps that record."""
     if revision == sha:
         return
     folder = Path(constants.HF_HUB_CACHE) / repo_folder_name(repo_id=repository, repo_type="model") / "refs"
@@ -59,7 +59,7 @@ def remember(repository: str, revision: str | None, sha: str) -> None:
 
 
 def drop_damaged(directory: Path) -> bool:
-    """Takes the files of a cached commit that are not their manifest's out of the cache; whether there were any."""
+    """Removes a cached commit's files that differ from its manifest from the cache; True if there were any."""
     try:
         files = read_manifest(directory)
     except CheckpointError:

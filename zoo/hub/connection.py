@@ -1,4 +1,4 @@
-"""The way to the Hub: which address, whether it is allowed, and within seconds whether anybody answers there."""
+"""The connection to the Hub: its address, whether network use is allowed, and a quick reachability check."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from zoo.errors import HubError
 from zoo.host import LoanedSetting
 
 ANSWER_WITHIN = 8.0
-# Of one request, seconds: until connected, and without a byte. A commit of large files is slow to be answered. The
-# client's own default is to wait for ever.
+# Timeouts of one request in seconds: to connect, and without receiving a byte. The Hub answers a commit of large files
+# slowly. The client's own default is to wait forever.
 TIMEOUT = httpx2.Timeout(120.0, connect=10.0)
-ATTRIBUTES = ".gitattributes"  # the Hub's own file in every repository: which names are stored as large files
+ATTRIBUTES = ".gitattributes"  # the Hub's own file in every repository: lists the names that are stored as large files
 
 
 @dataclass(frozen=True, slots=True)
 class Commit:
-    """A pushed or pulled state of a repository; only the commit's hash names a state that cannot be moved."""
+    """A pushed or pulled state of a repository; unlike a branch or tag, the commit hash cannot be moved."""
 
     repository: str
     sha: str
@@ -33,30 +33,32 @@ class Commit:
 
 
 def endpoint() -> str:
-    """HF_ENDPOINT as it is now; huggingface_hub reads it once, at import."""
+    """The current value of HF_ENDPOINT, or the client's default; huggingface_hub reads HF_ENDPOINT once, at import."""
     return (os.environ.get("HF_ENDPOINT") or constants.ENDPOINT).rstrip("/")
 
 
 def api() -> HfApi:
-    """The client at that address, with the user's login."""
+    """The Hub client for `endpoint()`, with the user's login."""
     return HfApi(endpoint=endpoint())
 
 
 def is_offline() -> bool:
-    """Whether HF_HUB_OFFLINE forbids to use the network."""
+    """True if HF_HUB_OFFLINE forbids network use."""
     return constants.is_offline_mode()
 
 
 def require_token() -> None:
-    """Raises HubError if nobody is logged in."""
+    """Raises HubError if the user is not logged in."""
     if get_token() is None:
         raise HubError("no Hub token: run `hf auth login`, or set HF_TOKEN to one that may write")
 
 
 @contextmanager
 def _settings() -> Iterator[None]:
-    """The client's settings, which are the whole process's, as this package wants them: a request ends some time, and
-    no progress bar is drawn into a log file."""
+    """Changes the client's process-wide settings as this package needs them, and restores them at exit.
+
+    Requests get a timeout, and progress bars are off where stderr is not a terminal.
+    """
     session, bars = get_session(), dict(progress_bar_states)
     timeout, session.timeout = session.timeout, TIMEOUT
     if not sys.stderr.isatty() and constants.HF_HUB_DISABLE_PROGRESS_BARS is None:
@@ -70,14 +72,14 @@ def _settings() -> Iterator[None]:
 
 
 CLIENT_SETTINGS = LoanedSetting(_settings)
-"""For every function of this package that may ask the Hub: the client's settings meanwhile, and the host's after."""
+"""Decorates every function of this package that may contact the Hub; the host's settings are restored afterwards."""
 
 
 def require_reachable(*, within: float = ANSWER_WITHIN) -> None:
-    """Raises HubError if nothing answers at the address within so many seconds.
+    """Raises HubError if nothing answers at the Hub's address within `within` seconds.
 
-    The client itself goes on for 23 seconds in silence, and for a timeout per address where a name has many dead ones
-    or is not resolved at all. Any answer will do, an error too.
+    The client itself retries silently for 23 seconds. Where a host name has several dead addresses or is not resolved
+    at all, the client waits for one timeout per address. Any response counts, including an error.
     """
     if is_offline():
         raise HubError("HF_HUB_OFFLINE is set, and this needs the Hub: unset it")
@@ -89,7 +91,7 @@ def require_reachable(*, within: float = ANSWER_WITHIN) -> None:
         except Exception as error:
             failures.append(str(error) or type(error).__name__)
 
-    # A daemon: what still waits for a dead address must not keep the process alive.
+    # A daemon thread: a request that still waits for a dead address must not keep the process alive.
     asking = threading.Thread(target=ask, daemon=True)
     asking.start()
     asking.join(within)

@@ -1,7 +1,7 @@
-"""Fetching: one commit of a repository into the cache of the Hub's files, checked before anybody reads it.
+"""Fetches one commit of a repository into the Hub client's file cache and checks the files before use.
 
-The client itself compares no more than sizes. What is fetched here is the files of a checkpoint, from a repository that
-holds nothing else, and every byte is held against the checkpoint's manifest.
+The client itself compares only file sizes. This module fetches the files of a checkpoint, from a repository that
+contains nothing else, and compares every byte with the checkpoint's manifest.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ PICKLES = (".bin", ".ckpt", ".joblib", ".pickle", ".pkl", ".pt", ".pth", ".torch
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Source:
-    """A commit and the names of the wanted files in it; offline, all of them are in the cache."""
+    """A commit and the names of its files to fetch; if `offline`, all of these files are in the cache."""
 
     commit: Commit
     names: tuple[str, ...]
@@ -38,7 +38,7 @@ class Source:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RemoteDescription:
-    """What a checkpoint on the Hub says of itself: config and card are its manifest's, and nothing else was fetched."""
+    """The description of a checkpoint on the Hub: config and card match the manifest, the weights are not fetched."""
 
     commit: Commit
     spec: ModelSpec
@@ -50,10 +50,12 @@ class RemoteDescription:
 def fetch(
     repository: str, *, revision: str | None = None, offline: bool = False, retrier: Retrier = DEFAULT_RETRIER
 ) -> tuple[Checkpoint, Commit]:
-    """The checkpoint of one commit, in the cache; a commit that is wholly there needs no network.
+    """The checkpoint of one commit, in the cache, and that commit.
 
-    Offline, a branch or tag is the commit that it was when it was last fetched.
-    Raises: HubError; CheckpointError if the repository holds anything but a checkpoint, or a byte is another one.
+    A commit hash whose files are all cached needs no network. Offline, a branch or tag stands for the commit that it
+    named when it was last fetched.
+    Raises: HubError; CheckpointError if the repository contains anything but a checkpoint, or a file differs from the
+    manifest.
     """
     source = _resolve(repository, revision, wanted=ALL, offline=offline, retrier=retrier)
     directory = _obtain(source, retrier)
@@ -65,15 +67,16 @@ def fetch(
 def fetch_description(
     repository: str, *, revision: str | None = None, offline: bool = False, retrier: Retrier = DEFAULT_RETRIER
 ) -> RemoteDescription:
-    """What describes the checkpoint of one commit; its weights are neither fetched nor checked.
+    """The description of the checkpoint of one commit; the weights are neither fetched nor checked.
 
-    Raises: HubError; CheckpointError if the repository holds anything but a checkpoint, or config or card is damaged.
+    Raises: HubError; CheckpointError if the repository contains anything but a checkpoint, or the config or the card is
+    damaged.
     """
     return describe(_resolve(repository, revision, wanted=DESCRIPTION, offline=offline, retrier=retrier), retrier)
 
 
 def describe(source: Source, retrier: Retrier) -> RemoteDescription:
-    """As `fetch_description`, of a commit that is known and whose description is wanted."""
+    """The description of a checkpoint whose commit is resolved already; see `fetch_description`."""
     directory = _obtain(source, retrier)
     with _damage_dropped(source, directory):
         files = read_manifest(directory)
@@ -86,7 +89,7 @@ def describe(source: Source, retrier: Retrier) -> RemoteDescription:
 
 @CLIENT_SETTINGS
 def download_file(repository: str, name: str, *, revision: str, retrier: Retrier = DEFAULT_RETRIER) -> Path:
-    """The cached copy of one file of a repository at a commit, whatever it holds. Raises: HubError."""
+    """The cached copy of one file of a repository at a commit; the content is not checked. Raises: HubError."""
     commit = Commit(repository=repository, sha=revision, url="")
     with translated(repository, access="read"):
         if cached_file(commit, name) is None:
@@ -97,7 +100,7 @@ def download_file(repository: str, name: str, *, revision: str, retrier: Retrier
 def _resolve(
     repository: str, revision: str | None, *, wanted: Collection[str], offline: bool, retrier: Retrier
 ) -> Source:
-    """The commit that a branch, tag or hash names now: by the Hub, or by the cache where the network is not needed."""
+    """The commit that a branch, tag or hash names now, from the cache if that suffices, else from the Hub."""
     offline = offline or is_offline()
     with translated(repository, access="read"):
         _require_revision(revision)
@@ -129,9 +132,10 @@ def _resolve(
 
 
 def source_of(commit: Commit, present: Collection[str], *, wanted: Collection[str]) -> Source:
-    """The wanted ones of the files that the Hub says are present in a commit.
+    """The files of a commit to fetch: those in both `present`, the Hub's list, and `wanted`.
 
-    Raises: CheckpointError if one is no file of a checkpoint, so that nothing of such a repository is ever fetched.
+    Raises: CheckpointError if a present file is not a file of a checkpoint, or the manifest is missing. Nothing is
+    fetched from such a repository.
     """
     where = f"{commit.repository}@{commit.sha[:12]}"
     for name in sorted(set(present) - {*ALL, ATTRIBUTES}):
@@ -140,13 +144,13 @@ def source_of(commit: Commit, present: Collection[str], *, wanted: Collection[st
     if MANIFEST not in present:
         raise CheckpointError(f"{where} holds no {MANIFEST}: it is no checkpoint of this zoo; nothing was downloaded")
     names = {name for name in present if name in wanted}
-    # The signature comes first, so that a manifest in the cache is never without it.
+    # The signature comes first: a cached manifest then implies a cached signature.
     in_order = sorted(names, key=lambda name: (name != SIGNATURE, name != MANIFEST, name == WEIGHTS, name))
     return Source(commit=commit, names=tuple(in_order), offline=False)
 
 
 def _obtain(source: Source, retrier: Retrier) -> Path:
-    """The cached directory of the commit, with all its files."""
+    """The cached directory of the commit, with all files of `source`; missing files are downloaded."""
     commit = source.commit
     with translated(commit.repository, access="read"):
         missing = [name for name in source.names if cached_file(commit, name) is None]
@@ -157,7 +161,7 @@ def _obtain(source: Source, retrier: Retrier) -> Path:
 
 
 def _download(commit: Commit, name: str, retrier: Retrier) -> Path:
-    """The cached copy, for which nothing is asked if it is there; a download that drops the client takes up again."""
+    """The cached copy, downloaded if it is missing; the client resumes interrupted downloads."""
     return Path(
         retrier.call(
             lambda: hf_hub_download(commit.repository, name, revision=commit.sha, endpoint=endpoint()),
@@ -168,7 +172,7 @@ def _download(commit: Commit, name: str, retrier: Retrier) -> Path:
 
 @contextmanager
 def _damage_dropped(source: Source, directory: Path) -> Iterator[None]:
-    """Names the commit in an error about its files; unless offline, no damaged file stays in the cache."""
+    """Adds the commit to an error about its files; unless offline, removes damaged files from the cache."""
     try:
         yield
     except CheckpointError as error:
@@ -186,7 +190,7 @@ def _require_same(path: Path, expected: str | None) -> None:
 
 
 def _require_revision(revision: str | None) -> None:
-    """Raises RequestError for what is no name of a revision: the cache has a file of that name."""
+    """Raises RequestError if `revision` is not a valid revision name: the cache uses the name as a file path."""
     if revision is not None and (revision.startswith("/") or ".." in revision or not revision.strip("/")):
         raise RequestError(f"{revision!r} is no revision: expected a branch, a tag or a commit's hash")
 

@@ -1,4 +1,4 @@
-"""Listing: which of an owner's repositories are checkpoints of this zoo, and what each says of itself."""
+"""Lists an owner's repositories that are checkpoints of this zoo, with the description of each."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ CONNECTIONS = 4
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Listed:
-    """A repository that looks like a checkpoint. `spec` is None where it could not be read, and `problem` says why."""
+    """A repository that looks like a checkpoint; if it cannot be read, `spec` is None and `problem` says why."""
 
     repository: str
     sha: str
@@ -32,7 +32,7 @@ class Listed:
 
 @CLIENT_SETTINGS
 def list_checkpoints(owner: str, *, limit: int, retrier: Retrier = DEFAULT_RETRIER) -> tuple[list[Listed], int]:
-    """The checkpoints among the owner's first `limit` model repositories, by name, and how many those were.
+    """The checkpoints among the owner's first `limit` model repositories, sorted by name, and the number searched.
 
     Raises: HubError.
     """

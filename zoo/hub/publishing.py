@@ -1,4 +1,4 @@
-"""Pushing: a repository comes to hold exactly a checkpoint's files, in one commit on top of the head that was seen."""
+"""Pushes a checkpoint: one commit on top of the last seen head replaces the repository's contents."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ TAG = re.compile(r"[A-Za-z0-9][\w.+-]*")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pushed(Commit):
-    """What a push came to. `changed` is False where the repository held exactly these files already."""
+    """The result of a push. `changed` is False if the repository already contained exactly these files."""
 
     changed: bool
     tags: tuple[str, ...] = ()
@@ -42,11 +42,19 @@ def push(
     message: str | None = None,
     retrier: Retrier = DEFAULT_RETRIER,
 ) -> Pushed:
-    """Makes the repository, which is made if it does not exist, hold exactly the checkpoint's files, in one commit.
+    """Replaces the repository's contents with the checkpoint's files in one commit; creates the repository if missing.
 
-    `private` says how a new repository is made, None being the owner's default; an existing one must be so already.
-    `create_pr` proposes the commit instead. `tags`, which must be new, come to name the commit after it was made.
-    Raises: HubError; where somebody pushed in between, nothing has changed on the Hub. RequestError.
+    Args:
+        checkpoint: The checkpoint to publish.
+        repository: The repository id, `owner/name`.
+        private: Visibility of a new repository, None for the owner's default; an existing repository must match it.
+        create_pr: Open a pull request with the commit instead; the repository must exist.
+        tags: Tags to create for the commit after it is made. A tag may exist only if the push changes no file and the
+            tag names the head already.
+        message: The commit message, `Publish NAME` by default.
+        retrier: Retries transient failures.
+
+    Raises: HubError; if another user pushed in between, this push has changed nothing on the Hub. RequestError.
     """
     _require_possible(tags, create_pr=create_pr)
     with translated(repository, access="write"):
@@ -82,18 +90,18 @@ def push(
 
 @dataclass(frozen=True, slots=True)
 class _Target:
-    """One repository, and what is asked of it; the client does not ask again by itself."""
+    """The requests to one repository, with retries: the client itself does not retry."""
 
     api: HfApi
     repository: str
     retrier: Retrier
 
     def head(self) -> ModelInfo:
-        """What the repository holds now."""
+        """The current head of the repository, with the hashes of its files."""
         return self.api.model_info(self.repository, files_metadata=True)
 
     def head_or_new(self, *, private: bool | None, may_create: bool) -> ModelInfo:
-        """The head of the repository, which is made if it does not exist; asked until there is an answer."""
+        """The head of the repository, which is created if missing; transient failures are retried."""
         try:
             head = self.again(self.head)
         except GatedRepoError:
@@ -112,11 +120,11 @@ class _Target:
         return head
 
     def tags(self) -> dict[str, str]:
-        """The commit that each tag names."""
+        """The commit hash of each tag, by tag name."""
         return {tag.name: tag.target_commit for tag in self.api.list_repo_refs(self.repository).tags}
 
     def commit(self, head: ModelInfo, checkpoint: Checkpoint, message: str | None) -> str:
-        """The commit on top of `head`. It is made once, even if the answer to it is lost and it is tried again."""
+        """Commits on top of `head` and returns the hash. A retry after a lost response does not commit twice."""
         may_be_made = False
 
         def attempt() -> str:
@@ -129,7 +137,7 @@ class _Target:
                     raise
                 may_be_made |= not is_conflict
                 now = self.head()
-                if may_be_made and _holds(now, checkpoint):  # then the head is ours, and no conflict with anybody
+                if may_be_made and _holds(now, checkpoint):  # the head is this push's own commit
                     return _sha(now)
                 if now.sha != head.sha:
                     raise HubError(self._overtaken(now, may_be_made=may_be_made)) from error
@@ -151,10 +159,10 @@ class _Target:
         )
 
     def propose(self, head: ModelInfo, checkpoint: Checkpoint, message: str | None) -> tuple[str, str | None]:
-        """The commit of a new pull request, and its address."""
+        """Opens a pull request; returns its commit's hash and its URL."""
 
         def only_refused(error: Exception) -> TransientFailure | None:
-            """Nothing guards against opening the request twice, so only what was surely not done is done again."""
+            """The request is not idempotent: it is retried only if the server certainly refused it."""
             return transient_failure(error) if _status(error) == TOO_MANY_REQUESTS else None
 
         self.retrier.report(_announce(checkpoint, self.repository))
@@ -173,13 +181,13 @@ class _Target:
         return str(made.oid), made.pr_url
 
     def tag(self, name: str, sha: str) -> None:
-        """Makes the tag name that commit."""
+        """Creates the tag for the commit `sha`."""
 
         def attempt() -> None:
             try:
                 self.api.create_tag(self.repository, tag=name, revision=sha)
             except (httpx2.HTTPError, json.JSONDecodeError):
-                if self.tags().get(name) != sha:  # it is there if only the answer was lost
+                if self.tags().get(name) != sha:  # the tag exists if only the response was lost
                     raise
 
         try:
@@ -203,7 +211,7 @@ class _Target:
         )
 
     def again(self, call: Callable[[], Result]) -> Result:
-        """What the call returns; transient failures are retried."""
+        """The return value of `call`; transient failures are retried."""
         return self.retrier.call(call, transient=transient_failure)
 
 
@@ -218,7 +226,7 @@ def _require_possible(tags: Sequence[str], *, create_pr: bool) -> None:
 
 
 def _operations(head: ModelInfo, checkpoint: Checkpoint) -> list[CommitOperationAdd | CommitOperationDelete]:
-    """Adds every published file and deletes every other one."""
+    """The operations that add every published file and delete every other file."""
     names = checkpoint.published_files
     stale = {sibling.rfilename for sibling in head.siblings or ()} - {*names, ATTRIBUTES}
     return [
@@ -228,7 +236,7 @@ def _operations(head: ModelInfo, checkpoint: Checkpoint) -> list[CommitOperation
 
 
 def _holds(head: ModelInfo, checkpoint: Checkpoint) -> bool:
-    """Whether the head consists of exactly the checkpoint's files, by the hashes that the Hub tells."""
+    """True if the head consists of exactly the checkpoint's files, by the hashes that the Hub reports."""
     there = {each.rfilename: each for each in head.siblings or () if each.rfilename != ATTRIBUTES}
     if set(there) != set(checkpoint.published_files):
         return False

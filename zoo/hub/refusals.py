@@ -1,4 +1,4 @@
-"""What the client raises, as one sentence that says what to do; and which of it a retry may cure."""
+"""Translates the Hub client's errors into one sentence with advice, and classifies transient failures."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ CONFLICT, TOO_MANY_REQUESTS = 412, 429
 
 
 def transient_failure(error: Exception) -> TransientFailure | None:
-    """The failure that an error of the client stands for if a retry may cure it, else None."""
+    """The transient failure behind a client error if a retry may succeed, else None."""
     if isinstance(error, HfHubHTTPError):
         status = error.response.status_code
         if status not in TRANSIENT_STATUSES:
@@ -40,13 +40,13 @@ def transient_failure(error: Exception) -> TransientFailure | None:
         return TransientFailure(reason=f"the Hub answered {status}", retry_after=_retry_after(error))
     if isinstance(error, httpx2.TimeoutException | httpx2.NetworkError | httpx2.RemoteProtocolError):
         return TransientFailure(reason=f"the connection to the Hub failed ({_short(error)})")
-    if isinstance(error, json.JSONDecodeError):  # the client reads the body of an error before it looks at its status
+    if isinstance(error, json.JSONDecodeError):  # the client parses an error's body before it checks the status
         return TransientFailure(reason="the Hub answered with something that is no JSON")
     return None
 
 
 def _retry_after(error: HfHubHTTPError) -> float | None:
-    """How many seconds the answer asks to wait."""
+    """The waiting time in seconds that the response requests, or None."""
     headers = error.response.headers
     used_up = re.search(r"\br=0;t=(\d+)", headers.get("RateLimit", ""))
     return parse_retry_after(used_up[1] if used_up else headers.get("Retry-After", ""))
@@ -54,7 +54,7 @@ def _retry_after(error: HfHubHTTPError) -> float | None:
 
 @contextmanager
 def translated(repository: str, *, access: Access) -> Iterator[None]:
-    """Raises, in place of each of the client's errors inside, a ZooError about that access to the repository."""
+    """Replaces the client's errors inside the block with a ZooError about this access to the repository."""
     try:
         yield
     except ZooError:
@@ -64,7 +64,7 @@ def translated(repository: str, *, access: Access) -> Iterator[None]:
 
 
 def refusal(repository: str, error: Exception, *, access: Access) -> ZooError:
-    """The sentence. The order matters: most of the client's classes are of several kinds at once."""
+    """The ZooError for a client error. The order of the cases matters: the client's error classes overlap."""
     match error:
         case GatedRepoError():
             return HubError(
@@ -96,9 +96,9 @@ def refusal(repository: str, error: Exception, *, access: Access) -> ZooError:
             )
         case _ if access == "read":
             return HubError(f"the download of {repository} failed and was not kept: {_with_cause(error)}")
-        case ValueError():  # the card's metadata, or a file that the storage does not take
+        case ValueError():  # invalid card metadata, or a file that the storage rejects
             return HubError(f"the Hub refused a file, nothing was committed to {repository}: {_lines(error)}")
-        case _:  # how the client wraps the failed upload of a large file
+        case _:  # the client wraps a failed upload of a large file in such an error
             return HubError(f"the upload failed, nothing was committed to {repository}: {_with_cause(error)}")
 
 
