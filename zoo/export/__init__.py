@@ -1,1 +1,1 @@
-"""A checkpoint -> ONNX: exported, specialized, compared with PyTorch, kept between starts."""
+"""Exports a checkpoint to ONNX, specializes it, compares it with PyTorch, and caches the result between starts."""

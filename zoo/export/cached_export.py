@@ -1,7 +1,7 @@
-"""What ONNX Runtime is given of a checkpoint: its network rewritten for its image size, kept between starts.
+"""The ONNX model of a checkpoint for ONNX Runtime: specialized for its image size, and cached between starts.
 
-In it stands what PyTorch answers to a few probes, so that whoever loads it compares the two runtimes on the machine at
-hand without building the network again.
+The file embeds PyTorch's logits for four probe inputs. With them, a process that loads the file compares the two
+runtimes on its own machine without building the network again.
 """
 
 from __future__ import annotations
@@ -38,16 +38,16 @@ _logger = logging.getLogger(__name__)
 
 
 def specialized_export(checkpoint: Checkpoint) -> bytes:
-    """The ONNX model of a checkpoint: the one that was kept, or a new one, which takes seconds and is kept then.
+    """The ONNX model of a checkpoint, from the cache or exported now, which takes seconds.
 
-    Kept are the last NUM_KEPT that were used, by their weights and by all that makes the model; a damaged one is made
-    again, and where nothing can be written nothing is kept.
+    The cache keeps the NUM_KEPT most recently used models. Its key covers the weights and everything else that
+    determines the model. A damaged cached model is exported again. If the cache cannot be written, nothing is cached.
     Raises: CheckpointError if the checkpoint is damaged.
     """
     key = _key(checkpoint)
     try:
         kept = _read_kept(cache_directory("exports"), key)
-    except (OSError, RuntimeError):  # RuntimeError: there is no home
+    except (OSError, RuntimeError):  # RuntimeError: there is no home directory
         kept = None
     if kept is not None:
         return kept
@@ -60,13 +60,13 @@ def specialized_export(checkpoint: Checkpoint) -> bytes:
 
 
 def require_agreement(opened: OnnxBackend, checkpoint: Checkpoint) -> None:
-    """Raises BackendError unless the model is of these weights and ONNX Runtime computes here what PyTorch did."""
+    """Raises BackendError unless the model has the checkpoint's weights and its logits here match PyTorch's."""
     x_BCHW = _probes(checkpoint.spec.preprocessing.crop)
     found_BK, facts = opened.logits(x_BCHW), opened.metadata
     try:
         told = base64.b64decode(facts.get(EXPECTED, ""), validate=True)
         expected_BK = np.frombuffer(told, np.float32).reshape(found_BK.shape)
-    except ValueError:  # of base64, of the length
+    except ValueError:  # from the base64 decoding, or from a wrong length
         expected_BK = None
     if expected_BK is None or facts.get(WEIGHTS_SHA256) != checkpoint.weights_sha256:
         raise BackendError(
@@ -93,13 +93,13 @@ def _export(checkpoint: Checkpoint) -> bytes:
 
 
 def _probes(size: int) -> Tensor:
-    """`x_BCHW`. RandomState's stream is frozen, so that another version draws the same."""
+    """The probe inputs `x_BCHW`. RandomState's stream is frozen: every NumPy version draws the same values."""
     drawn = np.random.RandomState(0).standard_normal((NUM_PROBES, 3, size, size))
     return torch.from_numpy(drawn.astype(np.float32))
 
 
 def _key(checkpoint: Checkpoint) -> str:
-    """A digest of all that the model is made of; of our own code it is the whole package, so that nothing is missed."""
+    """A digest of everything that determines the model, including all source files of the package zoo."""
     spec = checkpoint.spec
     made_of = {
         "weights": checkpoint.weights_sha256,
@@ -111,12 +111,12 @@ def _key(checkpoint: Checkpoint) -> str:
 
 
 def _read_kept(folder: Path, key: str) -> bytes | None:
-    """The content of `KEY-SHA256.onnx` if it has that hash, else None."""
+    """The content of `KEY-SHA256.onnx` if its hash matches the name, else None; a damaged file is deleted."""
     for path in folder.glob(f"{key}-*.onnx"):
         try:
             content = path.read_bytes()
             os.utime(path)
-        except FileNotFoundError:  # another process has just dropped it
+        except FileNotFoundError:  # another process has just deleted it
             continue
         if path.stem.partition("-")[2] == hashlib.sha256(content).hexdigest():
             return content

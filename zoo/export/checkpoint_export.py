@@ -1,4 +1,4 @@
-"""From a checkpoint to an ONNX file that may be published: described, and compared with PyTorch before it is kept."""
+"""Exports a checkpoint to a publishable ONNX file, with metadata, after a comparison with PyTorch."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ ANOTHER_CLASSIFIER = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Export:
-    """An ONNX file, and how it was found to compare with the network that it is of."""
+    """An ONNX file and the results of its comparison with the PyTorch network."""
 
     content: bytes
     sha256: str
@@ -34,10 +34,10 @@ class Export:
 
 
 def export_checkpoint(checkpoint: Checkpoint) -> Export:
-    """The network of a checkpoint as ONNX: pixels in [0, 1] (plus any noise) `image` to `logits`, any batch size.
+    """The network of a checkpoint as ONNX: from `image`, pixels in [0, 1] plus any noise, to `logits`; any batch size.
 
-    The file names the weights, the input, the classes, sigma and its opset in its metadata.
-    Raises: BackendError if ONNX Runtime does not compute what PyTorch does; CheckpointError if the checkpoint is
+    The file's metadata name the weights, the input, the classes, sigma and the opset.
+    Raises: BackendError if the logits of ONNX Runtime differ from PyTorch's; CheckpointError if the checkpoint is
     damaged; RequestError if its head is untrained.
     """
     require_trained_head(checkpoint)

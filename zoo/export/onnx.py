@@ -1,4 +1,4 @@
-"""A network as an ONNX model, with its normalization inside: pixels in [0, 1], plus any noise, to logits."""
+"""Converts a network to an ONNX model that includes the normalization: pixels in [0, 1], plus any noise, to logits."""
 
 from __future__ import annotations
 
@@ -23,11 +23,13 @@ LARGEST_BATCH = 65_536
 
 
 def export_network(network: nn.Module, *, size: int) -> bytes:
-    """The ONNX model of a network on `3 x size x size` pixels: float32, any batch size, batch normalization folded into
-    the convolutions by the exporter."""
+    """The ONNX model of a network on `3 x size x size` pixels: float32, any batch size.
+
+    The exporter folds batch normalization into the convolutions.
+    """
     frozen = copy.deepcopy(network).to("cpu").eval()
     batch = torch.export.Dim("batch", min=1, max=LARGEST_BATCH)
-    with WARNINGS_IGNORED:  # the exporter warns of its own internals
+    with WARNINGS_IGNORED:  # the exporter warns about its own internals
         program = torch.onnx.export(
             frozen,
             (torch.zeros(2, 3, size, size),),
@@ -43,8 +45,11 @@ def export_network(network: nn.Module, *, size: int) -> bytes:
 
 
 def publishable(exported: bytes, facts: Mapping[str, str]) -> bytes:
-    """The model with `facts` as its metadata, and without the exporter's own, which tell where on whose disk the code
-    lay. Raises: onnx.checker.ValidationError if it is no valid model."""
+    """The model with `facts` as its only metadata.
+
+    The exporter's own metadata are removed: they contain paths of the exporting machine.
+    Raises: onnx.checker.ValidationError if the model is not valid.
+    """
     model = onnx.load_model_from_string(exported)
     graph = model.graph
     for part in (graph, *graph.node, *graph.input, *graph.output, *graph.initializer, *graph.value_info):
@@ -59,11 +64,11 @@ def publishable(exported: bytes, facts: Mapping[str, str]) -> bytes:
 
 
 def quantize_to_int8(exported: bytes, noisy_BCHW: npt.NDArray[np.float32], *, batch_size: int = 16) -> bytes:
-    """The model with 8-bit weights (a scale a channel) and activations: **another** base classifier, to be certified
-    and measured for itself.
+    """The model with 8-bit weights (one scale per channel) and 8-bit activations.
 
-    `noisy_BCHW` are images with noise of the sigma that it will see, since activations beyond their range saturate.
-    Weights keep 7 bits, because 8 overflow on processors without VNNI.
+    The result is **another** base classifier: it needs its own certificates and measurements. `noisy_BCHW` are
+    calibration images with noise of the sigma used later: activations beyond the calibrated range saturate. Weights
+    keep 7 bits, because 8 bits overflow on processors without VNNI.
     """
     from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
 
@@ -93,9 +98,9 @@ def quantize_to_int8(exported: bytes, noisy_BCHW: npt.NDArray[np.float32], *, ba
 
 @contextmanager
 def _root_logger_kept() -> Iterator[None]:
-    """Drops what this thread logs to the root logger: the quantizer's remarks.
+    """Drops this thread's records to the root logger, which are the quantizer's remarks.
 
-    Whoever logs to a root logger without a handler also sets it up with one, so it has a handler meanwhile.
+    Logging to a root logger without a handler permanently adds one, so the root logger gets a temporary handler.
     """
     root, handler, thread = logging.getLogger(), logging.NullHandler(), threading.get_ident()
 

@@ -1,4 +1,4 @@
-"""Whether an exported network computes what PyTorch does: on pictures, under noise, and far outside of both."""
+"""Compares an exported network with PyTorch: on images, under noise, and far outside both ranges."""
 
 from __future__ import annotations
 
@@ -14,16 +14,17 @@ from zoo.errors import BackendError
 from zoo.smoothing.backends import evaluating
 
 RELATIVE, ABSOLUTE = 1e-4, 1e-5
-"""An image's logits may differ by ABSOLUTE plus RELATIVE times the largest of them."""
+"""An image's logits may differ by at most ABSOLUTE plus RELATIVE times its largest absolute logit."""
 
 Logits = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Parity:
-    """Two sets of logits for the same images: how far apart they are, and for what share the class is the same.
+    """The differences of two sets of logits for the same images, and the share of images with the same class.
 
-    `relative_difference` is to an image's largest logit. A difference that is not finite is not tolerated.
+    `relative_difference` is relative to an image's largest absolute logit. A difference that is not finite is not
+    tolerated.
     """
 
     inputs: str
@@ -42,7 +43,7 @@ class Parity:
 def compare_on_probes(
     network: nn.Module, other: Callable[[Tensor], Logits], *, size: int, seed: int = 0
 ) -> tuple[Parity, ...]:
-    """The parity of a network on the CPU and another one, `x_BCHW -> logits_BK`, on random and on extreme inputs."""
+    """The parity of a network on the CPU with `other`, `x_BCHW -> logits_BK`, on random and extreme inputs."""
     found = []
     for inputs, x_BCHW in probes(size=size, seed=seed):
         with evaluating(network), torch.inference_mode():
@@ -52,7 +53,7 @@ def compare_on_probes(
 
 
 def compare(inputs: str, expected_BK: Logits, found_BK: Logits) -> Parity:
-    """How far two sets of logits are apart."""
+    """The parity of two sets of logits for the same images; `inputs` names the images."""
     with np.errstate(all="ignore"):
         difference_B = np.abs(expected_BK - found_BK).max(axis=1)
         largest_B = np.abs(expected_BK).max(axis=1)
@@ -69,7 +70,7 @@ def compare(inputs: str, expected_BK: Logits, found_BK: Logits) -> Parity:
 
 
 def require_parity(parities: Sequence[Parity]) -> None:
-    """Raises BackendError, which names the inputs, if the two differ anywhere by more than rounding explains."""
+    """Raises BackendError, naming the inputs, if any difference is larger than rounding explains."""
     for parity in parities:
         if not parity.is_within_tolerance:
             raise BackendError(
@@ -79,7 +80,7 @@ def require_parity(parities: Sequence[Parity]) -> None:
 
 
 def probes(*, size: int, seed: int) -> Iterator[tuple[str, Tensor]]:
-    """Inputs by name, `x_BCHW` of 3 x size x size."""
+    """The probe inputs as pairs of a name and `x_BCHW`, images of 3 x size x size."""
     generator = torch.Generator().manual_seed(seed)
     for num_images in (1, 9):
         yield "uniform pixels in [0, 1]", torch.rand(num_images, 3, size, size, generator=generator)

@@ -1,8 +1,8 @@
-"""A network rewritten for one image size, where small images leave small maps: the same function, faster.
+"""Rewrites a network for one image size: the same function, faster where feature maps are small.
 
 A 32x32 image reaches the last stages of a ResNet as maps of 2x2 and 1x1 positions. There most of a convolution's
-kernel meets padding, and libraries compute it image by image, reading all weights for each. As a matrix product over
-the batch, with channels last in between, it reads them once.
+kernel meets padding. Libraries compute such a convolution image by image, and read all weights for each image. A matrix
+product over the batch, with channels last in between, reads the weights once.
 """
 
 from __future__ import annotations
@@ -59,8 +59,10 @@ class WholeMapProduct(nn.Module):
 
 
 def specialized(network: nn.Module, *, size: int) -> nn.Module:
-    """A copy in eval mode for `3 x size x size` pixels, equal but for the last digits: batch normalizations folded,
-    convolutions on maps of at most 2x2 positions as matrix products."""
+    """A copy of the network in eval mode for `3 x size x size` pixels; its logits differ only in the last digits.
+
+    Batch normalizations are folded. Convolutions on maps of at most 2x2 positions become matrix products.
+    """
     graph = cast(fx.GraphModule, fused(network))
     ShapeProp(graph).propagate(torch.zeros(1, 3, size, size))
     modules = dict(graph.named_modules())
@@ -97,7 +99,7 @@ def _as_product(convolution: nn.Conv2d, shape_CHW: tuple[int, int, int]) -> nn.M
 
 
 def _moved(graph: fx.GraphModule, node: fx.Node, is_last: set[fx.Node], *, to_last: bool) -> fx.Node:
-    """The node with its channels last, or first again; a permutation is inserted where they are not."""
+    """The node with its channels last, or first if not `to_last`; inserts a permutation if needed."""
     if (node in is_last) == to_last:
         return node
     with graph.graph.inserting_after(node):
@@ -118,7 +120,7 @@ def _replace(graph: fx.GraphModule, node: fx.Node, module: nn.Module) -> None:
 
 
 def _linear(weight_KC: Tensor, bias_K: Tensor) -> nn.Linear:
-    # Not initialized: that would draw from the host program's random numbers.
+    # On the meta device: initialization would draw from the host program's random generator.
     linear = nn.Linear(weight_KC.shape[1], weight_KC.shape[0], device="meta")
     linear.weight = nn.Parameter(weight_KC.detach().clone(memory_format=torch.contiguous_format))
     linear.bias = nn.Parameter(bias_K.detach().clone())
