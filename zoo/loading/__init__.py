@@ -1,1 +1,1 @@
-"""MODEL, as every command takes it -> a checkpoint on this machine, its network, and what computes it."""
+"""Resolves MODEL, as every command takes it, to a local checkpoint, its network, and a backend that computes it."""

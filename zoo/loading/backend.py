@@ -1,4 +1,4 @@
-"""Which runtime computes a checkpoint's network; it never changes what a result means."""
+"""Chooses the runtime that computes a checkpoint's network; the choice never changes the meaning of a result."""
 
 from __future__ import annotations
 
@@ -23,12 +23,17 @@ def open_backend(
     spins: bool = True,
     exported: bytes | None = None,
 ) -> BaseClassifier:
-    """The base classifier of a checkpoint. `backend` is `torch`, `onnx`, or `auto`: ONNX Runtime on CPUs, where it is
-    the fastest, and PyTorch elsewhere. `spins` as in OnnxBackend. `exported` is what `specialized_export` made of this
-    checkpoint before, perhaps on another machine.
+    """The base classifier of a checkpoint.
 
-    Raises: RequestError if `backend` is none of these; CheckpointError if the checkpoint is damaged; BackendError if
-    ONNX Runtime cannot run on the device, or does not agree with PyTorch.
+    Args:
+        checkpoint: The checkpoint to compute.
+        backend: `torch`, `onnx`, or `auto`: ONNX Runtime on CPUs, where it is the fastest, and PyTorch elsewhere.
+        device: The device that computes.
+        spins: As in OnnxBackend.
+        exported: An earlier result of `specialized_export` for this checkpoint, possibly from another machine.
+
+    Raises: RequestError if `backend` is another name; CheckpointError if the checkpoint is damaged; BackendError if
+    ONNX Runtime cannot run on the device, or its logits differ from PyTorch's.
     """
     require_backend_name(backend)
     device = torch.device(device)
@@ -44,7 +49,7 @@ def open_backend(
 
 
 def runs_onnx(backend: str, device_type: str) -> bool:
-    """Whether `open_backend` takes ONNX Runtime on devices of a type."""
+    """True if `open_backend` uses ONNX Runtime on devices of type `device_type`."""
     return backend == "onnx" or (backend == "auto" and device_type == "cpu")
 
 
@@ -55,6 +60,6 @@ def require_backend_name(name: str) -> None:
 
 
 def default_batch_size(checkpoint: Checkpoint, device: torch.device | str) -> int:
-    """A power of two of images that fills the device: on CPUs small ones, which stay in the cache."""
+    """The default batch size, a power of two that fills the device; on CPUs a batch stays in the cache."""
     values = 3 * checkpoint.spec.preprocessing.crop**2
     return int(2 ** np.floor(np.log2(max(1, min(1024, VALUES_PER_BATCH[torch.device(device).type] // values)))))

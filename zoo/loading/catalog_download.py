@@ -1,7 +1,7 @@
-"""An entry of the catalog -> a checkpoint on this machine.
+"""Downloads a catalog entry and imports it as a local checkpoint.
 
-Importing this module is cheap, since `zoo list` and `zoo show` need its folder only: what downloads and what reads
-weights is imported where it is called.
+`zoo list` and `zoo show` need only this module's folder, so importing this module must be cheap: the modules that
+download and that read weights are imported where they are called.
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ from zoo.models.spec import ReportedNumber
 
 
 def weights_directory() -> Path:
-    """Where fetched checkpoints are kept."""
+    """The cache directory for fetched checkpoints."""
     return cache_directory("weights")
 
 
 def fetch(entry: CatalogEntry, *, cache: Path, offline: bool = False, retrier: Retrier = DEFAULT_RETRIER) -> Checkpoint:
-    """The entry as a checkpoint in `cache`, downloaded and imported the first time; a download that broke off goes on.
+    """The entry's checkpoint in `cache`, downloaded and imported the first time; interrupted downloads are resumed.
 
-    Raises: HubError if the file cannot be had, is not the published one, or `offline` is not there;
-    ForeignCheckpointError if it cannot be imported, the file being kept then; CheckpointError if the cached checkpoint
-    is damaged.
+    Raises: HubError if the file cannot be downloaded, is not the published file, or is not cached and `offline` is set;
+    ForeignCheckpointError if the file cannot be imported, in which case the file is kept; CheckpointError if the cached
+    checkpoint is damaged.
     """
     directory = cache / entry.id
     if offline and not directory.exists():
@@ -63,7 +63,7 @@ def _published_accuracy(entry: CatalogEntry) -> ReportedNumber:
 
 
 def _import(entry: CatalogEntry, file: Path, directory: Path) -> None:
-    """Imports into a temporary folder beside `directory`, which therefore is there wholly or not at all."""
+    """Imports into a temporary folder next to `directory`: a failed import leaves no partial `directory`."""
     from zoo.importing.importer import ImportOptions, import_file
 
     options = ImportOptions(
@@ -85,6 +85,6 @@ def _import(entry: CatalogEntry, file: Path, directory: Path) -> None:
         with new_directory(directory) as temporary:
             import_file(file, temporary, options)
     except OSError as error:
-        if directory.exists():  # another process was faster
+        if directory.exists():  # another process imported it first
             return
         raise HubError(f"cannot write {directory}: {error.strerror or error}") from error

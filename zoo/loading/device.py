@@ -1,4 +1,4 @@
-"""Which processor computes; it never changes what a result means."""
+"""Chooses the device that computes; the choice never changes the meaning of a result."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 def pick_device(name: str) -> torch.device:
     """The device called `auto` (a GPU if there is one), `cpu`, `cuda` or `cuda:INDEX`.
 
-    Raises: RequestError if the name is another, or no such GPU is there.
+    Raises: RequestError if the name is not one of these, or the GPU does not exist.
     """
     import torch
 
@@ -28,6 +28,6 @@ def pick_device(name: str) -> torch.device:
 
 
 def require_device_name(name: str) -> None:
-    """Raises RequestError unless `name` could be a device, here or elsewhere."""
+    """Raises RequestError unless `name` is a valid device name, on this machine or another."""
     if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", name):
         raise RequestError(f"--device takes auto, cpu, cuda or cuda:INDEX, got {name!r}")

@@ -1,4 +1,4 @@
-"""MODEL, as every command takes it: a checkpoint directory, a Hub id `owner/name[@revision]` or a catalog id."""
+"""Resolves the MODEL of every command: a checkpoint directory, a Hub id `owner/name[@revision]` or a catalog id."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ HUB_ID = re.compile(r"(?P<repository>[\w.-]+/[\w.-]+)(@(?P<revision>[\w./-]+))?"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelDescription:
-    """What a checkpoint says of itself, its card and its config as texts, and in words what was checked of it."""
+    """A checkpoint's card and config as texts, and a sentence about what was checked."""
 
     card: str
     config: str
@@ -29,10 +29,10 @@ class ModelDescription:
 def locate(
     model: str, *, revision: str | None = None, offline: bool = False, retrier: Retrier = DEFAULT_RETRIER
 ) -> Checkpoint:
-    """The checkpoint that MODEL names, every file checked against its manifest.
+    """The checkpoint that MODEL names, with every file checked against the manifest.
 
-    A catalog entry is downloaded and imported the first time; `offline`, only what was fetched before is used.
-    Raises: RequestError if it is none of the three; CheckpointError, HubError, ForeignCheckpointError.
+    A catalog entry is downloaded and imported the first time. If `offline`, only files fetched before are used.
+    Raises: RequestError if `model` is none of the three; CheckpointError, HubError, ForeignCheckpointError.
     """
     if Path(model).is_dir():
         return open_checkpoint(Path(model))
@@ -46,10 +46,10 @@ def locate(
 
 
 def describe(model: str, *, offline: bool = False, retrier: Retrier = DEFAULT_RETRIER) -> ModelDescription:
-    """What the checkpoint that MODEL names says of itself. Of a Hub repository the weights are not even fetched.
+    """The description of the checkpoint that MODEL names; the weights of a Hub repository are not fetched.
 
-    Of a catalog entry that was not downloaded yet it is what the catalog says.
-    Raises: RequestError if it is none of the three; CheckpointError, HubError.
+    For a catalog entry that was not downloaded yet, the description is the catalog's.
+    Raises: RequestError if `model` is none of the three; CheckpointError, HubError.
     """
     where = Path(model)
     if not where.is_dir() and model in CATALOG:
@@ -88,7 +88,7 @@ def _describe_entry(entry: CatalogEntry) -> ModelDescription:
 
 
 def parse_hub_id(model: str) -> tuple[str, str | None]:
-    """Repository and revision of `owner/name[@revision]`. Raises: RequestError."""
+    """The repository and revision of `owner/name[@revision]`. Raises: RequestError."""
     match = HUB_ID.fullmatch(model)
     if match is None or model.startswith((".", "/", "~")):
         near = "" if "/" in model else ", ".join(near_ids(model))

@@ -1,4 +1,4 @@
-"""CertifiedNetwork: what `zoo.load` returns, a checkpoint's network that still knows its checkpoint."""
+"""CertifiedNetwork, the result of `zoo.load`: a checkpoint's network with a reference to its checkpoint."""
 
 from __future__ import annotations
 
@@ -23,29 +23,32 @@ if TYPE_CHECKING:
 
 
 class CertifiedNetwork(NormalizedNetwork):
-    """Pixels in [0, 1] (plus any noise) -> `logits_BK`: the network of a checkpoint.
+    """The network of a checkpoint: from pixels in [0, 1], plus any noise, to `logits_BK`.
 
-    `transforms` turns a picture into such pixels, as torchvision's weights do but without the normalization, which is
-    the network's first layer. `from_pretrained`, `save_pretrained` and `push_to_hub` have the shape of the Hub client's
-    mixin and are strict: every weight is loaded or none, from safetensors only, each file checked against the manifest;
-    and a network whose weights were changed is never published with the results of the old ones.
+    `transforms` turns a picture into such pixels, like the transforms of torchvision's weights but without the
+    normalization, which is the network's first layer. `from_pretrained`, `save_pretrained` and `push_to_hub` have the
+    interface of the Hub client's mixin and are strict. Either every weight is loaded or none, from safetensors only,
+    and each file is checked against the manifest. A network with changed weights is never published with the results
+    of the old weights.
     """
 
     def __init__(self, backbone: nn.Module, checkpoint: Checkpoint) -> None:
-        """`backbone` is the bare network of `checkpoint.spec`."""
+        """`backbone` is the network of `checkpoint.spec` without the normalization."""
         preprocessing = checkpoint.spec.preprocessing
         super().__init__(backbone, mean=preprocessing.mean, std=preprocessing.std)
         self.checkpoint = checkpoint
 
     @property
     def spec(self) -> ModelSpec:
-        """What the network is, how it was made and what was measured of it."""
+        """The specification of the network: its architecture, its origin and its measured results."""
         return self.checkpoint.spec
 
     @property
     def transforms(self) -> Transforms:
-        """From a PIL picture or a picture's file to `x_CHW` in [0, 1], which the network takes and a certificate
-        covers."""
+        """The transforms from a PIL picture or an image file to `x_CHW` in [0, 1].
+
+        The network takes `x_CHW`, and a certificate covers it.
+        """
         return Transforms(self.spec.preprocessing)
 
     @property
@@ -65,20 +68,22 @@ class CertifiedNetwork(NormalizedNetwork):
 
     @classmethod
     def from_checkpoint(cls, checkpoint: Checkpoint) -> Self:
-        """The network of an opened checkpoint, in eval mode; its weights are hashed again as they are read.
+        """The network of an opened checkpoint, in eval mode; the weights are hashed again as they are read.
 
-        Raises: CheckpointError if the file has changed since, does not fit the architecture, or holds a value that is
-        not finite.
+        Raises: CheckpointError if the weights file has changed since, does not fit the architecture, or contains a
+        value that is not finite.
         """
         backbone = load_backbone(checkpoint.path / WEIGHTS, checkpoint.spec, sha256=checkpoint.weights_sha256)
         return cls(backbone, checkpoint).eval()
 
     def save_pretrained(self, directory: str | Path) -> Checkpoint:
-        """Writes a checkpoint: all of its own files while its weights are those that were loaded; else only what is
-        still true of the changed ones, which are nobody's results.
+        """Writes the network as a checkpoint.
 
-        Raises: RequestError if the directory is not empty, or the network has become one of other layers or classes;
-        CheckpointError if it cannot be written, a weight is not finite, or the checkpoint that was loaded is gone.
+        If the weights are those that were loaded, all files of the loaded checkpoint are copied. If the weights were
+        changed, only the facts that still hold are written, without any results.
+
+        Raises: RequestError if the directory is not empty, or the network's layers or number of classes have changed;
+        CheckpointError if it cannot be written, a weight is not finite, or the loaded checkpoint no longer exists.
         """
         directory = Path(directory)
         if directory.exists() and (not directory.is_dir() or any(directory.iterdir())):
@@ -95,9 +100,10 @@ class CertifiedNetwork(NormalizedNetwork):
         return open_checkpoint(directory)
 
     def push_to_hub(self, repository: str, *, private: bool | None = None, commit_message: str | None = None) -> Commit:
-        """Publishes what `save_pretrained` writes as one commit, which fails if somebody pushes in between.
+        """Publishes the files that `save_pretrained` writes as one commit; fails if another user pushes in between.
 
-        `private` says how a new repository is made, None being the owner's default; an existing one must be so already.
+        `private` is the visibility of a new repository, None for the owner's default; an existing repository must match
+        it.
 
         Raises: HubError, and what `save_pretrained` raises.
         """
@@ -108,9 +114,9 @@ class CertifiedNetwork(NormalizedNetwork):
             return hub.push(checkpoint, repository, private=private, message=commit_message)
 
     def is_unchanged(self) -> bool:
-        """Whether the weights are, tensor by tensor, those that were loaded.
+        """True if every weight tensor equals the tensor that was loaded.
 
-        Raises: CheckpointError if the checkpoint that was loaded is gone or was changed.
+        Raises: CheckpointError if the loaded checkpoint no longer exists or was changed.
         """
         loaded = read_weights(self.checkpoint.path / WEIGHTS, sha256=self.checkpoint.weights_sha256)
         held = {name: tensor.cpu() for name, tensor in self.backbone.state_dict().items()}
@@ -130,9 +136,9 @@ class CertifiedNetwork(NormalizedNetwork):
 
 
 def checkpoint_of(model: str | Path | CertifiedNetwork, *, revision: str | None = None) -> Checkpoint:
-    """The checkpoint of MODEL, or of a loaded network that nobody has changed.
+    """The checkpoint of MODEL, or of a loaded network with unchanged weights.
 
-    Raises: RequestError if `model` is neither, or its weights were changed; CheckpointError, HubError.
+    Raises: RequestError if `model` is neither, or the network's weights were changed; CheckpointError, HubError.
     """
     if not isinstance(model, CertifiedNetwork):
         from zoo.loading.locate import locate
@@ -149,7 +155,7 @@ def checkpoint_of(model: str | Path | CertifiedNetwork, *, revision: str | None 
 
 
 def _changed(spec: ModelSpec, *, parent: str) -> ModelSpec:
-    """What may still be said of a network whose weights were changed, nobody knows how."""
+    """The facts that still hold for a network whose weights were modified by unknown means."""
     known = spec.certified
     certified = CertifiedConfig(
         objective="unknown",
