@@ -1,12 +1,12 @@
-"""What is a checkpoint, where does it live, and what does it guarantee?
+"""Loads checkpoints of certified image classifiers and smooths them.
 
-load               a checkpoint's network
-smooth             its smoothed classifier, at its sigma
-preprocess         a picture as the tensor that both take and a certificate covers
-CertifiedNetwork   what load returns
-ZooError           what every refusal is
+load               the network of a checkpoint
+smooth             the smoothed classifier of a checkpoint, at the checkpoint's sigma
+preprocess         a picture as the tensor that network and smoothed classifier take and a certificate covers
+CertifiedNetwork   the type of load's result
+ZooError           the base class of this package's errors
 
-MODEL, which they take, is a checkpoint directory, a Hub id `owner/name[@revision]` or a catalog id.
+MODEL, the argument of these functions, is a checkpoint directory, a Hub id `owner/name[@revision]` or a catalog id.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ __version__ = "0.1.0"
 def load(model: str | Path, *, revision: str | None = None) -> CertifiedNetwork:
     """The network of MODEL in eval mode, a torch.nn.Module: `x_BCHW` in [0, 1] -> `logits_BK`.
 
-    Every file is checked against the manifest first, and nothing in it is ever executed.
-    Raises: RequestError if `model` is no MODEL; CheckpointError, HubError.
+    Every file is checked against the manifest first, and no code from a file is ever executed.
+    Raises: RequestError if `model` is not a MODEL; CheckpointError, HubError.
 
     >>> import zoo
     >>> network = zoo.load("my-model")
@@ -57,19 +57,23 @@ def smooth(
     stopping: StoppingRule | None = None,
     noise: Noise = "gaussian",
 ) -> SmoothedClassifier:
-    """The smoothed classifier of MODEL at the sigma that it was trained for; it takes tensors, pictures and paths.
+    """The smoothed classifier of MODEL at its training sigma; the classifier takes tensors, pictures and paths.
 
-    - `model`: MODEL, or a network that `load` returned and whose weights nobody has changed since.
-    - `device`: "auto" (a GPU if there is one), "cpu", "cuda" or "cuda:INDEX".
-    - `backend`: "torch", "onnx", or "auto": ONNX Runtime on CPUs and PyTorch on GPUs. Certificates say which it was,
-      since each is another base classifier; on a GPU a seed also gives other noise than on a CPU.
-    - `n0`, `n`, `alpha`: Cohen's; `n` is 100,000 unless it or a rule is given.
-    - `stopping`: when to stop drawing, such as `zoo.smoothing.AtRadius(0.5)`; after `n` draws unless given.
-    - `noise`: "gaussian", or "discrete" for a certificate that is exact about 8-bit images.
+    Args:
+        model: MODEL, or a network that `load` returned and whose weights are unchanged since.
+        revision: A branch, tag or commit hash of a Hub repository.
+        device: "auto" (a GPU if there is one), "cpu", "cuda" or "cuda:INDEX".
+        backend: "torch", "onnx", or "auto": ONNX Runtime on CPUs and PyTorch on GPUs. Certificates name the backend,
+            since each backend is another base classifier. On a GPU a seed also gives other noise than on a CPU.
+        n0: As in Cohen et al.
+        n: As in Cohen et al.; 100,000 unless `n` or `stopping` is given.
+        alpha: As in Cohen et al.
+        stopping: The rule that stops drawing, such as `zoo.smoothing.AtRadius(0.5)`; by default stops after `n` draws.
+        noise: "gaussian", or "discrete" for a certificate that is exact about 8-bit images.
 
-    Raises: RequestError if `model` is no MODEL, has an untrained head or was changed, or if there is no such device or
-    backend; CheckpointError, HubError; CertificationError if the checkpoint names no sigma, or no certificate can
-    exist for what is asked.
+    Raises: RequestError if `model` is not a MODEL, has an untrained head or was changed, or if the device or backend
+    does not exist; CheckpointError, HubError; CertificationError if the checkpoint names no sigma, or no certificate
+    can exist for these arguments.
 
     >>> import zoo
     >>> from zoo.smoothing import AtRadius
@@ -117,10 +121,11 @@ def smooth(
 
 
 def preprocess(picture: str | Path | PIL.Image.Image, model: str | Path | CertifiedNetwork) -> torch.Tensor:
-    """`x_CHW` in [0, 1]: a picture, or an image file's, as the network of `model` takes it and a certificate covers it.
+    """The tensor `x_CHW` in [0, 1] of a picture or image file, as the network of `model` takes it.
 
-    For many pictures load the network once, and give it or use its `transforms`.
-    Raises: ImageError if the file is no picture, or has more than 8 bits a channel; what `load` raises.
+    A certificate covers this tensor. For many pictures, load the network once and pass it as `model`, or use its
+    `transforms`.
+    Raises: ImageError if the file is not an image, or has more than 8 bits per channel; the errors of `load`.
 
     >>> import zoo
     >>> network = zoo.load("my-model")
@@ -135,7 +140,7 @@ def preprocess(picture: str | Path | PIL.Image.Image, model: str | Path | Certif
 
 
 def __getattr__(name: str) -> Any:
-    """CertifiedNetwork, once it is asked for: a bare `import zoo` does not import torch."""
+    """Imports CertifiedNetwork on first access: a bare `import zoo` does not import torch."""
     if name == "CertifiedNetwork":
         from zoo.loading.pretrained import CertifiedNetwork
 

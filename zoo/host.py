@@ -1,4 +1,4 @@
-"""Settings of the whole process, the host program's, which a library call may change for its own duration only."""
+"""Temporary changes of the host program's process-wide settings, for the duration of a library call."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ from threading import Lock
 
 
 class LoanedSetting(ContextDecorator):
-    """A change of a setting of the whole process, made while any thread is inside and undone by the last to leave.
+    """A change of a process-wide setting that lasts while any thread is inside; the last thread to leave undoes it.
 
-    Without the count, threads that overlap would restore each other's changes, and the last one a changed state.
+    Without the count of threads, overlapping threads would undo each other's changes, and the last thread would restore
+    a changed state.
     """
 
     def __init__(self, change: Callable[[], AbstractContextManager[object]]) -> None:
@@ -39,4 +40,4 @@ class LoanedSetting(ContextDecorator):
 
 
 WARNINGS_IGNORED = LoanedSetting(partial(warnings.catch_warnings, action="ignore"))
-"""For libraries whose warnings are about what is refused here, or about their own internals."""
+"""For libraries that warn about inputs that this package rejects, or about their own internals."""
