@@ -65,9 +65,9 @@ def smooth(
         device: "auto" (a GPU if there is one), "cpu", "cuda" or "cuda:INDEX".
         backend: "torch", "onnx", or "auto": ONNX Runtime on CPUs and PyTorch on GPUs. Certificates name the backend,
             since each backend is another base classifier. On a GPU a seed also gives other noise than on a CPU.
-        n0: As in Cohen et al.
-        n: As in Cohen et al.; 100,000 unless `n` or `stopping` is given.
-        alpha: As in Cohen et al.
+        n0: Draws that select the class, as in Cohen et al.
+        n: Further draws for the bound, as in Cohen et al.; 100,000 unless `n` or `stopping` is given.
+        alpha: Upper bound of the probability that a certificate is wrong, as in Cohen et al.
         stopping: The rule that stops drawing, such as `zoo.smoothing.AtRadius(0.5)`; by default stops after `n` draws.
         noise: "gaussian", or "discrete" for a certificate that is exact about 8-bit images.
 

@@ -60,7 +60,7 @@ def specialized_export(checkpoint: Checkpoint) -> bytes:
 
 
 def require_agreement(opened: OnnxBackend, checkpoint: Checkpoint) -> None:
-    """Raises BackendError unless the model has the checkpoint's weights and its logits here match PyTorch's."""
+    """Raises BackendError unless the model has these weights and matches PyTorch's logits within the tolerance."""
     x_BCHW = _probes(checkpoint.spec.preprocessing.crop)
     found_BK, facts = opened.logits(x_BCHW), opened.metadata
     try:

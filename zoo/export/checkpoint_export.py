@@ -37,8 +37,8 @@ def export_checkpoint(checkpoint: Checkpoint) -> Export:
     """The network of a checkpoint as ONNX: from `image`, pixels in [0, 1] plus any noise, to `logits`; any batch size.
 
     The file's metadata name the weights, the input, the classes, sigma and the opset.
-    Raises: BackendError if the logits of ONNX Runtime differ from PyTorch's; CheckpointError if the checkpoint is
-    damaged; RequestError if its head is untrained.
+    Raises: BackendError if ONNX Runtime's logits differ from PyTorch's beyond the tolerance; CheckpointError if the
+    checkpoint is damaged; RequestError if its head is untrained.
     """
     require_trained_head(checkpoint)
     network, spec = checkpoint.load_network(), checkpoint.spec

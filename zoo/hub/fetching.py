@@ -144,7 +144,7 @@ def source_of(commit: Commit, present: Collection[str], *, wanted: Collection[st
     if MANIFEST not in present:
         raise CheckpointError(f"{where} holds no {MANIFEST}: it is no checkpoint of this zoo; nothing was downloaded")
     names = {name for name in present if name in wanted}
-    # The signature comes first: a cached manifest then implies a cached signature.
+    # The signature comes first: if a signed commit's manifest is cached, its signature is cached too.
     in_order = sorted(names, key=lambda name: (name != SIGNATURE, name != MANIFEST, name == WEIGHTS, name))
     return Source(commit=commit, names=tuple(in_order), offline=False)
 

@@ -29,11 +29,11 @@ def open_backend(
         checkpoint: The checkpoint to compute.
         backend: `torch`, `onnx`, or `auto`: ONNX Runtime on CPUs, where it is the fastest, and PyTorch elsewhere.
         device: The device that computes.
-        spins: As in OnnxBackend.
+        spins: Threads of ONNX Runtime wait actively during a run, as in OnnxBackend.
         exported: An earlier result of `specialized_export` for this checkpoint, possibly from another machine.
 
     Raises: RequestError if `backend` is another name; CheckpointError if the checkpoint is damaged; BackendError if
-    ONNX Runtime cannot run on the device, or its logits differ from PyTorch's.
+    ONNX Runtime cannot run on the device, or its logits differ from PyTorch's beyond the tolerance.
     """
     require_backend_name(backend)
     device = torch.device(device)

@@ -1,7 +1,7 @@
 """Downloads a catalog entry and imports it as a local checkpoint.
 
-`zoo list` and `zoo show` need only this module's folder, so importing this module must be cheap: the modules that
-download and that read weights are imported where they are called.
+Importing this module is cheap, since `zoo list` and `zoo show` need only `weights_directory`. The modules that download
+and that read weights are imported where they are called.
 """
 
 from __future__ import annotations
