@@ -1,1 +1,1 @@
-"""What TorchServe loads: decode, one engine step, encode. Nothing else."""
+"""The handler that TorchServe loads. It only decodes, runs one engine step and encodes."""

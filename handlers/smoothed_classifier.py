@@ -1,4 +1,4 @@
-"""The TorchServe handler of a smoothed classifier. TorchServe wants exactly one class in this file."""
+"""The TorchServe handler of a smoothed classifier. TorchServe needs exactly one class in this file."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from serving.service.loading import load_from_archive
 from serving.service.replies import JSON, Reply
 from serving.service.service import InferenceService
 
-# TorchServe ends a gRPC call after the first part of its answer, and loses its worker to a call that streams.
+# TorchServe ends a gRPC call after the first part of its response, and a gRPC call that streams costs it the worker.
 NOT_OVER_GRPC = Reply(
     text=to_json(error_body(501, "answers are given over HTTP only, not over gRPC", type="NotImplementedError")),
     is_last=True,
@@ -27,10 +27,10 @@ NOT_OVER_GRPC = Reply(
 
 
 class SmoothedClassifierHandler:
-    """One engine step per `handle()` for all open requests, under TorchServe's continuous batching.
+    """Runs one engine step per `handle()` call for all open requests, under TorchServe's continuous batching.
 
-    TorchServe asks each row's stopping criterion how to go on: None ends a request at its first step with a response
-    of its own, True ends one that has been streaming, False keeps it open. (True at a first step would lose the
+    TorchServe calls each row's stopping criterion. None ends a request at its first step with a complete response.
+    True ends a request that has been streaming. False keeps the request open. (True at a first step would lose the
     response.)
     """
 
@@ -40,7 +40,7 @@ class SmoothedClassifierHandler:
         self.streaming: set[str] = set()
 
     def initialize(self, context: Any) -> None:
-        """Loads the checkpoint that the archive was unpacked to."""
+        """Loads the checkpoint from the directory that TorchServe unpacked the archive into."""
         log_json_lines(is_serving=False)
         properties = context.system_properties
         model, version = context.manifest["model"]["modelName"], context.manifest["model"]["modelVersion"]
@@ -59,7 +59,7 @@ class SmoothedClassifierHandler:
         log_json_lines(is_serving=True)
 
     def handle(self, data: Sequence[Mapping[str, object]], context: Any) -> list[str]:
-        """What each row's client is sent now; "" for nothing yet."""
+        """The text to send to each row's client in this step; "" where there is nothing to send yet."""
         assert self.service is not None and self.observer is not None
         self.observer.began()
         ids = [context.request_ids[index] for index in range(len(data))]
@@ -76,7 +76,7 @@ class SmoothedClassifierHandler:
             if not reply.is_last:
                 criteria.append(False)
                 self.streaming.add(id)
-            elif id in self.streaming:  # its head, with status 200, has been sent: the text tells of an error
+            elif id in self.streaming:  # status 200 was sent already: only the text can report an error
                 criteria.append(True)
                 self.streaming.discard(id)
             else:
@@ -90,5 +90,5 @@ class SmoothedClassifierHandler:
 
 
 def _came_over_http(context: Any, index: int) -> bool:
-    """Whether a row that is new has headers of its own, and not of the parts of a form only."""
+    """Whether a new row has headers of the request itself, and not only headers of the parts of a form."""
     return any(isinstance(value, str) for value in context.get_all_request_header(index).values())

@@ -1,4 +1,4 @@
-"""Measured results -> model card. What was not measured is said to be not measured."""
+"""Renders model cards from measured results. A card states explicitly what was not measured."""
 
 from zoo.cards.card import render_card
 from zoo.cards.metadata import card_metadata

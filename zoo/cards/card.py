@@ -1,4 +1,4 @@
-"""The text of a card, from its template."""
+"""Renders the text of a card from its template."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ PURPOSES = {
 
 
 def render_card(spec: ModelSpec, *, files: Mapping[str, str]) -> str:
-    """The README.md of a checkpoint: YAML metadata with a `model-index`, then the card.
+    """The README.md of a checkpoint: YAML metadata with a `model-index`, then the text of the card.
 
-    `files` are the SHA-256 of the checkpoint's files by name; the card's own, if it is there, plays no part. So a card
-    follows from the other files of its checkpoint, and `zoo verify` can tell whether it does.
+    `files` maps the names of the checkpoint's files to their SHA-256; an entry for the card itself is ignored. The card
+    is therefore a function of the other files of its checkpoint, and `zoo verify` can check that it matches them.
     """
     files = {name: files[name] for name in sorted(files) if name != CARD}
     environment = jinja2.Environment(
@@ -64,12 +64,12 @@ def _yaml(metadata: dict[str, Any]) -> str:
 
 
 class _WithoutAnchors(yaml.SafeDumper):
-    """Writes what occurs twice twice, so that every metric can be read by itself."""
+    """A YAML dumper that repeats equal values instead of writing aliases, so every metric is readable by itself."""
 
     def ignore_aliases(self, data: Any) -> bool:
         return True
 
 
 def _cell(text: str) -> str:
-    """A stranger's text, such as a file's name, as code in one cell of a table."""
+    """Untrusted text, such as a file name, formatted as code for one cell of a table."""
     return "`" + " ".join(text.replace("`", "'").split()).replace("|", "\\|") + "`"

@@ -1,4 +1,4 @@
-"""A checkpoint as an entry of a leaderboard."""
+"""Converts a checkpoint's spec to a leaderboard entry."""
 
 from __future__ import annotations
 
@@ -33,10 +33,11 @@ Part = TypeVar("Part", bound=BaseModel)
 
 
 def leaderboard_entry(spec: ModelSpec, *, files: Mapping[str, str], source: str) -> LeaderboardEntry:
-    """What is known of a checkpoint and what its card claims. Nothing is measured anew: `zoo audit` tests claims.
+    """The leaderboard entry of a checkpoint: its provenance and the results that its card claims.
 
-    `files` are the SHA-256 of the checkpoint's files by name; `source` names the checkpoint in errors.
-    Raises: CheckpointError if the card claims what cannot be, such as a number outside its interval.
+    Nothing is measured again; `zoo audit` tests the claims. `files` maps the names of the checkpoint's files to their
+    SHA-256; `source` names the checkpoint in errors.
+    Raises: CheckpointError if the card claims something impossible, such as a number outside its interval.
     """
     try:
         return _leaderboard_entry(spec, files)
@@ -65,13 +66,13 @@ def _leaderboard_entry(spec: ModelSpec, files: Mapping[str, str]) -> Leaderboard
 
 
 def _derive(part: type[Part], source: BaseModel, /, **values: object) -> Part:
-    """The part of the document with these values; its other fields are those of `source` with the same names."""
+    """A part of the document with the given values; every other field is copied from the same field of `source`."""
     same_names = {name: getattr(source, name) for name in part.model_fields if name not in values}
     return part.model_validate({**same_names, **values})
 
 
 def _reported(origin: Origin | None) -> Reported | None:
-    """The accuracy that the catalog quotes; it is of the file that the origin names, not of what was made of it."""
+    """The accuracy that the catalog quotes. It applies to the file that the origin names, not to the checkpoint."""
     published = None if origin is None or origin.catalog_id is None else CATALOG.get(origin.catalog_id)
     if published is None:
         return None

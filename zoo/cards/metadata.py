@@ -1,4 +1,4 @@
-"""The YAML header of a card: what the Hub filters, shows and compares models by."""
+"""The YAML header of a card. The Hub uses it to filter, show and compare models."""
 
 from __future__ import annotations
 
@@ -18,10 +18,11 @@ Metric = dict[str, Any]
 
 
 def card_metadata(spec: ModelSpec, *, files: Mapping[str, str]) -> dict[str, Any]:
-    """The card's YAML header as plain values; `files` are the checkpoint's.
+    """The card's YAML header as plain values; `files` maps the names of the checkpoint's files to their SHA-256.
 
-    The `model-index` holds what was measured here and nothing else: one result a data set and split, each metric with
-    all that it depends on in its `args`. What others report of a foreign file stands in the card's text only.
+    The `model-index` contains only what was measured here: one result per data set and split. The `args` of each metric
+    list everything that the metric depends on. Numbers that others report of an imported file are only in the card's
+    text.
     """
     certified = spec.certified
     origin = certified.origin
@@ -47,7 +48,7 @@ def card_metadata(spec: ModelSpec, *, files: Mapping[str, str]) -> dict[str, Any
 
 
 def base_model(certified: CertifiedConfig) -> str | None:
-    """The Hub repository of the starting point, None if it is none: what the Hub's `base_model` takes."""
+    """The Hub repository that training started from, for the Hub's `base_model` key; None if it is not on the Hub."""
     parent = certified.parent_id or ""
     entry = CATALOG.get(parent)
     if entry is not None:
@@ -69,7 +70,7 @@ def _tags(spec: ModelSpec, files: Mapping[str, str]) -> list[str]:
 
 
 def _results(certified: CertifiedConfig) -> list[dict[str, Any]]:
-    """One entry a data set and split, since the Hub's client tells results apart by these only."""
+    """One entry per data set and split, because the Hub's client distinguishes results by these two only."""
     metrics: dict[tuple[str, str], list[Metric]] = {}
     if certified.certification is not None:
         found = certified.certification

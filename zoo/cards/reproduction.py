@@ -1,4 +1,4 @@
-"""The commands that make a checkpoint, or a number on its card, again."""
+"""The commands that reproduce a checkpoint or a number on its card."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ OF_ITS_OWN_OPTION = ("objective.name", "architecture", "freeze", "limit_per_clas
 
 
 def train_command(spec: ModelSpec) -> str | None:
-    """`zoo train` with every field of the recipe; None for what was not trained here, or has no recipe."""
+    """The `zoo train` command with every field of the recipe; None if the recipe or the seed was not recorded."""
     certified = spec.certified
     if not certified.recipe or certified.seed is None:
         return None
@@ -38,7 +38,7 @@ def train_command(spec: ModelSpec) -> str | None:
 
 
 def certify_command(spec: ModelSpec) -> str | None:
-    """`zoo certify` as it was run for the numbers on the card; None if there are none, or no command gives them."""
+    """The `zoo certify` command behind the numbers on the card; None if there are none, or no command gives them."""
     result = spec.certified.certification
     if result is None or result.bound is not None:
         return None
@@ -55,7 +55,7 @@ def certify_command(spec: ModelSpec) -> str | None:
 
 
 def evaluate_commands(spec: ModelSpec) -> list[str]:
-    """`zoo evaluate` as it was run, once for the network and once for its smoothing, as far as either was attacked."""
+    """The `zoo evaluate` commands that were run: for the base classifier and, if measured, the smoothed classifier."""
     result = spec.certified.empirical
     if result is None:
         return []
@@ -73,10 +73,10 @@ def _evaluate(result: EmpiricalResult) -> str:
 
 
 def _machine_options(backend: str | None, batch_size: int | None) -> list[object]:
-    """On what kind of device, and how many images at a time, as far as it was recorded: last digits follow them.
+    """The options for device type and batch size, where they were recorded. A result's last digits depend on both.
 
-    Our backends are called after their runtime, device and precision, such as torch-cpu-float32; another one's name
-    need not tell a device.
+    This project names its backends by runtime, device and precision, such as torch-cpu-float32. The name of another
+    backend may not contain a device.
     """
     parts = [] if backend is None else backend.split("-")
     options: list[object] = ["--device", parts[1]] if len(parts) == 3 and parts[1] in ("cpu", "cuda") else []
@@ -85,7 +85,7 @@ def _machine_options(backend: str | None, batch_size: int | None) -> list[object
 
 def _attack_options(attack: Attack) -> list[object]:
     options: list[object] = ["--attack", attack.name, "--epsilon", attack.epsilon, "--norm", attack.norm]
-    if attack.name == AUTOATTACK:  # its settings are its own
+    if attack.name == AUTOATTACK:  # AutoAttack chooses its own settings
         return options
     options += ["--attack-steps", attack.num_steps]
     if attack.smoothed is not None:
@@ -104,7 +104,7 @@ def _flat(fields: Mapping[str, Any], below: str = "") -> Iterator[tuple[str, Any
 
 
 def _as_typed(value: Any) -> str:
-    """A recipe's value as `--set` takes it."""
+    """A value of a recipe in the syntax of `--set`."""
     if value is None:
         return "none"
     if isinstance(value, list | tuple):

@@ -1,4 +1,4 @@
-"""Literal tables of what a card names: data sets, citations of training methods, and the Hub's licence identifiers."""
+"""Literal tables for cards: data sets, citations of training methods, and the Hub's licence identifiers."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DataSet:
-    """A public data set; `licence` is that of its pictures as their publisher states it, None where we know of none.
+    """A public data set.
 
-    `hub_id` is its name among the Hub's data sets, None where its publisher has none there.
+    `licence` is the licence of the images as their publisher states it, None where we know of none. `hub_id` is the
+    data set's id on the Hub, None where its publisher has not put it there.
     """
 
     title: str
@@ -18,7 +19,7 @@ class DataSet:
     licence: str | None = None
 
 
-# FGVC-Aircraft's was read in its README; the others are as commonly stated: compare them with the publisher's page.
+# FGVC-Aircraft's licence is from its README. The others are as commonly stated: check them on the publisher's page.
 DATA_SETS: Mapping[str, DataSet] = {
     "digits": DataSet(
         title="UCI Optical Recognition of Handwritten Digits, test part (scikit-learn's load_digits)",
@@ -46,7 +47,7 @@ DATA_SETS: Mapping[str, DataSet] = {
 
 
 def data_set_of(task: str) -> DataSet:
-    """The data set of a task by its full name, `NAME[:WHERE][#CLASSES]`; one of no table is known by its name only."""
+    """The data set of a task's full name, `NAME[:WHERE][#CLASSES]`; one that is not in the table gets only a title."""
     name, _, argument = task.partition("#")[0].partition(":")
     if name == "hf":
         return DataSet(title=argument, hub_id=argument)
@@ -69,7 +70,7 @@ CITATIONS: Mapping[str, str] = {
 
 
 UNKNOWN_LICENCE, OTHER_LICENCE = "unknown", "other"
-# Source: huggingface/hub-docs, docs/hub/repositories-licenses.md; those of software, data and weights in general.
+# Source: huggingface/hub-docs, docs/hub/repositories-licenses.md; licences of software, data and weights in general.
 LICENCE_IDENTIFIERS = frozenset((
     "apache-2.0", "mit", "openrail", "afl-3.0", "artistic-2.0", "bsl-1.0", "bsd", "bsd-2-clause",
     "bsd-3-clause", "bsd-3-clause-clear", "c-uda", "cc", "cc0-1.0", "cc-by-2.0", "cc-by-2.5", "cc-by-3.0",
@@ -83,9 +84,10 @@ LICENCE_IDENTIFIERS = frozenset((
 
 
 def license_metadata(stated: str | None, *, link: str | None) -> dict[str, str]:
-    """The Hub's keys for a licence as it was stated, None if it was not.
+    """The Hub's metadata keys for a stated licence; `stated` is None if no licence was stated.
 
-    What is no identifier of the Hub's is "other", with `link` to where it is told; its words stand in the card's text.
+    A licence that is not one of the Hub's identifiers becomes "other", with `link`, if given, to the page that states
+    it. The card's text quotes the licence as it was stated.
     """
     if stated is None:
         return {"license": UNKNOWN_LICENCE}

@@ -1,1 +1,1 @@
-"""A checkpoint directory: read, written, signed, copied."""
+"""Reads, writes, signs and copies checkpoint directories."""

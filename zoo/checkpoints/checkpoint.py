@@ -1,8 +1,8 @@
 """A checkpoint is a directory: config.json, model.safetensors, a card, the raw certification rows, and a manifest.
 
-The manifest holds the SHA-256 of every other file and is checked before anything is loaded; only its own signature,
-where there is one, is not in it. Names that start with a dot (a run's own files, a download cache) are not part of the
-checkpoint. There is never a pickle.
+The manifest lists the SHA-256 of every other file except the manifest's signature, which is optional. The hashes are
+checked before anything is loaded. Files whose names start with a dot (a training run's files, a download cache) are not
+part of the checkpoint. A checkpoint never contains a pickle.
 """
 
 from __future__ import annotations
@@ -35,12 +35,12 @@ _logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """A directory whose files were found to be those of its manifest."""
+    """A checkpoint directory whose files match its manifest."""
 
     path: Path
     spec: ModelSpec
     files: Mapping[str, str]
-    """SHA-256 in hex of each file, as in the manifest."""
+    """SHA-256 in hex of each file by name, as in the manifest."""
 
     @property
     def weights_sha256(self) -> str:
@@ -48,12 +48,12 @@ class Checkpoint:
 
     @property
     def published_files(self) -> tuple[str, ...]:
-        """The names of all that is published: the manifest's files, the manifest, and its signature if there is one."""
+        """The names of all published files: those in the manifest, the manifest, and its signature if there is one."""
         signature = (SIGNATURE,) if (self.path / SIGNATURE).is_file() else ()
         return (*sorted(self.files), MANIFEST, *signature)
 
     def load_network(self) -> NormalizedNetwork:
-        """The network in eval mode: `x_BCHW` in [0, 1] -> `logits_BK`.
+        """The network in eval mode. It maps `x_BCHW` in [0, 1] to `logits_BK`.
 
         Raises: CheckpointError if the weights have changed, do not fit the architecture or are not finite.
         """
@@ -66,9 +66,9 @@ class Checkpoint:
 
 
 def open_checkpoint(path: Path) -> Checkpoint:
-    """The checkpoint in a directory, every file hashed against the manifest.
+    """The checkpoint in a directory. Every file's hash is compared with the manifest.
 
-    Raises: CheckpointError that names the file, and both hashes where it differs.
+    Raises: CheckpointError that names the missing or damaged file, and both hashes where they differ.
     """
     files = read_manifest(path)
     for name, expected in files.items():
@@ -86,11 +86,18 @@ def open_checkpoint(path: Path) -> Checkpoint:
 def save_checkpoint(
     path: Path, network: NormalizedNetwork, spec: ModelSpec, *, split: Mapping[str, Any] | None = None
 ) -> Checkpoint:
-    """Writes the network, its spec and its card, and removes every other file of a checkpoint that is there: it tells
-    of earlier weights.
+    """Writes the network, its spec and its card into the directory `path`.
 
-    Every file is complete under a temporary name before the first old one is replaced.
-    Raises: CheckpointError if a weight is not finite.
+    Removes every other checkpoint file that is already there, because it belongs to earlier weights. Every new file is
+    complete under a temporary name before the first old file is replaced.
+
+    Args:
+        path: The checkpoint directory; it is created if it does not exist.
+        network: The network whose backbone is stored.
+        spec: The specification of the network.
+        split: The contents of split.json; None writes no split.json.
+
+    Raises: CheckpointError if a weight is not finite, or another process keeps writing the checkpoint.
     """
     from safetensors.torch import save
 
@@ -111,12 +118,12 @@ def record_results(
     empirical: Callable[[EmpiricalResult | None], EmpiricalResult] | None = None,
     certification: tuple[CertificationResult, bytes] | None = None,
 ) -> Checkpoint:
-    """The checkpoint with new results beside unchanged weights, and the card that follows from them.
+    """Adds new results to a checkpoint, rewrites its card from them, and returns the checkpoint. The weights stay.
 
-    `empirical` maps the empirical result that is recorded by now, None if there is none, to the one to keep.
-    `certification` is a result with the bytes of its rows, of which the curve is drawn.
-    Raises: CheckpointError if the weights are no longer those that were measured, or another process goes on writing;
-    LogError if the rows are no log.
+    `empirical` maps the empirical result that is recorded at the time of writing (None if there is none) to the result
+    to record. `certification` is a result with the bytes of its rows; the curve is drawn from the rows.
+    Raises: CheckpointError if the weights are no longer those that were measured, or another process keeps writing the
+    checkpoint; LogError if the rows are not a certification log.
     """
     results: dict[str, object] = {}
     files: dict[str, bytes] = {}
@@ -135,18 +142,19 @@ def record_results(
 
 
 def record_onnx(checkpoint: Checkpoint, exported: bytes) -> Checkpoint:
-    """The checkpoint with an ONNX file of its weights beside them, and the card that follows.
+    """Adds an ONNX file of the weights to a checkpoint, rewrites its card, and returns the checkpoint.
 
-    Raises: CheckpointError if the weights are no longer those that were exported, or another process goes on writing.
+    Raises: CheckpointError if the weights are no longer those that were exported, or another process keeps writing the
+    checkpoint.
     """
     return _add(checkpoint, {ONNX: exported}, otherwise="those that were exported: export it again")
 
 
 def restate(checkpoint: Checkpoint, *, licence: str | None = None) -> Checkpoint:
-    """The checkpoint with the config and the card that this version writes, and with another licence if one is given.
+    """Rewrites a checkpoint's config and card as this version writes them, with another licence if one is given.
 
-    Raises: CheckpointError if the weights are no longer those that were opened, or another process goes on writing;
-    what `ModelSpec.with_licence` raises.
+    Raises: CheckpointError if the weights are no longer those that were opened, or another process keeps writing the
+    checkpoint; whatever `ModelSpec.with_licence` raises.
     """
 
     def with_licence(spec: ModelSpec) -> ModelSpec:
@@ -157,9 +165,9 @@ def restate(checkpoint: Checkpoint, *, licence: str | None = None) -> Checkpoint
 
 @contextmanager
 def being_written(path: Path) -> Iterator[None]:
-    """Inside, no other process writes the checkpoint in a directory, which is made if it is not there.
+    """Locks the checkpoint in a directory against other writers; creates the directory if it is missing.
 
-    Raises: CheckpointError if another process holds it for longer than `LOCK_WAIT`, or the lock cannot be made.
+    Raises: CheckpointError if another process holds the lock for longer than `LOCK_WAIT`, or the lock cannot be made.
     """
     busy = CheckpointError(f"another process has been writing {path} for {LOCK_WAIT:g} seconds: try again when it ends")
     with ExitStack() as stack:
@@ -177,7 +185,14 @@ def _add(
     spec: Callable[[ModelSpec], ModelSpec] = lambda spec: spec,
     otherwise: str,
 ) -> Checkpoint:
-    """Adds files to those that the directory holds by now, and changes the spec that it holds by now."""
+    """Adds files to the directory and changes its spec, both starting from what the directory contains at that time.
+
+    Args:
+        checkpoint: The checkpoint as it was opened; its weights must still be in the directory.
+        files: The contents of the new files by name.
+        spec: Maps the spec in the directory to the spec to write.
+        otherwise: The end of the error message if the weights have changed.
+    """
     with being_written(checkpoint.path):
         now = open_checkpoint(checkpoint.path)
         if now.weights_sha256 != checkpoint.weights_sha256:
@@ -186,7 +201,7 @@ def _add(
 
 
 def require_trained_head(checkpoint: Checkpoint) -> None:
-    """Raises RequestError if the network's last layer is fresh, so that its answers would mean nothing."""
+    """Raises RequestError if the network's last layer is untrained, because its predictions would be meaningless."""
     if not checkpoint.spec.certified.has_trained_head:
         raise RequestError(
             f"the last layer of {checkpoint.spec.name} is untrained, so it has no answers to measure or serve: "
@@ -203,11 +218,18 @@ def sha256_of(path: Path) -> str:
 def _write(
     path: Path, contents: Mapping[str, bytes], *, kept: Mapping[str, str], removed: Collection[str] = ()
 ) -> Checkpoint:
-    """Writes the contents and a manifest of them and of the files that are kept."""
+    """Writes files and a manifest, and returns the checkpoint.
+
+    Args:
+        path: The checkpoint directory.
+        contents: The contents of the files to write, by name.
+        kept: SHA-256 in hex of the files that stay as they are, by name.
+        removed: The names of files to delete.
+    """
     files = {**kept, **{name: hashlib.sha256(data).hexdigest() for name, data in contents.items()}}
     entries = {name: {"sha256": files[name]} for name in sorted(files)}
     manifest = _json_bytes({"schema_version": 1, "files": entries})
-    # The manifest comes last: a directory that was cut off between two replacements is refused, not believed.
+    # The manifest is written last: if writing stops between two replacements, the directory fails the manifest check.
     try:
         write_all_atomically(path, {**contents, MANIFEST: manifest})
     except OSError as error:
@@ -232,7 +254,7 @@ def read_manifest(path: Path) -> dict[str, str]:
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise CheckpointError(f"{path / MANIFEST} is damaged: it is no manifest of this zoo") from error
     for name in files:
-        # A server unpacks these files where Python looks for modules: a name that is not known could be code.
+        # A server unpacks these files into a directory on Python's module path: a file of unknown name could be code.
         if name not in KNOWN_FILES:
             raise CheckpointError(f"{path / MANIFEST} lists {name!r}, which is no file of a checkpoint")
     return files
@@ -248,7 +270,7 @@ def read_spec(path: Path) -> ModelSpec:
 
 
 def _described(spec: ModelSpec, contents: Mapping[str, bytes], *, kept: Mapping[str, str]) -> dict[str, bytes]:
-    """The files to be written with the two that follow from them, from those that are kept and from the spec."""
+    """The files to write, plus config.json from the spec and the card from the spec and all other files' hashes."""
     from zoo.cards import render_card
 
     contents = {**contents, CONFIG: config_bytes(spec)}

@@ -1,4 +1,4 @@
-"""A checkpoint's files in a directory of the user's own, which is there wholly or not at all."""
+"""Copies a checkpoint into a new directory. The directory appears complete or not at all."""
 
 from __future__ import annotations
 
@@ -12,17 +12,19 @@ from zoo.filesystem.atomic_write import new_directory
 
 
 def require_new(directory: Path) -> None:
-    """Raises RequestError unless nothing, or an empty directory elsewhere than here, is in the way."""
+    """Raises RequestError unless `directory` does not exist, or is empty and not the current directory."""
     directory = directory.absolute()
     if directory.exists() and (not directory.is_dir() or any(directory.iterdir()) or directory == Path.cwd()):
         raise RequestError(f"{directory} exists and is not an empty directory elsewhere: choose a new one")
 
 
 def install(checkpoint: Checkpoint, directory: Path) -> Checkpoint:
-    """The checkpoint copied into a new directory, which appears when every byte was found to be the manifest's.
+    """Copies a checkpoint into a new directory and returns the copy.
 
-    Raises: RequestError if something is in the way; HubError if the disk does not take it, and nothing is left then;
-    CheckpointError.
+    The directory appears only after every copied file has been checked against the manifest.
+    Raises: RequestError if `directory` exists and is not an empty directory elsewhere, or its parent cannot be made;
+    HubError if writing the copy fails, in which case nothing is left behind; CheckpointError if a copied file does not
+    match the manifest.
     """
     require_new(directory)
     directory = directory.absolute()

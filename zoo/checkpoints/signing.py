@@ -1,8 +1,8 @@
-"""Who vouches for a checkpoint: an Ed25519 signature over its manifest, and so over the SHA-256 of every file.
+"""Signs checkpoints and checks signatures: Ed25519 over the manifest, and so over the SHA-256 of every file.
 
-The signature lies beside the manifest, in a file of its own. Signed are the manifest's bytes and nothing else, so any
-tool that knows Ed25519 can check it: docs/trust.md says how OpenSSL does. Keys are PEM files; nothing is looked up on a
-network, and no key is trusted but the one that the caller names.
+The signature is in a separate file next to the manifest. It covers the manifest's bytes and nothing else, so any tool
+that supports Ed25519 can check it: docs/trust.md shows how to do so with OpenSSL. Keys are PEM files. No key is looked
+up on a network, and the only trusted key is the one that the caller names.
 """
 
 from __future__ import annotations
@@ -33,9 +33,9 @@ PUBLIC_SUFFIX = ".pub"
 
 
 def make_key(path: Path) -> Path:
-    """Writes a new private key that only this user may read, and its public key beside it, whose path is returned.
+    """Writes a new private key that only this user may read and, next to it, the public key; returns the latter's path.
 
-    Raises: RequestError if one of the two exists, or cannot be written.
+    Raises: RequestError if either file exists or cannot be written.
     """
     public = path.with_name(path.name + PUBLIC_SUFFIX)
     key = Ed25519PrivateKey.generate()
@@ -52,9 +52,9 @@ def make_key(path: Path) -> Path:
 
 
 def sign(checkpoint: Checkpoint, key: Path) -> Path:
-    """Signs the manifest of an opened checkpoint, whose files therefore are those of the manifest; returns the
-    signature's path.
+    """Signs the manifest of a checkpoint and returns the signature's path.
 
+    The checkpoint is already opened, so its files have been checked against the manifest.
     Raises: RequestError if the key cannot be read; CheckpointError if the checkpoint has changed since it was opened,
     or the signature cannot be written.
     """
@@ -77,9 +77,9 @@ def sign(checkpoint: Checkpoint, key: Path) -> Path:
 
 
 def why_not_signed(directory: Path, public_key: Path) -> str | None:
-    """None if the manifest in a directory is signed by the owner of that public key; else in words, why it is not.
+    """None if the manifest's signature in a directory is valid under the public key; otherwise the reason, in words.
 
-    The key that the signature names is no evidence, only a hint for the message.
+    The key named in the signature file is not evidence. It is used only as a hint in the message.
     Raises: RequestError if the public key cannot be read.
     """
     trusted = _read_public(public_key)
@@ -103,7 +103,7 @@ def why_not_signed(directory: Path, public_key: Path) -> str | None:
 
 
 def fingerprint(public_key: bytes) -> str:
-    """A raw public key in base64: 44 characters that can be compared by eye."""
+    """A raw public key in base64: 44 characters, short enough to compare by eye."""
     return base64.b64encode(public_key).decode()
 
 

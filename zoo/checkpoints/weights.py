@@ -1,4 +1,4 @@
-"""The weights of a checkpoint -> the network that its specification describes, exactly."""
+"""Builds the network that a specification describes from exactly the weights of its checkpoint."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def backbone_of(spec: ModelSpec, weights: dict[str, Tensor]) -> nn.Module:
 def read_weights(path: Path, *, sha256: str) -> dict[str, Tensor]:
     """The tensors of a safetensors file, parsed from the same bytes that were hashed.
 
-    So a file that another process replaces meanwhile is never half believed.
+    If another process replaces the file during the read, the hash and the tensors still come from the same bytes.
     Raises: CheckpointError if the file cannot be read or parsed, or its hash is not `sha256`.
     """
     try:
@@ -63,6 +63,6 @@ def read_weights(path: Path, *, sha256: str) -> dict[str, Tensor]:
 def require_finite(backbone: nn.Module, path: Path) -> None:
     """Raises CheckpointError, which names the tensor and the file `path`, if a value is not finite."""
     for name, tensor in backbone.state_dict().items():
-        # A sum takes a tenth of the time, and is finite only where all its terms are; it may overflow where they are.
+        # The sum takes a tenth of the time. A finite sum implies finite terms; finite terms may still overflow the sum.
         if not tensor.sum().isfinite() and not tensor.isfinite().all():
             raise CheckpointError(f"{path}: {name} holds a value that is not finite")

@@ -1,1 +1,1 @@
-"""What a model is: its specification, its architecture, its input, and the files of its checkpoint."""
+"""The definition of a model: its specification, architecture, input, and the files of its checkpoint."""

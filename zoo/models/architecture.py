@@ -1,7 +1,7 @@
-"""Networks under torchvision's key names, behind normalization as their first layer.
+"""Networks with torchvision's key names and the normalization as their first layer.
 
 sigma, epsilon and radius are therefore always on the [0, 1] pixel scale. The normalization never clamps: a clamp
-after the noise would be another base classifier than the one that was trained.
+after the noise would change the base classifier from the one that was trained.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class Normalization(nn.Module):
 
 
 class NormalizedNetwork(nn.Module):
-    """Pixels in [0, 1] (plus any noise) -> `logits_BK`; `backbone` is the bare network that a checkpoint stores."""
+    """Maps pixels in [0, 1], plus any noise, to `logits_BK`. A checkpoint stores only the bare network `backbone`."""
 
     def __init__(self, backbone: nn.Module, *, mean: Sequence[float], std: Sequence[float]) -> None:
         super().__init__()
@@ -49,10 +49,10 @@ class NormalizedNetwork(nn.Module):
 
 
 class QuarterResNet(nn.Module):
-    """ResNet-10 with a quarter of the channels, for CPUs: 1.5 M multiply-adds on 3x32x32 pixels beyond its stem's
-    2.4 M.
+    """ResNet-10 with a quarter of the channels, for CPUs.
 
-    torchvision's stem, block and key names; timm builds it as `resnet18` with `layers` and `channels` overridden.
+    On 3x32x32 pixels it needs 1.5 M multiply-adds in addition to its stem's 2.4 M. The stem, the block and the key
+    names are torchvision's; timm builds the network as `resnet18` with `layers` and `channels` overridden.
     """
 
     CHANNELS = (16, 32, 64, 128)
@@ -89,14 +89,14 @@ def _stage(inputs: int, channels: int, *, stride: int) -> nn.Sequential:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Architecture:
-    """How to build a bare network, and how timm builds the same one."""
+    """A builder of a bare network, and the name and arguments with which timm builds the same network."""
 
     build: Callable[[int], nn.Module]
     timm_name: str
     timm_args: dict[str, Any] = field(default_factory=dict)
 
 
-# torchvision's residual branches start at zero: else ResNet-50's first gradient norm is in the hundreds on digits.
+# The residual branches start at zero: otherwise ResNet-50's first gradient norm is in the hundreds on digits.
 ARCHITECTURES = {
     "resnet50": Architecture(
         build=lambda num_classes: resnet.resnet50(num_classes=num_classes, zero_init_residual=True),
@@ -119,7 +119,7 @@ ARCHITECTURES = {
 
 
 def find_architecture(name: str) -> Architecture:
-    """The architecture of that name. Raises: UnknownNameError, which lists the known ones."""
+    """The architecture with the given name. Raises: UnknownNameError, which lists the known architectures."""
     try:
         return ARCHITECTURES[name]
     except KeyError:
@@ -127,12 +127,12 @@ def find_architecture(name: str) -> Architecture:
 
 
 def empty_backbone(name: str, *, num_classes: int) -> nn.Module:
-    """A bare network without values, for weights to be assigned to: quick to build, and unusable before."""
+    """A bare network on the meta device. It is quick to build, and unusable until weights are assigned to it."""
     with torch.device("meta"):
         return find_architecture(name).build(num_classes)
 
 
 def build_network(name: str, *, num_classes: int, preprocessing: Preprocessing) -> NormalizedNetwork:
-    """A freshly initialized network (from torch's global generator) behind its normalization."""
+    """A network with its normalization, randomly initialized from torch's global generator."""
     backbone = find_architecture(name).build(num_classes)
     return NormalizedNetwork(backbone, mean=preprocessing.mean, std=preprocessing.std)

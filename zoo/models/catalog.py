@@ -1,7 +1,7 @@
 """Public ResNet-50 weights that robust transfer learning starts from: a literal table.
 
-Accuracies are what the authors published; nothing in this file was measured here. `zoo.loading.catalog_download`
-downloads an entry and makes a checkpoint of it.
+The accuracies are those that the authors published; nothing in this file was measured here.
+`zoo.loading.catalog_download` downloads an entry and converts it to a checkpoint.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from zoo.errors import UnknownNameError
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WebFile:
-    """A plain address. `sha256_prefix` is the published start of the file's SHA-256, None where none was published."""
+    """A file at a URL. `sha256_prefix` is the published start of the file's SHA-256, None where none was published."""
 
     url: str
     sha256_prefix: str | None = None
@@ -23,7 +23,7 @@ class WebFile:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HubFile:
-    """A file of a Hub repository at one commit, whose hash stands for the content."""
+    """A file of a Hub repository at one commit. The commit hash `revision` pins the content."""
 
     repository: str
     name: str
@@ -31,16 +31,16 @@ class HubFile:
 
     @property
     def url(self) -> str:
-        """The page of the file."""
+        """The address of the file's page on the Hub."""
         return f"https://huggingface.co/{self.repository}/blob/{self.revision}/{self.name}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CatalogEntry:
-    """One public file and how it is to be read. All were trained on ImageNet at 224x224.
+    """One public file and the parameters for reading it. All networks were trained on ImageNet at 224x224.
 
-    `accuracy` is the published top-1 accuracy on ImageNet's validation images, a fraction: of the network, or, without
-    a head (`has_head`), of a linear classifier on its features.
+    `accuracy` is the published top-1 accuracy on ImageNet's validation images, as a fraction. It is the accuracy of the
+    network, or, if the file has no head (`has_head`), of a linear classifier on the network's features.
     """
 
     id: str
@@ -63,7 +63,7 @@ def _torchvision(version: int, prefix: str, *, resize: int, accuracy: float) -> 
         id=f"resnet50.tv_v{version}_imagenet",
         source=f"torchvision, ResNet50_Weights.IMAGENET1K_V{version}",
         licence="BSD-3-Clause (torchvision's code; none is stated for its weights)",
-        # torch.hub's convention: the name ends in the first eight digits of the SHA-256.
+        # torch.hub's convention: the file name ends in the first eight digits of the SHA-256.
         file=WebFile(url=f"https://download.pytorch.org/models/resnet50-{prefix}.pth", sha256_prefix=prefix),
         format="torchvision",
         objective="standard",
@@ -73,8 +73,8 @@ def _torchvision(version: int, prefix: str, *, resize: int, accuracy: float) -> 
 
 
 def _simclr(epochs: int, run: str, accuracy: float) -> CatalogEntry:
-    # The eight digits named the folder of the training run before anything was published (VISSL's MODEL_ZOO.md in
-    # its first version): they are no hash of the file, and none was published.
+    # The eight digits are not a hash of the file, and no hash was published: they named the folder of the training run
+    # before anything was published (VISSL's MODEL_ZOO.md in its first version).
     folder = f"simclr_rn50_{epochs}ep_simclr_8node_resnet_16_07_20.{run}"
     return CatalogEntry(
         id=f"resnet50.simclr_{epochs}ep_imagenet",
@@ -93,7 +93,7 @@ def _simclr(epochs: int, run: str, accuracy: float) -> CatalogEntry:
 
 
 def _robust(norm: str, epsilon: float, accuracy: float) -> CatalogEntry:
-    """`epsilon` on the [0, 1] pixel scale for l2, in units of 1/255 for linf, as the files are named."""
+    """`epsilon` is on the [0, 1] pixel scale for l2 and in units of 1/255 for linf, as in the file names."""
     file_epsilon = f"{epsilon:g}" if norm == "l2" else f"{epsilon:.1f}"
     threat: dict[str, str | float | int] = {"norm": norm, "epsilon": epsilon if norm == "l2" else epsilon / 255}
     return CatalogEntry(
@@ -140,7 +140,7 @@ CATALOG: Mapping[str, CatalogEntry] = {entry.id: entry for entry in _ENTRIES}
 
 
 def find_entry(id: str) -> CatalogEntry:
-    """The entry of that id. Raises: UnknownNameError, which lists the known ones."""
+    """The entry with the given id. Raises: UnknownNameError, which lists the known ids."""
     try:
         return CATALOG[id]
     except KeyError:

@@ -1,13 +1,13 @@
-"""Bytes -> an RGB picture of 8 bits, upright: over HTTP and from a file alike.
+"""Decodes bytes to an upright 8-bit RGB picture, in the same way for HTTP and for files.
 
-The header is read first; nothing larger than the cap is decoded.
+The header is read first; an image larger than the cap is not decoded.
 
-| what comes                  | what becomes of it                                                       |
+| input                       | treatment                                                                |
 | an EXIF orientation         | applied: the certificate is about the picture as viewers show it         |
-| transparency                | laid over white                                                          |
-| more than 8 bits a channel  | refused (415): the low bits would silently be cut off                    |
-| gray, 1 bit, palette        | the same colours as RGB                                                  |
-| CMYK                        | RGB by Pillow's plain formula                                            |
+| transparency                | composited over white                                                    |
+| more than 8 bits a channel  | refused (415): conversion would silently cut off the low bits            |
+| gray, 1 bit, palette        | converted to the same colours in RGB                                     |
+| CMYK                        | converted to RGB by Pillow's plain formula                               |
 | colour profiles             | ignored, as in training                                                  |
 | animations, several pages   | the first frame or page                                                  |
 """
@@ -35,17 +35,17 @@ UPRIGHT_BY = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-SIXTEEN_BITS = re.compile(r";16[BLNRS]")  # in Pillow's names of raw modes; BGR;16 has 5 or 6 bits a channel
+SIXTEEN_BITS = re.compile(r";16[BLNRS]")  # in Pillow's names of raw modes; BGR;16 has 5 or 6 bits per channel
 JPEG_BEGINS, SCAN = b"\xff\xd8", b"\xff\xda"
-MOST_SCANS = 100  # a usual progressive JPEG has ten; each costs a pass over the whole picture
+MOST_SCANS = 100  # a usual progressive JPEG has ten; each scan costs a pass over the whole picture
 
 
 MOST_PIXELS = 100_000_000
-"""The cap for a file of one's own."""
+"""The cap for local files."""
 
 
 def read_picture(path: str | Path) -> Image.Image:
-    """The picture in a file, treated as the table above says. Raises: ImageError, which names the file."""
+    """The picture in a file in mode RGB, treated as in the table above. Raises: ImageError, which names the file."""
     try:
         return decode_image(Path(path).read_bytes(), max_pixels=MOST_PIXELS)
     except OSError as error:
@@ -55,19 +55,19 @@ def read_picture(path: str | Path) -> Image.Image:
 
 
 def decode_image(data: bytes, *, max_pixels: int) -> Image.Image:
-    """The picture in `data` in mode RGB, treated as the table above says.
+    """The picture in `data` in mode RGB, treated as in the table above.
 
-    Raises: ImageError with status 400 (empty), 413 (more than `max_pixels`), 415 (no image, more than 8 bits a channel,
-    or colours of another kind) or 422 (truncated or damaged).
+    Raises: ImageError with status 400 (empty), 413 (more than `max_pixels`), 415 (not an image, more than 8 bits per
+    channel, a JPEG with too many scans, or colours that cannot be converted to RGB) or 422 (truncated or damaged).
     """
     if not data:
         raise ImageError("the image is empty: send the bytes of a JPEG, PNG or other picture", http_status=400)
-    with WARNINGS_IGNORED:  # what Pillow warns of is refused here or does no harm
+    with WARNINGS_IGNORED:  # whatever Pillow warns about is either refused here or harmless
         return _decoded(data, max_pixels=max_pixels)
 
 
 def _decoded(data: bytes, *, max_pixels: int) -> Image.Image:
-    # Pillow raises whatever damaged bytes lead it to.
+    # Damaged bytes can make Pillow raise any exception.
     try:
         image = Image.open(io.BytesIO(data), formats=FORMATS)
     except Image.DecompressionBombError as error:
@@ -92,7 +92,7 @@ def _decoded(data: bytes, *, max_pixels: int) -> Image.Image:
 
 
 def _require_8_bits_in_file(image: ImageFile.ImageFile) -> None:
-    """As `require_8_bits`, of files whose 16 bits Pillow would cut to 8 without a word; asked before they are read."""
+    """Raises ImageError, before the pixels are read, for 16-bit files that Pillow would silently reduce to 8 bits."""
     if any(SIXTEEN_BITS.search(str(tile[3])) for tile in image.tile):
         raise ImageError("the image has more than 8 bits a channel: convert it to 8 bits first", http_status=415)
 

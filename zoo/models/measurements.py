@@ -1,6 +1,6 @@
-"""What was measured of a network, with all that a number depends on: the results on a card.
+"""The measured results of a network for its card, each with everything that the numbers depend on.
 
-Fractions are in [0, 1]; radii, sigma and epsilon on the [0, 1] pixel scale.
+Fractions are in [0, 1]; radii, sigma and epsilon are on the [0, 1] pixel scale.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 
 class Strict(BaseModel):
-    """A frozen model that takes no unknown key and no number that is not finite."""
+    """A frozen pydantic model that rejects unknown keys and numbers that are not finite."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, ser_json_inf_nan="null")
 
@@ -26,12 +26,12 @@ class CertifiedAccuracy(Strict):
 
     @property
     def at(self) -> str:
-        """The radius to its last digit: rounded to fewer it could be more than was certified."""
+        """The radius with all its digits: a rounded radius could be larger than the certified radius."""
         return repr(self.radius).removesuffix(".0")
 
 
 class ImageSelection(Strict):
-    """Which images were looked at: every `skip`-th of the split, up to number `maximum` where there is one."""
+    """The selection of images: every `skip`-th image of the split, up to number `maximum` if it is given."""
 
     task: str
     split: str
@@ -41,10 +41,10 @@ class ImageSelection(Strict):
 
 
 class CertificationConditions(Strict):
-    """What a certificate depends on besides network and image.
+    """The parameters that a certificate depends on in addition to the network and the image.
 
-    `n` is the number of draws, or the most that the stopping rule makes; `mean_n` is how many it made on average.
-    `radius_asked` is the radius of a rule that decides one radius only.
+    `n` is the number of draws, or the maximum number under the stopping rule; `mean_n` is the average number that the
+    rule made. `radius_asked` is the radius of a stopping rule that decides a single radius.
     """
 
     sigma: float = Field(ge=0)
@@ -61,11 +61,11 @@ class CertificationConditions(Strict):
 
 
 class CertificationResult(CertificationConditions, ImageSelection):
-    """What a certification log says of a test set: the numbers on the card.
+    """The numbers on the card that are computed from the certification log of a test set.
 
-    Fractions in [0, 1], intervals at 95 % over images. A rule that decides one radius tells neither standard accuracy
-    nor average certified radius: both are None. `bound` is None for the usual bound of the rule. `batch_size` is the
-    number of noisy copies in a forward pass, where the votes depend on it and it was recorded.
+    Fractions are in [0, 1], intervals at 95 % over images. A stopping rule that decides a single radius yields neither
+    standard accuracy nor average certified radius: both are None. `bound` is None for the usual bound of the stopping
+    rule. `batch_size` is the number of noisy copies per forward pass, where the votes depend on it and it was recorded.
     """
 
     bound: Literal["simultaneous"] | None = None
@@ -79,12 +79,12 @@ class CertificationResult(CertificationConditions, ImageSelection):
 
     @property
     def images(self) -> str:
-        """Which images were certified, in words."""
+        """The selection of certified images, in words."""
         return images_in_words(self.skip, self.maximum)
 
     @property
     def rule(self) -> str:
-        """How many draws were made and what bounds the probability, in words."""
+        """The number of draws and the bound on the probability, in words."""
         if self.bound is not None:
             return (
                 f"bounds of the class and of the runner-up from n = {self.n:,} further draws (simultaneous "
@@ -102,7 +102,7 @@ class CertificationResult(CertificationConditions, ImageSelection):
 
 
 class NoiseAccuracy(Strict):
-    """Accuracy of the base classifier under one draw of Gaussian noise an image; its interval at 95 % over images."""
+    """Accuracy of the base classifier under one draw of Gaussian noise per image, with a 95 % interval over images."""
 
     sigma: float = Field(ge=0)
     accuracy: float = Field(ge=0, le=1)
@@ -110,7 +110,10 @@ class NoiseAccuracy(Strict):
 
 
 class SmoothedTarget(Strict):
-    """The smoothed classifier that was attacked: the draws an attack averages over, and those of each prediction."""
+    """The smoothed classifier that was attacked.
+
+    The attack averages its gradient over `num_noise_samples` draws; each prediction uses `n` draws at `alpha`.
+    """
 
     sigma: float = Field(gt=0)
     num_noise_samples: int = Field(ge=1)
@@ -119,9 +122,10 @@ class SmoothedTarget(Strict):
 
 
 class AttackParameters(Strict):
-    """An attack; `epsilon` and `step_size` (the first one, where it adapts itself) on the [0, 1] pixel scale.
+    """The parameters of an attack. `epsilon` and `step_size` are on the [0, 1] pixel scale.
 
-    Where it is several attacks it has no one step size and loss.
+    `step_size` is the first step size if the attack adapts it. An ensemble of attacks has no single step size or loss:
+    both are None.
     """
 
     name: str
@@ -137,9 +141,9 @@ class AttackParameters(Strict):
 
 
 class Attack(AttackParameters):
-    """An attack on the base classifier, or, where `smoothed` is given, on that smoothed classifier.
+    """An attack on the base classifier or, if `smoothed` is given, on that smoothed classifier.
 
-    `notes` say what else the attack did, and what it left out.
+    `notes` state what else the attack did, and what it omitted.
     """
 
     smoothed: SmoothedTarget | None = None
@@ -165,17 +169,18 @@ class Attack(AttackParameters):
 
 
 class EmpiricalResult(Strict):
-    """What `zoo evaluate` measured. Fractions in [0, 1], intervals at 95 % over images.
+    """The results of `zoo evaluate`. Fractions are in [0, 1], intervals at 95 % over images.
 
-    Every `skip`-th image of the split was looked at, up to number `maximum` where there is one. `robust_accuracy` is
-    the share of all images that are classified correctly and stay so under the attack: an upper bound, since a better
-    attack may break more of them. Means over classes weigh every class alike, however many images it has.
+    Every `skip`-th image of the split was evaluated, up to number `maximum` if it is given. `robust_accuracy` is the
+    share of all images that are classified correctly and remain so under the attack. It is an upper bound, because a
+    better attack may break more images. Means over classes weigh every class equally, however many images it has.
 
-    Where `classifier` is "smoothed", standard accuracy is that of the smoothed classifier, an abstention being wrong,
-    and robust accuracy counts every image that it does not answer wrongly, attacked or not: an abstention, of which
-    `attacked_abstention_rate` tells the share under attack, proves nothing. `smoothed` is such a result, kept beside
-    that of the base classifier. `backend` names what computed, and `batch_size` is the number of images in a forward
-    pass: logits differ in their last digits with both. They are None where they were not recorded.
+    If `classifier` is "smoothed", standard accuracy is that of the smoothed classifier, and an abstention counts as
+    wrong. Robust accuracy then counts every image that the smoothed classifier does not classify wrongly, attacked or
+    not, because an abstention proves nothing. `attacked_abstention_rate` is the share of abstentions under attack.
+    `smoothed` is a result of the smoothed classifier, recorded with the result of the base classifier. `backend` names
+    the backend that computed the logits, and `batch_size` is the number of images per forward pass. The last digits of
+    the logits depend on both; they are None where they were not recorded.
     """
 
     classifier: Literal["base", "smoothed"] = "base"
@@ -209,11 +214,11 @@ class EmpiricalResult(Strict):
 
     @property
     def images(self) -> str:
-        """Which images were looked at, in words."""
+        """The selection of evaluated images, in words."""
         return images_in_words(self.skip, self.maximum)
 
 
 def images_in_words(skip: int, maximum: int | None) -> str:
-    """Which images `--skip` and `--max` choose."""
+    """The selection of images that `--skip` and `--max` make, in words."""
     every = "every image" if skip == 1 else f"images 0, {skip}, {2 * skip} and so on"
     return every if maximum is None else f"{every} below {maximum}"

@@ -1,8 +1,8 @@
-"""Configs of earlier schema versions as this version writes them: a literal table of small steps.
+"""Migrates configs of earlier schema versions to the current one: a literal table of small steps.
 
-A step takes the `certified` section of `config.json` as its version wrote it and returns it as the next version would.
-It invents nothing: what the earlier version did not know stays unknown. A checkpoint's files are never rewritten by
-this, since its manifest and its signature are of the bytes that were published.
+A step takes the `certified` section of `config.json` as its version wrote it and returns it as the next version writes
+it. A step invents nothing: values that the earlier version did not record stay unknown. Migration never rewrites a
+checkpoint's files, because the manifest and the signature cover the bytes that were published.
 """
 
 from __future__ import annotations
@@ -15,15 +15,17 @@ from zoo.errors import CheckpointError
 Section = dict[str, Any]
 Step = Callable[[Section], Section]
 
-# The first step leads from version 1 to version 2, and so on; a step, once released, is never changed.
+# The first step leads from version 1 to version 2, and so on. A released step is never changed.
 STEPS: tuple[Step, ...] = ()
 SCHEMA_VERSION = 1 + len(STEPS)
 
 
 def migrate(section: Section, *, source: str, steps: Sequence[Step] = STEPS) -> Section:
-    """The section in the newest schema, which is one version more than there are steps. `source` names it in errors.
+    """The section in the newest schema, whose version is one more than the number of steps.
 
-    Raises: CheckpointError if it is of a newer version, of none, or not what its version writes.
+    `source` names the file in errors.
+    Raises: CheckpointError if the section has a newer version, no valid version, or contents that do not match its
+    version.
     """
     newest = 1 + len(steps)
     version = section.get("schema_version")

@@ -1,8 +1,8 @@
-"""The one way from a decoded picture to the tensor that a certificate covers.
+"""The only conversion of a decoded picture to the tensor that a certificate covers.
 
-Training's evaluation, offline certification and the server all come through here, so that a certificate over HTTP
-and one from a test set speak of the same pixels. Resizing and cropping stay in 8 bits (Pillow's integer arithmetic,
-which does not depend on the processor); only then are pixels divided by 255.
+Training's evaluation, offline certification and the server all use this module. A certificate over HTTP and one from a
+test set are therefore about the same pixels. Resizing and cropping use 8 bits (Pillow's integer arithmetic, which does
+not depend on the processor); the division by 255 comes after them.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _RESAMPLING = {
 
 
 def to_bytes_CHW(image: Image.Image, preprocessing: Preprocessing) -> Tensor:
-    """A picture of any size and mode as uint8 `(3, crop, crop)`."""
+    """A picture of any size and mode, resized and cropped, as a uint8 tensor `(3, crop, crop)`."""
     image = image.convert("RGB")
     shorter, crop = min(image.size), preprocessing.crop
     width, height = (max(round(side * preprocessing.resize / shorter), preprocessing.resize) for side in image.size)
@@ -36,16 +36,16 @@ def to_bytes_CHW(image: Image.Image, preprocessing: Preprocessing) -> Tensor:
 
 
 def require_8_bits(image: Image.Image) -> None:
-    """Raises ImageError for more than 8 bits a channel, which a conversion to RGB would silently cut off."""
+    """Raises ImageError for more than 8 bits per channel: a conversion to RGB would silently cut off the low bits."""
     if image.mode.startswith(("I", "F")):
         raise ImageError("the image has more than 8 bits a channel: convert it to 8 bits first", http_status=415)
 
 
 def to_pixels(x_bytes: Tensor) -> Tensor:
-    """uint8 of any shape as float32 in [0, 1]."""
+    """A uint8 tensor of any shape as float32 in [0, 1]."""
     return x_bytes.to(torch.float32) / 255
 
 
 def prepare(image: Image.Image, preprocessing: Preprocessing) -> Tensor:
-    """`x_CHW`, float32 in [0, 1]: what the noise is added to and the certificate speaks of."""
+    """The tensor `x_CHW`, float32 in [0, 1], that the noise is added to and the certificate covers."""
     return to_pixels(to_bytes_CHW(image, preprocessing))

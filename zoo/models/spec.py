@@ -1,7 +1,7 @@
-"""ModelSpec: all a server needs to know of a model; read from and written to `config.json`.
+"""ModelSpec: everything a server needs to know about a model, read from and written to `config.json`.
 
-The outer shape is timm's (`architecture`, `num_classes`, `pretrained_cfg`), so that timm loads a checkpoint of ours;
-what timm does not know stands below the one key `certified`.
+The outer structure is timm's (`architecture`, `num_classes`, `pretrained_cfg`), so timm can load the checkpoints of
+this project. Everything that timm does not know is under the single key `certified`.
 """
 
 from __future__ import annotations
@@ -23,9 +23,11 @@ UNKNOWN = "unknown"
 
 
 class Preprocessing(Strict):
-    """From a decoded picture to `x_CHW`: shorter side to `resize`, centre crop to `crop`, both in 8 bits, then / 255.
+    """Parameters of the conversion of a decoded picture to `x_CHW`.
 
-    `mean` and `std` belong to the network's first layer, per channel on the [0, 1] pixel scale.
+    The shorter side is resized to `resize` pixels and the centre is cropped to `crop` pixels, both in 8 bits. Then the
+    pixels are divided by 255. `mean` and `std` belong to the network's first layer, per channel on the [0, 1] pixel
+    scale.
     """
 
     resize: int = Field(gt=0)
@@ -43,14 +45,15 @@ class Preprocessing(Strict):
         return self
 
     def describe(self) -> str:
-        """What a certificate covers, in words: the tensor that the noise is added to."""
+        """The tensor that the noise is added to and a certificate covers, in words."""
         return f"3x{self.crop}x{self.crop} in [0, 1], after resize {self.resize} and center crop {self.crop}"
 
 
 class ReportedNumber(Strict):
-    """A number that others published of a foreign file, and who said so: nobody measured it here.
+    """A number that others published about an imported file, and its source. This project did not measure it.
 
-    `value` and `unit` as they were printed; `conditions` are what it depends on, in words, such as sigma and n.
+    `value` and `unit` are as they were printed. `conditions` describes in words what the number depends on, such as
+    sigma and n.
     """
 
     what: str = Field(min_length=1, max_length=200)
@@ -63,7 +66,7 @@ class ReportedNumber(Strict):
 
 
 class Origin(Strict):
-    """The foreign file that a checkpoint's weights were imported from, and what its authors report of it."""
+    """The external file that a checkpoint's weights were imported from, and the numbers that its authors report."""
 
     file: str
     sha256: str
@@ -75,17 +78,17 @@ class Origin(Strict):
 
 
 class CertifiedConfig(Strict):
-    """What timm does not know: how the network was made and what was measured of it.
+    """The part of the config that timm does not know: how the network was trained, and its measured results.
 
-    `recipe` is the whole resolved recipe, and `recipe_digest` its SHA-256; an imported checkpoint has neither of them,
-    nor seed and epochs, but an `origin`. Without `has_trained_head` the last layer is fresh and predicts nothing before
-    it is fine-tuned. `parent` is the SHA-256 of the weights it started from, `parent_id` the Hub or catalog id that
-    they were found by, if it was one; `licence` is that of weights trained here, as their maker states it.
-    `batch_statistics` says, in words, of which images the running statistics of batch normalization are.
-    `num_ranks` processes trained it, on a `device` of that type, such as cuda: the last digits of the weights follow
-    both, and so does the precision where the recipe leaves it to the device; None where they were not recorded.
-    `num_train_images` counts the images that weights were fitted to; `limit_per_class` is how many labels a class were
-    used, where they were limited.
+    `recipe` is the complete resolved recipe, and `recipe_digest` its SHA-256. An imported checkpoint has an `origin`
+    instead of recipe, digest, seed and epochs. If `has_trained_head` is false, the last layer is untrained, and its
+    predictions are meaningless until it is fine-tuned. `parent` is the SHA-256 of the weights that training started
+    from, and `parent_id` the Hub or catalog id of those weights, if they have one. `licence` is the licence of weights
+    trained here, as their maker states it. `batch_statistics` says in words which images the running statistics of
+    batch normalization were computed from. `num_ranks` is the number of training processes, and `device` the device
+    type they used, such as cuda. The last digits of the weights depend on both, and so does the precision if the recipe
+    leaves it to the device; both are None where they were not recorded. `num_train_images` is the number of images that
+    the weights were fitted to. `limit_per_class` is the number of labels used per class, where it was limited.
     """
 
     schema_version: int = SCHEMA_VERSION
@@ -114,7 +117,7 @@ class CertifiedConfig(Strict):
 
 
 class ModelSpec(Strict):
-    """One network: its architecture, its input, and how it was made."""
+    """The specification of one network: its architecture, its input, and how it was trained."""
 
     architecture: str
     num_classes: int = Field(gt=0)
@@ -134,14 +137,14 @@ class ModelSpec(Strict):
 
     @property
     def name(self) -> str:
-        """`architecture.tag` in timm's manner, for example `resnet50.consistency_s50_pets`."""
+        """The name `architecture.tag` in timm's style, for example `resnet50.consistency_s50_pets`."""
         sigma = self.certified.sigma
         level = "" if sigma is None else f"_s{sigma * 100:g}"
         task = re.sub(r"[^A-Za-z0-9]+", "-", self.certified.task).strip("-")
         return f"{self.architecture}.{self.certified.objective}{level}_{task}"
 
     def with_licence(self, licence: str) -> ModelSpec:
-        """The same model with its weights under that licence: its maker's, or of an imported file its authors'."""
+        """The same model with the licence that its maker, or the authors of an imported file, give the weights."""
         origin = self.certified.origin
         stated: dict[str, Any] = (
             {"licence": licence} if origin is None else {"origin": origin.model_copy(update={"licence": licence})}
@@ -149,7 +152,7 @@ class ModelSpec(Strict):
         return self.model_copy(update={"certified": self.certified.model_copy(update=stated)})
 
     def to_config(self, *, model_args: dict[str, Any] | None = None, timm_name: str | None = None) -> dict[str, Any]:
-        """The contents of `config.json`; `timm_name` and `model_args` say how timm builds the same network."""
+        """The contents of `config.json`. timm builds the same network from `timm_name` and `model_args`."""
         pre = self.preprocessing
         config: dict[str, Any] = {
             "architecture": timm_name or self.architecture,
@@ -177,9 +180,9 @@ class ModelSpec(Strict):
 
     @classmethod
     def from_config(cls, config: object, *, source: str) -> ModelSpec:
-        """The spec in a parsed `config.json`, of this schema version or an earlier one. `source` names it in errors.
+        """The spec in a parsed `config.json` of this schema version or an earlier one; `source` names it in errors.
 
-        Raises: CheckpointError if the file is not ours, of a newer schema, or holds a wrong value.
+        Raises: CheckpointError if this project did not write the file, its schema is newer, or a value is invalid.
         """
         if not isinstance(config, dict) or not isinstance(config.get("certified"), dict):
             raise CheckpointError(f"{source} has no 'certified' section: it is no checkpoint of this zoo")

@@ -1,4 +1,4 @@
-"""Transforms: from a picture to the tensor that a certificate covers."""
+"""A callable that converts a picture to the tensor that a certificate covers."""
 
 from __future__ import annotations
 
@@ -15,15 +15,17 @@ from zoo.models.spec import Preprocessing
 
 @dataclass(frozen=True, slots=True)
 class Transforms:
-    """A picture -> `x_CHW`, as torchvision's `weights.transforms()` but for the normalization, which is the network's
-    first layer."""
+    """Converts a picture to `x_CHW`, like torchvision's `weights.transforms()` but without the normalization.
+
+    The normalization is the network's first layer.
+    """
 
     preprocessing: Preprocessing
 
     def __call__(self, picture: str | Path | Image.Image) -> Tensor:
-        """float32 in [0, 1], of a PIL picture or of the picture in a file.
+        """The tensor `x_CHW`, float32 in [0, 1], of a PIL picture or of the picture in a file.
 
-        Raises: ImageError if the file is no picture, or has more than 8 bits a channel.
+        Raises: ImageError if the file is not a picture, or the picture has more than 8 bits per channel.
         """
         if not isinstance(picture, Image.Image):
             return prepare(read_picture(picture), self.preprocessing)
