@@ -1,4 +1,4 @@
-"""The name of the class that an answer gives."""
+"""Class names in answers."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ Answer = TypeVar("Answer", bound=Certificate | Votes)
 
 
 def named(answer: Answer, class_names: Sequence[str]) -> Answer:
-    """The answer with the name of its label; None where it abstains, or where `class_names` is empty.
+    """The answer with `class_name` set to the name of its label; None if it abstains or `class_names` is empty.
 
-    `class_names` has a name per class, in the order of the labels.
+    `class_names` has one name per class, in the order of the labels.
     """
     if answer.label is None or not class_names:
         return answer

@@ -1,8 +1,9 @@
-"""Counter-based Gaussian noise drawn where the network runs, so that no noise crosses from host to device.
+"""Counter-based Gaussian noise drawn on the network's device, so that no noise is copied from host to device.
 
-Philox-4x32-10 (Salmon et al., SC 2011) in integer tensor operations, and the Box-Muller transform. The counter holds
-the pixel's block, the draw's index with its phase, and the job; the key is the root. So the noise of a draw is the same
-in every batch, as on the host, but it is another stream than the host's: a certification goes on where it began.
+The generator is Philox-4x32-10 (Salmon et al., SC 2011) in integer tensor operations, followed by the Box-Muller
+transform. The counter consists of the pixel's block, the draw's index with its phase, and the job; the key is the root.
+The noise of a draw is therefore the same in every batch, as on the host. The device's stream differs from the host's:
+a certification that starts on one of them must continue there.
 """
 
 from __future__ import annotations
@@ -25,9 +26,9 @@ PHASE_BIT = 31
 
 
 def noisy_batch(rows: Sequence[tuple[Draws, int]], device: torch.device) -> Tensor:
-    """The noisy copies `x_BCHW`, float32 on `device`: each image plus the Gaussian noise of one of its draws.
+    """The noisy copies `x_BCHW`, float32 on `device`: each row's image plus the Gaussian noise of the row's draw.
 
-    Images cross to the device once each, whatever the number of their draws.
+    Each image is copied to the device once, whatever the number of its draws.
     """
     images, place_of = _distinct_images(rows)
     x_BCHW = torch.from_numpy(np.stack(images)).to(device)[torch.tensor(place_of, device=device)]
@@ -37,13 +38,16 @@ def noisy_batch(rows: Sequence[tuple[Draws, int]], device: torch.device) -> Tens
 
 
 def standard_normal(rows: Sequence[tuple[Draws, int]], num_values: int, device: torch.device) -> Tensor:
-    """Independent standard normal numbers for each draw: `(B, num_values)`, float32."""
+    """Independent standard normal numbers for each draw: `(B, num_values)`, float32 on `device`."""
     return normal_numbers(draw_words(rows, device), num_values)
 
 
 def draw_words(rows: Sequence[tuple[Draws, int]], device: torch.device) -> Tensor:
-    """`words_B5`, int64, of 32 bits each, that name a draw: its index with its phase; the job's low and high half; the
-    root's low and high half."""
+    """`words_B5`, int64 with 32 bits in use: the five words that identify each draw.
+
+    They are the draw's index with its phase, the low and the high half of the job, and the low and the high half of
+    the root.
+    """
     words = [
         (index | draws.phase << PHASE_BIT, *_halves(draws.key.job), *_halves(draws.key.root)) for draws, index in rows
     ]
@@ -51,7 +55,7 @@ def draw_words(rows: Sequence[tuple[Draws, int]], device: torch.device) -> Tenso
 
 
 def normal_numbers(words_B5: Tensor, num_values: int) -> Tensor:
-    """As `standard_normal`, of the draws that `words_B5` names, where it is: tensor operations and nothing else."""
+    """The `standard_normal` numbers of the draws `words_B5`, on their device, by tensor operations only."""
     num_blocks = -(-num_values // WORDS_PER_BLOCK)
     index_B1, job_low_B1, job_high_B1, key_low_B1, key_high_B1 = words_B5.T.unsqueeze(-1)
     block_1N = torch.arange(num_blocks, device=words_B5.device).unsqueeze(0)
@@ -62,7 +66,7 @@ def normal_numbers(words_B5: Tensor, num_values: int) -> Tensor:
 
 
 def philox_4x32(counter: tuple[Tensor, ...], key: tuple[Tensor, Tensor]) -> tuple[Tensor, ...]:
-    """Four pseudo-random 32-bit words for each counter, as int64 tensors; counters and keys are broadcast.
+    """Four pseudo-random 32-bit words per counter, as int64 tensors; counters and keys are broadcast.
 
     Source: Salmon et al. 2011, section 3.3, with ten rounds; tested against the authors' known answers.
     """
@@ -95,7 +99,7 @@ def _halves(word: int) -> tuple[int, int]:
 
 
 def _distinct_images(rows: Sequence[tuple[Draws, int]]) -> tuple[list[Pixels], list[int]]:
-    """The images of the rows, each once, and the place of every row's image among them."""
+    """The distinct images of the rows, and for each row the index of its image among them."""
     places: dict[int, int] = {}
     images: list[Pixels] = []
     place_of: list[int] = []

@@ -1,9 +1,9 @@
-"""The Gaussian rounded to multiples of 1/255, drawn by integers: the theorem then holds for the arithmetic that runs.
+"""Gaussian noise rounded to multiples of 1/255, drawn as integers, so that the theorem holds for the arithmetic used.
 
 If x is an 8-bit image, `x + N(0, sigma^2)` rounded to multiples of 1/255 is x plus an integer multiple of 1/255 whose
-law is `P(i) = Phi((2i + 1) / (510 sigma)) - Phi((2i - 1) / (510 sigma))`. So what runs is, exactly, the Gaussian
-smoothing of a base classifier that first rounds its input, and the radius is that of Cohen et al. 2019 for real
-perturbations. With noise in floating point, the low bits of `x + noise` tell of x, and certificates can be made wrong.
+law is `P(i) = Phi((2i + 1) / (510 sigma)) - Phi((2i - 1) / (510 sigma))`. The computation is therefore exactly the
+Gaussian smoothing of a base classifier that first rounds its input. The radius is that of Cohen et al. 2019 for real
+perturbations. With floating-point noise, the low bits of `x + noise` reveal x, and wrong certificates can be produced.
 
 Source: Voracek and Hein, ICLR 2023. Nothing is clipped here: a clip would be part of the base classifier.
 """
@@ -23,17 +23,18 @@ LEVELS = 255
 DIGITS = 50
 
 Words = npt.NDArray[np.uint64]
-# Whole numbers, of which float32 holds all that can occur.
+# Whole numbers. float32 represents exactly all levels that can occur.
 Levels = npt.NDArray[np.float32]
 UNCERTAIN = 2.0**24
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DiscreteGaussian:
-    """Inverse-transform sampling by 128-bit uniform integers, whose later bits are drawn only where they decide.
+    """Inverse-transform sampling from 128-bit uniform integers; later bits are drawn only if needed.
 
-    A uniform number U below 1 gives `smallest + #{thresholds <= U}`. The first 16 bits of U name a cell; most cells
-    hold no threshold, so that the level is known. Else 48 more bits decide, and where those tie, 64 more.
+    A uniform number U below 1 gives the level `smallest + #{thresholds <= U}`. The first 16 bits of U select a cell.
+    Most cells contain no threshold, so the cell determines the level. Otherwise the next 48 bits decide; if the 64
+    bits so far equal those of a threshold, the last 64 bits decide.
     """
 
     smallest: int
@@ -42,10 +43,10 @@ class DiscreteGaussian:
     low_T: Words
     """The next 64 bits."""
     level_of_cell: Levels
-    """The level in each of the 2^16 cells, or UNCERTAIN."""
+    """The level of each of the 2^16 cells; UNCERTAIN if the cell contains a threshold."""
 
     def sample(self, bits: np.random.Philox, num: int) -> Levels:
-        """`num` levels, whole numbers in units of 1/255."""
+        """`num` random levels, whole numbers in units of 1/255."""
         cells = bits.random_raw(-(-num // 4)).view(np.uint16)[:num]
         levels: Levels = self.level_of_cell.take(cells)
         open_ = np.flatnonzero(levels == UNCERTAIN)
@@ -55,11 +56,11 @@ class DiscreteGaussian:
         return levels
 
     def levels_at(self, first: Words, second: Words) -> Levels:
-        """The levels of the uniform numbers with these first and second 64 bits."""
+        """The levels of the uniform numbers whose first and second 64 bits are `first` and `second`."""
         num_below = np.searchsorted(self.high_T, first, side="right")
         last = num_below - 1
         is_tie = (num_below > 0) & (self.high_T[last] == first)
-        while is_tie.any():  # several thresholds may share their first 64 bits, far out
+        while is_tie.any():  # in the tail, several thresholds may share their first 64 bits
             above = is_tie & (second < self.low_T[last])
             num_below[above] -= 1
             last = num_below - 1
@@ -67,8 +68,10 @@ class DiscreteGaussian:
         return (num_below + self.smallest).astype(np.float32)
 
     def total_variation(self, num_values: int) -> float:
-        """How far the law of `num_values` levels is from the exact one, at most: the thresholds' rounding to 128 bits,
-        and the tails beyond them."""
+        """Upper bound of the total variation distance between the law of `num_values` levels and the exact law.
+
+        The bound covers the rounding of the thresholds to 128 bits and the tails beyond the thresholds.
+        """
         return float(len(self.high_T) + 2) * 2.0**-127 * num_values
 
 
@@ -76,7 +79,7 @@ class DiscreteGaussian:
 def discrete_gaussian(sigma: float) -> DiscreteGaussian:
     """The sampler for `sigma` on the [0, 1] pixel scale."""
     thresholds = []
-    exact = MPContext()  # of our own: mpmath's global precision is not safe with threads
+    exact = MPContext()  # a private context: mpmath's global precision is not thread-safe
     exact.dps = DIGITS
     unit = 1 / (2 * LEVELS * exact.mpf(sigma))
     level = 0

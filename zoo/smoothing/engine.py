@@ -18,7 +18,7 @@ SHARE_OF_OLDEST = 0.25
 
 @dataclass(frozen=True, slots=True)
 class Finished:
-    """The answer to the job with this id."""
+    """The answer to the job `id`."""
 
     id: Hashable
     result: Certificate | Votes
@@ -26,16 +26,16 @@ class Finished:
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """Why there will be no answer to the job with this id."""
+    """The error that closed the job `id` without an answer."""
 
     id: Hashable
     error: Exception
 
 
 class CertificationEngine:
-    """Takes jobs in at any time; each `step()` spends one batch on them and returns those that are finished.
+    """Accepts jobs at any time; each `step()` spends one batch on the open jobs and returns the finished ones.
 
-    Which jobs share a batch changes when an answer comes, never what it is: a job's noise is keyed by the job.
+    The jobs that share a batch affect when an answer is ready, never the answer: each job has its own noise key.
     """
 
     def __init__(self, sampler: NoisySampler) -> None:
@@ -48,11 +48,14 @@ class CertificationEngine:
 
     @property
     def num_remaining(self) -> int:
-        """Draws that all open jobs now want."""
+        """Total number of draws that the open jobs currently need."""
         return sum(job.num_remaining for job in self._open.values())
 
     def admit(self, job: Job) -> None:
-        """Opens a job. Raises: CertificationError if its id is open already or its shape is not that of the others."""
+        """Adds a job.
+
+        Raises: CertificationError if the id is open already or the image's shape differs from the other jobs'.
+        """
         if job.id in self._open:
             raise CertificationError(f"a job with id {job.id!r} is open already")
         for other in self._open.values():
@@ -62,14 +65,14 @@ class CertificationEngine:
         self._open[job.id] = job
 
     def forget(self, ids: Iterable[Hashable]) -> None:
-        """Drops jobs whose answer nobody waits for any more; unknown ids are ignored."""
+        """Drops jobs whose callers no longer wait for an answer; unknown ids are ignored."""
         for id in ids:
             self._open.pop(id, None)
 
     def step(self, budget: int | None = None) -> list[Finished]:
-        """Spends one batch of draws, or `budget` of them, on the open jobs; returns and closes those that are finished.
+        """Spends one batch of draws, or `budget` draws, on the open jobs; closes and returns the finished jobs.
 
-        Raises: what the base classifier raises; the engine is of no further use then.
+        Raises: any error of the base classifier. The engine cannot be used after such an error.
         """
         taken = self._take(budget)
         for (job, draws), classes_M in zip(taken, self.sampler.votes([draws for _, draws in taken]), strict=True):
@@ -77,10 +80,10 @@ class CertificationEngine:
         return self._close_finished()
 
     def step_apart(self, budget: int | None = None) -> tuple[list[Finished], list[Failed]]:
-        """As `step`, but a failure closes the jobs alone that it is of, and is returned.
+        """Does the same as `step`, but a failure closes only the jobs that caused it, and is returned.
 
-        After one, the draws of each job are voted on apart from the others: an image whose logits are not finite costs
-        no other one its answer.
+        If a batch fails, the draws of each job are classified separately. An image whose logits are not finite
+        therefore does not cost another image its answer.
         """
         taken = self._take(budget)
         failed: dict[Hashable, Exception] = {}
@@ -97,7 +100,7 @@ class CertificationEngine:
         budget = self.sampler.options.batch_size if budget is None else budget
         expected = [job.num_expected for job in jobs]
         shares = allot([job.num_remaining for job in jobs], budget, num_expected=expected)
-        if self.sampler.base.depends_on_batch_shape:  # a batch costs the same however full it is
+        if self.sampler.base.depends_on_batch_shape:  # a partly filled batch costs the same as a full one
             useful = [job.num_useful - share for job, share in zip(jobs, shares, strict=True)]
             early = allot(useful, budget - sum(shares), num_expected=expected)
             shares = [sum(both) for both in zip(shares, early, strict=True)]
@@ -106,7 +109,7 @@ class CertificationEngine:
     def _votes_apart(self, draws: Sequence[Draws]) -> Sequence[Classes | Exception]:
         try:
             return self.sampler.votes(draws)
-        except Exception:  # of one of them, perhaps
+        except Exception:  # perhaps caused by only one of the draws
             return [self._votes_alone(each) for each in draws]
 
     def _votes_alone(self, draws: Draws) -> Classes | Exception:
@@ -124,11 +127,12 @@ class CertificationEngine:
 
 
 def allot(num_remaining: Sequence[int], budget: int, *, num_expected: Sequence[int] | None = None) -> list[int]:
-    """How many of `budget` draws each job gets, the oldest job first in the list.
+    """The share of `budget` draws for each job; all lists are ordered from the oldest job to the newest.
 
-    A quarter, at least one draw, goes to the oldest jobs, so that none starves; the rest to those of which the least is
-    expected, `num_remaining` unless given, so that a short prediction does not wait behind a long certificate. Equal
-    shares make every job slow. Nothing is left over while a job wants draws.
+    A quarter of the budget, at least one draw, goes to the oldest jobs, so that no job starves. The rest goes to the
+    jobs with the smallest `num_expected` (`num_remaining` unless given), so that a short prediction does not wait
+    behind a long certificate. Equal shares would make every job slow. The whole budget is used while any job needs
+    draws.
     """
     shares = [0] * len(num_remaining)
     oldest_first = range(len(num_remaining))

@@ -11,14 +11,14 @@ from zoo.smoothing.noise import NoiseKey
 
 
 def fresh_key() -> NoiseKey:
-    """A key of 128 bits from the operating system: predictable noise would void the guarantee."""
+    """A 128-bit key from the operating system's random source. Predictable noise would void the guarantee."""
     return NoiseKey(root=secrets.randbits(64), job=secrets.randbits(64))
 
 
 def root_key(generator: torch.Generator) -> NoiseKey:
-    """A key whose 64-bit root is drawn from the generator; two calls give two roots.
+    """A key whose 64-bit root is drawn from the generator; each call draws a new root.
 
-    Raises: CertificationError if it is no generator.
+    Raises: CertificationError if `generator` is not a torch.Generator.
     """
     if not isinstance(generator, torch.Generator):
         raise CertificationError(

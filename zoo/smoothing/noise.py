@@ -1,7 +1,7 @@
-"""Counter-based noise: what is drawn depends on the key, the phase and the index of the draw, and on nothing else.
+"""Counter-based noise: a draw's noise depends only on the key, the phase and the index of the draw.
 
-Philox-4x64 with the two words of the key as its key and phase and index as the upper words of its counter. The noise is
-therefore bit-identical for every batch size, packing, number of ranks and resume point.
+The generator is Philox-4x64. Its key is the two words of the noise key; the upper words of its counter are the phase
+and the index. The noise is therefore bit-identical for every batch size, packing, number of ranks and resume point.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from zoo.smoothing.discrete import LEVELS, discrete_gaussian, levels_of
 
 Pixels = npt.NDArray[np.float32]
 Noise = Literal["gaussian", "discrete"]
-# Its table grows with sigma: seconds beyond this.
+# The discrete sampler's table grows with sigma: building it takes seconds beyond this sigma.
 LARGEST_DISCRETE_SIGMA = 10.0
 
 
 @dataclass(frozen=True, slots=True)
 class NoiseKey:
-    """128 bits that name the noise of one job: a root (a run's seed, or fresh from the OS) and the job's number."""
+    """128 bits that identify the noise of one job: a root (a run's seed, or fresh from the OS) and the job's number."""
 
     root: int
     job: int
@@ -36,7 +36,7 @@ class NoiseKey:
 
 
 class Phase(IntEnum):
-    """What a draw is for. Selection and estimation must not share noise."""
+    """The purpose of a draw. Selection and estimation must not share noise."""
 
     SELECTION = 0
     ESTIMATION = 1
@@ -44,7 +44,7 @@ class Phase(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Draws:
-    """`num` consecutive noisy copies of one image from draw `start` of a phase; `sigma` on the [0, 1] pixel scale."""
+    """`num` consecutive noisy copies of one image, from draw `start` of a phase; `sigma` on the [0, 1] pixel scale."""
 
     x_CHW: Pixels
     sigma: float
@@ -56,9 +56,10 @@ class Draws:
 
 
 class NoiseSource:
-    """Writes noisy copies, one at a time; each thread needs one of its own.
+    """Writes noisy copies, one at a time. Each thread needs its own source.
 
-    It keeps one generator and moves it to the place of each draw, which is an eighth of the cost of making one.
+    The source keeps one generator and moves it to the position of each draw, which costs an eighth of creating a
+    generator.
     """
 
     def __init__(self) -> None:
@@ -67,10 +68,10 @@ class NoiseSource:
         self._fresh: Any = self._philox.state
 
     def fill(self, row_CHW: Pixels, draws: Draws, index: int) -> None:
-        """Writes one noisy copy in place: the image plus the noise of draw `index`. Nothing is clamped.
+        """Writes one noisy copy into `row_CHW`: the image plus the noise of draw `index`. Nothing is clamped.
 
-        "gaussian" is `N(0, sigma^2 I)` in float32. "discrete" is that noise rounded to multiples of 1/255, drawn as
-        exact integers and added to 8-bit pixels as integers; what the network sees is a function of these integers.
+        "gaussian" is `N(0, sigma^2 I)` in float32. "discrete" is the same noise rounded to multiples of 1/255, drawn as
+        exact integers and added to 8-bit pixels as integers. The network's input is a function of these integers.
         """
         if draws.sigma == 0:
             row_CHW[...] = draws.x_CHW
@@ -93,7 +94,7 @@ class NoiseSource:
 
 
 def require_noise(noise: str, *, sigma: float) -> None:
-    """Raises CertificationError unless `noise` names a kind of noise that there is for `sigma`."""
+    """Raises CertificationError unless `noise` is a kind of noise that supports `sigma`."""
     if noise not in get_args(Noise):
         raise CertificationError(f"noise must be {' or '.join(get_args(Noise))}, got {noise!r}")
     if noise == "discrete" and sigma > LARGEST_DISCRETE_SIGMA:
@@ -101,6 +102,6 @@ def require_noise(noise: str, *, sigma: float) -> None:
 
 
 def at_least(sigma: float) -> np.float32:
-    """sigma in float32, rounded up: more noise than a radius claims is sound, less is not."""
+    """sigma in float32, rounded up: a radius is sound with more noise than it assumes, but not with less."""
     rounded = np.float32(sigma)
     return rounded if float(rounded) >= sigma else np.nextafter(rounded, np.float32(np.inf))

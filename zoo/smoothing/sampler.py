@@ -1,4 +1,4 @@
-"""Noisy votes: one batch of noisy copies for many images, and the class that the base classifier names for each."""
+"""Noisy votes: the base classifier's class for each noisy copy, in batches shared by many images."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ SMALLEST_FOR_THREADS = 2**14
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SamplingOptions:
-    """What changes speed, never the meaning of a result.
+    """Options that change speed, never the meaning of a result.
 
-    `batch_size`: noisy copies a forward pass. Where a backend's logits depend on the batch's shape, a smaller batch is
-    padded to that size, so that votes are the same in every packing.
+    `batch_size`: noisy copies per forward pass. If a backend's logits depend on the batch's shape, smaller batches are
+    padded to this size, so that votes are the same in every packing.
     """
 
     batch_size: int = 256
@@ -35,9 +35,9 @@ class SamplingOptions:
 
 
 class NoisySampler:
-    """Asks the base classifier about noisy copies.
+    """Draws noisy copies and classifies them with the base classifier.
 
-    A batch that does not fit into memory is halved, for good, and `backend` says so from then on.
+    If a batch does not fit into memory, the batch size is halved permanently, and `backend` reports the reduced size.
     """
 
     def __init__(self, base: BaseClassifier, options: SamplingOptions) -> None:
@@ -51,21 +51,22 @@ class NoisySampler:
 
     @property
     def backend(self) -> str:
-        """What computed, as it stands in certificates and logs."""
+        """The backend's name for certificates and logs, with the batch size if memory ran out."""
         if self._inner_batch_size == self.options.batch_size:
             return self.base.name
         return f"{self.base.name} (batch {self._inner_batch_size}: memory ran out at {self.options.batch_size})"
 
     def votes(self, draws: Sequence[Draws]) -> list[Classes]:
-        """For each of the draws, the classes named, in the order of their counters. All images have one shape.
+        """The classes of the noisy copies, one array per element of `draws`, in the order of the draws' counters.
 
-        One call at a time: calls from other threads wait, since batches share their memory.
+        All images must have the same shape. Only one call runs at a time, because batches share their memory; calls
+        from other threads wait.
         """
         with self._one_at_a_time:
             return self._votes(draws)
 
     def copies(self, draws: Draws) -> Tensor:
-        """The noisy copies `noisy_MCHW` themselves, on the CPU: what the base classifier is shown for these draws."""
+        """The noisy copies `noisy_MCHW` that the base classifier receives for these draws, on the CPU."""
         rows = [(draws, index) for index in range(draws.start, draws.start + draws.num)]
         with self._one_at_a_time:
             return torch.cat([self._draw(rows[at : at + 1]).to("cpu", copy=True) for at in range(len(rows))])
@@ -105,14 +106,17 @@ class NoisySampler:
         return classes_M[: len(rows)]
 
     def _padded(self, noisy_MCHW: Tensor) -> Tensor:
-        """The copies, and the first one again up to the fixed size where there is one."""
+        """The noisy copies, padded with the first copy to the batch size if the backend needs a fixed one."""
         missing = self._inner_batch_size - len(noisy_MCHW)
         if missing == 0 or not self.base.depends_on_batch_shape:
             return noisy_MCHW
         return torch.cat([noisy_MCHW, noisy_MCHW[:1].expand(missing, -1, -1, -1)])
 
     def _drawn_on_device(self, rows: Sequence[tuple[Draws, int]]) -> Tensor:
-        """Gaussian noise drawn on the device, discrete noise on the host, each row alike in any company."""
+        """Noisy copies with Gaussian noise drawn on the device and discrete noise drawn on the host.
+
+        A row does not depend on the other rows of its batch.
+        """
         device = self.base.draws_on
         places = [place for place, (draws, _) in enumerate(rows) if draws.noise == "gaussian"]
         if len(places) == len(rows):
@@ -134,13 +138,16 @@ class NoisySampler:
         return torch.from_numpy(noisy_MCHW[: len(rows)])
 
     def _buffer(self, shape_CHW: tuple[int, ...]) -> Pixels:
-        """One batch of memory, kept between batches."""
+        """Memory for one batch, reused by later batches."""
         if self._noisy_MCHW is None or self._noisy_MCHW.shape[1:] != shape_CHW:
             self._noisy_MCHW = np.empty((self._inner_batch_size, *shape_CHW), dtype=np.float32)
         return self._noisy_MCHW
 
 
 def _is_worth_threads(draws: Draws) -> bool:
-    """Whether threads draw noise faster than one: not the many short steps of discrete noise on a small image, between
-    which they would wait for each other."""
+    """Whether several threads draw noise faster than one thread.
+
+    They do not for discrete noise on a small image: it takes many short steps, between which threads would wait for
+    each other.
+    """
     return draws.noise == "gaussian" or draws.x_CHW.size >= SMALLEST_FOR_THREADS

@@ -1,7 +1,7 @@
-"""The base classifier f: noisy pixels to classes. One protocol, whatever runs the network.
+"""Backends of the base classifier f, which maps noisy pixels to classes. All backends share one protocol.
 
 pytorch        any callable on a CPU or GPU
-onnxruntime    an exported network: the fastest on CPUs, and there the same in every packing
+onnxruntime    an exported network; the fastest backend on CPUs, where its logits are the same in every packing
 """
 
 from zoo.smoothing.backends.base import BaseClassifier, Classes, checked_classes

@@ -1,4 +1,4 @@
-"""What the sampler asks of whatever runs the network."""
+"""The interface between the sampler and the backends that run the network."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ Classes = npt.NDArray[np.int64]
 
 @runtime_checkable
 class BaseClassifier(Protocol):
-    """f, which the smoothed classifier asks about noisy copies."""
+    """The base classifier f, which classifies noisy copies for the smoothed classifier."""
 
     @property
     def name(self) -> str:
-        """What computed, as it stands in certificates and logs, for example `torch-cpu-float32`."""
+        """The backend's name in certificates and logs, for example `torch-cpu-float32`."""
         ...
 
     @property
@@ -28,17 +28,19 @@ class BaseClassifier(Protocol):
 
     @property
     def draws_on(self) -> torch.device:
-        """Where Gaussian noise is best drawn: the device of the network, if it takes batches from there."""
+        """The device on which to draw Gaussian noise: the network's device if `classify` accepts batches on it."""
         ...
 
     @property
     def depends_on_batch_shape(self) -> bool:
-        """Whether an image's logits may differ in their last digits with the shape of its batch, which then has to be
-        kept fixed for votes to be the same in every packing."""
+        """Whether the last digits of an image's logits may depend on the shape of its batch.
+
+        If so, the batch's shape must be kept fixed for votes to be the same in every packing.
+        """
         ...
 
     def classify(self, x_BCHW: Tensor) -> Classes:
-        """The class of each image of a float32 batch, on the CPU or on the device that `draws_on` names.
+        """The class of each image of `x_BCHW`, a float32 batch on the CPU or on the device `draws_on`.
 
         Raises: CertificationError if a logit is not finite or the shape is wrong; OutOfMemoryError if the batch is too
         large for the device.
@@ -47,7 +49,7 @@ class BaseClassifier(Protocol):
 
 
 def checked_classes(logits_BK: npt.NDArray[np.float32], *, num_images: int, num_classes: int) -> Classes:
-    """The class with the largest logit of each image, the lowest on ties.
+    """The class with the largest logit for each image; the lowest such class on ties.
 
     Raises: CertificationError if a logit is not finite or the shape is wrong.
     """

@@ -1,4 +1,4 @@
-"""The base classifier as ONNX Runtime runs it."""
+"""The ONNX Runtime backend of the base classifier."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from torch import Tensor
 from zoo.errors import BackendError, OutOfMemoryError
 from zoo.smoothing.backends.base import Classes, checked_classes
 
-# Since 1.29 its official builds report every session to their makers unless this stands before the import.
+# Since 1.29, official builds report every session to their vendor unless this variable is set before the import.
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 import onnxruntime
 
@@ -24,8 +24,8 @@ PROBE_SIZES = (1, 2, 7)
 class OnnxBackend:
     """An exported network on one device.
 
-    On CPUs it was found to answer every image alike in every packing, bit for bit. A few batch sizes are probed when it
-    is made: where the probe finds a difference, the batch's shape is kept fixed.
+    On CPUs, the logits of an image were found to be bit-identical in every packing. The constructor probes a few batch
+    sizes. If the probe finds a difference, the batch's shape is kept fixed.
     """
 
     draws_on = torch.device("cpu")
@@ -39,10 +39,16 @@ class OnnxBackend:
         precision: str = "float32",
         spins: bool = True,
     ) -> None:
-        """`precision` names the model's arithmetic; `spins` lets threads wait actively during a run, the fastest
-        unless other work needs the cores.
+        """Loads the model on the device.
 
-        Raises: BackendError if the model cannot be loaded on the device; it never runs on another one.
+        Args:
+            exported: The ONNX model, as bytes.
+            num_classes: K.
+            device: A CPU or CUDA device.
+            precision: Name of the model's arithmetic, for the backend's name.
+            spins: Lets threads wait actively during a run, which is fastest unless other work needs the cores.
+
+        Raises: BackendError if the model cannot be loaded on the device; the model never runs on another device.
         """
         self.device = torch.device(device)
         self.num_classes = num_classes
@@ -54,7 +60,7 @@ class OnnxBackend:
 
     @property
     def metadata(self) -> Mapping[str, str]:
-        """What the model's maker wrote into it."""
+        """The custom metadata that the model's exporter wrote into the model."""
         facts: dict[str, str] = self._session.get_modelmeta().custom_metadata_map
         return facts
 
@@ -63,10 +69,10 @@ class OnnxBackend:
         return checked_classes(logits_BK, num_images=len(x_BCHW), num_classes=self.num_classes)
 
     def logits(self, x_BCHW: Tensor) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
-        """The logits, `(B, K)`. Raises: OutOfMemoryError; BackendError for anything else that goes wrong."""
+        """The logits, `(B, K)`. Raises: OutOfMemoryError; BackendError for any other failure."""
         try:
             (logits_BK,) = self._session.run(None, {self._input: x_BCHW.numpy()})
-        except Exception as error:  # ONNX Runtime's errors share no base class but this
+        except Exception as error:  # the only base class that ONNX Runtime's errors share
             if "alloc" in str(error).lower():
                 raise OutOfMemoryError(f"{self.device} has no memory for a batch of {len(x_BCHW)}") from error
             raise BackendError(f"ONNX Runtime failed: {error}") from error
@@ -89,13 +95,13 @@ def _open(exported: bytes, device: torch.device, *, spins: bool) -> onnxruntime.
     options.log_severity_level = FATAL_ONLY
     options.intra_op_num_threads = torch.get_num_threads()
     options.add_session_config_entry("session.intra_op.allow_spinning", str(int(spins)))
-    options.add_session_config_entry("session.force_spinning_stop", "1")  # noise is drawn between two runs
+    options.add_session_config_entry("session.force_spinning_stop", "1")  # noise is drawn between runs
     settings = {"device_id": str(device.index or 0)} if device.type == "cuda" else {}
     try:
         session = onnxruntime.InferenceSession(exported, options, providers=[(provider, settings)])
-    except Exception as error:  # ONNX Runtime's errors share no base class but this
+    except Exception as error:  # the only base class that ONNX Runtime's errors share
         raise BackendError(f"ONNX Runtime cannot load the model: {error}") from error
-    if session.get_providers()[0] != provider:  # it falls back to the CPU without an error
+    if session.get_providers()[0] != provider:  # ONNX Runtime falls back to the CPU without an error
         raise BackendError(
             f"ONNX Runtime cannot compute on {device}: its CUDA libraries do not load; "
             "pip install 'certified-zoo[cuda]', or choose --backend torch"

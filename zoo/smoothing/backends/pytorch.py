@@ -1,4 +1,4 @@
-"""The base classifier as PyTorch runs it."""
+"""The PyTorch backend of the base classifier."""
 
 from __future__ import annotations
 
@@ -32,9 +32,15 @@ class TorchBackend:
         precision: Precision = "float32",
         is_channels_last: bool = False,
     ) -> None:
-        """`device` defaults to that of the module's parameters; a module is moved to it. `precision` "bfloat16" is
-        automatic mixed precision: another base classifier than float32. `is_channels_last` lays a batch out as
-        convolutions like it best."""
+        """Moves a module to the device.
+
+        Args:
+            base: A callable `x_BCHW` -> `logits_BK`. A module is also converted to the layout.
+            num_classes: K.
+            device: Device of the batches; by default that of the module's parameters, and the CPU without parameters.
+            precision: "bfloat16" is automatic mixed precision, which is a different base classifier from "float32".
+            is_channels_last: Lays batches out channels last, the best layout for convolutions.
+        """
         if device is None:
             parameter = next(base.parameters(), None) if isinstance(base, nn.Module) else None
             device = "cpu" if parameter is None else parameter.device
@@ -68,8 +74,10 @@ class TorchBackend:
 
 
 def fused(network: nn.Module) -> nn.Module:
-    """A copy in eval mode whose batch normalizations are folded into the convolutions before them: the same function
-    but for the last digits, with fewer passes over memory."""
+    """A copy in eval mode with each batch normalization folded into the convolution before it.
+
+    The copy computes the same function except for the last digits, with fewer passes over memory.
+    """
     graph = fx.symbolic_trace(copy.deepcopy(network).eval())
     modules = dict(graph.named_modules())
     for node in list(graph.graph.nodes):
@@ -89,7 +97,7 @@ def fused(network: nn.Module) -> nn.Module:
 
 @contextmanager
 def evaluating(network: nn.Module) -> Iterator[None]:
-    """Eval mode inside; afterwards every module is in its own former mode."""
+    """Puts the network into eval mode for the block, then restores the former mode of every module."""
     were_training = [module for module in network.modules() if module.training]
     network.eval()
     try:
