@@ -53,7 +53,9 @@ def conditions_of(audit: Audit) -> str:
 
 def table_of(comparisons: tuple[Comparison, ...]) -> Table:
     """The card's averages compared with the audit's."""
-    caption = '"same" and "other" images than the log\'s; "reveals": the smallest overstatement detected at 90 % power'
+    caption = (
+        '"same": images in the log, "other": not in it; "reveals": the smallest overstatement detected at 90 % power'
+    )
     table = Table(caption=caption, caption_justify="left")
     for name in ("claim", "images", "log", "audit", "p (Holm)", "reveals"):
         table.add_column(name, no_wrap=True)

@@ -49,7 +49,7 @@ class Cell:
 
     @property
     def seeds_interval(self) -> Interval | None:
-        """Student's 95 % interval of the mean: the variation by training, subset of labels and attack."""
+        """Student's 95 % interval of the mean; it covers the variation by training, subset of labels and attack."""
         return mean_interval(self.values)
 
     @property

@@ -165,7 +165,7 @@ def test_a_card_without_its_rows_or_with_impossible_ones_is_refuted_before_anyth
     (other / "manifest.json").write_text(json.dumps(manifest))
     done = audit(other, "--json")
     told = json.loads(done.out)
-    assert done.code == 1 and "there is no certification.tsv" in told["contradictions"][0]
+    assert done.code == 1 and "the checkpoint has no certification.tsv" in told["contradictions"][0]
     assert told["audited"] is None
 
 
