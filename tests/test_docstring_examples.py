@@ -26,10 +26,14 @@ ROOT = Path(__file__).parents[1]
 
 @pytest.fixture(scope="module")
 def folder(digits_checkpoint, tmp_path_factory):
-    """A folder with the checkpoint `my-model` and the picture of a 4, digit.png."""
+    """A folder with the checkpoint `my-model` and digit.png, a 4; both also where `make demo` puts its own."""
     folder = tmp_path_factory.mktemp("examples")
-    (folder / "my-model").symlink_to(digits_checkpoint.path)
-    open_task("digits", data_dir=folder).test[3].save(folder / "digit.png")
+    demo = folder / "runs/demo"
+    demo.mkdir(parents=True)
+    for place in (folder / "my-model", demo / "pulled"):
+        place.symlink_to(digits_checkpoint.path)
+    for place in (folder, demo):
+        open_task("digits", data_dir=folder).test[3].save(place / "digit.png")
     return folder
 
 
