@@ -20,6 +20,7 @@ os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
 os.environ["HF_HOME"] = tempfile.mkdtemp(prefix="hf_home_")
 os.environ["ZOO_CACHE_DIR"] = tempfile.mkdtemp(prefix="zoo_cache_")
 
+import hypothesis
 import torch
 from rich.console import Console
 
@@ -35,6 +36,11 @@ def pytest_unconfigure() -> None:
     """Removes this process's HF_HOME and ZOO_CACHE_DIR."""
     for name in ("HF_HOME", "ZOO_CACHE_DIR"):
         shutil.rmtree(os.environ[name], ignore_errors=True)
+
+
+# A busy machine must not fail a property: hypothesis would measure the time of every example.
+hypothesis.settings.register_profile("without-deadline", deadline=None)
+hypothesis.settings.load_profile("without-deadline")
 
 
 @pytest.fixture(scope="session")

@@ -24,7 +24,7 @@ from zoo import hub
 from zoo.checkpoints.checkpoint import Checkpoint, open_checkpoint, save_checkpoint
 from zoo.checkpoints.copying import install
 from zoo.download.retry import Retrier, TransientFailure
-from zoo.hub.connection import api, connect, endpoint
+from zoo.hub.connection import CLIENT_SETTINGS, api, endpoint, require_reachable
 from zoo.hub.refusals import transient_failure, translated
 from zoo.models.architecture import build_network
 from zoo.models.spec import CertifiedConfig, ModelSpec, Preprocessing
@@ -100,9 +100,10 @@ class PrivateRepository:
                 self.record.do("hub/removed", removal, about=about, always=True)
             shutil.rmtree(self.folder, ignore_errors=True)
 
+    @CLIENT_SETTINGS
     def _pushed(self) -> Result:
         with translated("the Hub", access="read"):
-            connect()
+            require_reachable()
             user = self.retrier.call(lambda: api().whoami(), transient=transient_failure)
         checkpoint = untrained(self.folder / "pushed")
         self.repository = f"{user['name']}/{NAME}-{secrets.token_hex(4)}"
@@ -206,10 +207,11 @@ def untrained(path: Path) -> Checkpoint:
     )
 
 
+@CLIENT_SETTINGS
 def _remove(record: Record, repository: str, retrier: Retrier) -> Result:
     """Removes the repository, and removes its name from the record once the Hub confirms the removal."""
     with translated(repository, access="write"):
-        connect()
+        require_reachable()
         retrier.call(lambda: api().delete_repo(repository, missing_ok=True), transient=transient_failure)
         try:
             retrier.call(lambda: api().model_info(repository), transient=transient_failure)

@@ -109,7 +109,7 @@ def test_every_form_of_a_request_is_answered(url, service):
         ("", {"content": b""}, 400, "empty"),
         ("", {"content": b"x" * 2000}, 413, "more than 1,000 bytes"),
         ("", {"files": {"data": b"x" * 2000}}, 413, "more than 1,000 bytes"),
-        ("", {"content": b"{", "headers": {"Content-Type": "application/json"}}, 400, "no valid JSON"),
+        ("", {"content": b"{", "headers": {"Content-Type": "application/json"}}, 400, "not valid JSON"),
         ("", {"content": b"[" * 999, "headers": {"Content-Type": "application/json"}}, 400, "JSON body cannot be read"),
         ("", {"json": [1]}, 400, "the body must be"),
         ("", {"files": {"data": png(255)}, "data": {"sigma": "1"}}, 400, "unknown parameter 'sigma'"),

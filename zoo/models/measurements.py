@@ -16,6 +16,14 @@ class Strict(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, ser_json_inf_nan="null")
 
 
+def is_none(value: object) -> bool:
+    """Whether the value is None. Fields that newer versions added are not written when they are unknown.
+
+    A file of an earlier version is therefore written again byte for byte.
+    """
+    return value is None
+
+
 class CertifiedAccuracy(Strict):
     """Share of the images that are classified correctly with a certified radius of at least `radius`."""
 
@@ -68,8 +76,8 @@ class CertificationResult(CertificationConditions, ImageSelection):
     rule. `batch_size` is the number of noisy copies per forward pass, where the votes depend on it and it was recorded.
     """
 
-    bound: Literal["simultaneous"] | None = None
-    batch_size: int | None = Field(default=None, ge=1)
+    bound: Literal["simultaneous"] | None = Field(default=None, exclude_if=is_none)
+    batch_size: int | None = Field(default=None, ge=1, exclude_if=is_none)
     standard_accuracy: float | None = Field(default=None, ge=0, le=1)
     standard_accuracy_interval: tuple[float, float] | None = None
     average_certified_radius: float | None = Field(default=None, ge=0)
@@ -198,8 +206,8 @@ class EmpiricalResult(Strict):
     robust_accuracy_interval: tuple[float, float] | None = None
     mean_per_class_robust_accuracy: float | None = Field(default=None, ge=0, le=1)
     attacked_abstention_rate: float | None = Field(default=None, ge=0, le=1)
-    backend: str | None = None
-    batch_size: int | None = Field(default=None, ge=1)
+    backend: str | None = Field(default=None, exclude_if=is_none)
+    batch_size: int | None = Field(default=None, ge=1, exclude_if=is_none)
     seed: int
     smoothed: EmpiricalResult | None = None
 

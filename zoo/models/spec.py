@@ -13,7 +13,7 @@ from typing import Any, Literal
 from pydantic import Field, ValidationError, model_validator
 
 from zoo.errors import CheckpointError
-from zoo.models.measurements import CertificationResult, EmpiricalResult, Strict
+from zoo.models.measurements import CertificationResult, EmpiricalResult, Strict, is_none
 from zoo.models.migration import SCHEMA_VERSION, STEPS, migrate
 
 JsonScalar = bool | int | float | str | None
@@ -107,8 +107,8 @@ class CertifiedConfig(Strict):
     origin: Origin | None = None
     has_trained_head: bool = True
     batch_statistics: str | None = None
-    num_ranks: int | None = Field(default=None, ge=1)
-    device: str | None = None
+    num_ranks: int | None = Field(default=None, ge=1, exclude_if=is_none)
+    device: str | None = Field(default=None, exclude_if=is_none)
     limit_per_class: int | None = Field(default=None, ge=1)
     num_train_images: int | None = Field(default=None, ge=1)
     preprocessing: Preprocessing

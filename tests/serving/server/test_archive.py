@@ -80,7 +80,7 @@ def test_what_cannot_be_served_is_refused_before_it_is_packed(digits_checkpoint,
     with pytest.raises(CertificationError, match="the least n is 10"):
         make_archive(digits_checkpoint, tmp_path / "store", limits=Limits(n=9))
     (tmp_path / "file").write_text("")
-    with pytest.raises(ServerError, match="cannot write"):
+    with pytest.raises(ServerError, match="cannot be written"):
         make_archive(digits_checkpoint, tmp_path / "file", limits=Limits())
 
 

@@ -116,7 +116,7 @@ def test_versions_are_added_switched_rolled_back_and_removed_while_requests_run_
             assert zoo_command("models", "switch", name, "1.0", *on).code == 0, "a roll-back"
             assert answering(url, digit_pngs[0], token) == 100
             taken = zoo_command("models", "add", digits_checkpoint.path, *on, "--version", "1.0")
-            assert taken.code == 2 and "1.0 is served already" in taken.err
+            assert taken.code == 2 and "1.0 is already served" in taken.err
             in_use = zoo_command("models", "remove", name, "1.0", *on)
             assert in_use.code == 2 and "is the default version" in in_use.err
             listed = json.loads(zoo_command("models", "list", *on, "--json").out)

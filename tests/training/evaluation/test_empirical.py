@@ -255,7 +255,7 @@ def test_two_classes_are_attacked_by_cross_entropy_and_dlr_is_refused_before_any
     attack = attack_of(name, ThreatModel(epsilon=9.0), num_classes=2, num_steps=None)
     result = evaluate(network, task=task, attack=attack)
     assert result.robust_accuracy < 0.2 < 0.9 < result.standard_accuracy
-    with pytest.raises(RequestError, match="there are 2 classes: use --loss ce"):
+    with pytest.raises(RequestError, match="there are 2: use --loss ce"):
         attack_of(name, num_classes=2, loss="dlr")
 
 

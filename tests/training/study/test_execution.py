@@ -77,7 +77,7 @@ def test_a_failed_run_is_recorded_and_the_others_are_kept(two_runs, start, tmp_p
     outcome = start(study, folder)
     bad = plan_runs(study)[0]
     assert outcome.done == (SOURCE, TARGET) and list(outcome.failed) == [bad.id] == ["pretraining.bad.s0"]
-    assert folder.state(bad) == "failed" and "a random one has learned nothing" in folder.failure(bad).message
+    assert folder.state(bad) == "failed" and "random weights are untrained" in folder.failure(bad).message
     assert "RecipeError" in folder.failure(bad).traceback
     monkeypatch.setattr("training.study.execution.execute_run", lambda *_, **__: pytest.fail("a run was tried again"))
     assert start(study, folder).done == ()

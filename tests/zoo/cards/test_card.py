@@ -50,7 +50,10 @@ def test_certified_numbers_stand_with_all_that_they_depend_on():
     assert "| 0.5 | 80.0 | 70.0 to 90.0 |" in body and "| average certified radius | 1.250 | 1.100 to 1.400 |" in body
     assert body.count("Not measured.") == 1
     assert "bound from n = 1,000 further draws (one-sided Clopper-Pearson, stopping rule `fixed`)" in body
-    assert "--n 1000 --alpha 0.001 --noise gaussian --stopping fixed --backend torch --seed 7 --output" in body
+    assert (
+        "--n 1000 --alpha 0.001 --noise gaussian --stopping fixed --backend torch --device cpu --seed 7 --output"
+        in body
+    )
 
 
 def test_a_rule_with_a_tolerance_stands_with_it_its_bound_and_the_mean_draws():
@@ -61,7 +64,7 @@ def test_a_rule_with_a_tolerance_stands_with_it_its_bound_and_the_mean_draws():
     assert said == {**changed, "radius_asked": None} and "radius_asked" not in certified["args"]
     assert "with discrete noise" in body and "bound from at most n = 1,000 further draws, 416.7 on average" in body
     assert "(beta-mixture confidence sequence, stopping rule `anytime` with tolerance 0.05)" in body
-    assert "--noise discrete --stopping anytime --tolerance 0.05 --backend torch --seed 7" in body
+    assert "--noise discrete --stopping anytime --tolerance 0.05 --backend torch --device cpu --seed 7" in body
     assert "average certified radius | 1.250" in body
 
 
@@ -77,7 +80,7 @@ def test_a_rule_that_decides_one_radius_has_accuracy_there_only():
     assert "| 0.5 | 80.0 | 70.0 to 90.0 |" in body and "| abstentions (%) | 5.0 | |" in body
     assert "stopping rule `at-radius` at radius 0.5)" in body
     assert "| average certified radius |" not in body and "| standard accuracy" not in body
-    assert "--stopping at-radius --radius 0.5 --backend torch --seed 7" in body
+    assert "--stopping at-radius --radius 0.5 --backend torch --device cpu --seed 7" in body
 
 
 def test_the_limits_tell_gaussian_noise_in_floating_point_from_discrete_noise():
