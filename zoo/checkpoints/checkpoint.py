@@ -74,9 +74,9 @@ def open_checkpoint(path: Path) -> Checkpoint:
     for name, expected in files.items():
         if not (path / name).is_file():
             raise CheckpointError(f"{path / name} is missing: {MANIFEST} lists it with SHA-256 {expected}")
-        found = sha256_of(path / name)
-        if found != expected:
-            raise CheckpointError(f"{path / name} is damaged: SHA-256 is {found}, {MANIFEST} says {expected}")
+        actual = sha256_of(path / name)
+        if actual != expected:
+            raise CheckpointError(f"{path / name} is damaged: SHA-256 is {actual}, {MANIFEST} says {expected}")
     for required in (CONFIG, WEIGHTS):
         if required not in files:
             raise CheckpointError(f"{path / MANIFEST} does not list {required}")
@@ -118,7 +118,7 @@ def record_results(
     empirical: Callable[[EmpiricalResult | None], EmpiricalResult] | None = None,
     certification: tuple[CertificationResult, bytes] | None = None,
 ) -> Checkpoint:
-    """Adds new results to a checkpoint, rewrites its card from them, and returns the checkpoint. The weights stay.
+    """Adds new results to a checkpoint, rewrites its card from them, and returns the checkpoint; keeps the weights.
 
     `empirical` maps the empirical result that is recorded at the time of writing (None if there is none) to the result
     to record. `certification` is a result with the bytes of its rows; the curve is drawn from the rows.
@@ -138,7 +138,7 @@ def record_results(
             results["empirical"] = empirical(spec.certified.empirical)
         return spec.model_copy(update={"certified": spec.certified.model_copy(update=results)})
 
-    return _add(checkpoint, files, spec=with_results, otherwise="those that were measured: measure it again")
+    return _add(checkpoint, files, spec=with_results, ending="those that were measured: measure it again")
 
 
 def record_onnx(checkpoint: Checkpoint, exported: bytes) -> Checkpoint:
@@ -147,7 +147,7 @@ def record_onnx(checkpoint: Checkpoint, exported: bytes) -> Checkpoint:
     Raises: CheckpointError if the weights are no longer those that were exported, or another process keeps writing the
     checkpoint.
     """
-    return _add(checkpoint, {ONNX: exported}, otherwise="those that were exported: export it again")
+    return _add(checkpoint, {ONNX: exported}, ending="those that were exported: export it again")
 
 
 def restate(checkpoint: Checkpoint, *, licence: str | None = None) -> Checkpoint:
@@ -160,7 +160,7 @@ def restate(checkpoint: Checkpoint, *, licence: str | None = None) -> Checkpoint
     def with_licence(spec: ModelSpec) -> ModelSpec:
         return spec if licence is None else spec.with_licence(licence)
 
-    return _add(checkpoint, {}, spec=with_licence, otherwise="those that were opened: look at it again")
+    return _add(checkpoint, {}, spec=with_licence, ending="those that were opened: open it again")
 
 
 @contextmanager
@@ -183,7 +183,7 @@ def _add(
     files: Mapping[str, bytes],
     *,
     spec: Callable[[ModelSpec], ModelSpec] = lambda spec: spec,
-    otherwise: str,
+    ending: str,
 ) -> Checkpoint:
     """Adds files to the directory and changes its spec, both starting from what the directory contains at that time.
 
@@ -191,21 +191,21 @@ def _add(
         checkpoint: The checkpoint as it was opened; its weights must still be in the directory.
         files: The contents of the new files by name.
         spec: Maps the spec in the directory to the spec to write.
-        otherwise: The end of the error message if the weights have changed.
+        ending: The end of the error message if the weights have changed: the expected weights and what to do.
     """
     with being_written(checkpoint.path):
-        now = open_checkpoint(checkpoint.path)
-        if now.weights_sha256 != checkpoint.weights_sha256:
-            raise CheckpointError(f"{checkpoint.path} has other weights than {otherwise}")
-        return _write(now.path, _described(spec(now.spec), files, kept=now.files), kept=now.files)
+        current = open_checkpoint(checkpoint.path)
+        if current.weights_sha256 != checkpoint.weights_sha256:
+            raise CheckpointError(f"{checkpoint.path} has other weights than {ending}")
+        return _write(current.path, _described(spec(current.spec), files, kept=current.files), kept=current.files)
 
 
 def require_trained_head(checkpoint: Checkpoint) -> None:
     """Raises RequestError if the network's last layer is untrained, because its predictions would be meaningless."""
     if not checkpoint.spec.certified.has_trained_head:
         raise RequestError(
-            f"the last layer of {checkpoint.spec.name} is untrained, so it has no answers to measure or serve: "
-            "fine-tune it first, zoo train --init MODEL"
+            f"the last layer of {checkpoint.spec.name} is untrained, so its predictions are meaningless: "
+            "fine-tune it first with zoo train --init MODEL"
         )
 
 
@@ -238,25 +238,25 @@ def _write(
         (path / name).unlink(missing_ok=True)
     if (path / SIGNATURE).exists():
         (path / SIGNATURE).unlink()
-        _logger.warning("%s was signed as it was before: the signature is gone, zoo sign makes a new one", path)
+        _logger.warning("%s was rewritten, so its signature was removed: sign it again with zoo sign", path)
     return open_checkpoint(path)
 
 
 def read_manifest(path: Path) -> dict[str, str]:
     """SHA-256 in hex of each file that a directory's manifest lists. Raises: CheckpointError."""
     if not path.is_dir():
-        raise CheckpointError(f"{path} is no directory")
+        raise CheckpointError(f"{path} is not a directory")
     if not (path / MANIFEST).is_file():
-        raise CheckpointError(f"{path} holds no {MANIFEST}: it is no checkpoint")
+        raise CheckpointError(f"{path} is not a checkpoint directory: it contains no {MANIFEST}")
     try:
         entries = json.loads((path / MANIFEST).read_bytes())["files"]
         files = {str(name): str(entry["sha256"]) for name, entry in entries.items()}
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise CheckpointError(f"{path / MANIFEST} is damaged: it is no manifest of this zoo") from error
+        raise CheckpointError(f"{path / MANIFEST} is damaged: it is not a manifest of this zoo") from error
     for name in files:
         # A server unpacks these files into a directory on Python's module path: a file of unknown name could be code.
         if name not in KNOWN_FILES:
-            raise CheckpointError(f"{path / MANIFEST} lists {name!r}, which is no file of a checkpoint")
+            raise CheckpointError(f"{path / MANIFEST} lists {name!r}, which is not a checkpoint file")
     return files
 
 
@@ -265,7 +265,7 @@ def read_spec(path: Path) -> ModelSpec:
     try:
         config = json.loads((path / CONFIG).read_bytes())
     except ValueError as error:
-        raise CheckpointError(f"{path / CONFIG} is no JSON: {error}") from error
+        raise CheckpointError(f"{path / CONFIG} is not valid JSON: {error}") from error
     return ModelSpec.from_config(config, source=str(path / CONFIG))
 
 

@@ -42,10 +42,10 @@ def make_key(path: Path) -> Path:
     private_bytes = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
     try:
         for file, content, mode in ((path, private_bytes, 0o600), (public, _pem(key.public_key()), 0o644)):
-            with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as opened:
-                opened.write(content)
+            with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as stream:
+                stream.write(content)
     except FileExistsError as error:
-        raise RequestError(f"{error.filename} exists, and a key is never overwritten: name a new file") from error
+        raise RequestError(f"{error.filename} exists, and a key is never overwritten: choose a new file") from error
     except OSError as error:
         raise RequestError(f"cannot write the key {path}: {error.strerror or error}") from error
     return public
@@ -63,7 +63,7 @@ def sign(checkpoint: Checkpoint, key: Path) -> Path:
     with being_written(checkpoint.path):
         manifest = (checkpoint.path / MANIFEST).read_bytes()
         if open_checkpoint(checkpoint.path).files != checkpoint.files:
-            raise CheckpointError(f"{checkpoint.path} has changed since it was opened: look at it again, then sign it")
+            raise CheckpointError(f"{checkpoint.path} has changed since it was opened: inspect it again, then sign it")
         content = {
             "algorithm": ALGORITHM,
             "public_key": base64.b64encode(private.public_key().public_bytes_raw()).decode(),
@@ -84,21 +84,21 @@ def why_not_signed(directory: Path, public_key: Path) -> str | None:
     """
     trusted = _read_public(public_key)
     if not (directory / SIGNATURE).is_file():
-        return f"there is no {SIGNATURE}: nobody vouches for this checkpoint"
+        return f"there is no {SIGNATURE}: this checkpoint is not signed"
     try:
         content = json.loads((directory / SIGNATURE).read_bytes())
-        algorithm, named = content["algorithm"], base64.b64decode(content["public_key"], validate=True)
+        algorithm, stated_key = content["algorithm"], base64.b64decode(content["public_key"], validate=True)
         signature = base64.b64decode(content["signature"], validate=True)
     except (ValueError, KeyError, TypeError) as error:
         return f"{SIGNATURE} is damaged: {type(error).__name__}: {error}"
     if algorithm != ALGORITHM:
-        return f"{SIGNATURE} is of the kind {algorithm!r}, known is {ALGORITHM}"
+        return f"{SIGNATURE} has the algorithm {algorithm!r}, expected {ALGORITHM!r}"
     try:
         trusted.verify(signature, (directory / MANIFEST).read_bytes())
     except InvalidSignature:
-        if named != trusted.public_bytes_raw():
-            return f"it was signed with another key, {fingerprint(named)}, not with {public_key}"
-        return f"{MANIFEST} is not the one that was signed: it, or {SIGNATURE}, was changed"
+        if stated_key != trusted.public_bytes_raw():
+            return f"it was signed with another key, {fingerprint(stated_key)}, not with {public_key}"
+        return f"the signature does not match {MANIFEST}: {MANIFEST} or {SIGNATURE} was changed"
     return None
 
 
@@ -112,10 +112,10 @@ def _read_private(path: Path) -> Ed25519PrivateKey:
         key = load_pem_private_key(_content_of(path), password=None)
     except (ValueError, TypeError, UnsupportedAlgorithm) as error:
         raise RequestError(
-            f"{path} is no unencrypted private key in PEM form; zoo sign MODEL --key FILE --new-key makes one"
+            f"{path} is not an unencrypted private key in PEM form: create one with zoo sign MODEL --key FILE --new-key"
         ) from error
     if not isinstance(key, Ed25519PrivateKey):
-        raise RequestError(f"{path} is no Ed25519 key; zoo sign MODEL --key FILE --new-key makes one")
+        raise RequestError(f"{path} is not an Ed25519 key: create one with zoo sign MODEL --key FILE --new-key")
     return key
 
 
@@ -123,11 +123,9 @@ def _read_public(path: Path) -> Ed25519PublicKey:
     try:
         key = load_pem_public_key(_content_of(path))
     except (ValueError, UnsupportedAlgorithm) as error:
-        raise RequestError(
-            f"{path} is no public key in PEM form: give the FILE{PUBLIC_SUFFIX} of the signer"
-        ) from error
+        raise RequestError(f"{path} is not a public key in PEM form: give the signer's FILE{PUBLIC_SUFFIX}") from error
     if not isinstance(key, Ed25519PublicKey):
-        raise RequestError(f"{path} is no Ed25519 public key: give the FILE{PUBLIC_SUFFIX} of the signer")
+        raise RequestError(f"{path} is not an Ed25519 public key: give the signer's FILE{PUBLIC_SUFFIX}")
     return key
 
 

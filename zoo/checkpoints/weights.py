@@ -50,13 +50,13 @@ def read_weights(path: Path, *, sha256: str) -> dict[str, Tensor]:
         content = path.read_bytes()
     except OSError as error:
         raise CheckpointError(f"cannot read {path}: {error.strerror or error}") from error
-    found = hashlib.sha256(content).hexdigest()
-    if found != sha256:
-        raise CheckpointError(f"{path} has changed since it was opened: SHA-256 is {found}, was {sha256}")
+    actual = hashlib.sha256(content).hexdigest()
+    if actual != sha256:
+        raise CheckpointError(f"{path} has changed since it was opened: SHA-256 is {actual}, was {sha256}")
     try:
         tensors: dict[str, Tensor] = safetensors.torch.load(content)
     except SafetensorError as error:
-        raise CheckpointError(f"{path} is no safetensors file: {error}") from error
+        raise CheckpointError(f"{path} is not a safetensors file: {error}") from error
     return tensors
 
 
@@ -65,4 +65,4 @@ def require_finite(backbone: nn.Module, path: Path) -> None:
     for name, tensor in backbone.state_dict().items():
         # The sum takes a tenth of the time. A finite sum implies finite terms; finite terms may still overflow the sum.
         if not tensor.sum().isfinite() and not tensor.isfinite().all():
-            raise CheckpointError(f"{path}: {name} holds a value that is not finite")
+            raise CheckpointError(f"{path}: {name} contains a value that is not finite")

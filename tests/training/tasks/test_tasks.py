@@ -211,7 +211,7 @@ def test_pictures_without_classes_lie_anywhere_and_only_methods_without_labels_t
     assert done.code == 0, done.err
     for command in (["evaluate"], ["certify", "--sigma", "0.5", "--output", tmp_path / "log.tsv"]):
         refused = zoo_command(command[0], tmp_path / "features", "--task", "digits", *command[1:])
-        assert refused.code == 2 and "is untrained, so it has no answers to measure or serve" in refused.err
+        assert refused.code == 2 and "is untrained, so its predictions are meaningless" in refused.err
 
 
 @pytest.mark.parametrize(("name", "said"), [("unlabelled", "needs a folder"), ("unlabelled:/no", "is not a folder")])

@@ -122,7 +122,7 @@ def test_weights_that_are_not_finite_are_neither_written_nor_loaded(tmp_path):
     checkpoint, network = saved(tmp_path / "a", "resnet10-quarter")
     with torch.no_grad():
         network.backbone.fc.weight[0, 0] = float("nan")
-    with pytest.raises(CheckpointError, match=r"fc\.weight holds a value that is not finite"):
+    with pytest.raises(CheckpointError, match=r"fc\.weight contains a value that is not finite"):
         save_checkpoint(tmp_path / "b", network, checkpoint.spec)
     assert not (tmp_path / "b").exists()
 

@@ -48,7 +48,7 @@ def test_a_signature_that_nobody_gave_a_key_for_is_unchecked_and_not_good(signed
 def test_a_missing_signature_fails_where_one_is_asked_for(signed, key, zoo_command):
     (signed / "manifest.sig").unlink()
     done = zoo_command("verify", signed, "--public-key", f"{key}.pub")
-    assert done.code == 1 and "there is no manifest.sig: nobody vouches for this checkpoint" in done.out
+    assert done.code == 1 and "there is no manifest.sig: this checkpoint is not signed" in done.out
 
 
 def test_a_signature_by_another_key_fails_though_it_names_the_trusted_one(signed, key, tmp_path, zoo_command):
@@ -58,7 +58,7 @@ def test_a_signature_by_another_key_fails_though_it_names_the_trusted_one(signed
     assert "it was signed with another key" in why_not_signed(signed, tmp_path / "key.pem.pub")
     forged = {**signature_of(signed), "public_key": trusted}
     (signed / "manifest.sig").write_text(json.dumps(forged))
-    assert "manifest.json is not the one that was signed" in why_not_signed(signed, tmp_path / "key.pem.pub")
+    assert "the signature does not match manifest.json" in why_not_signed(signed, tmp_path / "key.pem.pub")
 
 
 @pytest.mark.parametrize(
@@ -67,7 +67,7 @@ def test_a_signature_by_another_key_fails_though_it_names_the_trusted_one(signed
         ("", "is damaged"),
         ("[]", "is damaged"),
         ('{"algorithm": "ed25519", "public_key": "!", "signature": ""}', "is damaged"),
-        ('{"algorithm": "none", "public_key": "", "signature": ""}', "is of the kind 'none'"),
+        ('{"algorithm": "none", "public_key": "", "signature": ""}', "has the algorithm 'none'"),
         ('{"algorithm": "ed25519", "public_key": "", "signature": ""}', "signed with another key"),
     ],
 )
@@ -79,7 +79,7 @@ def test_what_is_no_signature_fails(content, said, signed, key):
 def test_one_changed_character_of_the_manifest_fails(signed, key):
     text = (signed / "manifest.json").read_text()
     (signed / "manifest.json").write_text(text + "\n")
-    assert "is not the one that was signed" in why_not_signed(signed, key.with_name("key.pem.pub"))
+    assert "the signature does not match manifest.json" in why_not_signed(signed, key.with_name("key.pem.pub"))
 
 
 def test_openssl_accepts_the_signature_and_refuses_it_over_another_manifest(signed, key, tmp_path):
@@ -95,7 +95,7 @@ def test_openssl_accepts_the_signature_and_refuses_it_over_another_manifest(sign
 def test_new_results_drop_the_signature_and_say_so(signed, caplog):
     with caplog.at_level(logging.WARNING):
         recorded = record_results(open_checkpoint(signed), empirical=lambda _: EMPIRICAL)
-    assert "was signed as it was before: the signature is gone, zoo sign makes a new one" in caplog.text
+    assert "was rewritten, so its signature was removed: sign it again with zoo sign" in caplog.text
     assert "manifest.sig" not in recorded.published_files and not (signed / "manifest.sig").exists()
 
 
@@ -115,9 +115,9 @@ def test_a_key_is_never_overwritten(key, signed, zoo_command):
 def test_what_is_no_key_is_refused(content, signed, tmp_path, zoo_command):
     (tmp_path / "no.pem").write_text(content)
     done = zoo_command("sign", signed, "--key", tmp_path / "no.pem")
-    assert done.code == 2 and "is no unencrypted private key in PEM form" in done.err
+    assert done.code == 2 and "is not an unencrypted private key in PEM form" in done.err
     done = zoo_command("verify", signed, "--public-key", tmp_path / "no.pem")
-    assert done.code == 2 and "is no public key in PEM form" in done.err
+    assert done.code == 2 and "is not a public key in PEM form" in done.err
     assert zoo_command("verify", signed, "--public-key", tmp_path / "nowhere").code == 2
 
 
@@ -129,8 +129,8 @@ def test_a_key_of_another_kind_is_refused(signed, tmp_path, zoo_command):
     (tmp_path / "ec.pem").write_bytes(other.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
     public = other.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
     (tmp_path / "ec.pub").write_bytes(public)
-    assert "is no Ed25519 key" in zoo_command("sign", signed, "--key", tmp_path / "ec.pem").err
-    assert "is no Ed25519 public key" in zoo_command("verify", signed, "--public-key", tmp_path / "ec.pub").err
+    assert "is not an Ed25519 key" in zoo_command("sign", signed, "--key", tmp_path / "ec.pem").err
+    assert "is not an Ed25519 public key" in zoo_command("verify", signed, "--public-key", tmp_path / "ec.pub").err
 
 
 def test_a_damaged_checkpoint_is_not_signed(signed, key, zoo_command):

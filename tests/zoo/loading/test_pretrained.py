@@ -116,7 +116,7 @@ def test_there_is_no_fallback_to_a_pickle(logged_in):
         ({"fc.bias": torch.zeros(5)}, r"size mismatch for fc\.bias"),
         (
             {"fc.bias": torch.tensor([0.0, float("-inf"), float("inf"), 0.0])},
-            r"fc\.bias holds a value that is not finite",
+            r"fc\.bias contains a value that is not finite",
         ),
     ],
 )

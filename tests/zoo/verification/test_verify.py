@@ -150,7 +150,7 @@ def test_a_name_that_leads_elsewhere_is_refused_before_anything_is_read(name, co
     manifest["files"][name] = {"sha256": "0" * 64}
     (copy_of_certified / "manifest.json").write_text(json.dumps(manifest))
     (finding,) = findings_of(copy_of_certified)
-    assert repr(name) in finding and "no file of a checkpoint" in finding
+    assert repr(name) in finding and "not a checkpoint file" in finding
 
 
 @pytest.mark.parametrize(
@@ -213,7 +213,7 @@ def test_weights_of_another_shape_or_that_are_not_finite_are_named(copy_of_certi
     tensors["fc.bias"][0] = float("nan")
     save_file(tensors, copy_of_certified / "model.safetensors")
     forging.recompute_card(copy_of_certified)
-    assert "fc.bias holds a value that is not finite" in findings_of(copy_of_certified)[0]
+    assert "fc.bias contains a value that is not finite" in findings_of(copy_of_certified)[0]
     save_file({**tensors, "fc.bias": tensors["fc.bias"][:3].clone()}, copy_of_certified / "model.safetensors")
     forging.recompute_card(copy_of_certified)
     assert "does not fit resnet10-quarter" in findings_of(copy_of_certified)[0]
@@ -285,7 +285,7 @@ def test_numbers_without_their_rows_and_rows_without_numbers_are_refused(copy_of
 
 def test_what_is_no_checkpoint_is_said_to_be_none(tmp_path, zoo_command):
     done = zoo_command("verify", tmp_path)
-    assert done.code == 1 and "holds no manifest.json" in done.out
+    assert done.code == 1 and "contains no manifest.json" in done.out
     assert zoo_command("verify", tmp_path / "nowhere").code == 2
 
 
