@@ -3,12 +3,12 @@
     ZooError                      the work failed: exit code 1, HTTP 500
     ├── CheckpointError           a checkpoint is damaged, incomplete or of a newer schema
     ├── HubError                  the Hub refused, conflicted or could not be reached
-    ├── DivergenceError           training met a loss that is not finite
+    ├── DivergenceError           training produced a loss or gradient that is not finite
     ├── ServerError               a server did not start, stopped, or answered with an error
     │   ├── ServerUnavailableError  a server stayed unreachable, full or without a worker
     │   └── StreamInterruptedError  a stream of certificates was cut off; a retry may succeed
     ├── OverloadError             a server has reached its limit of open requests: HTTP 429, retry later
-    │   └── ClosingError          a server is about to stop and takes no new requests: HTTP 503
+    │   └── ClosingError          a server is about to stop and accepts no new requests: HTTP 503
     ├── BackendError              a backend failed, or cannot run on this device
     │   └── OutOfMemoryError      a device has too little memory for a batch
     ├── InterruptionError         the user stopped the work; the message says how to resume
@@ -121,7 +121,7 @@ class CertificationError(RequestError):
 
 
 class ImageError(RequestError):
-    """Bytes that are not an acceptable image; `http_status` says why they are refused."""
+    """Bytes that are not an acceptable image; `http_status` classifies the reason."""
 
     def __init__(self, message: str, *, http_status: int = 422) -> None:
         super().__init__(message)

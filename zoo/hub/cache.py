@@ -50,16 +50,16 @@ def remembered(repository: str, revision: str | None) -> Commit | None:
 
 
 def remember(repository: str, revision: str | None, sha: str) -> None:
-    """Records the commit that a branch or tag names now, in the file where the client itself keeps that record."""
+    """Records the commit that a branch or tag names now, in the client's own file for that branch or tag."""
     if revision == sha:
         return
     folder = Path(constants.HF_HUB_CACHE) / repo_folder_name(repo_id=repository, repo_type="model") / "refs"
-    note = folder / PurePosixPath(revision or constants.DEFAULT_REVISION)
-    write_atomically(note, sha)
+    record = folder / PurePosixPath(revision or constants.DEFAULT_REVISION)
+    write_atomically(record, sha)
 
 
 def drop_damaged(directory: Path) -> bool:
-    """Removes a cached commit's files that differ from its manifest from the cache; True if there were any."""
+    """Removes the files of a cached commit that differ from its manifest; True if there were any."""
     try:
         files = read_manifest(directory)
     except CheckpointError:
@@ -67,7 +67,7 @@ def drop_damaged(directory: Path) -> bool:
     paths = {directory / name: expected for name, expected in files.items()}
     damaged = [path for path, expected in paths.items() if path.is_file() and sha256_of(path) != expected]
     for path in damaged:
-        content = path.parent / path.readlink() if path.is_symlink() else path
+        blob = path.parent / path.readlink() if path.is_symlink() else path
         path.unlink()
-        content.unlink(missing_ok=True)
+        blob.unlink(missing_ok=True)
     return bool(damaged)

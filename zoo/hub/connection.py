@@ -16,7 +16,7 @@ from huggingface_hub.utils.tqdm import disable_progress_bars, progress_bar_state
 from zoo.errors import HubError
 from zoo.host import LoanedSetting
 
-ANSWER_WITHIN = 8.0
+RESPONSE_TIMEOUT = 8.0  # seconds
 # Timeouts of one request in seconds: to connect, and without receiving a byte. The Hub answers a commit of large files
 # slowly. The client's own default is to wait forever.
 TIMEOUT = httpx2.Timeout(120.0, connect=10.0)
@@ -50,7 +50,7 @@ def is_offline() -> bool:
 def require_token() -> None:
     """Raises HubError if the user is not logged in."""
     if get_token() is None:
-        raise HubError("no Hub token: run `hf auth login`, or set HF_TOKEN to one that may write")
+        raise HubError("no Hub token: run `hf auth login`, or set HF_TOKEN to a token with write access")
 
 
 @contextmanager
@@ -75,26 +75,26 @@ CLIENT_SETTINGS = LoanedSetting(_settings)
 """Decorates every function of this package that may contact the Hub; the host's settings are restored afterwards."""
 
 
-def require_reachable(*, within: float = ANSWER_WITHIN) -> None:
+def require_reachable(*, within: float = RESPONSE_TIMEOUT) -> None:
     """Raises HubError if nothing answers at the Hub's address within `within` seconds.
 
     The client itself retries silently for 23 seconds. Where a host name has several dead addresses or is not resolved
     at all, the client waits for one timeout per address. Any response counts, including an error.
     """
     if is_offline():
-        raise HubError("HF_HUB_OFFLINE is set, and this needs the Hub: unset it")
+        raise HubError("HF_HUB_OFFLINE is set, but this operation needs the Hub: unset HF_HUB_OFFLINE")
     failures: list[str] = []
 
-    def ask() -> None:
+    def send_request() -> None:
         try:
             get_session().head(endpoint(), timeout=within, follow_redirects=False)
         except Exception as error:
             failures.append(str(error) or type(error).__name__)
 
-    # A daemon thread: a request that still waits for a dead address must not keep the process alive.
-    asking = threading.Thread(target=ask, daemon=True)
-    asking.start()
-    asking.join(within)
-    if asking.is_alive() or failures:
-        why = failures[0] if failures else f"no answer within {within:g} s"
-        raise HubError(f"cannot reach the Hub at {endpoint()}: {why}; check the network and HF_ENDPOINT")
+    # The thread is a daemon: a request that still waits for a dead address must not keep the process alive.
+    thread = threading.Thread(target=send_request, daemon=True)
+    thread.start()
+    thread.join(within)
+    if thread.is_alive() or failures:
+        reason = failures[0] if failures else f"no response within {within:g} s"
+        raise HubError(f"cannot reach the Hub at {endpoint()}: {reason}; check the network and HF_ENDPOINT")

@@ -52,14 +52,21 @@ def fetch(
 ) -> tuple[Checkpoint, Commit]:
     """The checkpoint of one commit, in the cache, and that commit.
 
-    A commit hash whose files are all cached needs no network. Offline, a branch or tag stands for the commit that it
+    A commit hash whose files are all cached needs no network. Offline, a branch or tag resolves to the commit that it
     named when it was last fetched.
+
+    Args:
+        repository: The repository id, `owner/name`.
+        revision: A branch, a tag or a commit hash; None for the default branch.
+        offline: Use only cached files.
+        retrier: Retries transient failures.
+
     Raises: HubError; CheckpointError if the repository contains anything but a checkpoint, or a file differs from the
     manifest.
     """
     source = _resolve(repository, revision, wanted=ALL, offline=offline, retrier=retrier)
     directory = _obtain(source, retrier)
-    with _damage_dropped(source, directory):
+    with _dropping_damaged_files(source, directory):
         return open_checkpoint(directory), source.commit
 
 
@@ -68,6 +75,12 @@ def fetch_description(
     repository: str, *, revision: str | None = None, offline: bool = False, retrier: Retrier = DEFAULT_RETRIER
 ) -> RemoteDescription:
     """The description of the checkpoint of one commit; the weights are neither fetched nor checked.
+
+    Args:
+        repository: The repository id, `owner/name`.
+        revision: A branch, a tag or a commit hash; None for the default branch.
+        offline: Use only cached files.
+        retrier: Retries transient failures.
 
     Raises: HubError; CheckpointError if the repository contains anything but a checkpoint, or the config or the card is
     damaged.
@@ -78,10 +91,10 @@ def fetch_description(
 def describe(source: Source, retrier: Retrier) -> RemoteDescription:
     """The description of a checkpoint whose commit is resolved already; see `fetch_description`."""
     directory = _obtain(source, retrier)
-    with _damage_dropped(source, directory):
+    with _dropping_damaged_files(source, directory):
         files = read_manifest(directory)
         for name in (CONFIG, *({CARD} & set(files))):
-            _require_same(directory / name, files.get(name))
+            _require_sha256(directory / name, files.get(name))
         return RemoteDescription(
             commit=source.commit, spec=read_spec(directory), directory=directory, has_card=CARD in files
         )
@@ -89,7 +102,16 @@ def describe(source: Source, retrier: Retrier) -> RemoteDescription:
 
 @CLIENT_SETTINGS
 def download_file(repository: str, name: str, *, revision: str, retrier: Retrier = DEFAULT_RETRIER) -> Path:
-    """The cached copy of one file of a repository at a commit; the content is not checked. Raises: HubError."""
+    """The cached copy of one file of a repository at a commit, downloaded if missing. The content is not checked.
+
+    Args:
+        repository: The repository id, `owner/name`.
+        name: The path of the file in the repository.
+        revision: The commit hash.
+        retrier: Retries transient failures.
+
+    Raises: HubError.
+    """
     commit = Commit(repository=repository, sha=revision, url="")
     with translated(repository, access="read"):
         if cached_file(commit, name) is None:
@@ -104,27 +126,27 @@ def _resolve(
     offline = offline or is_offline()
     with translated(repository, access="read"):
         _require_revision(revision)
-        known = remembered(repository, revision)
-        names = None if known is None else cached_names(known, wanted=wanted)
-        if known is not None and names is not None and (offline or known.sha == revision):
-            return Source(commit=known, names=names, offline=offline)
+        last_fetched = remembered(repository, revision)
+        names = None if last_fetched is None else cached_names(last_fetched, wanted=wanted)
+        if last_fetched is not None and names is not None and (offline or last_fetched.sha == revision):
+            return Source(commit=last_fetched, names=names, offline=offline)
         if offline:
             raise HubError(
-                f"{repository}{_at(revision)} is not wholly in the cache of the Hub's files, and the network may not "
-                "be used: pull it once without --offline and HF_HUB_OFFLINE"
+                f"{repository}{_at(revision)} is not completely in the Hub client's cache, and network use is "
+                "disabled: pull it once without --offline and HF_HUB_OFFLINE"
             )
         try:
             require_reachable()
         except HubError as error:
-            if known is None or names is None:
+            if last_fetched is None or names is None:
                 raise
             raise HubError(
-                f"{error}. When it was last fetched, {repository}{_at(revision)} was {known.sha}, which is in the "
-                f"cache: to use that, ask for {repository}@{known.sha}, or set HF_HUB_OFFLINE=1"
+                f"{error}. When last fetched, {repository}{_at(revision)} named commit {last_fetched.sha}, which is in "
+                f"the cache: to use that commit, give {repository}@{last_fetched.sha}, or set HF_HUB_OFFLINE=1"
             ) from error
         info = retrier.call(lambda: api().model_info(repository, revision=revision), transient=transient_failure)
         if info.sha is None:
-            raise HubError(f"the Hub named no commit for {repository}")
+            raise HubError(f"the Hub's response names no commit of {repository}")
         commit = Commit(repository=repository, sha=info.sha, url=f"{endpoint()}/{repository}/tree/{info.sha}")
         source = source_of(commit, [sibling.rfilename for sibling in info.siblings or ()], wanted=wanted)
         remember(repository, revision, info.sha)
@@ -139,14 +161,18 @@ def source_of(commit: Commit, present: Collection[str], *, wanted: Collection[st
     """
     where = f"{commit.repository}@{commit.sha[:12]}"
     for name in sorted(set(present) - {*ALL, ATTRIBUTES}):
-        kind = ": it may be a pickle, which can run code when it is read" if name.endswith(PICKLES) else ""
-        raise CheckpointError(f"{where} holds {name!r}, which is no file of a checkpoint{kind}; nothing was downloaded")
+        risk = ": it may be a pickle, and reading a pickle can run code" if name.endswith(PICKLES) else ""
+        raise CheckpointError(
+            f"{where} contains {name!r}, which is not a checkpoint file{risk}; nothing was downloaded"
+        )
     if MANIFEST not in present:
-        raise CheckpointError(f"{where} holds no {MANIFEST}: it is no checkpoint of this zoo; nothing was downloaded")
+        raise CheckpointError(
+            f"{where} is not a checkpoint of this zoo: it contains no {MANIFEST}; nothing was downloaded"
+        )
     names = {name for name in present if name in wanted}
     # The signature comes first: if a signed commit's manifest is cached, its signature is cached too.
-    in_order = sorted(names, key=lambda name: (name != SIGNATURE, name != MANIFEST, name == WEIGHTS, name))
-    return Source(commit=commit, names=tuple(in_order), offline=False)
+    ordered = sorted(names, key=lambda name: (name != SIGNATURE, name != MANIFEST, name == WEIGHTS, name))
+    return Source(commit=commit, names=tuple(ordered), offline=False)
 
 
 def _obtain(source: Source, retrier: Retrier) -> Path:
@@ -171,28 +197,30 @@ def _download(commit: Commit, name: str, retrier: Retrier) -> Path:
 
 
 @contextmanager
-def _damage_dropped(source: Source, directory: Path) -> Iterator[None]:
+def _dropping_damaged_files(source: Source, directory: Path) -> Iterator[None]:
     """Adds the commit to an error about its files; unless offline, removes damaged files from the cache."""
     try:
         yield
     except CheckpointError as error:
         dropped = not source.offline and drop_damaged(directory)
-        anew = "; it was taken out of the cache, so the next try fetches it anew" if dropped else ""
-        raise CheckpointError(f"{source.commit.repository}@{source.commit.sha[:12]}: {error}{anew}") from error
+        remedy = (
+            "; the damaged files were removed from the cache, so the next attempt downloads them" if dropped else ""
+        )
+        raise CheckpointError(f"{source.commit.repository}@{source.commit.sha[:12]}: {error}{remedy}") from error
 
 
-def _require_same(path: Path, expected: str | None) -> None:
+def _require_sha256(path: Path, expected: str | None) -> None:
     if expected is None or not path.is_file():
         raise CheckpointError(f"{path} is missing, or {MANIFEST} does not list it")
-    found = sha256_of(path)
-    if found != expected:
-        raise CheckpointError(f"{path} is damaged: SHA-256 is {found}, {MANIFEST} says {expected}")
+    actual = sha256_of(path)
+    if actual != expected:
+        raise CheckpointError(f"{path} is damaged: SHA-256 is {actual}, {MANIFEST} says {expected}")
 
 
 def _require_revision(revision: str | None) -> None:
     """Raises RequestError if `revision` is not a valid revision name: the cache uses the name as a file path."""
     if revision is not None and (revision.startswith("/") or ".." in revision or not revision.strip("/")):
-        raise RequestError(f"{revision!r} is no revision: expected a branch, a tag or a commit's hash")
+        raise RequestError(f"{revision!r} is not a revision: expected a branch, a tag or a commit hash")
 
 
 def _at(revision: str | None) -> str:

@@ -46,7 +46,7 @@ def list_checkpoints(owner: str, *, limit: int, retrier: Retrier = DEFAULT_RETRI
         retrier.report(f"reading {len(candidates)} of {len(models)} repositories of {owner}")
     with ThreadPoolExecutor(CONNECTIONS) as pool:
         listed = list(pool.map(lambda model: _read(model, retrier), candidates))
-    return sorted(listed, key=lambda each: each.repository), len(models)
+    return sorted(listed, key=lambda entry: entry.repository), len(models)
 
 
 def _read(model: ModelInfo, retrier: Retrier) -> Listed:

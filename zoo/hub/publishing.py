@@ -56,18 +56,18 @@ def push(
 
     Raises: HubError; if another user pushed in between, this push has changed nothing on the Hub. RequestError.
     """
-    _require_possible(tags, create_pr=create_pr)
+    _require_valid_tags(tags, create_pr=create_pr)
     with translated(repository, access="write"):
         require_token()
         require_reachable()
         target = _Target(api(), repository, retrier)
         head = target.head_or_new(private=private, may_create=not create_pr)
-        present_tags = target.again(target.tags) if tags else {}
-        unchanged = _holds(head, checkpoint)
+        present_tags = target.with_retries(target.tags) if tags else {}
+        unchanged = _matches(head, checkpoint)
         if taken := [tag for tag in tags if tag in present_tags and not (unchanged and present_tags[tag] == head.sha)]:
             raise HubError(
-                f"{repository} has the tag {taken[0]} already, at {present_tags[taken[0]][:12]}: nothing was pushed; "
-                f"choose another name, or remove it there: hf repos tag delete {repository} {taken[0]}"
+                f"{repository} already has the tag {taken[0]}, at commit {present_tags[taken[0]][:12]}: nothing was "
+                f"pushed; choose another tag, or delete that tag: hf repos tag delete {repository} {taken[0]}"
             )
         pull_request = None
         sha = _sha(head)
@@ -103,19 +103,19 @@ class _Target:
     def head_or_new(self, *, private: bool | None, may_create: bool) -> ModelInfo:
         """The head of the repository, which is created if missing; transient failures are retried."""
         try:
-            head = self.again(self.head)
+            head = self.with_retries(self.head)
         except GatedRepoError:
             raise
         except RepositoryNotFoundError:
             if not may_create:
                 raise
-            self.again(lambda: self.api.create_repo(self.repository, private=private, exist_ok=True))
-            head = self.again(self.head)
+            self.with_retries(lambda: self.api.create_repo(self.repository, private=private, exist_ok=True))
+            head = self.with_retries(self.head)
         if private is not None and bool(head.private) != private:
-            is_so, asked = ("private", "--public") if head.private else ("public", "--private")
+            visibility, option = ("private", "--public") if head.private else ("public", "--private")
             raise RequestError(
-                f"{self.repository} exists and is {is_so}: {asked} is about a new repository; nothing was pushed. "
-                "Leave it out, or change the repository's settings on its page"
+                f"{self.repository} exists and is {visibility}: {option} applies only to a new repository; nothing was "
+                f"pushed. Omit {option}, or change the repository's visibility on its settings page"
             )
         return head
 
@@ -125,37 +125,38 @@ class _Target:
 
     def commit(self, head: ModelInfo, checkpoint: Checkpoint, message: str | None) -> str:
         """Commits on top of `head` and returns the hash. A retry after a lost response does not commit twice."""
-        may_be_made = False
+        may_be_committed = False
 
         def attempt() -> str:
-            nonlocal may_be_made
+            nonlocal may_be_committed
             try:
                 return str(self._create(head, checkpoint, message).oid)
             except (httpx2.HTTPError, json.JSONDecodeError) as error:
                 is_conflict = _status(error) == CONFLICT
                 if not is_conflict and (transient_failure(error) is None or _status(error) == TOO_MANY_REQUESTS):
                     raise
-                may_be_made |= not is_conflict
-                now = self.head()
-                if may_be_made and _holds(now, checkpoint):  # the head is this push's own commit
-                    return _sha(now)
-                if now.sha != head.sha:
-                    raise HubError(self._overtaken(now, may_be_made=may_be_made)) from error
+                may_be_committed |= not is_conflict
+                new_head = self.head()
+                if may_be_committed and _matches(new_head, checkpoint):  # the head is this push's own commit
+                    return _sha(new_head)
+                if new_head.sha != head.sha:
+                    raise HubError(self._conflict(new_head, may_be_committed=may_be_committed)) from error
                 raise
 
         self.retrier.report(_announce(checkpoint, self.repository))
-        return self.again(attempt)
+        return self.with_retries(attempt)
 
-    def _overtaken(self, now: ModelInfo, *, may_be_made: bool) -> str:
+    def _conflict(self, new_head: ModelInfo, *, may_be_committed: bool) -> str:
+        """The message for a head that another user's push has changed."""
         page = f"{self.api.endpoint}/{self.repository}/commits/main"
-        if may_be_made:
+        if may_be_committed:
             return (
-                f"someone pushed {_sha(now)[:12]} at the same time, and whether this push came before is not known: "
-                f"look at {page}, then push again"
+                f"another user pushed {_sha(new_head)[:12]} at the same time, and it is unknown whether this push was "
+                f"committed before that: check {page}, then push again"
             )
         return (
-            f"someone pushed first: nothing of {self.repository} was changed; its head is now {_sha(now)[:12]}, "
-            f"look at {page}, then push again"
+            f"another user pushed first: this push changed nothing in {self.repository}, whose head is now "
+            f"{_sha(new_head)[:12]}; check {page}, then push again"
         )
 
     def propose(self, head: ModelInfo, checkpoint: Checkpoint, message: str | None) -> tuple[str, str | None]:
@@ -167,18 +168,18 @@ class _Target:
 
         self.retrier.report(_announce(checkpoint, self.repository))
         try:
-            made = self.retrier.call(
+            commit = self.retrier.call(
                 lambda: self._create(head, checkpoint, message, create_pr=True), transient=only_refused
             )
         except (httpx2.HTTPError, json.JSONDecodeError) as error:
             if transient_failure(error) is None or _status(error) == TOO_MANY_REQUESTS:
                 raise
-            said = refusal(self.repository, error, access="write")
+            reason = refusal(self.repository, error, access="write")
             raise HubError(
-                f"{said}. Whether the pull request was opened is not known: look at "
+                f"{reason}. It is unknown whether the pull request was opened: check "
                 f"{self.api.endpoint}/{self.repository}/discussions before you push again"
             ) from error
-        return str(made.oid), made.pr_url
+        return str(commit.oid), commit.pr_url
 
     def tag(self, name: str, sha: str) -> None:
         """Creates the tag for the commit `sha`."""
@@ -191,12 +192,12 @@ class _Target:
                     raise
 
         try:
-            self.again(attempt)
+            self.with_retries(attempt)
         except (httpx2.HTTPError, json.JSONDecodeError) as error:
-            said = refusal(self.repository, error, access="write")
+            reason = refusal(self.repository, error, access="write")
             raise HubError(
-                f"pushed {self.repository}@{sha}, but it could not be tagged {name}: {said}. "
-                "Push again with the same --tag: what is pushed stays as it is"
+                f"pushed {self.repository}@{sha}, but could not create the tag {name}: {reason}. "
+                "Push again with the same --tag; the pushed commit stays as it is"
             ) from error
 
     def _create(
@@ -210,19 +211,21 @@ class _Target:
             create_pr=create_pr,
         )
 
-    def again(self, call: Callable[[], Result]) -> Result:
+    def with_retries(self, call: Callable[[], Result]) -> Result:
         """The return value of `call`; transient failures are retried."""
         return self.retrier.call(call, transient=transient_failure)
 
 
-def _require_possible(tags: Sequence[str], *, create_pr: bool) -> None:
+def _require_valid_tags(tags: Sequence[str], *, create_pr: bool) -> None:
     for tag in tags:
         if not TAG.fullmatch(tag) or ".." in tag or tag.endswith((".", ".lock")):
             raise RequestError(
-                f"--tag {tag!r} is no name of a tag: letters, digits, '.', '_', '+' and '-', such as v1.0"
+                f"--tag {tag!r} is not a tag name: expected letters, digits, '.', '_', '+' and '-', such as v1.0"
             )
     if tags and create_pr:
-        raise RequestError("--tag names a commit of the main branch, and --create-pr makes none: tag it when merged")
+        raise RequestError(
+            "--tag names a commit of the main branch, and --create-pr adds none: create the tag after the merge"
+        )
 
 
 def _operations(head: ModelInfo, checkpoint: Checkpoint) -> list[CommitOperationAdd | CommitOperationDelete]:
@@ -235,12 +238,12 @@ def _operations(head: ModelInfo, checkpoint: Checkpoint) -> list[CommitOperation
     ]
 
 
-def _holds(head: ModelInfo, checkpoint: Checkpoint) -> bool:
+def _matches(head: ModelInfo, checkpoint: Checkpoint) -> bool:
     """True if the head consists of exactly the checkpoint's files, by the hashes that the Hub reports."""
-    there = {each.rfilename: each for each in head.siblings or () if each.rfilename != ATTRIBUTES}
-    if set(there) != set(checkpoint.published_files):
+    present = {file.rfilename: file for file in head.siblings or () if file.rfilename != ATTRIBUTES}
+    if set(present) != set(checkpoint.published_files):
         return False
-    for name, file in there.items():
+    for name, file in present.items():
         path = checkpoint.path / name
         if file.lfs is None:
             same = file.blob_id == _git_blob_id(path)
@@ -260,7 +263,7 @@ def _git_blob_id(path: Path) -> str:
 
 def _sha(head: ModelInfo) -> str:
     if head.sha is None:
-        raise HubError(f"the Hub named no commit of {head.id}")
+        raise HubError(f"the Hub's response names no commit of {head.id}")
     return head.sha
 
 

@@ -41,7 +41,7 @@ def transient_failure(error: Exception) -> TransientFailure | None:
     if isinstance(error, httpx2.TimeoutException | httpx2.NetworkError | httpx2.RemoteProtocolError):
         return TransientFailure(reason=f"the connection to the Hub failed ({_short(error)})")
     if isinstance(error, json.JSONDecodeError):  # the client parses an error's body before it checks the status
-        return TransientFailure(reason="the Hub answered with something that is no JSON")
+        return TransientFailure(reason="the Hub's response is not JSON")
     return None
 
 
@@ -68,26 +68,26 @@ def refusal(repository: str, error: Exception, *, access: Access) -> ZooError:
     match error:
         case GatedRepoError():
             return HubError(
-                f"{repository} is gated: ask for access on its page, then log in with an account that has it"
+                f"{repository} is gated: request access on its page, then log in with an account that has access"
             )
         case RepositoryNotFoundError():
-            return HubError(f"{repository} does not exist on the Hub, or is private and this login may not see it")
+            return HubError(f"{repository} does not exist on the Hub, or is private and this login has no access to it")
         case RevisionNotFoundError():
             return HubError(f"{repository} has no such revision: {_short(error)}")
         case LocalEntryNotFoundError():
             return _not_cached(repository, error, access)
         case EntryNotFoundError():
-            return HubError(f"{repository} lacks a file: {_short(error)}")
+            return HubError(f"{repository} is missing a file: {_short(error)}")
         case HfHubHTTPError():
             return HubError(_explain_status(repository, error, access))
         case OfflineModeIsEnabled():
-            return HubError("HF_HUB_OFFLINE is set, and this needs the Hub: unset it")
+            return HubError("HF_HUB_OFFLINE is set, but this operation needs the Hub: unset HF_HUB_OFFLINE")
         case LocalTokenNotFoundError():
-            return HubError("no Hub token: run `hf auth login`, or set HF_TOKEN to one that may write")
+            return HubError("no Hub token: run `hf auth login`, or set HF_TOKEN to a token with write access")
         case HFValidationError():
-            return RequestError(f"{repository!r} is no repository id of the form owner/name: {_short(error)}")
+            return RequestError(f"{repository!r} is not a repository id of the form owner/name: {_short(error)}")
         case json.JSONDecodeError():
-            return HubError(f"{endpoint()} answered with something that is no JSON: check HF_ENDPOINT, or try later")
+            return HubError(f"the response of {endpoint()} is not JSON: check HF_ENDPOINT, or try again later")
         case httpx2.HTTPError():
             return HubError(f"the connection to the Hub at {endpoint()} failed: {_short(error)}; try again")
         case OSError() if error.errno is not None:
@@ -97,16 +97,16 @@ def refusal(repository: str, error: Exception, *, access: Access) -> ZooError:
         case _ if access == "read":
             return HubError(f"the download of {repository} failed and was not kept: {_with_cause(error)}")
         case ValueError():  # invalid card metadata, or a file that the storage rejects
-            return HubError(f"the Hub refused a file, nothing was committed to {repository}: {_lines(error)}")
+            return HubError(f"the Hub refused a file, so nothing was committed to {repository}: {_lines(error)}")
         case _:  # the client wraps a failed upload of a large file in such an error
-            return HubError(f"the upload failed, nothing was committed to {repository}: {_with_cause(error)}")
+            return HubError(f"the upload failed, so nothing was committed to {repository}: {_with_cause(error)}")
 
 
 def _not_cached(repository: str, error: LocalEntryNotFoundError, access: Access) -> ZooError:
     cause = error.__cause__
     if isinstance(cause, httpx2.HTTPError):
         return refusal(repository, cause, access=access)
-    return HubError(f"{repository} is not wholly in the cache of the Hub's files: {_short(error)}")
+    return HubError(f"{repository} is not completely in the Hub client's cache: {_short(error)}")
 
 
 def _explain_status(repository: str, error: HfHubHTTPError, access: Access) -> str:
@@ -114,10 +114,12 @@ def _explain_status(repository: str, error: HfHubHTTPError, access: Access) -> s
     known = {
         401: "the Hub does not accept this token: run `hf auth login`, or set HF_TOKEN to a valid one",
         403: f"this login may not {access} {repository}: use a token with {access} access to it",
-        404: f"{endpoint()} knows no {repository}: check its name, and HF_ENDPOINT",
-        409: f"{repository}: what was to be made is there already; look at its page, then try again",
-        CONFLICT: f"someone pushed first: nothing of {repository} was changed; look at what is new, then push again",
-        TOO_MANY_REQUESTS: "the Hub asks to slow down: wait some minutes and try again",
+        404: f"{endpoint()} has no repository {repository}: check its name and HF_ENDPOINT",
+        409: f"{repository}: the object to create exists already; check the repository's page, then try again",
+        CONFLICT: (
+            f"another user pushed first: this push changed nothing in {repository}; check its new head, then push again"
+        ),
+        TOO_MANY_REQUESTS: "the Hub limits the rate of requests: wait a few minutes and try again",
     }
     return known.get(status, f"the Hub answered {status} for {repository}: {_short(error)}")
 

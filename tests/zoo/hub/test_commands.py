@@ -43,7 +43,7 @@ def test_show_of_a_hub_id_prints_the_card_and_says_what_was_checked(hub, newer, 
     assert config == json.loads((newer.path / "config.json").read_text())
     assert "every file is its manifest's" in zoo_command("show", newer.path).err
     refused = zoo_command("show", REPOSITORY, "--leaderboard", "--offline")  # which would need the weights
-    assert refused.code == 1 and "not wholly in the cache" in refused.err
+    assert refused.code == 1 and "not completely in the Hub client's cache" in refused.err
 
 
 def test_a_strangers_card_cannot_rewrite_the_terminal(hub, zoo_command, tmp_path):
