@@ -29,9 +29,9 @@ from zoo.smoothing.backends import evaluating
 from zoo.smoothing.backends.onnxruntime import OnnxBackend
 
 NUM_PROBES = 4
-NUM_KEPT = 8
+NUM_CACHED = 8
 WEIGHTS_SHA256, EXPECTED = "weights_sha256", "expected_logits"
-MAKERS = ("torch", "torchvision", "onnx", "onnxscript")
+EXPORTER_PACKAGES = ("torch", "torchvision", "onnx", "onnxscript")
 SOURCES = Path(__file__).parents[1]  # the whole package zoo
 
 _logger = logging.getLogger(__name__)
@@ -40,44 +40,44 @@ _logger = logging.getLogger(__name__)
 def specialized_export(checkpoint: Checkpoint) -> bytes:
     """The ONNX model of a checkpoint, from the cache or exported now, which takes seconds.
 
-    The cache keeps the NUM_KEPT most recently used models. Its key covers the weights and everything else that
+    The cache keeps the NUM_CACHED most recently used models. Its key covers the weights and everything else that
     determines the model. A damaged cached model is exported again. If the cache cannot be written, nothing is cached.
     Raises: CheckpointError if the checkpoint is damaged.
     """
     key = _key(checkpoint)
     try:
-        kept = _read_kept(cache_directory("exports"), key)
+        cached = _read_cached(cache_directory("exports"), key)
     except (OSError, RuntimeError):  # RuntimeError: there is no home directory
-        kept = None
-    if kept is not None:
-        return kept
-    made = _export(checkpoint)
+        cached = None
+    if cached is not None:
+        return cached
+    exported = _export(checkpoint)
     try:
-        _keep(cache_directory("exports"), key, made)
+        _cache(cache_directory("exports"), key, exported)
     except (OSError, RuntimeError) as error:
-        _logger.info("the exported network is not kept: %s", error)
-    return made
+        _logger.info("cannot cache the exported network: %s", error)
+    return exported
 
 
 def require_agreement(opened: OnnxBackend, checkpoint: Checkpoint) -> None:
-    """Raises BackendError unless the model has these weights and matches PyTorch's logits within the tolerance."""
+    """Raises BackendError unless the model is of these weights and matches PyTorch's logits within the tolerance."""
     x_BCHW = _probes(checkpoint.spec.preprocessing.crop)
-    found_BK, facts = opened.logits(x_BCHW), opened.metadata
+    actual_BK, facts = opened.logits(x_BCHW), opened.metadata
     try:
-        told = base64.b64decode(facts.get(EXPECTED, ""), validate=True)
-        expected_BK = np.frombuffer(told, np.float32).reshape(found_BK.shape)
+        content = base64.b64decode(facts.get(EXPECTED, ""), validate=True)
+        expected_BK = np.frombuffer(content, np.float32).reshape(actual_BK.shape)
     except ValueError:  # from the base64 decoding, or from a wrong length
         expected_BK = None
     if expected_BK is None or facts.get(WEIGHTS_SHA256) != checkpoint.weights_sha256:
         raise BackendError(
-            f"the exported network is not of the weights of {checkpoint.path}, or of another version: "
-            "make the archive again with zoo archive"
+            f"the exported network was not made from the weights of {checkpoint.path}, or not by this version: "
+            "create the archive again with zoo archive"
         )
-    parity = compare("noise", expected_BK, found_BK)
+    parity = compare("noise", expected_BK, actual_BK)
     if not parity.is_within_tolerance:
         raise BackendError(
-            f"the exported network differs from PyTorch's by {parity.largest_difference:.1e}, of the largest logit "
-            f"{parity.relative_difference:.1e}: choose --backend torch"
+            f"the exported network's logits differ from PyTorch's by {parity.largest_difference:.1e}, "
+            f"{parity.relative_difference:.1e} of the largest logit: use --backend torch"
         )
 
 
@@ -94,23 +94,23 @@ def _export(checkpoint: Checkpoint) -> bytes:
 
 def _probes(size: int) -> Tensor:
     """The probe inputs `x_BCHW`. RandomState's stream is frozen: every NumPy version draws the same values."""
-    drawn = np.random.RandomState(0).standard_normal((NUM_PROBES, 3, size, size))
-    return torch.from_numpy(drawn.astype(np.float32))
+    values = np.random.RandomState(0).standard_normal((NUM_PROBES, 3, size, size))
+    return torch.from_numpy(values.astype(np.float32))
 
 
 def _key(checkpoint: Checkpoint) -> str:
     """A digest of everything that determines the model, including all source files of the package zoo."""
     spec = checkpoint.spec
-    made_of = {
+    inputs = {
         "weights": checkpoint.weights_sha256,
         "network": [spec.architecture, spec.num_classes, spec.preprocessing.model_dump_json()],
-        "makers": [version(name) for name in MAKERS],
+        "exporters": [version(name) for name in EXPORTER_PACKAGES],
         "sources": [hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(SOURCES.rglob("*.py"))],
     }
-    return hashlib.sha256(json.dumps(made_of).encode()).hexdigest()
+    return hashlib.sha256(json.dumps(inputs).encode()).hexdigest()
 
 
-def _read_kept(folder: Path, key: str) -> bytes | None:
+def _read_cached(folder: Path, key: str) -> bytes | None:
     """The content of `KEY-SHA256.onnx` if its hash matches the name, else None; a damaged file is deleted."""
     for path in folder.glob(f"{key}-*.onnx"):
         try:
@@ -124,11 +124,11 @@ def _read_kept(folder: Path, key: str) -> bytes | None:
     return None
 
 
-def _keep(folder: Path, key: str, content: bytes) -> None:
+def _cache(folder: Path, key: str, content: bytes) -> None:
     path = folder / f"{key}-{hashlib.sha256(content).hexdigest()}.onnx"
     write_atomically(path, content)
-    for old in sorted(folder.glob("*.onnx"), key=_last_use, reverse=True)[NUM_KEPT:]:
-        old.unlink(missing_ok=True)
+    for unused in sorted(folder.glob("*.onnx"), key=_last_use, reverse=True)[NUM_CACHED:]:
+        unused.unlink(missing_ok=True)
 
 
 def _last_use(path: Path) -> float:

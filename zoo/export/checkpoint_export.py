@@ -16,8 +16,8 @@ from zoo.models.layout import WEIGHTS
 from zoo.smoothing.backends.onnxruntime import OnnxBackend
 
 ANOTHER_CLASSIFIER = (
-    f"In floating point this is another base classifier than {WEIGHTS}: the numbers on the card are not about it, "
-    "and only a certificate of its own counts."
+    f"In floating point this is another base classifier than {WEIGHTS}: the numbers on the card do not apply to it, "
+    "and it needs its own certificates."
 )
 
 
@@ -45,7 +45,7 @@ def export_checkpoint(checkpoint: Checkpoint) -> Export:
     size = spec.preprocessing.crop
     exported = export_network(network, size=size)
     model = onnx.load_model_from_string(exported)
-    opset = next(each.version for each in model.opset_import if each.domain == "")
+    opset = next(entry.version for entry in model.opset_import if entry.domain == "")
     metadata = {
         "model": spec.name,
         "weights_sha256": checkpoint.weights_sha256,

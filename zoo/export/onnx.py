@@ -80,7 +80,7 @@ def quantize_to_int8(exported: bytes, noisy_BCHW: npt.NDArray[np.float32], *, ba
             batch = next(self.batches, None)
             return None if batch is None else {INPUT: batch}
 
-    with tempfile.TemporaryDirectory() as folder, WARNINGS_IGNORED, _root_logger_kept():
+    with tempfile.TemporaryDirectory() as folder, WARNINGS_IGNORED, _root_logger_muted():
         source, target = Path(folder) / "float32.onnx", Path(folder) / "int8.onnx"
         source.write_bytes(exported)
         quantize_static(
@@ -97,8 +97,8 @@ def quantize_to_int8(exported: bytes, noisy_BCHW: npt.NDArray[np.float32], *, ba
 
 
 @contextmanager
-def _root_logger_kept() -> Iterator[None]:
-    """Drops this thread's records to the root logger, which are the quantizer's remarks.
+def _root_logger_muted() -> Iterator[None]:
+    """Drops this thread's records to the root logger: the quantizer logs there.
 
     Logging to a root logger without a handler permanently adds one, so the root logger gets a temporary handler.
     """

@@ -36,26 +36,33 @@ class Parity:
 
     def describe(self) -> str:
         """The comparison in one line."""
-        said = f"{self.largest_difference:.1e}, relative {self.relative_difference:.1e}"
-        return f"{self.inputs}, batch of {self.num_images}: {said}, same class {self.argmax_agreement:.0%}"
+        differences = f"{self.largest_difference:.1e}, relative {self.relative_difference:.1e}"
+        return f"{self.inputs}, batch of {self.num_images}: {differences}, same class {self.argmax_agreement:.0%}"
 
 
 def compare_on_probes(
     network: nn.Module, other: Callable[[Tensor], Logits], *, size: int, seed: int = 0
 ) -> tuple[Parity, ...]:
-    """The parity of a network on the CPU with `other`, `x_BCHW -> logits_BK`, on random and extreme inputs."""
-    found = []
+    """The parities of a network with another one, on random and extreme inputs.
+
+    Args:
+        network: The PyTorch network, on the CPU.
+        other: The function of the other network, `x_BCHW -> logits_BK`.
+        size: The height and width of the inputs, in pixels.
+        seed: The seed of the random inputs.
+    """
+    parities = []
     for inputs, x_BCHW in probes(size=size, seed=seed):
         with evaluating(network), torch.inference_mode():
             expected_BK = network(x_BCHW).numpy()
-        found.append(compare(inputs, expected_BK, other(x_BCHW)))
-    return tuple(found)
+        parities.append(compare(inputs, expected_BK, other(x_BCHW)))
+    return tuple(parities)
 
 
-def compare(inputs: str, expected_BK: Logits, found_BK: Logits) -> Parity:
+def compare(inputs: str, expected_BK: Logits, actual_BK: Logits) -> Parity:
     """The parity of two sets of logits for the same images; `inputs` names the images."""
     with np.errstate(all="ignore"):
-        difference_B = np.abs(expected_BK - found_BK).max(axis=1)
+        difference_B = np.abs(expected_BK - actual_BK).max(axis=1)
         largest_B = np.abs(expected_BK).max(axis=1)
         relative_B = np.divide(difference_B, largest_B, out=np.zeros_like(difference_B), where=difference_B != 0)
         is_within = bool((difference_B <= ABSOLUTE + RELATIVE * largest_B).all())
@@ -64,7 +71,7 @@ def compare(inputs: str, expected_BK: Logits, found_BK: Logits) -> Parity:
         num_images=len(expected_BK),
         largest_difference=float(difference_B.max()),
         relative_difference=float(relative_B.max()),
-        argmax_agreement=float((expected_BK.argmax(axis=1) == found_BK.argmax(axis=1)).mean()),
+        argmax_agreement=float((expected_BK.argmax(axis=1) == actual_BK.argmax(axis=1)).mean()),
         is_within_tolerance=is_within and bool(np.isfinite(expected_BK).all()),
     )
 
@@ -74,8 +81,8 @@ def require_parity(parities: Sequence[Parity]) -> None:
     for parity in parities:
         if not parity.is_within_tolerance:
             raise BackendError(
-                f"the exported network does not compute what PyTorch does: on {parity.describe()}, "
-                f"and at most {RELATIVE:.0e} of the largest logit and {ABSOLUTE:.0e} is tolerated; nothing was written"
+                f"the exported network's logits differ from PyTorch's on {parity.describe()}; the tolerance is "
+                f"{RELATIVE:.0e} of the largest logit plus {ABSOLUTE:.0e}; nothing was written"
             )
 
 
@@ -90,4 +97,4 @@ def probes(*, size: int, seed: int) -> Iterator[tuple[str, Tensor]]:
     yield "all zeros", torch.zeros(1, 3, size, size)
     yield "all ones", torch.ones(1, 3, size, size)
     yield "all -1000", torch.full((1, 3, size, size), -1000.0)
-    yield "zeros and ones by turns", torch.arange(3 * size * size).remainder(2).view(1, 3, size, size).float()
+    yield "alternating zeros and ones", torch.arange(3 * size * size).remainder(2).view(1, 3, size, size).float()

@@ -45,12 +45,12 @@ class WholeMapProduct(nn.Module):
         num_channels = convolution.in_channels
         units = torch.eye(height * width * num_channels).view(-1, height, width, num_channels).permute(0, 3, 1, 2)
         weight = convolution.weight.detach()
-        answers = functional.conv2d(
+        outputs = functional.conv2d(
             units.contiguous(), weight, stride=convolution.stride, padding=cast(tuple[int, int], convolution.padding)
         )
-        self.shape_HWC = (*answers.shape[2:], answers.shape[1])
-        num_positions = answers.shape[2] * answers.shape[3]
-        matrix = answers.permute(0, 2, 3, 1).flatten(1).T
+        self.shape_HWC = (*outputs.shape[2:], outputs.shape[1])
+        num_positions = outputs.shape[2] * outputs.shape[3]
+        matrix = outputs.permute(0, 2, 3, 1).flatten(1).T
         self.linear = _linear(matrix, _bias(convolution).repeat(num_positions))
 
     def forward(self, x_BHWC: Tensor) -> Tensor:
@@ -66,21 +66,23 @@ def specialized(network: nn.Module, *, size: int) -> nn.Module:
     graph = cast(fx.GraphModule, fused(network))
     ShapeProp(graph).propagate(torch.zeros(1, 3, size, size))
     modules = dict(graph.named_modules())
-    is_last: set[fx.Node] = set()
+    channels_last: set[fx.Node] = set()
     for node in list(graph.graph.nodes):
         module = modules.get(node.target) if node.op == "call_module" else None
         if isinstance(module, nn.Conv2d) and _is_small(node.args[0], module):
             _replace(graph, node, _as_product(module, _shape(node.args[0])))
-            node.args = (_moved(graph, node.args[0], is_last, to_last=True),)
-            is_last.add(node)
-        elif isinstance(module, nn.ReLU) and node.args[0] in is_last:
-            is_last.add(node)
-        elif node.op == "call_function" and node.target in ADDITIONS and is_last.intersection(node.all_input_nodes):
-            node.args = tuple(_moved(graph, each, is_last, to_last=True) for each in node.args)
-            is_last.add(node)
+            node.args = (_permuted(graph, node.args[0], channels_last, to_last=True),)
+            channels_last.add(node)
+        elif isinstance(module, nn.ReLU) and node.args[0] in channels_last:
+            channels_last.add(node)
+        elif (
+            node.op == "call_function" and node.target in ADDITIONS and channels_last.intersection(node.all_input_nodes)
+        ):
+            node.args = tuple(_permuted(graph, operand, channels_last, to_last=True) for operand in node.args)
+            channels_last.add(node)
         else:
-            for each in is_last.intersection(node.all_input_nodes):
-                node.replace_input_with(each, _moved(graph, each, is_last, to_last=False))
+            for operand in channels_last.intersection(node.all_input_nodes):
+                node.replace_input_with(operand, _permuted(graph, operand, channels_last, to_last=False))
     graph.delete_all_unused_submodules()
     graph.recompile()
     return graph
@@ -98,15 +100,15 @@ def _as_product(convolution: nn.Conv2d, shape_CHW: tuple[int, int, int]) -> nn.M
     return WholeMapProduct(convolution, height=shape_CHW[1], width=shape_CHW[2])
 
 
-def _moved(graph: fx.GraphModule, node: fx.Node, is_last: set[fx.Node], *, to_last: bool) -> fx.Node:
+def _permuted(graph: fx.GraphModule, node: fx.Node, channels_last: set[fx.Node], *, to_last: bool) -> fx.Node:
     """The node with its channels last, or first if not `to_last`; inserts a permutation if needed."""
-    if (node in is_last) == to_last:
+    if (node in channels_last) == to_last:
         return node
     with graph.graph.inserting_after(node):
-        moved = graph.graph.call_method("permute", (node, *((0, 2, 3, 1) if to_last else (0, 3, 1, 2))))
+        permuted = graph.graph.call_method("permute", (node, *((0, 2, 3, 1) if to_last else (0, 3, 1, 2))))
     if to_last:
-        is_last.add(moved)
-    return moved
+        channels_last.add(permuted)
+    return permuted
 
 
 def _shape(node: fx.Node) -> tuple[int, int, int]:

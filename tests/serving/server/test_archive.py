@@ -56,7 +56,7 @@ def test_a_packed_export_of_another_network_is_noticed(digits_checkpoint, tmp_pa
         network = digits_checkpoint.load_network()
         next(network.backbone.parameters()).mul_(1.01)
     other = save_checkpoint(tmp_path, network, digits_checkpoint.spec)
-    with pytest.raises(BackendError, match="not of the weights of"):
+    with pytest.raises(BackendError, match="not made from the weights of"):
         open_backend(digits_checkpoint, exported=specialized_export(other))
 
 

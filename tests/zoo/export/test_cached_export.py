@@ -12,7 +12,7 @@ import torch
 from zoo.checkpoints.checkpoint import Checkpoint, save_checkpoint
 from zoo.errors import BackendError
 from zoo.export import cached_export as module
-from zoo.export.cached_export import EXPECTED, NUM_KEPT, WEIGHTS_SHA256, specialized_export
+from zoo.export.cached_export import EXPECTED, NUM_CACHED, WEIGHTS_SHA256, specialized_export
 from zoo.export.onnx import export_network, publishable
 from zoo.loading.backend import open_backend
 from zoo.smoothing.backends.onnxruntime import OnnxBackend
@@ -86,14 +86,14 @@ def test_only_the_last_ones_used_are_kept(digits_checkpoint, exports, monkeypatc
         specialized_export(digits_checkpoint)
 
     monkeypatch.setattr(module, "_export", lambda _: b"a model")
-    for number in range(NUM_KEPT):
+    for number in range(NUM_CACHED):
         use(f"model{number}")
         (path,) = exports.glob(f"model{number}-*")
         os.utime(path, times=(number, number))
     use("model0")
     use("another")
     names = {path.name.partition("-")[0] for path in exports.iterdir()}
-    assert names == {"model0", *(f"model{number}" for number in range(2, NUM_KEPT)), "another"}
+    assert names == {"model0", *(f"model{number}" for number in range(2, NUM_CACHED)), "another"}
 
 
 def test_where_nothing_can_be_kept_it_is_exported_each_time(digits_checkpoint, tmp_path, monkeypatch, caplog):
@@ -103,13 +103,13 @@ def test_where_nothing_can_be_kept_it_is_exported_each_time(digits_checkpoint, t
     monkeypatch.setattr(module, "_export", lambda checkpoint: made.append(1) or export(checkpoint))
     with caplog.at_level(logging.INFO, logger=module.__name__):
         assert OnnxBackend(specialized_export(digits_checkpoint), num_classes=10).metadata[WEIGHTS_SHA256]
-    assert "is not kept" in caplog.text and made == [1]
+    assert "cannot cache the exported network" in caplog.text and made == [1]
 
 
 def test_an_export_that_differs_from_the_network_is_refused(digits_checkpoint, exports):
     told = OnnxBackend(specialized_export(digits_checkpoint), num_classes=10).metadata
     other = export_network(torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(3 * 32 * 32, 10)), size=32)
-    with pytest.raises(BackendError, match="differs from PyTorch's"):
+    with pytest.raises(BackendError, match="differ from PyTorch's"):
         open_backend(digits_checkpoint, exported=publishable(other, told))
 
 
@@ -120,5 +120,5 @@ def test_a_model_that_does_not_say_what_it_is_of_is_refused(digits_checkpoint, e
     exported = specialized_export(digits_checkpoint)
     facts = {**OnnxBackend(exported, num_classes=10).metadata, **told}
     changed = publishable(exported, {name: value for name, value in facts.items() if value is not None})
-    with pytest.raises(BackendError, match="make the archive again"):
+    with pytest.raises(BackendError, match="create the archive again"):
         open_backend(digits_checkpoint, exported=changed)
