@@ -32,7 +32,7 @@ def test_train_measures_and_says_what_it_made(zoo_command, tmp_path):
         (["--task", "digits", "--objective", "standard", "--architecture", "resnet"], "unknown architecture 'resnet'"),
         (["--task", "digits", "--objective", "standard", "--recipe", "fast"], "unknown recipe 'fast'"),
         (["--task", "digits", "--objective", "standard", "--set", "epoch=1"], "no field 'epoch'"),
-        (["--task", "digits", "--objective", "standard", "--init", "no/where/else"], "neither a directory here nor a"),
+        (["--task", "digits", "--objective", "standard", "--init", "no/where/else"], "neither a directory nor a"),
         (["--task", "digits", "--objective", "standard", "--device", "gpu"], "--device takes auto, cpu, cuda"),
         (["--task", "imagefolder:/none", "--objective", "standard"], "/none is not a folder"),
     ],

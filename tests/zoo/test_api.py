@@ -78,7 +78,7 @@ def test_from_a_picture_file_to_a_certificate_in_five_lines(digits_checkpoint, t
 def test_a_smoothed_classifier_wants_a_sigma_and_draws_that_can_certify(digits_checkpoint):
     with pytest.raises(CertificationError):
         zoo.smooth(digits_checkpoint.path, n=5)
-    with pytest.raises(RequestError, match="neither a directory here nor a Hub id"):
+    with pytest.raises(RequestError, match="neither a directory nor a Hub id"):
         zoo.smooth("nothing")
 
 
@@ -134,11 +134,11 @@ def test_a_loaded_network_is_smoothed_as_its_checkpoint_unless_it_was_changed(di
     seeded = [torch.Generator().manual_seed(0) for _ in range(2)]
     by_name, by_network = (zoo.smooth(model, n=200, device="cpu") for model in (digits_checkpoint.path, network))
     assert by_name.certify(digits[0], generator=seeded[0]) == by_network.certify(digits[0], generator=seeded[1])
-    with pytest.raises(RequestError, match="revision='v1' goes with a MODEL's name"):
+    with pytest.raises(RequestError, match="revision='v1' applies to the name of a MODEL"):
         zoo.smooth(network, revision="v1")
     with torch.no_grad():
         next(network.backbone.parameters())[0] += 1
-    with pytest.raises(RequestError, match=r"no longer those of .* save_pretrained"):
+    with pytest.raises(RequestError, match=r"weights differ from those of .* save_pretrained"):
         zoo.smooth(network)
 
 

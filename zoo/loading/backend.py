@@ -27,7 +27,7 @@ def open_backend(
 
     Args:
         checkpoint: The checkpoint to compute.
-        backend: `torch`, `onnx`, or `auto`: ONNX Runtime on CPUs, where it is the fastest, and PyTorch elsewhere.
+        backend: `torch`, `onnx`, or `auto`: ONNX Runtime, the fastest on CPUs, for CPUs and PyTorch elsewhere.
         device: The device that computes.
         spins: Threads of ONNX Runtime wait actively during a run, as in OnnxBackend.
         exported: An earlier result of `specialized_export` for this checkpoint, possibly from another machine.
@@ -41,11 +41,11 @@ def open_backend(
     if not runs_onnx(backend, device.type):
         network = fused(checkpoint.load_network())
         return TorchBackend(network, num_classes=num_classes, device=device, is_channels_last=True)
-    opened = OnnxBackend(
+    onnx_backend = OnnxBackend(
         exported or specialized_export(checkpoint), num_classes=num_classes, device=device, spins=spins
     )
-    require_agreement(opened, checkpoint)
-    return opened
+    require_agreement(onnx_backend, checkpoint)
+    return onnx_backend
 
 
 def runs_onnx(backend: str, device_type: str) -> bool:
@@ -61,5 +61,7 @@ def require_backend_name(name: str) -> None:
 
 def default_batch_size(checkpoint: Checkpoint, device: torch.device | str) -> int:
     """The default batch size, a power of two that fills the device; on CPUs a batch stays in the cache."""
-    values = 3 * checkpoint.spec.preprocessing.crop**2
-    return int(2 ** np.floor(np.log2(max(1, min(1024, VALUES_PER_BATCH[torch.device(device).type] // values)))))
+    values_per_image = 3 * checkpoint.spec.preprocessing.crop**2
+    return int(
+        2 ** np.floor(np.log2(max(1, min(1024, VALUES_PER_BATCH[torch.device(device).type] // values_per_image))))
+    )

@@ -26,13 +26,19 @@ def weights_directory() -> Path:
 def fetch(entry: CatalogEntry, *, cache: Path, offline: bool = False, retrier: Retrier = DEFAULT_RETRIER) -> Checkpoint:
     """The entry's checkpoint in `cache`, downloaded and imported the first time; interrupted downloads are resumed.
 
+    Args:
+        entry: The catalog entry.
+        cache: The directory of the fetched checkpoints, one folder per entry.
+        offline: Fail instead of downloading.
+        retrier: Retries transient failures.
+
     Raises: HubError if the file cannot be downloaded, is not the published file, or is not cached and `offline` is set;
     ForeignCheckpointError if the file cannot be imported, in which case the file is kept; CheckpointError if the cached
     checkpoint is damaged.
     """
     directory = cache / entry.id
     if offline and not directory.exists():
-        raise HubError(f"{entry.id} was not downloaded yet, and the network may not be used: leave --offline out")
+        raise HubError(f"{entry.id} is not downloaded yet, and --offline forbids network use: omit --offline")
     if not directory.exists():
         file = _obtain(entry, cache, retrier)
         _import(entry, file, directory)
@@ -55,10 +61,14 @@ def _obtain(entry: CatalogEntry, cache: Path, retrier: Retrier) -> Path:
 
 
 def _published_accuracy(entry: CatalogEntry) -> ReportedNumber:
-    of = "the network" if entry.has_head else "a linear classifier on its features"
-    what, value = f"top-1 accuracy of {of}", round(100 * entry.accuracy, 3)
+    classifier = "the network" if entry.has_head else "a linear classifier on its features"
     return ReportedNumber(
-        what=what, value=value, task="imagenet", conditions="validation images", source=entry.source, url=entry.file.url
+        what=f"top-1 accuracy of {classifier}",
+        value=round(100 * entry.accuracy, 3),
+        task="imagenet",
+        conditions="validation images",
+        source=entry.source,
+        url=entry.file.url,
     )
 
 

@@ -23,7 +23,9 @@ def pick_device(name: str) -> torch.device:
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     device = torch.device(name)
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
-        raise RequestError(f"--device {name}: this machine shows {torch.cuda.device_count()} CUDA device(s)")
+        raise RequestError(
+            f"--device {name} does not exist: this machine has {torch.cuda.device_count()} CUDA device(s)"
+        )
     return device
 
 

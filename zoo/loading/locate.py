@@ -12,14 +12,14 @@ from zoo.download.retry import DEFAULT_RETRIER, Retrier
 from zoo.errors import RequestError
 from zoo.loading.catalog_download import fetch, weights_directory
 from zoo.models.catalog import CATALOG, CatalogEntry, find_entry, near_ids
-from zoo.models.layout import CARD, CONFIG
+from zoo.models.layout import CARD, CONFIG, MANIFEST
 
 HUB_ID = re.compile(r"(?P<repository>[\w.-]+/[\w.-]+)(@(?P<revision>[\w./-]+))?")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelDescription:
-    """A checkpoint's card and config as texts, and a sentence about what was checked."""
+    """A checkpoint's card and config as texts, and a sentence that states the checks made."""
 
     card: str
     config: str
@@ -31,7 +31,14 @@ def locate(
 ) -> Checkpoint:
     """The checkpoint that MODEL names, with every file checked against the manifest.
 
-    A catalog entry is downloaded and imported the first time. If `offline`, only files fetched before are used.
+    A catalog entry is downloaded and imported the first time.
+
+    Args:
+        model: A checkpoint directory, a Hub id `owner/name[@revision]` or a catalog id.
+        revision: A branch, a tag or a commit hash of a Hub repository; it takes precedence over the one in `model`.
+        offline: Use only files that were fetched before.
+        retrier: Retries transient failures.
+
     Raises: RequestError if `model` is none of the three; CheckpointError, HubError, ForeignCheckpointError.
     """
     if Path(model).is_dir():
@@ -48,24 +55,24 @@ def locate(
 def describe(model: str, *, offline: bool = False, retrier: Retrier = DEFAULT_RETRIER) -> ModelDescription:
     """The description of the checkpoint that MODEL names; the weights of a Hub repository are not fetched.
 
-    For a catalog entry that was not downloaded yet, the description is the catalog's.
+    For a catalog entry that is not downloaded yet, the description is the catalog's.
     Raises: RequestError if `model` is none of the three; CheckpointError, HubError.
     """
-    where = Path(model)
-    if not where.is_dir() and model in CATALOG:
-        where = weights_directory() / model
-        if not where.is_dir():
+    directory = Path(model)
+    if not directory.is_dir() and model in CATALOG:
+        directory = weights_directory() / model
+        if not directory.is_dir():
             return _describe_entry(find_entry(model))
-    if where.is_dir():
-        checked = open_checkpoint(where).files
-        return _read(where, has_card=CARD in checked, checked=f"{where}: every file is its manifest's")
+    if directory.is_dir():
+        files = open_checkpoint(directory).files
+        return _read(directory, has_card=CARD in files, checked=f"{directory}: every file matches {MANIFEST}")
     repository, revision = parse_hub_id(model)
     from zoo import hub
 
-    found = hub.fetch_description(repository, revision=revision, offline=offline, retrier=retrier)
-    checked_there = f"{CONFIG} and {CARD} are its manifest's; the weights were not fetched"
-    at = f"{repository}@{found.commit.sha}"
-    return _read(found.directory, has_card=found.has_card, checked=f"{at}: {checked_there}")
+    remote = hub.fetch_description(repository, revision=revision, offline=offline, retrier=retrier)
+    checked = f"{CONFIG} and {CARD} match {MANIFEST}; the weights were not fetched"
+    commit = f"{repository}@{remote.commit.sha}"
+    return _read(remote.directory, has_card=remote.has_card, checked=f"{commit}: {checked}")
 
 
 def _read(directory: Path, *, has_card: bool, checked: str) -> ModelDescription:
@@ -83,7 +90,7 @@ def _describe_entry(entry: CatalogEntry) -> ModelDescription:
     return ModelDescription(
         card=lines,
         config=json.dumps(facts, indent=2),
-        checked=f"{entry.id}: as its authors published it; not downloaded yet: zoo pull {entry.id} DIR",
+        checked=f"{entry.id}: as published by its authors; not downloaded yet, run zoo pull {entry.id} DIR",
     )
 
 
@@ -91,9 +98,9 @@ def parse_hub_id(model: str) -> tuple[str, str | None]:
     """The repository and revision of `owner/name[@revision]`. Raises: RequestError."""
     match = HUB_ID.fullmatch(model)
     if match is None or model.startswith((".", "/", "~")):
-        near = "" if "/" in model else ", ".join(near_ids(model))
+        similar_ids = "" if "/" in model else ", ".join(near_ids(model))
         raise RequestError(
-            f"{model!r} is neither a directory here nor a Hub id of the form owner/name or owner/name@revision"
-            + (f"; near it in the catalog: {near}" if near else "")
+            f"{model!r} is neither a directory nor a Hub id of the form owner/name or owner/name@revision"
+            + (f"; similar catalog ids: {similar_ids}" if similar_ids else "")
         )
     return match["repository"], match["revision"]

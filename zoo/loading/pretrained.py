@@ -88,13 +88,15 @@ class CertifiedNetwork(NormalizedNetwork):
         directory = Path(directory)
         if directory.exists() and (not directory.is_dir() or any(directory.iterdir())):
             raise RequestError(f"{directory} exists and is not an empty directory: choose a new one")
-        now = open_checkpoint(self.checkpoint.path)
+        loaded = open_checkpoint(self.checkpoint.path)
         if not self.is_unchanged():
-            changed = _changed(self.spec, parent=self.checkpoint.weights_sha256)
+            spec = _spec_without_results(self.spec, parent=self.checkpoint.weights_sha256)
             self._require_fit()
-            return save_checkpoint(directory, self, changed)
+            return save_checkpoint(directory, self, spec)
         try:
-            write_all_atomically(directory, {name: (now.path / name).read_bytes() for name in now.published_files})
+            write_all_atomically(
+                directory, {name: (loaded.path / name).read_bytes() for name in loaded.published_files}
+            )
         except OSError as error:
             raise CheckpointError(f"cannot write the checkpoint {directory}: {error.strerror or error}") from error
         return open_checkpoint(directory)
@@ -105,7 +107,7 @@ class CertifiedNetwork(NormalizedNetwork):
         `private` is the visibility of a new repository, None for the owner's default; an existing repository must match
         it.
 
-        Raises: HubError, and what `save_pretrained` raises.
+        Raises: HubError, and the errors of `save_pretrained`.
         """
         from zoo import hub
 
@@ -119,19 +121,18 @@ class CertifiedNetwork(NormalizedNetwork):
         Raises: CheckpointError if the loaded checkpoint no longer exists or was changed.
         """
         loaded = read_weights(self.checkpoint.path / WEIGHTS, sha256=self.checkpoint.weights_sha256)
-        held = {name: tensor.cpu() for name, tensor in self.backbone.state_dict().items()}
-        return held.keys() == loaded.keys() and all(
-            torch.equal(tensor, loaded[name].to(tensor.dtype)) for name, tensor in held.items()
+        current = {name: tensor.cpu() for name, tensor in self.backbone.state_dict().items()}
+        return current.keys() == loaded.keys() and all(
+            torch.equal(tensor, loaded[name].to(tensor.dtype)) for name, tensor in current.items()
         )
 
     def _require_fit(self) -> None:
         try:
             backbone_of(self.spec, self.backbone.state_dict())
         except RuntimeError as error:
-            was = f"{self.spec.architecture} of {self.spec.num_classes} classes"
             raise RequestError(
-                f"the network is no longer a {was}, and its checkpoint would say so; zoo train --init makes one of "
-                f"other classes: {' '.join(str(error).split())}"
+                f"the network is no longer a {self.spec.architecture} of {self.spec.num_classes} classes, as its spec "
+                f"states: {' '.join(str(error).split())}; to change the classes, use zoo train --init"
             ) from error
 
 
@@ -145,17 +146,19 @@ def checkpoint_of(model: str | Path | CertifiedNetwork, *, revision: str | None 
 
         return locate(str(model), revision=revision)
     if revision is not None:
-        raise RequestError(f"revision={revision!r} goes with a MODEL's name, not with a network that is loaded already")
+        raise RequestError(
+            f"revision={revision!r} applies to the name of a MODEL, not to a network that is already loaded"
+        )
     if not model.is_unchanged():
         raise RequestError(
-            f"the network's weights are no longer those of {model.checkpoint.path}: write them to a checkpoint of "
-            "their own with save_pretrained, and smooth that"
+            f"the network's weights differ from those of {model.checkpoint.path}: save them as a new checkpoint with "
+            "save_pretrained, and use that checkpoint"
         )
     return model.checkpoint
 
 
-def _changed(spec: ModelSpec, *, parent: str) -> ModelSpec:
-    """The facts that still hold for a network whose weights were modified by unknown means."""
+def _spec_without_results(spec: ModelSpec, *, parent: str) -> ModelSpec:
+    """The spec with only the facts that still hold after the weights were modified by unknown means."""
     known = spec.certified
     certified = CertifiedConfig(
         objective="unknown",

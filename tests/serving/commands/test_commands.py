@@ -90,7 +90,7 @@ def test_a_bad_image_loses_no_answer_of_its_neighbours(zoo_command, digits_check
         (["predict", "/none.png", "--model", "x"], "/none.png does not exist"),
         (["predict", __file__], "zoo predict needs either --url of a served model or --model"),
         (["predict", __file__, "--url", "x", "--model", "y"], "and not both"),
-        (["serve", "no/where/else"], "neither a directory here nor a Hub id"),
+        (["serve", "no/where/else"], "neither a directory nor a Hub id"),
         (["predict", __file__, "--url", "x", "--stopping", "never"], "parameter stopping='never'"),
         (["predict", __file__, "--url", "x", "--mode", "predict", "--radius", "1"], "radius requires mode=certify"),
         (["serve", "no/where", "--backend", "tvm"], "--backend takes auto, torch, onnx, got 'tvm'"),

@@ -174,5 +174,5 @@ def test_the_manifest_lists_every_file_but_itself_and_hidden_ones(tmp_path):
 
 @pytest.mark.parametrize("model", ["no-such-directory", "/no/such/directory", "./owner/name", "a/b/c"])
 def test_what_is_neither_a_directory_nor_a_hub_id_is_said_to_be_so(model):
-    with pytest.raises(RequestError, match="neither a directory here nor a Hub id"):
+    with pytest.raises(RequestError, match="neither a directory nor a Hub id"):
         zoo.load(model)

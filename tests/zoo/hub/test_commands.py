@@ -38,10 +38,12 @@ def test_show_of_a_hub_id_prints_the_card_and_says_what_was_checked(hub, newer, 
     commit = zoo_hub.push(newer, REPOSITORY)
     shown = zoo_command("show", REPOSITORY)
     assert shown.code == 0 and shown.out.rstrip() == (newer.path / "README.md").read_text().rstrip()
-    assert f"{REPOSITORY}@{commit.sha}: config.json and README.md are its manifest's; the weights were not" in shown.err
+    assert (
+        f"{REPOSITORY}@{commit.sha}: config.json and README.md match manifest.json; the weights were not" in shown.err
+    )
     config = json.loads(zoo_command("show", REPOSITORY, "--json", "--offline").out)
     assert config == json.loads((newer.path / "config.json").read_text())
-    assert "every file is its manifest's" in zoo_command("show", newer.path).err
+    assert "every file matches manifest.json" in zoo_command("show", newer.path).err
     refused = zoo_command("show", REPOSITORY, "--leaderboard", "--offline")  # which would need the weights
     assert refused.code == 1 and "not completely in the Hub client's cache" in refused.err
 

@@ -89,7 +89,7 @@ CASES = {
     "no permission": Case(token("hf_bob"), PUSH, 1, "this login may not write alice/digits: use a token with write"),
     "another's name": Case(nothing, ("push", "{newer}", "bob/x"), 1, "this login may not write bob/x"),
     "no repository id": Case(nothing, ("push", "{newer}", "a--b/c..d"), 2, "is not a repository id of the form"),
-    "no MODEL": Case(nothing, ("pull", "qqqq", "{dir}"), 2, "neither a directory here nor a Hub id"),
+    "no MODEL": Case(nothing, ("pull", "qqqq", "{dir}"), 2, "neither a directory nor a Hub id"),
     "404": Case(nothing, ("pull", "alice/no", "{dir}"), 1, "alice/no does not exist on the Hub, or is private"),
     "no Hub": Case(answers(API, 404), PULL, 1, "has no repository alice/digits: check its name and HF_ENDPOINT"),
     "no revision": Case(nothing, ("pull", f"{REPOSITORY}@v9", "{dir}"), 1, "alice/digits has no such revision"),

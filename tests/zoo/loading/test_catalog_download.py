@@ -245,7 +245,7 @@ def test_a_catalog_id_is_pulled_into_a_directory_in_one_step(website, tmp_path, 
     monkeypatch.setenv("ZOO_CACHE_DIR", str(tmp_path / "cache"))
     monkeypatch.setattr(catalog, "CATALOG", {"resnet50.tv_v1_imagenet": entry_of(published(website))})
     offline = zoo_command("pull", "resnet50.tv_v1_imagenet", tmp_path / "mine", "--offline")
-    assert offline.code == 1 and "was not downloaded yet, and the network may not be used" in offline.err
+    assert offline.code == 1 and "is not downloaded yet, and --offline forbids network use" in offline.err
     done = zoo_command("pull", "resnet50.tv_v1_imagenet", tmp_path / "mine")
     assert (done.code, done.out) == (0, f"{tmp_path / 'mine'}: resnet50.tv_v1_imagenet\n")
     assert f"downloading {website.url}" in done.err

@@ -15,9 +15,9 @@ from zoo.loading.locate import locate, parse_hub_id
     ],
 )
 def test_an_unknown_bare_name_is_answered_with_near_catalog_ids(name, near):
-    with pytest.raises(RequestError, match="neither a directory here nor a Hub id") as refused:
+    with pytest.raises(RequestError, match="neither a directory nor a Hub id") as refused:
         locate(name)
-    assert near in str(refused.value).partition("near it in the catalog: ")[2]
+    assert near in str(refused.value).partition("similar catalog ids: ")[2]
 
 
 @pytest.mark.parametrize("name", ["qqqq", "/no/such/directory", "./owner/name"])
