@@ -104,7 +104,7 @@ def test_a_damaged_manifest_is_refused(manifest, tmp_path):
 
 
 def test_a_directory_without_a_manifest_is_no_checkpoint(tmp_path):
-    with pytest.raises(CheckpointError, match="no checkpoint"):
+    with pytest.raises(CheckpointError, match="not a checkpoint directory"):
         open_checkpoint(tmp_path)
 
 

@@ -194,7 +194,9 @@ def test_a_tag_is_pinned_to_what_was_pushed_even_if_somebody_pushes_meanwhile(hu
 
 def test_a_push_whose_tag_failed_is_finished_by_the_same_command(hub, small, clock):
     hub.fail_next("POST", "/tag/", status=403)
-    with pytest.raises(HubError, match=r"pushed alice/digits@.*could not be tagged v2.*Push again with the same --tag"):
+    with pytest.raises(
+        HubError, match=r"pushed alice/digits@.*could not create the tag v2.*Push again with the same --tag"
+    ):
         zoo_hub.push(small, REPOSITORY, tags=["v1", "v2"][::-1], retrier=clock.retrier)
     again = zoo_hub.push(small, REPOSITORY, tags=["v1", "v2"])
     assert not again.changed and hub.repository(REPOSITORY).tags == {"v1": again.sha, "v2": again.sha}
@@ -246,7 +248,7 @@ def test_a_pull_request_is_not_opened_twice_where_its_answer_was_lost(hub, small
 def test_a_pull_request_needs_a_repository_and_takes_no_tag(hub, small):
     with pytest.raises(HubError, match="does not exist"):
         zoo_hub.push(small, REPOSITORY, create_pr=True)
-    with pytest.raises(RequestError, match="tag it when merged"):
+    with pytest.raises(RequestError, match="create the tag after the merge"):
         zoo_hub.push(small, REPOSITORY, create_pr=True, tags=["v1"])
     assert REPOSITORY not in hub.repositories
 
