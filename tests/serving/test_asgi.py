@@ -105,7 +105,7 @@ def test_every_form_of_a_request_is_answered(url, service):
     ("change", "request_of", "status", "said"),
     [
         ("x", {"content": b"any"}, 404, "this server has one model"),
-        ("", {"content": b"nothing"}, 415, "no image"),
+        ("", {"content": b"nothing"}, 415, "not an image"),
         ("", {"content": b""}, 400, "empty"),
         ("", {"content": b"x" * 2000}, 413, "more than 1,000 bytes"),
         ("", {"files": {"data": b"x" * 2000}}, 413, "more than 1,000 bytes"),

@@ -63,11 +63,11 @@ class QuarterResNet(nn.Module):
         self.bn1 = nn.BatchNorm2d(64)
         self.relu = nn.ReLU(inplace=True)
         self.maxpool = nn.MaxPool2d(kernel_size=3, stride=2, padding=1)
-        inputs = 64
+        in_channels = 64
         for number, channels in enumerate(self.CHANNELS, start=1):
-            self.add_module(f"layer{number}", _stage(inputs, channels, stride=1 if number == 1 else 2))
-            inputs = channels
-        self.fc = nn.Linear(inputs, num_classes)
+            self.add_module(f"layer{number}", _stage(in_channels, channels, stride=1 if number == 1 else 2))
+            in_channels = channels
+        self.fc = nn.Linear(in_channels, num_classes)
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
@@ -80,11 +80,11 @@ class QuarterResNet(nn.Module):
         return logits_BK
 
 
-def _stage(inputs: int, channels: int, *, stride: int) -> nn.Sequential:
+def _stage(in_channels: int, channels: int, *, stride: int) -> nn.Sequential:
     shortcut = nn.Sequential(
-        nn.Conv2d(inputs, channels, kernel_size=1, stride=stride, bias=False), nn.BatchNorm2d(channels)
+        nn.Conv2d(in_channels, channels, kernel_size=1, stride=stride, bias=False), nn.BatchNorm2d(channels)
     )
-    return nn.Sequential(resnet.BasicBlock(inputs, channels, stride=stride, downsample=shortcut))
+    return nn.Sequential(resnet.BasicBlock(in_channels, channels, stride=stride, downsample=shortcut))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,15 +1,15 @@
 """Decodes bytes to an upright 8-bit RGB picture, in the same way for HTTP and for files.
 
-The header is read first; an image larger than the cap is not decoded.
+The header is read first; an image with more pixels than the maximum is not decoded.
 
-| input                       | treatment                                                                |
-| an EXIF orientation         | applied: the certificate is about the picture as viewers show it         |
-| transparency                | composited over white                                                    |
-| more than 8 bits a channel  | refused (415): conversion would silently cut off the low bits            |
-| gray, 1 bit, palette        | converted to the same colours in RGB                                     |
-| CMYK                        | converted to RGB by Pillow's plain formula                               |
-| colour profiles             | ignored, as in training                                                  |
-| animations, several pages   | the first frame or page                                                  |
+| input                        | treatment                                                        |
+| an EXIF orientation          | applied: the certificate is about the picture as viewers show it |
+| transparency                 | composited over white                                            |
+| more than 8 bits per channel | refused (415): conversion would silently cut off the low bits    |
+| gray, 1 bit, palette         | converted to the same colours in RGB                             |
+| CMYK                         | converted to RGB by Pillow's plain formula                       |
+| colour profiles              | ignored, as in training                                          |
+| animations, several pages    | the first frame or page                                          |
 """
 
 from __future__ import annotations
@@ -36,18 +36,18 @@ UPRIGHT_BY = {
     8: Image.Transpose.ROTATE_90,
 }
 SIXTEEN_BITS = re.compile(r";16[BLNRS]")  # in Pillow's names of raw modes; BGR;16 has 5 or 6 bits per channel
-JPEG_BEGINS, SCAN = b"\xff\xd8", b"\xff\xda"
-MOST_SCANS = 100  # a usual progressive JPEG has ten; each scan costs a pass over the whole picture
+JPEG_START, SCAN = b"\xff\xd8", b"\xff\xda"
+MAX_SCANS = 100  # a typical progressive JPEG has ten scans; each costs a pass over the whole image
 
 
-MOST_PIXELS = 100_000_000
-"""The cap for local files."""
+MAX_PIXELS = 100_000_000
+"""The maximum for local files."""
 
 
 def read_picture(path: str | Path) -> Image.Image:
     """The picture in a file in mode RGB, treated as in the table above. Raises: ImageError, which names the file."""
     try:
-        return decode_image(Path(path).read_bytes(), max_pixels=MOST_PIXELS)
+        return decode_image(Path(path).read_bytes(), max_pixels=MAX_PIXELS)
     except OSError as error:
         raise ImageError(f"cannot read {path}: {error.strerror or error}") from error
     except ImageError as error:
@@ -61,8 +61,8 @@ def decode_image(data: bytes, *, max_pixels: int) -> Image.Image:
     channel, a JPEG with too many scans, or colours that cannot be converted to RGB) or 422 (truncated or damaged).
     """
     if not data:
-        raise ImageError("the image is empty: send the bytes of a JPEG, PNG or other picture", http_status=400)
-    with WARNINGS_IGNORED:  # whatever Pillow warns about is either refused here or harmless
+        raise ImageError("the image is empty: send the bytes of a JPEG, PNG or other image file", http_status=400)
+    with WARNINGS_IGNORED:  # everything that Pillow warns about is either refused here or harmless
         return _decoded(data, max_pixels=max_pixels)
 
 
@@ -73,12 +73,12 @@ def _decoded(data: bytes, *, max_pixels: int) -> Image.Image:
     except Image.DecompressionBombError as error:
         raise _too_large(max_pixels) from error
     except Exception as error:
-        raise ImageError(f"the body is no image of the formats {', '.join(FORMATS)}", http_status=415) from error
+        raise ImageError(f"the data is not an image of the formats {', '.join(FORMATS)}", http_status=415) from error
     if image.width * image.height > max_pixels:
         raise _too_large(max_pixels)
     _require_8_bits_in_file(image)
-    if data.startswith(JPEG_BEGINS) and data.count(SCAN) > MOST_SCANS:
-        raise ImageError(f"the JPEG has more than {MOST_SCANS} scans: save it again", http_status=415)
+    if data.startswith(JPEG_START) and data.count(SCAN) > MAX_SCANS:
+        raise ImageError(f"the JPEG has more than {MAX_SCANS} scans, the maximum: save it with fewer", http_status=415)
     try:
         image.load()
         upright = _upright(image)
@@ -88,18 +88,18 @@ def _decoded(data: bytes, *, max_pixels: int) -> Image.Image:
     try:
         return _over_white(upright) if upright.has_transparency_data else upright.convert("RGB")
     except ValueError as error:
-        raise ImageError(f"there is no way from the image's colours, {image.mode}, to RGB", http_status=415) from error
+        raise ImageError(f"the image's colour mode {image.mode} cannot be converted to RGB", http_status=415) from error
 
 
 def _require_8_bits_in_file(image: ImageFile.ImageFile) -> None:
     """Raises ImageError, before the pixels are read, for 16-bit files that Pillow would silently reduce to 8 bits."""
     if any(SIXTEEN_BITS.search(str(tile[3])) for tile in image.tile):
-        raise ImageError("the image has more than 8 bits a channel: convert it to 8 bits first", http_status=415)
+        raise ImageError("the image has more than 8 bits per channel: convert it to 8 bits first", http_status=415)
 
 
 def _upright(image: Image.Image) -> Image.Image:
-    turn = UPRIGHT_BY.get(image.getexif().get(ORIENTATION, 1))
-    return image if turn is None else image.transpose(turn)
+    transposition = UPRIGHT_BY.get(image.getexif().get(ORIENTATION, 1))
+    return image if transposition is None else image.transpose(transposition)
 
 
 def _over_white(image: Image.Image) -> Image.Image:
@@ -108,4 +108,4 @@ def _over_white(image: Image.Image) -> Image.Image:
 
 
 def _too_large(max_pixels: int) -> ImageError:
-    return ImageError(f"the image has more than {max_pixels:,} pixels, the cap here", http_status=413)
+    return ImageError(f"the image has more than {max_pixels:,} pixels, the maximum here", http_status=413)

@@ -17,7 +17,7 @@ class Strict(BaseModel):
 
 
 def is_none(value: object) -> bool:
-    """Whether the value is None. Fields that newer versions added are not written when they are unknown.
+    """True if the value is None. Fields that newer versions added are not written when they are unknown.
 
     A file of an earlier version is therefore written again byte for byte.
     """
@@ -100,12 +100,12 @@ class CertificationResult(CertificationConditions, ImageSelection):
             )
         if self.stopping == "fixed":
             return f"bound from n = {self.n:,} further draws (one-sided Clopper-Pearson, stopping rule `fixed`)"
-        asked = "" if self.radius_asked is None else f" at radius {self.radius_asked}"
+        radius = "" if self.radius_asked is None else f" at radius {self.radius_asked}"
         tolerance = "" if self.tolerance is None else f" with tolerance {self.tolerance}"
         mean = "" if self.mean_n is None else f", {self.mean_n:,.1f} on average"
         return (
             f"bound from at most n = {self.n:,} further draws{mean} (beta-mixture confidence sequence, "
-            f"stopping rule `{self.stopping}`{asked}{tolerance})"
+            f"stopping rule `{self.stopping}`{radius}{tolerance})"
         )
 
 
@@ -160,20 +160,20 @@ class Attack(AttackParameters):
     def describe(self) -> str:
         """The attack in words."""
         length = "" if self.step_size is None else f" of {self.step_size:g}"
-        said = [
+        parts = [
             f"{self.name} ({self.version})",
             f"{self.norm} epsilon {self.epsilon:g}",
             f"{self.num_steps} steps{length} from {self.start}",
         ]
-        said += [] if self.loss is None else [f"loss {self.loss}"]
-        said += [] if self.num_restarts == 1 else [f"{self.num_restarts} restarts"]
-        said += [] if self.seed is None else [f"seed {self.seed}"]
+        parts += [] if self.loss is None else [f"loss {self.loss}"]
+        parts += [] if self.num_restarts == 1 else [f"{self.num_restarts} restarts"]
+        parts += [] if self.seed is None else [f"seed {self.seed}"]
         if self.smoothed is not None:
-            said.append(
+            parts.append(
                 f"gradient over {self.smoothed.num_noise_samples} draws of noise of sigma {self.smoothed.sigma:g}, "
                 f"predictions from n = {self.smoothed.n:,} draws at alpha = {self.smoothed.alpha:g}"
             )
-        return "; ".join([", ".join(said), *self.notes])
+        return "; ".join([", ".join(parts), *self.notes])
 
 
 class EmpiricalResult(Strict):
@@ -217,7 +217,9 @@ class EmpiricalResult(Strict):
         if any(part is None for part in parts) and any(part is not None for part in parts):
             raise ValueError("a robust accuracy needs its interval and its attack")
         if self.smoothed is not None and (self.smoothed.classifier, self.classifier) != ("smoothed", "base"):
-            raise ValueError("a result of the smoothed classifier stands beside one of the base classifier")
+            raise ValueError(
+                "`smoothed` must be a result of the smoothed classifier, in a result of the base classifier"
+            )
         return self
 
     @property

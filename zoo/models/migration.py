@@ -33,12 +33,12 @@ def migrate(section: Section, *, source: str, steps: Sequence[Step] = STEPS) -> 
         raise CheckpointError(f"{source} has schema_version {version!r}: expected a number from 1 to {newest}")
     if version > newest:
         raise CheckpointError(
-            f"{source} has schema_version {version}, and this certified-zoo reads up to {newest}: "
-            "upgrade it, pip install --upgrade certified-zoo"
+            f"{source} has schema_version {version}, but this certified-zoo reads versions up to {newest}: "
+            "upgrade with pip install --upgrade certified-zoo"
         )
     for number, step in enumerate(steps[version - 1 :], start=version):
         try:
             section = {**step(dict(section)), "schema_version": number + 1}
         except (KeyError, TypeError, ValueError, AttributeError) as error:
-            raise CheckpointError(f"{source} is not what schema_version {number} writes: {error!r}") from error
+            raise CheckpointError(f"{source} does not match schema_version {number}: {error!r}") from error
     return section

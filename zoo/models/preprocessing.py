@@ -38,7 +38,7 @@ def to_bytes_CHW(image: Image.Image, preprocessing: Preprocessing) -> Tensor:
 def require_8_bits(image: Image.Image) -> None:
     """Raises ImageError for more than 8 bits per channel: a conversion to RGB would silently cut off the low bits."""
     if image.mode.startswith(("I", "F")):
-        raise ImageError("the image has more than 8 bits a channel: convert it to 8 bits first", http_status=415)
+        raise ImageError("the image has more than 8 bits per channel: convert it to 8 bits first", http_status=415)
 
 
 def to_pixels(x_bytes: Tensor) -> Tensor:

@@ -128,7 +128,7 @@ class ModelSpec(Strict):
         if len(self.certified.class_names) != self.num_classes:
             raise ValueError(f"{len(self.certified.class_names)} class names for {self.num_classes} classes")
         if self.num_classes == 1 and self.certified.has_trained_head:
-            raise ValueError("a trained head answers at least 2 classes, and num_classes is 1")
+            raise ValueError("a trained head needs at least 2 classes, but num_classes is 1")
         return self
 
     @property
@@ -185,12 +185,12 @@ class ModelSpec(Strict):
         Raises: CheckpointError if this project did not write the file, its schema is newer, or a value is invalid.
         """
         if not isinstance(config, dict) or not isinstance(config.get("certified"), dict):
-            raise CheckpointError(f"{source} has no 'certified' section: it is no checkpoint of this zoo")
-        ours = migrate(dict(config["certified"]), source=source, steps=STEPS)
-        architecture = ours.pop("architecture", None)
+            raise CheckpointError(f"{source} has no 'certified' section: it is not a config of this zoo")
+        section = migrate(dict(config["certified"]), source=source, steps=STEPS)
+        architecture = section.pop("architecture", None)
         try:
             spec = cls.model_validate(
-                {"architecture": architecture, "num_classes": config.get("num_classes"), "certified": ours}
+                {"architecture": architecture, "num_classes": config.get("num_classes"), "certified": section}
             )
         except ValidationError as error:
             first = error.errors()[0]

@@ -340,7 +340,7 @@ def test_the_real_server_answers_both_clients(kind, clock, served, digit_pngs):
     assert [each.label for each in several] == alone and len(set(alone)) > 1
     one = asking.call("predict", digit_pngs[0], n=50, copies=2)
     assert one.votes.n == 50 and len(one.copies) == 2 and one.model.name == served.name
-    with pytest.raises(RefusedError, match="no image") as refused:
+    with pytest.raises(RefusedError, match="not an image") as refused:
         asking.call("certify", b"nothing")
     assert refused.value.http_status == 415
     _, error = asking.stream(digit_pngs[0], stopping="fixed")

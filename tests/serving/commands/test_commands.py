@@ -81,7 +81,7 @@ def test_a_bad_image_loses_no_answer_of_its_neighbours(zoo_command, digits_check
     (folder / "0.png").write_bytes(b"nothing")
     done = zoo_command("predict", folder, "--model", digits_checkpoint.path, "--n", 100)
     assert done.code == 2 and len(done.out.splitlines()) == 3
-    assert f"{folder / '0.png'}: the body is no image" in done.err
+    assert f"{folder / '0.png'}: the data is not an image" in done.err
 
 
 @pytest.mark.parametrize(

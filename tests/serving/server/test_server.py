@@ -120,7 +120,7 @@ def test_every_stopping_rule_and_discrete_noise_are_answered(url, digits):
 
 
 def test_the_client_says_what_the_server_refused(url):
-    with pytest.raises(RequestError, match=r"refused the request \(415\): the body is no image"):
+    with pytest.raises(RequestError, match=r"refused the request \(415\): the data is not an image"):
         ask(url, b"nothing", {})
     with pytest.raises(RequestError, match="unknown parameter 'sigma'"):
         ask(url, b"nothing", {"sigma": 1})

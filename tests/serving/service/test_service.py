@@ -525,7 +525,7 @@ def test_a_checkpoint_is_served_locally_as_over_http(digits_checkpoint):
     service = load_service(digits_checkpoint, device="cpu", limits=Limits(n=200))
     told = ask_service(service, bytes(png(0)), {"mode": "certify"})
     assert told["certificate"]["sigma"] == 0.5 and told["model"]["sha256"] == digits_checkpoint.weights_sha256
-    with pytest.raises(RequestError, match="no image"):
+    with pytest.raises(RequestError, match="not an image"):
         ask_service(service, b"nothing", {})
 
 

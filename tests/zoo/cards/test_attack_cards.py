@@ -90,7 +90,7 @@ def test_a_result_recorded_by_an_earlier_version_is_still_read():
     ("change", "said"),
     [
         ({"robust_accuracy_interval": None}, "needs its interval and its attack"),
-        ({"smoothed": EMPIRICAL}, "a result of the smoothed classifier stands beside one of the base"),
+        ({"smoothed": EMPIRICAL}, "`smoothed` must be a result of the smoothed classifier"),
         ({"skip": 0}, "greater than or equal to 1"),
     ],
 )

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from zoo.errors import ImageError
-from zoo.models.decoding import MOST_SCANS, decode_image, read_picture
+from zoo.models.decoding import MAX_SCANS, decode_image, read_picture
 
 CAP = 10_000
 
@@ -32,8 +32,8 @@ def test_common_formats_are_decoded(kind):
     ("data", "status", "said"),
     [
         (b"", 400, "empty"),
-        (b"hello", 415, "no image"),
-        (b'{"instances": [', 415, "no image"),
+        (b"hello", 415, "not an image"),
+        (b'{"instances": [', 415, "not an image"),
         (encoded(GRAY)[:1500], 422, "truncated"),
         (encoded(GRAY, "JPEG")[:700], 422, "truncated"),
         (encoded(Image.new("1", (101, 100))), 413, "more than 10,000 pixels"),
@@ -141,7 +141,7 @@ def test_a_jpeg_with_more_scans_than_any_camera_makes_is_refused_before_it_is_de
     assert decode_image(usual.getvalue(), max_pixels=CAP).size == (60, 50)
     monkeypatch.setattr("PIL.ImageFile.ImageFile.load", lambda image: pytest.fail("it was decoded"))
     with pytest.raises(ImageError, match="more than 100 scans"):
-        decode_image(usual.getvalue()[:-2] + b"\xff\xda" * (MOST_SCANS + 1), max_pixels=CAP)
+        decode_image(usual.getvalue()[:-2] + b"\xff\xda" * (MAX_SCANS + 1), max_pixels=CAP)
 
 
 def test_a_file_is_read_as_the_same_bytes_would_be_over_http(tmp_path):

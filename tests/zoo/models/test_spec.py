@@ -49,7 +49,7 @@ def test_the_input_is_described_in_words():
     ("change", "said"),
     [
         (lambda config: config.pop("certified"), "no 'certified' section"),
-        (lambda config: config["certified"].update(schema_version=99), "schema_version 99.*upgrade it, pip install"),
+        (lambda config: config["certified"].update(schema_version=99), "schema_version 99.*upgrade with pip install"),
         (lambda config: config["certified"].update(schema_version=-3), "schema_version -3: expected a number"),
         (lambda config: config["certified"].pop("schema_version"), "schema_version None: expected a number"),
         (lambda config: config["certified"].update(schema_version=True), "schema_version True: expected a number"),

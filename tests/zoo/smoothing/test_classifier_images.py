@@ -137,17 +137,17 @@ def test_what_is_no_picture_is_refused_by_its_name(tmp_path):
     text = tmp_path / "text.png"
     text.write_text("no picture")
     g = classifier()
-    with pytest.raises(ImageError, match=r"text\.png: the body is no image") as refused:
+    with pytest.raises(ImageError, match=r"text\.png: the data is not an image") as refused:
         g.certify(text)
     assert refused.value.http_status == 415
-    with pytest.raises(ImageError, match=r"image 1: .*text\.png: the body is no image") as refused:
+    with pytest.raises(ImageError, match=r"image 1: .*text\.png: the data is not an image") as refused:
         g.certify([image(0.9), str(text)])
     assert refused.value.http_status == 415
     with pytest.raises(ImageError, match=r"cannot read .*nothing\.png: No such file"):
         g.certify(str(tmp_path / "nothing.png"))
     with pytest.raises(ImageError, match=r"cannot read .*: Is a directory"):
         g.certify(tmp_path)
-    with pytest.raises(ImageError, match="more than 8 bits a channel"):
+    with pytest.raises(ImageError, match="more than 8 bits per channel"):
         g.certify(Image.new("I;16", (8, 8)))
 
 
