@@ -68,16 +68,16 @@ def _torchvision_name(name: str, *, numbered: bool) -> str:
 
 def _require_equal_copies(located: LocatedNetwork, path: Path) -> None:
     for key, copy in located.tensors.items():
-        for below, twin_below in FORMATS[located.format].copies:
-            twin_key = twin_below + key.removeprefix(below)
-            twin = located.tensors.get(twin_key)
-            if key.startswith(below) and twin is not None and not _are_equal(copy, twin):
+        for copy_prefix, source_prefix in FORMATS[located.format].copies:
+            source_key = source_prefix + key.removeprefix(copy_prefix)
+            source = located.tensors.get(source_key)
+            if key.startswith(copy_prefix) and source is not None and not _are_equal(copy, source):
                 raise ForeignCheckpointError(
-                    f"{path} contradicts itself: {key} should be a copy of {twin_key}, but has other values"
+                    f"{path} contradicts itself: {key} should be a copy of {source_key}, but has other values"
                 )
 
 
-def _are_equal(one: Tensor, other: Tensor) -> bool:
-    if (one.shape, one.stride(), one.dtype) == (other.shape, other.stride(), other.dtype):
-        return one.data_ptr() == other.data_ptr() or torch.equal(one, other)
+def _are_equal(first: Tensor, second: Tensor) -> bool:
+    if (first.shape, first.stride(), first.dtype) == (second.shape, second.stride(), second.dtype):
+        return first.data_ptr() == second.data_ptr() or torch.equal(first, second)
     return False

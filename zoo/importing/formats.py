@@ -139,11 +139,11 @@ def _search(file: ForeignFile, name: str, *, needs_mark: bool) -> LocatedNetwork
     format = FORMATS[name]
     signature = _NUMBERED if format.numbered else _NAMED
     for container in format.containers:
-        state = _below(file.content, container)
+        state = _value_at(file.content, container)
         if state is None:
             continue
-        marked = not format.marks or any(mark in file.content or mark in state for mark in format.marks)
-        if needs_mark and not marked:
+        has_mark = not format.marks or any(mark in file.content or mark in state for mark in format.marks)
+        if needs_mark and not has_mark:
             continue
         for prefix in format.prefixes:
             if any(isinstance(state.get(prefix + key), Tensor) for key in signature):
@@ -164,7 +164,7 @@ def _located(
     return LocatedNetwork(format=format, container=container, prefix=prefix, tensors=tensors, others=others)
 
 
-def _below(content: Mapping[str, Any], path: tuple[str, ...]) -> Mapping[Any, Any] | None:
+def _value_at(content: Mapping[str, Any], path: tuple[str, ...]) -> Mapping[Any, Any] | None:
     for key in path:
         inner = content.get(key)
         if not isinstance(inner, Mapping):

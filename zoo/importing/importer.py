@@ -110,7 +110,7 @@ def require_new(output: Path) -> None:
 
 
 def _require_names_for_head(extracted: ExtractedNetwork, options: ImportOptions, path: Path) -> None:
-    """Raises if the number of names is not that of the trained head, so that a short list does not discard the head."""
+    """Raises if the number of names is not that of the trained head: a short list must not discard the head."""
     bias, names = extracted.tensors.get("fc.bias"), options.class_names
     if bias is None or names is None or options.num_classes is not None or options.fresh_head:
         return
@@ -168,7 +168,7 @@ def _spec(
 def _report(
     located: LocatedNetwork, extracted: ExtractedNetwork, matched: MatchedNetwork, normalization: ChannelStatistics
 ) -> ImportReport:
-    in_file = extracted.original
+    original = extracted.original
     return ImportReport(
         format=located.format,
         container="/".join(located.container),
@@ -176,8 +176,8 @@ def _report(
         num_classes=matched.num_classes,
         has_trained_head=matched.has_trained_head,
         normalization=normalization,
-        matched=tuple(in_file[name] for name in matched.matched),
+        matched=tuple(original[name] for name in matched.matched),
         missing=matched.missing,
-        dropped=(*extracted.dropped, *(in_file[name] for name in matched.dropped)),
+        dropped=(*extracted.dropped, *(original[name] for name in matched.dropped)),
         unexpected=extracted.unexpected,
     )

@@ -71,16 +71,16 @@ def match(
         raise ForeignCheckpointError(f"{path} is not a {architecture}: {differences[0]}{more}")
     features = _without_values(architecture, 2).get_parameter("fc.weight").shape[1]
     classes, trained = _head_size(head, features, num_classes, fresh_head=fresh_head, path=path)
-    own = {**trunk, **(head if trained else {})}
-    complete = {name: _checked(name, tensor, path) for name, tensor in own.items()}
-    counters = {name: torch.tensor(0) for name in expected if name.endswith(COUNTER) and name not in own}
+    in_file = {**trunk, **(head if trained else {})}
+    complete = {name: _checked(name, tensor, path) for name, tensor in in_file.items()}
+    counters = {name: torch.tensor(0) for name in expected if name.endswith(COUNTER) and name not in in_file}
     fresh = {} if trained else _fresh_head(classes, features)
     return MatchedNetwork(
         architecture=architecture,
         tensors={**complete, **counters, **fresh},
         num_classes=classes,
         has_trained_head=trained,
-        matched=tuple(own),
+        matched=tuple(in_file),
         missing=(*counters, *fresh),
         dropped=() if trained else tuple(head),
     )
@@ -134,12 +134,12 @@ def _head_size(
             raise ForeignCheckpointError(f"no head of {path} is used: add --num-classes K for a fresh head")
         return requested, False
     if absent := [name for name in HEAD if name not in head]:
-        raise ForeignCheckpointError(f"{path}: {absent[0]} is missing, but {next(iter(head))} is there")
-    in_file = len(head["fc.bias"]) if head["fc.bias"].ndim == 1 else 0
-    if tuple(head["fc.weight"].shape) != (in_file, features) or in_file < 2:
+        raise ForeignCheckpointError(f"{path}: {absent[0]} is missing, but {next(iter(head))} is present")
+    num_in_file = len(head["fc.bias"]) if head["fc.bias"].ndim == 1 else 0
+    if tuple(head["fc.weight"].shape) != (num_in_file, features) or num_in_file < 2:
         shapes = " and ".join(f"{name} {tuple(head[name].shape)}" for name in HEAD)
         raise ForeignCheckpointError(f"{path}: {shapes} are not a head of K > 1 classes on {features} features")
-    return (in_file, True) if requested is None or requested == in_file else (requested, False)
+    return (num_in_file, True) if requested is None or requested == num_in_file else (requested, False)
 
 
 def _fresh_head(num_classes: int, features: int) -> dict[str, Tensor]:

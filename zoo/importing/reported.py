@@ -26,15 +26,15 @@ _NUMBERS = TypeAdapter(tuple[ReportedNumber, ...])
 def read_reported(path: Path) -> tuple[ReportedNumber, ...]:
     """The numbers in a file. Raises: RequestError that names the number and its fault, such as a missing source."""
     try:
-        listed = yaml.safe_load(path.read_text())
+        entries = yaml.safe_load(path.read_text())
     except OSError as error:
         raise RequestError(f"cannot read {path}: {error.strerror or error}") from error
     except (UnicodeDecodeError, yaml.YAMLError) as error:
         raise RequestError(f"{path} is not valid YAML: {str(error).splitlines()[0]}") from error
-    if not isinstance(listed, list) or not listed:
+    if not isinstance(entries, list) or not entries:
         raise RequestError(f"{path} contains no list of numbers: expected entries such as {EXAMPLE}")
     try:
-        return _NUMBERS.validate_python(tuple(listed))
+        return _NUMBERS.validate_python(tuple(entries))
     except ValidationError as error:
         first = error.errors()[0]
         number, *field = first["loc"]

@@ -144,7 +144,7 @@ def test_a_head_with_hidden_layers_is_refused_unless_a_fresh_one_is_asked_for(sm
 @pytest.mark.parametrize(
     ("head", "reason"),
     [
-        ({"fc.weight": torch.ones(4, 128)}, "fc.bias is missing, but fc.weight is there"),
+        ({"fc.weight": torch.ones(4, 128)}, "fc.bias is missing, but fc.weight is present"),
         (
             {"fc.weight": torch.ones(4, 64), "fc.bias": torch.ones(4)},
             "are not a head of K > 1 classes on 128 features",
