@@ -17,9 +17,9 @@ from serving.service.loading import load_from_archive
 from serving.service.replies import JSON, Reply
 from serving.service.service import InferenceService
 
-# TorchServe ends a gRPC call after the first part of its response, and a gRPC call that streams costs it the worker.
+# TorchServe ends a gRPC call after the first part of its response, and a streaming gRPC call kills its worker thread.
 NOT_OVER_GRPC = Reply(
-    text=to_json(error_body(501, "answers are given over HTTP only, not over gRPC", type="NotImplementedError")),
+    text=to_json(error_body(501, "responses are available only over HTTP, not over gRPC", type="NotImplementedError")),
     is_last=True,
     content_type=JSON,
     status=501,
@@ -29,9 +29,9 @@ NOT_OVER_GRPC = Reply(
 class SmoothedClassifierHandler:
     """Runs one engine step per `handle()` call for all open requests, under TorchServe's continuous batching.
 
-    TorchServe calls each row's stopping criterion. None ends a request at its first step with a complete response.
-    True ends a request that has been streaming. False keeps the request open. (True at a first step would lose the
-    response.)
+    TorchServe calls the stopping criterion of each row. None ends a request at its first step with a complete response.
+    True ends a request that has been streaming; at the first step it would lose the response. False keeps the request
+    open.
     """
 
     def __init__(self) -> None:
@@ -40,7 +40,7 @@ class SmoothedClassifierHandler:
         self.streaming: set[str] = set()
 
     def initialize(self, context: Any) -> None:
-        """Loads the checkpoint from the directory that TorchServe unpacked the archive into."""
+        """Loads the checkpoint from the directory into which TorchServe unpacked the archive."""
         log_json_lines(is_serving=False)
         properties = context.system_properties
         model, version = context.manifest["model"]["modelName"], context.manifest["model"]["modelVersion"]
@@ -59,15 +59,15 @@ class SmoothedClassifierHandler:
         log_json_lines(is_serving=True)
 
     def handle(self, data: Sequence[Mapping[str, object]], context: Any) -> list[str]:
-        """The text to send to each row's client in this step; "" where there is nothing to send yet."""
+        """The text to send to each row's client in this step; "" if there is nothing to send yet."""
         assert self.service is not None and self.observer is not None
         self.observer.began()
         ids = [context.request_ids[index] for index in range(len(data))]
-        foreign = {
-            id for index, id in enumerate(ids) if id not in self.streaming and not _came_over_http(context, index)
+        grpc_ids = {
+            id for index, id in enumerate(ids) if id not in self.streaming and not _arrived_over_http(context, index)
         }
-        replies = self.service.step({id: row for id, row in zip(ids, data, strict=True) if id not in foreign})
-        replies |= dict.fromkeys(foreign, NOT_OVER_GRPC)
+        replies = self.service.step({id: row for id, row in zip(ids, data, strict=True) if id not in grpc_ids})
+        replies |= dict.fromkeys(grpc_ids, NOT_OVER_GRPC)
         self.streaming &= set(ids)
         criteria: list[bool | None] = []
         for index, id in enumerate(ids):
@@ -76,7 +76,7 @@ class SmoothedClassifierHandler:
             if not reply.is_last:
                 criteria.append(False)
                 self.streaming.add(id)
-            elif id in self.streaming:  # status 200 was sent already: only the text can report an error
+            elif id in self.streaming:  # status 200 was already sent: only the text can report an error
                 criteria.append(True)
                 self.streaming.discard(id)
             else:
@@ -89,6 +89,6 @@ class SmoothedClassifierHandler:
         return [replies[id].text for id in ids]
 
 
-def _came_over_http(context: Any, index: int) -> bool:
-    """Whether a new row has headers of the request itself, and not only headers of the parts of a form."""
+def _arrived_over_http(context: Any, index: int) -> bool:
+    """Whether a new row has headers of an HTTP request, and not only headers of the parts of a form."""
     return any(isinstance(value, str) for value in context.get_all_request_header(index).values())

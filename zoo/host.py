@@ -12,8 +12,8 @@ from threading import Lock
 class LoanedSetting(ContextDecorator):
     """A change of a process-wide setting that lasts while any thread is inside; the last thread to leave undoes it.
 
-    Without the count of threads, overlapping threads would undo each other's changes, and the last thread would restore
-    a changed state.
+    Without the count of threads, overlapping threads would undo each other's changes. The last thread would then
+    restore a changed state.
     """
 
     def __init__(self, change: Callable[[], AbstractContextManager[object]]) -> None:
@@ -21,23 +21,23 @@ class LoanedSetting(ContextDecorator):
         self._change = change
         self._lock = Lock()
         self._num_inside = 0
-        self._changed: AbstractContextManager[object] | None = None
+        self._active_change: AbstractContextManager[object] | None = None
 
     def __enter__(self) -> None:
         with self._lock:
-            if self._changed is None:
-                changed = self._change()
-                changed.__enter__()
-                self._changed = changed
+            if self._active_change is None:
+                change = self._change()
+                change.__enter__()
+                self._active_change = change
             self._num_inside += 1
 
     def __exit__(self, *_: object) -> None:
         with self._lock:
             self._num_inside -= 1
-            if self._num_inside == 0 and self._changed is not None:
-                changed, self._changed = self._changed, None
-                changed.__exit__(None, None, None)
+            if self._num_inside == 0 and self._active_change is not None:
+                change, self._active_change = self._active_change, None
+                change.__exit__(None, None, None)
 
 
 WARNINGS_IGNORED = LoanedSetting(partial(warnings.catch_warnings, action="ignore"))
-"""For libraries that warn about inputs that this package rejects, or about their own internals."""
+"""Ignores warnings, for libraries that warn about inputs that this package rejects or about their own internals."""

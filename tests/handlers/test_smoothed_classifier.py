@@ -97,7 +97,7 @@ def test_a_failure_in_midstream_ends_the_stream_with_an_error_object(handler, mo
     step(handler, {"x": {"data": png(), "n": b"10000"}})
 
     def fail(x_BCHW):
-        raise CertificationError("the base classifier answered logits that are not finite")
+        raise CertificationError("the base classifier returned a logit that is not finite")
 
     monkeypatch.setattr(handler.service.engine.sampler.base, "classify", fail)
     output, criterion, _, _ = step(handler, {"x": {}})["x"]

@@ -143,7 +143,7 @@ def test_a_loaded_network_is_smoothed_as_its_checkpoint_unless_it_was_changed(di
 
 
 def test_a_tensor_that_was_not_resized_is_refused(digits_checkpoint):
-    with pytest.raises(CertificationError, match=r"takes images of shape \(3, 32, 32\), got \(3, 8, 8\)"):
+    with pytest.raises(CertificationError, match=r"the image must have shape \(3, 32, 32\), got \(3, 8, 8\)"):
         zoo.smooth(digits_checkpoint.path, n=100).predict(torch.zeros(3, 8, 8))
 
 

@@ -31,7 +31,7 @@ def clopper_pearson_lower(count: int, n: int, alpha: float) -> float:
 def clopper_pearson_upper(count: int, n: int, alpha: float) -> float:
     """Upper bound on p after `count` of `n` Bernoulli(p) draws succeeded; wrong with probability at most `alpha`.
 
-    Source: as `clopper_pearson_lower`, index [1]. Rounded up. Raises: as `clopper_pearson_lower`.
+    Source: as for `clopper_pearson_lower`, with index [1]. Rounded up. Raises: as `clopper_pearson_lower`.
 
     >>> from zoo.smoothing.bounds import clopper_pearson_upper
     >>> round(clopper_pearson_upper(10, 1000, alpha=0.001), 4)
@@ -57,5 +57,5 @@ def least_n(alpha: float) -> int:
 
 def _checked(count: int, n: int, alpha: float) -> float:
     if n < 1 or not 0 <= count <= n:
-        raise CertificationError(f"count must be in [0, n] with n at least 1, got count={count}, n={n}")
+        raise CertificationError(f"count must be in [0, n] and n at least 1, got count={count} and n={n}")
     return checked_alpha(alpha)

@@ -45,7 +45,7 @@ class SmoothingSpec:
     alpha: float = 0.001
     stopping: StoppingRule = None  # type: ignore[assignment] # by default FixedSample(n)
     noise: Noise = "gaussian"
-    # `n` and `stopping` as initialized. `dataclasses.replace` passes all three, which shows which one was changed.
+    # `n` and `stopping` as initialized. `dataclasses.replace` passes all three; comparing them shows which one changed.
     _settled: tuple[int, StoppingRule] | None = field(default=None, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -87,14 +87,14 @@ class SmoothingSpec:
 class Certificate:
     """The class of an image and its certified radius, or an abstention.
 
-    Guarantee: with probability at least `1 - alpha` over the noise, the smoothed classifier answers `label` for every
+    Guarantee: with probability at least `1 - alpha` over the noise, the smoothed classifier returns `label` for every
     tensor within distance `radius` of the certified tensor, in `norm` and on the [0, 1] pixel scale.
 
     Attributes:
         label: The class, or None for an abstention, which claims nothing.
         radius: The certified radius; 0 for an abstention.
         p_a_lower: Lower bound of the selected class's probability; 0 if an at-radius rule did not certify.
-        count_a: Draws among `n` that voted for the class that the `n0` draws selected, certified or not.
+        count_a: Draws among the `n` that voted for the class that the `n0` draws selected, even if not certified.
         sigma: Standard deviation of the noise.
         n0, n: Draws for the selection and for the bound.
         alpha: Upper bound of the probability that the certificate is wrong.
@@ -108,7 +108,7 @@ class Certificate:
         class_name: The name of `label`, if names are known.
 
     With "gaussian" noise, the theorem about real numbers is applied to float32 arithmetic. With "discrete" noise, the
-    tensor is the 8-bit image k / 255, and the theorem holds for the arithmetic that ran, provided that the backend
+    tensor is the 8-bit image k / 255. The theorem then holds for the arithmetic that ran, provided that the backend
     computes a function of these levels.
     """
 

@@ -1,4 +1,4 @@
-"""Class names in answers."""
+"""Class names in results."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Answer = TypeVar("Answer", bound=Certificate | Votes)
 
 
 def named(answer: Answer, class_names: Sequence[str]) -> Answer:
-    """The answer with `class_name` set to the name of its label; None if it abstains or `class_names` is empty.
+    """The answer with `class_name` set to the name of its label; unchanged if it abstains or `class_names` is empty.
 
     `class_names` has one name per class, in the order of the labels.
     """

@@ -33,7 +33,7 @@ class SmoothedClassifier:
 
     `certify` and `predict` return one answer for one image, and a list of answers for a batch `x_BCHW` or a list of
     images. An image is a tensor `x_CHW` in [0, 1]. If `transforms` was given, it may also be a PIL picture or the path
-    of a file. All images of a call share every batch of noisy copies.
+    of a file. The noisy copies of all images of a call share batches.
 
     Without a generator the noise comes from the operating system. A certificate does not hold against an adversary who
     can predict its noise. Use a seeded generator only to repeat an experiment.
@@ -67,7 +67,9 @@ class SmoothedClassifier:
         class_names: Sequence[str] = (),
         image_shape: tuple[int, int, int] | None = None,
     ) -> None:
-        """Args:
+        """Wraps a callable in a backend; takes a backend as it is.
+
+        Args:
             base: A callable `x_BCHW` -> `logits_BK`, such as a module, or a backend.
             num_classes: K.
             smoothing: sigma, the draws and alpha.
@@ -87,9 +89,11 @@ class SmoothedClassifier:
         else:
             self.base = TorchBackend(base, num_classes=num_classes, device=device)
         if self.base.num_classes != num_classes:
-            raise CertificationError(f"the backend has {self.base.num_classes} classes, not {num_classes}")
+            raise CertificationError(f"the backend must have {num_classes} classes, got {self.base.num_classes}")
         if class_names and len(class_names) != num_classes:
-            raise CertificationError(f"class_names must have a name per class, {num_classes}, got {len(class_names)}")
+            raise CertificationError(
+                f"class_names must contain {num_classes} names, one per class, got {len(class_names)}"
+            )
         self.smoothing = smoothing
         self.transforms = transforms
         self.class_names = tuple(class_names)
@@ -102,7 +106,7 @@ class SmoothedClassifier:
     def certify(
         self, images: Sequence[Picture | Tensor], *, generator: torch.Generator | None = None
     ) -> list[Certificate]: ...
-    # A type checker cannot tell one image from a batch: with Any, neither use needs a cast.
+    # A type checker cannot distinguish an image from a batch. With Any, neither use needs a cast.
     @overload
     def certify(self, images: Tensor, *, generator: torch.Generator | None = None) -> Any: ...
 
@@ -114,17 +118,17 @@ class SmoothedClassifier:
         Args:
             images: One image, a batch `x_BCHW`, or a list of images.
             generator: Source of the noise roots, one per image in order. Separate calls with the same generator
-                therefore give the same certificates as one call with a list. By default the noise comes from the
+                therefore give the same certificates as one call with a list. By default the roots come from the
                 operating system.
 
         Raises: CertificationError if an image or the logits are not finite or have a wrong shape; ImageError if a file
         is not an image.
         """
 
-        def job(id: int, x_CHW: Tensor, key: NoiseKey) -> Job:
+        def new_job(id: int, x_CHW: Tensor, key: NoiseKey) -> Job:
             return Certification(id, x_CHW, smoothing=self.smoothing, key=key)
 
-        return self._answer(images, job, generator, Certificate)
+        return self._answer(images, new_job, generator, Certificate)
 
     @overload
     def predict(self, images: Picture, *, n: int = 100, generator: torch.Generator | None = None) -> Votes: ...  # type: ignore[overload-overlap] # a str is one path
@@ -155,27 +159,27 @@ class SmoothedClassifier:
         """
         spec = self.smoothing
 
-        def job(id: int, x_CHW: Tensor, key: NoiseKey) -> Job:
+        def new_job(id: int, x_CHW: Tensor, key: NoiseKey) -> Job:
             return Prediction(id, x_CHW, sigma=spec.sigma, n=n, alpha=spec.alpha, key=key, noise=spec.noise)
 
-        return self._answer(images, job, generator, Votes)
+        return self._answer(images, new_job, generator, Votes)
 
     def _answer(
         self,
         images: Picture | Tensor | Sequence[Picture | Tensor],
-        job: Callable[[int, Tensor, NoiseKey], Job],
+        new_job: Callable[[int, Tensor, NoiseKey], Job],
         generator: torch.Generator | None,
         kind: type[Answer],
     ) -> Answer | list[Answer]:
-        """The answer of the job of each image: one answer for one image, else a list."""
+        """The answers, of type `kind`, to the jobs of the images: a list, or one answer for a single image."""
         if not _is_batch(images):
-            return self._run([job(0, self._pixels(images), _key(generator))], kind)[0]
+            return self._run([new_job(0, self._pixels(images), _key(generator))], kind)[0]
         x_CHWs = []
-        for place, image in enumerate(images):
-            with _named_in_errors(place):
+        for position, image in enumerate(images):
+            with _position_in_errors(position):
                 x_CHWs.append(self._pixels(image))
                 _require_same_shape(x_CHWs[-1], x_CHWs[0])
-        return self._run([job(place, x_CHW, _key(generator)) for place, x_CHW in enumerate(x_CHWs)], kind)
+        return self._run([new_job(position, x_CHW, _key(generator)) for position, x_CHW in enumerate(x_CHWs)], kind)
 
     def _pixels(self, image: object) -> Tensor:
         """`x_CHW` of one image."""
@@ -187,13 +191,13 @@ class SmoothedClassifier:
                 )
             image = self.transforms(image)
         if not isinstance(image, Tensor):
-            kind = type(image).__name__
+            type_name = type(image).__name__
             raise CertificationError(
-                f"an image must be a tensor, a PIL picture or the path of an image file, got {kind}"
+                f"an image must be a tensor, a PIL picture or the path of an image file, got {type_name}"
             )
         pixels = torch.from_numpy(checked_pixels(image, noise=self.smoothing.noise))
         if self.image_shape is not None and tuple(pixels.shape) != self.image_shape:
-            raise CertificationError(f"the network takes images of shape {self.image_shape}, got {tuple(pixels.shape)}")
+            raise CertificationError(f"the image must have shape {self.image_shape}, got {tuple(pixels.shape)}")
         return pixels
 
     def _run(self, jobs: Sequence[Job], kind: type[Answer]) -> list[Answer]:
@@ -210,11 +214,11 @@ class SmoothedClassifier:
 
 
 def _is_batch(images: object) -> TypeGuard[Sequence[Any] | Tensor]:
-    """Whether `images` is a batch or a list, which is answered by a list."""
+    """Whether `images` is a batch or a list of images, for which the result is a list."""
     if isinstance(images, Tensor):
         if images.ndim not in (3, 4):
             raise CertificationError(
-                "an image has shape (channels, height, width), a batch (images, channels, height, width), "
+                "an image must have shape (channels, height, width), and a batch (images, channels, height, width), "
                 f"got {tuple(images.shape)}"
             )
         return images.ndim == 4
@@ -228,16 +232,16 @@ def _key(generator: torch.Generator | None) -> NoiseKey:
 def _require_same_shape(x_CHW: Tensor, first_CHW: Tensor) -> None:
     if x_CHW.shape != first_CHW.shape:
         raise CertificationError(
-            f"the images of one call must have one shape, got {tuple(x_CHW.shape)} after {tuple(first_CHW.shape)}"
+            f"all images of a call must have the same shape, got {tuple(x_CHW.shape)} after {tuple(first_CHW.shape)}"
         )
 
 
 @contextmanager
-def _named_in_errors(place: int) -> Iterator[None]:
-    """Adds the position of the image to errors about it."""
+def _position_in_errors(position: int) -> Iterator[None]:
+    """Adds the image's position to the messages of its errors."""
     try:
         yield
     except CertificationError as error:
-        raise CertificationError(f"image {place}: {error}") from error
+        raise CertificationError(f"image {position}: {error}") from error
     except ImageError as error:
-        raise ImageError(f"image {place}: {error}", http_status=error.http_status) from error
+        raise ImageError(f"image {position}: {error}", http_status=error.http_status) from error

@@ -54,16 +54,16 @@ def mixture_lower(counts: Ints, nums: Ints, alpha: float) -> Floats:
         # The refuted p are those with log mixture - (successes log p + failures log(1 - p)) >= log(1 / alpha).
         level = _log_mixture(successes, failures, 0.5, betaincc) + np.log(alpha) - _slack(nums)
         p = np.exp(level / successes)  # a starting point below the root: no failures assumed
-        goes_on = np.ones(p.shape, dtype=bool)
+        is_active = np.ones(p.shape, dtype=bool)
         for _ in range(NEWTON_STEPS):
             # The log likelihood is concave: Newton's method from below stays below and is sound at every step.
             # Each element stops on its own, so that its last digits do not depend on the others.
             excess = level - xlogy(successes, p) - xlog1py(failures, -p)
             step = excess / (successes / p - failures / (1 - p))
-            goes_on &= step > p * 1e-15
-            if not goes_on.any():
+            is_active &= step > p * 1e-15
+            if not is_active.any():
                 break
-            p = np.where(goes_on, p + step, p)
+            p = np.where(is_active, p + step, p)
     bound: Floats = np.where((successes > 0) & np.isfinite(level) & np.isfinite(p), p, 0.0) * ROUNDING_DOWN
     return bound
 

@@ -28,10 +28,10 @@ PHASE_BIT = 31
 def noisy_batch(rows: Sequence[tuple[Draws, int]], device: torch.device) -> Tensor:
     """The noisy copies `x_BCHW`, float32 on `device`: each row's image plus the Gaussian noise of the row's draw.
 
-    Each image is copied to the device once, whatever the number of its draws.
+    Each image is copied to the device once, regardless of the number of its draws.
     """
-    images, place_of = _distinct_images(rows)
-    x_BCHW = torch.from_numpy(np.stack(images)).to(device)[torch.tensor(place_of, device=device)]
+    images, image_of_row = _distinct_images(rows)
+    x_BCHW = torch.from_numpy(np.stack(images)).to(device)[torch.tensor(image_of_row, device=device)]
     sigma_B111 = torch.tensor([float(at_least(draws.sigma)) for draws, _ in rows], device=device).view(-1, 1, 1, 1)
     noise_BD = standard_normal(rows, x_BCHW[0].numel(), device)
     return x_BCHW + sigma_B111 * noise_BD.view_as(x_BCHW)
@@ -74,19 +74,19 @@ def philox_4x32(counter: tuple[Tensor, ...], key: tuple[Tensor, Tensor]) -> tupl
     key_low, key_high = key
     for _ in range(ROUNDS):
         # A product of two 32-bit words wraps around in int64; its bit pattern is still that of the 64-bit product.
-        product, other = first * MULTIPLIERS[0], third * MULTIPLIERS[1]
+        product_1, product_3 = first * MULTIPLIERS[0], third * MULTIPLIERS[1]
         first, second, third, fourth = (
-            (other >> 32 & LOW) ^ second ^ key_low,
-            other & LOW,
-            (product >> 32 & LOW) ^ fourth ^ key_high,
-            product & LOW,
+            (product_3 >> 32 & LOW) ^ second ^ key_low,
+            product_3 & LOW,
+            (product_1 >> 32 & LOW) ^ fourth ^ key_high,
+            product_1 & LOW,
         )
         key_low, key_high = key_low + WEYL[0] & LOW, key_high + WEYL[1] & LOW
     return first, second, third, fourth
 
 
 def _box_muller(first: Tensor, second: Tensor) -> tuple[Tensor, Tensor]:
-    """Two independent standard normal numbers from two 32-bit words each."""
+    """Two tensors of independent standard normal numbers, one pair of numbers per pair of 32-bit words."""
     uniform = (first.to(torch.float32) + 0.5) * 2**-32
     radius = torch.sqrt(-2 * torch.log(uniform.clamp(max=1.0)))
     angle = second.to(torch.float32) * (2 * math.pi * 2**-32)
@@ -100,12 +100,12 @@ def _halves(word: int) -> tuple[int, int]:
 
 def _distinct_images(rows: Sequence[tuple[Draws, int]]) -> tuple[list[Pixels], list[int]]:
     """The distinct images of the rows, and for each row the index of its image among them."""
-    places: dict[int, int] = {}
+    positions: dict[int, int] = {}
     images: list[Pixels] = []
-    place_of: list[int] = []
+    image_of_row: list[int] = []
     for draws, _ in rows:
-        if id(draws.x_CHW) not in places:
-            places[id(draws.x_CHW)] = len(images)
+        if id(draws.x_CHW) not in positions:
+            positions[id(draws.x_CHW)] = len(images)
             images.append(draws.x_CHW)
-        place_of.append(places[id(draws.x_CHW)])
-    return images, place_of
+        image_of_row.append(positions[id(draws.x_CHW)])
+    return images, image_of_row

@@ -1,11 +1,11 @@
-"""Gaussian noise rounded to multiples of 1/255, drawn as integers, so that the theorem holds for the arithmetic used.
+"""Gaussian noise rounded to multiples of 1/255, drawn as integers. The theorem holds for the arithmetic that runs.
 
 If x is an 8-bit image, `x + N(0, sigma^2)` rounded to multiples of 1/255 is x plus an integer multiple of 1/255 whose
 law is `P(i) = Phi((2i + 1) / (510 sigma)) - Phi((2i - 1) / (510 sigma))`. The computation is therefore exactly the
 Gaussian smoothing of a base classifier that first rounds its input. The radius is that of Cohen et al. 2019 for real
 perturbations. With floating-point noise, the low bits of `x + noise` reveal x, and wrong certificates can be produced.
 
-Source: Voracek and Hein, ICLR 2023. Nothing is clipped here: a clip would be part of the base classifier.
+Source: Voracek and Hein, ICLR 2023. Noisy pixels are not clipped: clipping would be part of the base classifier.
 """
 
 from __future__ import annotations
@@ -49,10 +49,10 @@ class DiscreteGaussian:
         """`num` random levels, whole numbers in units of 1/255."""
         cells = bits.random_raw(-(-num // 4)).view(np.uint16)[:num]
         levels: Levels = self.level_of_cell.take(cells)
-        open_ = np.flatnonzero(levels == UNCERTAIN)
-        more = bits.random_raw(2 * len(open_))
-        first = cells[open_].astype(np.uint64) << np.uint64(48) | more[: len(open_)] >> np.uint64(16)
-        levels[open_] = self.levels_at(first, more[len(open_) :])
+        undecided = np.flatnonzero(levels == UNCERTAIN)
+        later_bits = bits.random_raw(2 * len(undecided))
+        first = cells[undecided].astype(np.uint64) << np.uint64(48) | later_bits[: len(undecided)] >> np.uint64(16)
+        levels[undecided] = self.levels_at(first, later_bits[len(undecided) :])
         return levels
 
     def levels_at(self, first: Words, second: Words) -> Levels:
@@ -79,11 +79,11 @@ class DiscreteGaussian:
 def discrete_gaussian(sigma: float) -> DiscreteGaussian:
     """The sampler for `sigma` on the [0, 1] pixel scale."""
     thresholds = []
-    exact = MPContext()  # a private context: mpmath's global precision is not thread-safe
-    exact.dps = DIGITS
-    unit = 1 / (2 * LEVELS * exact.mpf(sigma))
+    context = MPContext()  # a private context: mpmath's global precision is not thread-safe
+    context.dps = DIGITS
+    unit = 1 / (2 * LEVELS * context.mpf(sigma))
     level = 0
-    while (upper_tail := int(exact.floor(exact.ncdf(-(2 * level + 1) * unit) * 2**128))) > 0:
+    while (upper_tail := int(context.floor(context.ncdf(-(2 * level + 1) * unit) * 2**128))) > 0:
         thresholds.append(upper_tail)
         level += 1
     # By symmetry, P(level <= i) for i from -largest to largest - 1; the first threshold begins level `smallest` + 1.
@@ -115,5 +115,5 @@ def require_8_bit(x_CHW: npt.NDArray[np.float32]) -> None:
     if is_off.any():
         value = float(x_CHW[is_off][0])
         raise CertificationError(
-            f"discrete noise needs an 8-bit image, pixels k / 255 in float32; {value!r} is none of them"
+            f"discrete noise needs an 8-bit image: every pixel must be k / 255 in float32, got {value!r}"
         )

@@ -44,6 +44,7 @@ class CertificationEngine:
 
     @property
     def num_open(self) -> int:
+        """Number of open jobs."""
         return len(self._open)
 
     @property
@@ -54,13 +55,15 @@ class CertificationEngine:
     def admit(self, job: Job) -> None:
         """Adds a job.
 
-        Raises: CertificationError if the id is open already or the image's shape differs from the other jobs'.
+        Raises: CertificationError if the id is already open or the image's shape differs from the other jobs'.
         """
         if job.id in self._open:
-            raise CertificationError(f"a job with id {job.id!r} is open already")
+            raise CertificationError(f"a job with id {job.id!r} is already open")
         for other in self._open.values():
             if other.x_CHW.shape != job.x_CHW.shape:
-                raise CertificationError(f"the image has shape {job.x_CHW.shape}, open jobs have {other.x_CHW.shape}")
+                raise CertificationError(
+                    f"the image must have the shape of the open jobs, {other.x_CHW.shape}, got {job.x_CHW.shape}"
+                )
             break
         self._open[job.id] = job
 
@@ -80,10 +83,10 @@ class CertificationEngine:
         return self._close_finished()
 
     def step_apart(self, budget: int | None = None) -> tuple[list[Finished], list[Failed]]:
-        """Does the same as `step`, but a failure closes only the jobs that caused it, and is returned.
+        """Spends one batch as `step` does, but an error closes only the jobs that caused it.
 
-        If a batch fails, the draws of each job are classified separately. An image whose logits are not finite
-        therefore does not cost another image its answer.
+        Returns the finished jobs and the failed jobs. If a batch fails, the draws of each job are classified
+        separately. An image whose logits are not finite therefore does not fail the other images.
         """
         taken = self._take(budget)
         failed: dict[Hashable, Exception] = {}
@@ -102,17 +105,17 @@ class CertificationEngine:
         shares = allot([job.num_remaining for job in jobs], budget, num_expected=expected)
         if self.sampler.base.depends_on_batch_shape:  # a partly filled batch costs the same as a full one
             useful = [job.num_useful - share for job, share in zip(jobs, shares, strict=True)]
-            early = allot(useful, budget - sum(shares), num_expected=expected)
-            shares = [sum(both) for both in zip(shares, early, strict=True)]
+            extras = allot(useful, budget - sum(shares), num_expected=expected)
+            shares = [share + extra for share, extra in zip(shares, extras, strict=True)]
         return [(job, draws) for job, share in zip(jobs, shares, strict=True) if share for draws in job.take(share)]
 
     def _votes_apart(self, draws: Sequence[Draws]) -> Sequence[Classes | Exception]:
         try:
             return self.sampler.votes(draws)
-        except Exception:  # perhaps caused by only one of the draws
-            return [self._votes_alone(each) for each in draws]
+        except Exception:  # the draws of a single job may have caused it
+            return [self._votes_of_one(job_draws) for job_draws in draws]
 
-    def _votes_alone(self, draws: Draws) -> Classes | Exception:
+    def _votes_of_one(self, draws: Draws) -> Classes | Exception:
         try:
             (classes_M,) = self.sampler.votes([draws])
         except Exception as error:
@@ -121,16 +124,16 @@ class CertificationEngine:
 
     def _close_finished(self) -> list[Finished]:
         backend = self.sampler.backend
-        done = [job for job in self._open.values() if job.num_remaining == 0]
-        self.forget(job.id for job in done)
-        return [Finished(job.id, job.result(backend=backend)) for job in done]
+        finished = [job for job in self._open.values() if job.num_remaining == 0]
+        self.forget(job.id for job in finished)
+        return [Finished(job.id, job.result(backend=backend)) for job in finished]
 
 
 def allot(num_remaining: Sequence[int], budget: int, *, num_expected: Sequence[int] | None = None) -> list[int]:
-    """The share of `budget` draws for each job; all lists are ordered from the oldest job to the newest.
+    """The number of draws for each job, out of `budget`; all lists are ordered from the oldest job to the newest.
 
     A quarter of the budget, at least one draw, goes to the oldest jobs, so that no job starves. The rest goes to the
-    jobs with the smallest `num_expected` (`num_remaining` unless given), so that a short prediction does not wait
+    jobs with the smallest `num_expected` (by default `num_remaining`), so that a short prediction does not wait
     behind a long certificate. Equal shares would make every job slow. The whole budget is used while any job needs
     draws.
     """
@@ -144,9 +147,9 @@ def allot(num_remaining: Sequence[int], budget: int, *, num_expected: Sequence[i
         (shortest_first, budget - reserved),
         (oldest_first, budget),
     ):
-        left = min(amount, budget - sum(shares))
+        unspent = min(amount, budget - sum(shares))
         for index in order:
-            share = min(num_remaining[index] - shares[index], left)
+            share = min(num_remaining[index] - shares[index], unspent)
             shares[index] += share
-            left -= share
+            unspent -= share
     return shares

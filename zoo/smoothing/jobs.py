@@ -21,7 +21,7 @@ from zoo.smoothing.prediction import Votes, predict_from_votes, require_can_pred
 
 
 class Job(Protocol):
-    """The interface between the engine and a job. `id` identifies the job among the open ones."""
+    """The interface between the engine and a job. `id` identifies the job among the open jobs."""
 
     id: Hashable
 
@@ -81,7 +81,17 @@ class Certification:
         key: NoiseKey,
         input: str | None = None,
     ) -> None:
-        """`input` describes the image in the certificate; its shape unless given."""
+        """Checks and copies the image.
+
+        Args:
+            id: Identifies the job in its engine.
+            x_CHW: The image, in [0, 1].
+            smoothing: sigma, the draws and alpha.
+            key: Key of the job's noise.
+            input: Description of the image in the certificate; by default its shape and range.
+
+        Raises: CertificationError as `checked_pixels`, or if alpha is too small for discrete noise.
+        """
         self.id = id
         self.x_CHW = checked_pixels(x_CHW, noise=smoothing.noise)
         self.smoothing = smoothing
@@ -96,17 +106,17 @@ class Certification:
 
     @property
     def num_remaining(self) -> int:
-        return sum(self._wanted(phase) for phase in Phase)
+        return sum(self._num_requested(phase) for phase in Phase)
 
     @property
     def num_expected(self) -> int:
-        """All that remain where their number is known; else as many again as it has had."""
+        """The remaining draws if their number is known; otherwise at least as many draws as were made so far."""
         remaining = self.num_remaining
         return remaining if remaining == self.num_useful else max(remaining, self.num_taken)
 
     @property
     def num_useful(self) -> int:
-        return sum(self._useful(phase) for phase in Phase)
+        return sum(self._num_useful(phase) for phase in Phase)
 
     @property
     def num_taken(self) -> int:
@@ -114,13 +124,13 @@ class Certification:
 
     def first_draws(self, num: int) -> Draws:
         spec = self.smoothing
-        phase, most = (Phase.SELECTION, spec.n0) if spec.n0 else (Phase.ESTIMATION, spec.n)
-        return Draws(self.x_CHW, spec.sigma, spec.noise, self.key, phase, 0, min(num, most))
+        phase, num_in_phase = (Phase.SELECTION, spec.n0) if spec.n0 else (Phase.ESTIMATION, spec.n)
+        return Draws(self.x_CHW, spec.sigma, spec.noise, self.key, phase, 0, min(num, num_in_phase))
 
     def take(self, num: int) -> list[Draws]:
         taken = []
         for phase in Phase:
-            share = min(self._useful(phase), num)
+            share = min(self._num_useful(phase), num)
             if share > 0:
                 spec, start = self.smoothing, self._num_taken[phase]
                 taken.append(Draws(self.x_CHW, spec.sigma, spec.noise, self.key, phase, start, share))
@@ -148,16 +158,16 @@ class Certification:
     def so_far(self, *, backend: str) -> Certificate:
         """The certificate that the votes so far prove; an abstention while the class is not selected.
 
-        It holds at level alpha wherever and for whatever reason drawing stops.
-        Raises: CertificationError if the rule allows a look at its end only.
+        The certificate holds at level alpha whenever and for whatever reason drawing stops.
+        Raises: CertificationError if the rule allows a look only at its end.
         """
-        if self._votes[Phase.ESTIMATION]:  # drawn after the selection
+        if self._votes[Phase.ESTIMATION]:  # the selection has finished
             return self.result(backend=backend)
         no_votes: Counter[int] = Counter()
         return conclude(0, no_votes, self.smoothing, alpha=self.alpha, input=self.input, backend=backend)
 
     def _until_end(self, start: int, classes_M: Classes) -> Classes:
-        """The votes up to the end of the rule; none after it."""
+        """The votes up to the end of the rule; no votes if the rule has ended."""
         if self._ended:
             return classes_M[:0]
         if self.smoothing.sigma == 0:  # the single vote of the clean classifier selects the class and ends the job
@@ -176,16 +186,16 @@ class Certification:
     @property
     def _label(self) -> int:
         """The selected class, the lowest one on ties; at sigma 0 the vote of the clean classifier."""
-        chosen_by = Phase.SELECTION if self.smoothing.n0 else Phase.ESTIMATION
-        votes = self._votes[chosen_by]
+        selection_phase = Phase.SELECTION if self.smoothing.n0 else Phase.ESTIMATION
+        votes = self._votes[selection_phase]
         return min(votes, key=lambda label: (-votes[label], label))
 
-    def _wanted(self, phase: Phase) -> int:
+    def _num_requested(self, phase: Phase) -> int:
         if phase is Phase.SELECTION or self._ended:
-            return self._useful(phase)
+            return self._num_useful(phase)
         return self.smoothing.stopping.num_wanted(self._num_taken[phase])
 
-    def _useful(self, phase: Phase) -> int:
+    def _num_useful(self, phase: Phase) -> int:
         if phase is Phase.SELECTION:
             return self.smoothing.n0 - self._num_taken[phase]
         return 0 if self._ended else self.smoothing.n - self._num_taken[phase]
@@ -205,6 +215,19 @@ class Prediction:
         key: NoiseKey,
         noise: Noise = "gaussian",
     ) -> None:
+        """Checks and copies the image.
+
+        Args:
+            id: Identifies the job in its engine.
+            x_CHW: The image, in [0, 1].
+            sigma: Standard deviation of the noise, on the [0, 1] pixel scale; 0 selects the clean classifier.
+            n: Number of draws, at least 1; a single evaluation at sigma 0.
+            alpha: Upper bound of the probability of a wrong label, in (0, 1).
+            key: Key of the job's noise.
+            noise: "gaussian" or "discrete".
+
+        Raises: CertificationError if a value is outside its range or `n` draws can never decide; as `checked_pixels`.
+        """
         self.sigma, self.alpha = checked_sigma(sigma), checked_alpha(alpha)
         require_noise(noise, sigma=self.sigma)
         self.n = checked_count("n", n) if self.sigma > 0 else 1
@@ -257,15 +280,22 @@ class Prediction:
 def alpha_left(alpha: float, *, sigma: float, noise: Noise, num_values: int) -> float:
     """The part of alpha that a bound may use.
 
-    For discrete noise, the total variation between the drawn and the intended distribution over `num_values` numbers is
-    subtracted, twice. For Gaussian noise in floating point that distance is unknown, and nothing is subtracted.
+    For discrete noise, it is alpha minus twice the total variation distance between the drawn and the intended
+    distribution. For Gaussian noise in floating point that distance is unknown, and nothing is subtracted.
+
+    Args:
+        alpha: Upper bound of the failure probability, in (0, 1).
+        sigma: Standard deviation of the noise, on the [0, 1] pixel scale.
+        noise: "gaussian" or "discrete".
+        num_values: Number of random numbers in all draws of the job.
+
     Raises: CertificationError if at most half of alpha would remain.
     """
     if noise == "gaussian" or sigma == 0:
         return alpha
     left = alpha - 2 * discrete_gaussian(sigma).total_variation(num_values)
     if left <= alpha / 2:
-        raise CertificationError(f"alpha={alpha:g} is too small for discrete noise")
+        raise CertificationError(f"alpha={alpha:g} is too small for discrete noise: choose a larger alpha")
     return left
 
 

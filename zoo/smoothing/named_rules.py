@@ -16,8 +16,8 @@ def rule_from(
     Args:
         name: "fixed", "anytime" or "at-radius".
         n: Exactly this many draws for "fixed", at most this many for the others.
-        radius: The radius that "at-radius" tests, on the [0, 1] pixel scale. Required there, refused elsewhere.
-        tolerance: The tolerance of "anytime", on the [0, 1] pixel scale. Refused elsewhere.
+        radius: The radius that "at-radius" tests, on the [0, 1] pixel scale. Required there, rejected for other rules.
+        tolerance: The tolerance of "anytime", on the [0, 1] pixel scale. Rejected for other rules.
 
     Raises: RequestError if the name is unknown, or a parameter is missing or belongs to another rule;
     CertificationError if a value is outside its range.
@@ -25,11 +25,11 @@ def rule_from(
     if name not in RULES:
         raise UnknownNameError("stopping rule", name, RULES)
     if name == AT_RADIUS and radius is None:
-        raise RequestError("the stopping rule at-radius tests one radius: give the radius too")
+        raise RequestError("the stopping rule at-radius requires the radius to test")
     if name != AT_RADIUS and radius is not None:
-        raise RequestError(f"radius {radius:g} applies to the stopping rule at-radius only, not to {name}")
+        raise RequestError(f"radius {radius:g} applies only to the stopping rule at-radius, not to {name}")
     if name != ANYTIME and tolerance is not None:
-        raise RequestError(f"tolerance {tolerance:g} applies to the stopping rule anytime only, not to {name}")
+        raise RequestError(f"tolerance {tolerance:g} applies only to the stopping rule anytime, not to {name}")
     if radius is not None:
         return AtRadius(radius, max_n=n)
     if name == ANYTIME:

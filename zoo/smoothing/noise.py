@@ -18,7 +18,7 @@ from zoo.smoothing.discrete import LEVELS, discrete_gaussian, levels_of
 
 Pixels = npt.NDArray[np.float32]
 Noise = Literal["gaussian", "discrete"]
-# The discrete sampler's table grows with sigma: building it takes seconds beyond this sigma.
+# The discrete sampler's table grows with sigma. Above this sigma, building the table takes seconds.
 LARGEST_DISCRETE_SIGMA = 10.0
 
 
@@ -32,7 +32,9 @@ class NoiseKey:
     def __post_init__(self) -> None:
         for word in (self.root, self.job):
             if not isinstance(word, int) or not 0 <= word < 2**64:
-                raise CertificationError(f"a noise key is two words of 64 bits, got {word}")
+                raise CertificationError(
+                    f"a noise key consists of two 64-bit words, integers in [0, 2**64), got {word!r}"
+                )
 
 
 class Phase(IntEnum):
@@ -98,7 +100,7 @@ def require_noise(noise: str, *, sigma: float) -> None:
     if noise not in get_args(Noise):
         raise CertificationError(f"noise must be {' or '.join(get_args(Noise))}, got {noise!r}")
     if noise == "discrete" and sigma > LARGEST_DISCRETE_SIGMA:
-        raise CertificationError(f"discrete noise goes up to sigma {LARGEST_DISCRETE_SIGMA:g}, got {sigma:g}")
+        raise CertificationError(f"sigma must be at most {LARGEST_DISCRETE_SIGMA:g} for discrete noise, got {sigma:g}")
 
 
 def at_least(sigma: float) -> np.float32:

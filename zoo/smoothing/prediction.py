@@ -16,7 +16,9 @@ NUM_REPORTED = 5
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Votes:
-    """The answer of PREDICT: the smoothed classifier's class with probability at least `1 - alpha`, or an abstention.
+    """The result of PREDICT: the smoothed classifier's class, or an abstention.
+
+    Guarantee: a label is wrong with probability at most `alpha`.
 
     Attributes:
         label: The class, or None for an abstention.
@@ -38,7 +40,7 @@ class Votes:
 
 
 def predict_from_votes(votes: Counter[int], *, alpha: float, sigma: float) -> Votes:
-    """The most frequent class, unless a fair coin between it and the runner-up explains the counts at level `alpha`.
+    """The most frequent class if it beats the runner-up significantly at level `alpha`; otherwise an abstention.
 
     Source: Cohen et al. 2019, PREDICT (two-sided binomial test); ties go to the lowest class.
     """
@@ -50,15 +52,18 @@ def predict_from_votes(votes: Counter[int], *, alpha: float, sigma: float) -> Vo
 
 
 def fair_coin_p_value(count: int, n: int) -> float:
-    """Two-sided p-value of `count` heads, at least half of `n` tosses, of a fair coin; rounded up.
+    """Two-sided p-value of `count` heads in `n` tosses of a fair coin, `count` at least `n / 2`; rounded up.
 
-    Source: scipy.stats.binomtest(count, n, 0.5), whose tails are equal here, so that one tail doubled is exact.
+    Source: scipy.stats.binomtest(count, n, 0.5). The distribution is symmetric, so the p-value is twice one tail.
     """
     return min(1.0, 2 * float(betainc(count, n - count + 1, 0.5)) * ROUNDING_UP) if count > 0 else 1.0
 
 
 def require_can_predict(n: int, alpha: float) -> None:
-    """Raises CertificationError if alpha is not a probability or `n` draws can never decide; names the smallest n."""
+    """Raises CertificationError if alpha is not a probability or `n` draws can never decide.
+
+    The message names the smallest n that can.
+    """
     alpha = checked_alpha(alpha)
     least = 1
     while fair_coin_p_value(least, least) > alpha:

@@ -39,7 +39,9 @@ def certified_radius(p_a_lower: float, sigma: float, *, p_b_upper: float | None 
         return _down(sigma * _quantile_down(p_a_lower))
     p_b_upper = checked_number("p_b_upper", p_b_upper)
     if not 0 < p_b_upper < p_a_lower < 1:
-        raise CertificationError(f"0 < p_b_upper < p_a_lower < 1 must hold, got {p_b_upper} and {p_a_lower}")
+        raise CertificationError(
+            f"0 < p_b_upper < p_a_lower < 1 must hold, got p_b_upper={p_b_upper} and p_a_lower={p_a_lower}"
+        )
     # Phi^-1(p_B) rounded up is minus the quantile of the mirrored problem rounded down.
     gap = _down(_quantile_down(p_a_lower) + _quantile_down_of_complement(p_b_upper))
     return _down(sigma / 2 * max(0.0, gap))
@@ -58,7 +60,9 @@ def probability_at(radius: float, sigma: float) -> float:
     """
     radius, sigma = checked_radius(radius), checked_sigma(sigma)
     if sigma == 0:
-        raise CertificationError("sigma 0 is the clean classifier: no radius can be certified with it")
+        raise CertificationError(
+            "no radius can be certified at sigma 0, which is the clean classifier: sigma must be positive"
+        )
     p = max(0.5, float(ndtr(radius / sigma)))
     while p < 1 and (certified_radius(p, sigma) if p > 0.5 else 0.0) < radius:
         p = math.nextafter(p * ROUNDING_UP, 1.0) if p * ROUNDING_UP < 1 else math.nextafter(p, 1.0)
@@ -78,5 +82,5 @@ def _quantile_down_of_complement(p: float) -> float:
 
 
 def _down(value: float) -> float:
-    """The next smaller float; 0 for 0."""
+    """The next smaller float; 0 stays 0."""
     return max(0.0, math.nextafter(value, -math.inf)) if value >= 0 else math.nextafter(value, -math.inf)

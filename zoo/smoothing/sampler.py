@@ -22,10 +22,10 @@ SMALLEST_FOR_THREADS = 2**14
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SamplingOptions:
-    """Options that change speed, never the meaning of a result.
+    """Options that change the speed, never the meaning of a result.
 
     `batch_size`: noisy copies per forward pass. If a backend's logits depend on the batch's shape, smaller batches are
-    padded to this size, so that votes are the same in every packing.
+    padded to this size. Votes are then the same in every packing.
     """
 
     batch_size: int = 256
@@ -45,13 +45,13 @@ class NoisySampler:
         self.options = options
         self._inner_batch_size = options.batch_size
         self._noisy_MCHW: Pixels | None = None
-        self._one_at_a_time = Lock()
+        self._lock = Lock()
         self._sources = [NoiseSource() for _ in range(max(1, torch.get_num_threads()))]
         self._threads = ThreadPoolExecutor(len(self._sources), thread_name_prefix="noise")
 
     @property
     def backend(self) -> str:
-        """The backend's name for certificates and logs, with the batch size if memory ran out."""
+        """The backend's name for certificates and logs; includes the reduced batch size if memory ran out."""
         if self._inner_batch_size == self.options.batch_size:
             return self.base.name
         return f"{self.base.name} (batch {self._inner_batch_size}: memory ran out at {self.options.batch_size})"
@@ -62,20 +62,20 @@ class NoisySampler:
         All images must have the same shape. Only one call runs at a time, because batches share their memory; calls
         from other threads wait.
         """
-        with self._one_at_a_time:
+        with self._lock:
             return self._votes(draws)
 
     def copies(self, draws: Draws) -> Tensor:
         """The noisy copies `noisy_MCHW` that the base classifier receives for these draws, on the CPU."""
-        rows = [(draws, index) for index in range(draws.start, draws.start + draws.num)]
-        with self._one_at_a_time:
+        rows = [(draws, index) for index in _indices(draws)]
+        with self._lock:
             return torch.cat([self._draw(rows[at : at + 1]).to("cpu", copy=True) for at in range(len(rows))])
 
     def _draw(self, rows: Sequence[tuple[Draws, int]]) -> Tensor:
-        return self._drawn_on_host(rows) if self.base.draws_on.type == "cpu" else self._drawn_on_device(rows)
+        return self._draw_on_host(rows) if self.base.draws_on.type == "cpu" else self._draw_on_device(rows)
 
     def _votes(self, draws: Sequence[Draws]) -> list[Classes]:
-        rows = [(each, index) for each in draws for index in range(each.start, each.start + each.num)]
+        rows = [(job_draws, index) for job_draws in draws for index in _indices(job_draws)]
         classes = np.empty(len(rows), dtype=np.int64)
         done = 0
         while done < len(rows):
@@ -89,19 +89,19 @@ class NoisySampler:
                 self._noisy_MCHW = None
             else:
                 done += len(batch)
-        return np.split(classes, np.cumsum([each.num for each in draws])[:-1]) if len(draws) else []
+        return np.split(classes, np.cumsum([job_draws.num for job_draws in draws])[:-1]) if len(draws) else []
 
     def _classify(self, rows: Sequence[tuple[Draws, int]]) -> Classes:
         try:
             noisy_MCHW = self._padded(self._draw(rows))
         except (torch.OutOfMemoryError, MemoryError) as error:
-            raise OutOfMemoryError(f"there is no memory for the noise of {len(rows)} draws") from error
+            raise OutOfMemoryError(f"there is not enough memory for the noise of {len(rows)} draws") from error
         classes_M = self.base.classify(noisy_MCHW)
         num_classes = self.base.num_classes
         if classes_M.shape != (len(noisy_MCHW),) or classes_M.min() < 0 or classes_M.max() >= num_classes:
             raise CertificationError(
-                f"the backend must answer a class below {num_classes} for each of {len(noisy_MCHW)} images, "
-                f"got {classes_M.tolist()[:5]} and so on, of shape {classes_M.shape}"
+                f"the backend must return one class in [0, {num_classes}) for each of {len(noisy_MCHW)} images, "
+                f"got an array of shape {classes_M.shape} that begins with {classes_M.tolist()[:5]}"
             )
         return classes_M[: len(rows)]
 
@@ -112,27 +112,27 @@ class NoisySampler:
             return noisy_MCHW
         return torch.cat([noisy_MCHW, noisy_MCHW[:1].expand(missing, -1, -1, -1)])
 
-    def _drawn_on_device(self, rows: Sequence[tuple[Draws, int]]) -> Tensor:
-        """Noisy copies with Gaussian noise drawn on the device and discrete noise drawn on the host.
+    def _draw_on_device(self, rows: Sequence[tuple[Draws, int]]) -> Tensor:
+        """The noisy copies, with Gaussian noise drawn on the device and discrete noise drawn on the host.
 
         A row does not depend on the other rows of its batch.
         """
         device = self.base.draws_on
-        places = [place for place, (draws, _) in enumerate(rows) if draws.noise == "gaussian"]
-        if len(places) == len(rows):
+        positions = [position for position, (draws, _) in enumerate(rows) if draws.noise == "gaussian"]
+        if len(positions) == len(rows):
             return noisy_batch(rows, device)
-        noisy_MCHW = self._drawn_on_host(rows).to(device)
-        if places:
-            noisy_MCHW[places] = noisy_batch([rows[place] for place in places], device)
+        noisy_MCHW = self._draw_on_host(rows).to(device)
+        if positions:
+            noisy_MCHW[positions] = noisy_batch([rows[position] for position in positions], device)
         return noisy_MCHW
 
-    def _drawn_on_host(self, rows: Sequence[tuple[Draws, int]]) -> Tensor:
+    def _draw_on_host(self, rows: Sequence[tuple[Draws, int]]) -> Tensor:
         noisy_MCHW = self._buffer(rows[0][0].x_CHW.shape)
         num_threads = min(len(self._sources), len(rows)) if _is_worth_threads(rows[0][0]) else 1
 
         def fill_rows(first: int) -> None:
-            for place in range(first, len(rows), num_threads):
-                self._sources[first].fill(noisy_MCHW[place], *rows[place])
+            for position in range(first, len(rows), num_threads):
+                self._sources[first].fill(noisy_MCHW[position], *rows[position])
 
         list(self._threads.map(fill_rows, range(num_threads)))
         return torch.from_numpy(noisy_MCHW[: len(rows)])
@@ -144,10 +144,14 @@ class NoisySampler:
         return self._noisy_MCHW
 
 
-def _is_worth_threads(draws: Draws) -> bool:
-    """Whether several threads draw noise faster than one thread.
+def _indices(draws: Draws) -> range:
+    return range(draws.start, draws.start + draws.num)
 
-    They do not for discrete noise on a small image: it takes many short steps, between which threads would wait for
-    each other.
+
+def _is_worth_threads(draws: Draws) -> bool:
+    """Whether several threads draw this noise faster than one thread.
+
+    Discrete noise on a small image takes many short steps. Threads would wait for each other between the steps, so one
+    thread is faster.
     """
     return draws.noise == "gaussian" or draws.x_CHW.size >= SMALLEST_FOR_THREADS

@@ -58,8 +58,10 @@ class Look:
 class StoppingRule(Protocol):
     """Evaluates the votes for one class, in the order of the draws' counters. Independent draws selected the class.
 
-    Guarantee: for all true probabilities, the probability over all draws that `prove`, called where `look` first ends,
-    claims a radius that does not hold is at most alpha. Draws after the end are ignored.
+    The caller evaluates `look` until it reports an end, and then calls `prove`. Draws after the end are ignored.
+
+    Guarantee: for all true probabilities of the classes, `prove` claims a wrong radius with probability at most alpha.
+    The probability is over all draws.
     """
 
     @property
@@ -91,14 +93,25 @@ class StoppingRule(Protocol):
         ...
 
     def look(self, counts_M: Ints, nums_M: Ints, *, p_a_lower: float, sigma: float, alpha: float) -> Look:
-        """The outcome of looks after `nums_M` draws with `counts_M` votes for the class.
+        """The outcome of several looks.
 
-        `p_a_lower` is the best bound of earlier looks, 0 at first.
+        Args:
+            counts_M: Votes for the class at each look.
+            nums_M: Draws made until each look, ascending.
+            p_a_lower: The best bound of earlier looks, 0 at first.
+            sigma: Standard deviation of the noise, on the [0, 1] pixel scale.
+            alpha: The failure probability that the bound may use.
         """
         ...
 
     def prove(self, tally: Tally, *, p_a_lower: float, sigma: float, alpha: float) -> Proof:
-        """The radius that the tally proves at the end; `p_a_lower` is the bound of the last look.
+        """The bounds and the radius that the tally proves at the end.
+
+        Args:
+            tally: The votes up to the end.
+            p_a_lower: The bound of the last look.
+            sigma: Standard deviation of the noise, on the [0, 1] pixel scale.
+            alpha: The failure probability that the bound may use.
 
         Raises: CertificationError if the rule does not allow a look at this number of draws.
         """
@@ -152,7 +165,7 @@ class FixedSample:
     def prove(self, tally: Tally, *, p_a_lower: float, sigma: float, alpha: float) -> Proof:
         if tally.n != self.n:
             raise CertificationError(
-                f"a fixed-sample bound may be evaluated after {self.n} draws only, not after {tally.n}"
+                f"a fixed-sample bound may be evaluated only after {self.n} draws, not after {tally.n}"
             )
         if self.bound == CLOPPER_PEARSON:
             return _one_sided(clopper_pearson_lower(tally.count_a, self.n, alpha), sigma)
@@ -165,7 +178,7 @@ class FixedSample:
     def require_possible(self, *, sigma: float, alpha: float) -> None:
         least = least_n(alpha if self.bound == CLOPPER_PEARSON else alpha / 2)
         if self.n < least:
-            raise _never(self.n, alpha, least)
+            raise _too_few_draws(self.n, alpha, least)
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,7 +238,7 @@ class AtRadius:
         if p >= 1 or log_wealth_above(all_agree, all_agree, p)[0] < math.log(1 / alpha):
             raise CertificationError(
                 f"radius {self.radius:g} can never be certified at sigma={sigma:g} and alpha={alpha:g} with "
-                f"{self.max_n} draws, even if all agree: give a smaller radius or more draws"
+                f"{self.max_n} draws, even if all agree: choose a smaller radius or more draws"
             )
 
 
@@ -237,8 +250,8 @@ class Anytime:
     them agreed, at the latest after `max_n`. It looks after every 16th draw.
 
     Guarantee: with probability at least `1 - alpha`, the lower bounds of p_A hold simultaneously for all numbers of
-    draws. Drawing may therefore stop at any time and for any reason, and the largest bound counts. `tolerance` is a
-    difference of radii on the [0, 1] pixel scale.
+    draws. Drawing may therefore stop at any time and for any reason, and the largest bound so far is valid. `tolerance`
+    is a difference of radii on the [0, 1] pixel scale.
 
     Source: `confidence_sequence.mixture_lower`.
     """
@@ -277,7 +290,8 @@ class Anytime:
         counts, nums = counts_M[looks], nums_M[looks]
         now = np.maximum.accumulate(np.maximum(mixture_lower(counts, nums, alpha), p_a_lower))
         best = mixture_lower(counts + self.max_n - nums, np.full_like(nums, self.max_n), alpha)
-        gains = np.array([_radius(float(b), sigma) - _radius(float(a), sigma) for a, b in zip(now, best, strict=True)])
+        pairs = zip(now, best, strict=True)
+        gains = np.array([_radius(float(upper), sigma) - _radius(float(lower), sigma) for lower, upper in pairs])
         end = _first((gains < self.tolerance) | (nums == self.max_n))
         return Look(end=None if end is None else int(looks[end]), p_a_lower=float(now[-1 if end is None else end]))
 
@@ -288,7 +302,7 @@ class Anytime:
         if mixture_lower(np.array([self.max_n]), np.array([self.max_n]), alpha)[0] <= 0.5:
             n = np.arange(1, 100_000)
             least = int(n[mixture_lower(n, n, alpha) > 0.5][0])
-            raise _never(self.max_n, alpha, least)
+            raise _too_few_draws(self.max_n, alpha, least)
 
 
 def _first(ends_M: npt.NDArray[np.bool_]) -> int | None:
@@ -304,11 +318,14 @@ def _radius(p_a_lower: float, sigma: float) -> float:
 
 
 def _next_request(num_drawn: int, max_n: int) -> int:
-    """A quarter of the draws so far. This keeps both the draws after the end and the number of requests small."""
+    """The number of draws to request: a quarter of the draws so far.
+
+    This keeps both the number of draws after the end and the number of requests small.
+    """
     return min(max_n - num_drawn, max(FIRST_REQUEST, num_drawn // GROWTH))
 
 
-def _never(n: int, alpha: float, least: int) -> CertificationError:
+def _too_few_draws(n: int, alpha: float, least: int) -> CertificationError:
     return CertificationError(
         f"n={n} can never certify at alpha={alpha:g}, even if all draws agree: the least n is {least}"
     )

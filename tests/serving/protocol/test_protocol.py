@@ -294,9 +294,9 @@ def test_a_request_chooses_its_stopping_rule(fields, rule):
 @pytest.mark.parametrize(
     ("fields", "said"),
     [
-        ({"stopping": "at-radius"}, "give the radius too"),
-        ({"radius": 0.5}, "applies to the stopping rule at-radius only"),
-        ({"stopping": "at-radius", "radius": 0.5, "tolerance": 0.1}, "applies to the stopping rule anytime only"),
+        ({"stopping": "at-radius"}, "requires the radius to test"),
+        ({"radius": 0.5}, "applies only to the stopping rule at-radius"),
+        ({"stopping": "at-radius", "radius": 0.5, "tolerance": 0.1}, "applies only to the stopping rule anytime"),
         ({"stopping": "at-radius", "radius": 5.0}, "radius 5 can never be certified"),
     ],
 )

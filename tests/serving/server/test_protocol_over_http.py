@@ -68,7 +68,7 @@ def test_a_call_over_grpc_is_refused_in_words_and_costs_nobody_anything(served, 
     )
     with grpc.insecure_channel(f"127.0.0.1:{served.server.ports.grpc_inference}") as channel:
         call = channel.unary_unary("/org.pytorch.serve.grpc.inference.InferenceAPIsService/Predictions")
-        assert b"over HTTP only" in call(request, timeout=60)
+        assert b"only over HTTP" in call(request, timeout=60)
     assert httpx.post(served.url, files={"data": image}, data={"mode": "predict"}, timeout=60).status_code == 200
 
 

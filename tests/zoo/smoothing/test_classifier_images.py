@@ -109,7 +109,7 @@ def test_answers_name_their_class_where_the_names_are_known():
 @pytest.mark.parametrize(
     ("images", "said"),
     [
-        (torch.zeros(4, 4), r"an image has shape \(channels, height, width\), a batch .*, got \(4, 4\)"),
+        (torch.zeros(4, 4), r"an image must have shape \(channels, height, width\), and a batch .*, got \(4, 4\)"),
         (torch.zeros(1, 1, 3, 4, 4), r"got \(1, 1, 3, 4, 4\)"),
         (torch.zeros(3, 4, 4, dtype=torch.uint8), r"floating-point tensor in \[0, 1\], got torch.uint8"),
         (torch.full((3, 4, 4), 255.0), "divide 8-bit values by 255"),
@@ -122,7 +122,10 @@ def test_answers_name_their_class_where_the_names_are_known():
         ),
         ([torch.zeros(3, 4, 4), [torch.zeros(3, 4, 4)]], "image 1: .*got list"),
         ([torch.zeros(3, 4, 4), torch.zeros(2, 3, 4, 4)], r"image 1: an image must have shape .* got \(2, 3, 4, 4\)"),
-        ([torch.zeros(3, 4, 4), torch.zeros(3, 5, 4)], r"image 1: .* one shape, got \(3, 5, 4\) after \(3, 4, 4\)"),
+        (
+            [torch.zeros(3, 4, 4), torch.zeros(3, 5, 4)],
+            r"image 1: .* the same shape, got \(3, 5, 4\) after \(3, 4, 4\)",
+        ),
         (torch.stack([torch.zeros(3, 4, 4), torch.full((3, 4, 4), 2.0)]), r"image 1: pixels must be in \[0, 1\]"),
     ],
 )
@@ -160,7 +163,7 @@ def test_a_picture_needs_transforms(tmp_path):
 def test_a_shape_that_the_network_does_not_take_is_refused():
     g = classifier(image_shape=(3, 4, 4))
     assert g.certify(image(0.9)).label == 1
-    with pytest.raises(CertificationError, match=r"takes images of shape \(3, 4, 4\), got \(1, 4, 4\)"):
+    with pytest.raises(CertificationError, match=r"the image must have shape \(3, 4, 4\), got \(1, 4, 4\)"):
         g.certify(torch.zeros(1, 4, 4))
 
 
@@ -169,7 +172,7 @@ def test_a_smoothed_classifier_refuses_what_contradicts_itself():
     assert SmoothedClassifier(backend, num_classes=2, smoothing=SPEC).base is backend
     with pytest.raises(CertificationError, match="has its own device: leave device out, got cpu"):
         SmoothedClassifier(backend, num_classes=2, smoothing=SPEC, device="cpu")
-    with pytest.raises(CertificationError, match="a name per class, 2, got 1"):
+    with pytest.raises(CertificationError, match="2 names, one per class, got 1"):
         classifier(class_names=["a"])
     with pytest.raises(CertificationError, match="batch_size must be at least 1"):
         classifier(batch_size=0)

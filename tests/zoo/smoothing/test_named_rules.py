@@ -18,11 +18,11 @@ def test_each_name_gives_its_rule_and_n_is_the_draws_or_the_most_of_them():
     ("name", "given", "said"),
     [
         ("fxed", {}, "unknown stopping rule 'fxed'; known: anytime, at-radius, fixed. Did you mean 'fixed'"),
-        ("at-radius", {}, "at-radius tests one radius: give the radius too"),
-        ("fixed", {"radius": 0.5}, "radius 0.5 applies to the stopping rule at-radius only, not to fixed"),
-        ("anytime", {"radius": 0.5}, "radius 0.5 applies to the stopping rule at-radius only, not to anytime"),
-        ("fixed", {"tolerance": 0.0}, "tolerance 0 applies to the stopping rule anytime only, not to fixed"),
-        ("at-radius", {"radius": 0.5, "tolerance": 0.1}, "tolerance 0.1 applies to the stopping rule anytime only"),
+        ("at-radius", {}, "at-radius requires the radius to test"),
+        ("fixed", {"radius": 0.5}, "radius 0.5 applies only to the stopping rule at-radius, not to fixed"),
+        ("anytime", {"radius": 0.5}, "radius 0.5 applies only to the stopping rule at-radius, not to anytime"),
+        ("fixed", {"tolerance": 0.0}, "tolerance 0 applies only to the stopping rule anytime, not to fixed"),
+        ("at-radius", {"radius": 0.5, "tolerance": 0.1}, "tolerance 0.1 applies only to the stopping rule anytime"),
     ],
 )
 def test_a_wrong_combination_is_refused_in_one_sentence(name, given, said):

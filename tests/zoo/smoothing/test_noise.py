@@ -74,12 +74,12 @@ def test_discrete_noise_moves_pixels_by_whole_levels():
 
 @pytest.mark.parametrize("words", [(-1, 0), (2**64, 0), (0, 2**64)])
 def test_a_key_of_more_than_128_bits_is_refused(words):
-    with pytest.raises(CertificationError, match="two words of 64 bits"):
+    with pytest.raises(CertificationError, match="two 64-bit words"):
         NoiseKey(*words)
 
 
 def test_an_unknown_noise_is_refused_by_name():
     with pytest.raises(CertificationError, match="gaussian or discrete, got 'uniform'"):
         require_noise("uniform", sigma=0.5)
-    with pytest.raises(CertificationError, match="discrete noise goes up to sigma 10, got 11"):
+    with pytest.raises(CertificationError, match="sigma must be at most 10 for discrete noise, got 11"):
         require_noise("discrete", sigma=11)

@@ -152,7 +152,7 @@ def test_a_fixed_sample_gives_its_bound_at_its_end_only():
     proof = proved(FixedSample(100), 90, 10, 100, alpha=0.01)
     assert proof.p_a_lower == clopper_pearson_lower(90, 100, 0.01)
     assert proof.radius == certified_radius(proof.p_a_lower, 0.5)
-    with pytest.raises(CertificationError, match="after 100 draws only, not after 99"):
+    with pytest.raises(CertificationError, match="only after 100 draws, not after 99"):
         proved(FixedSample(100), 90, 9, 99)
 
 

@@ -35,7 +35,7 @@ class BaseClassifier(Protocol):
     def depends_on_batch_shape(self) -> bool:
         """Whether the last digits of an image's logits may depend on the shape of its batch.
 
-        If so, the batch's shape must be kept fixed for votes to be the same in every packing.
+        If so, all batches must have one shape, or votes may differ between packings.
         """
         ...
 
@@ -55,9 +55,11 @@ def checked_classes(logits_BK: npt.NDArray[np.float32], *, num_images: int, num_
     """
     if logits_BK.shape != (num_images, num_classes):
         expected = (num_images, num_classes)
-        raise CertificationError(f"the base classifier answered {tuple(logits_BK.shape)}, expected {expected}")
+        raise CertificationError(
+            f"the base classifier returned logits of shape {tuple(logits_BK.shape)}, expected {expected}"
+        )
     if not np.isfinite(logits_BK).all():
         value = float(logits_BK[~np.isfinite(logits_BK)][0])
-        raise CertificationError(f"the base classifier answered logits that are not finite: {value}")
+        raise CertificationError(f"the base classifier returned a logit that is not finite: {value}")
     classes_B: Classes = logits_BK.argmax(axis=1)
     return classes_B

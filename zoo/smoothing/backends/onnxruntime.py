@@ -24,8 +24,8 @@ PROBE_SIZES = (1, 2, 7)
 class OnnxBackend:
     """An exported network on one device.
 
-    On CPUs, the logits of an image were found to be bit-identical in every packing. The constructor probes a few batch
-    sizes. If the probe finds a difference, the batch's shape is kept fixed.
+    On CPUs, the logits of an image have been bit-identical in every packing so far. The constructor compares a few
+    batch sizes. If the logits differ, all batches get the same shape.
     """
 
     draws_on = torch.device("cpu")
@@ -46,9 +46,9 @@ class OnnxBackend:
             num_classes: K.
             device: A CPU or CUDA device.
             precision: Name of the model's arithmetic, for the backend's name.
-            spins: Lets threads wait actively during a run, which is fastest unless other work needs the cores.
+            spins: Lets threads busy-wait during a run, which is fastest unless other work needs the cores.
 
-        Raises: BackendError if the model cannot be loaded on the device; the model never runs on another device.
+        Raises: BackendError if the model cannot be loaded on the device. The model never falls back to another device.
         """
         self.device = torch.device(device)
         self.num_classes = num_classes
@@ -56,13 +56,13 @@ class OnnxBackend:
         self._session = _open(exported, self.device, spins=spins)
         (node,) = self._session.get_inputs()
         self._input = node.name
-        self.depends_on_batch_shape = not self._is_alike_in_every_packing(node.shape[1:])
+        self.depends_on_batch_shape = not self._is_identical_in_every_packing(node.shape[1:])
 
     @property
     def metadata(self) -> Mapping[str, str]:
         """The custom metadata that the model's exporter wrote into the model."""
-        facts: dict[str, str] = self._session.get_modelmeta().custom_metadata_map
-        return facts
+        metadata: dict[str, str] = self._session.get_modelmeta().custom_metadata_map
+        return metadata
 
     def classify(self, x_BCHW: Tensor) -> Classes:
         logits_BK = self.logits(x_BCHW)
@@ -71,15 +71,17 @@ class OnnxBackend:
     def logits(self, x_BCHW: Tensor) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
         """The logits, `(B, K)`. Raises: OutOfMemoryError; BackendError for any other failure."""
         try:
-            (logits_BK,) = self._session.run(None, {self._input: x_BCHW.numpy()})
+            (output_BK,) = self._session.run(None, {self._input: x_BCHW.numpy()})
         except Exception as error:  # the only base class that ONNX Runtime's errors share
             if "alloc" in str(error).lower():
-                raise OutOfMemoryError(f"{self.device} has no memory for a batch of {len(x_BCHW)}") from error
-            raise BackendError(f"ONNX Runtime failed: {error}") from error
-        found: np.ndarray[tuple[int, ...], np.dtype[np.float32]] = logits_BK
-        return found
+                raise OutOfMemoryError(
+                    f"{self.device} does not have enough memory for a batch of {len(x_BCHW)} images"
+                ) from error
+            raise BackendError(f"ONNX Runtime failed to run the model: {error}") from error
+        logits_BK: np.ndarray[tuple[int, ...], np.dtype[np.float32]] = output_BK
+        return logits_BK
 
-    def _is_alike_in_every_packing(self, shape_CHW: list[int]) -> bool:
+    def _is_identical_in_every_packing(self, shape_CHW: list[int]) -> bool:
         x_BCHW = torch.randn(max(PROBE_SIZES) + 2, *shape_CHW, generator=torch.Generator().manual_seed(0))
         whole_BK = self.logits(x_BCHW)
         return all(
@@ -103,7 +105,7 @@ def _open(exported: bytes, device: torch.device, *, spins: bool) -> onnxruntime.
         raise BackendError(f"ONNX Runtime cannot load the model: {error}") from error
     if session.get_providers()[0] != provider:  # ONNX Runtime falls back to the CPU without an error
         raise BackendError(
-            f"ONNX Runtime cannot compute on {device}: its CUDA libraries do not load; "
-            "pip install 'certified-zoo[cuda]', or choose --backend torch"
+            f"ONNX Runtime cannot compute on {device}, because its CUDA libraries cannot be loaded: "
+            "run pip install 'certified-zoo[cuda]', or choose --backend torch"
         )
     return session

@@ -32,12 +32,12 @@ class TorchBackend:
         precision: Precision = "float32",
         is_channels_last: bool = False,
     ) -> None:
-        """Moves a module to the device.
+        """Wraps a callable; moves a module to the device and converts it to the layout.
 
         Args:
-            base: A callable `x_BCHW` -> `logits_BK`. A module is also converted to the layout.
+            base: A callable `x_BCHW` -> `logits_BK`, such as a module.
             num_classes: K.
-            device: Device of the batches; by default that of the module's parameters, and the CPU without parameters.
+            device: Device of the batches. By default that of the module's parameters, or the CPU if it has none.
             precision: "bfloat16" is automatic mixed precision, which is a different base classifier from "float32".
             is_channels_last: Lays batches out channels last, the best layout for convolutions.
         """
@@ -62,14 +62,16 @@ class TorchBackend:
         mixed = torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bfloat16")
         try:
             with mode, mixed, torch.inference_mode():
-                answer_BK = self.base(x_BCHW.to(self.device, memory_format=self.layout))
+                output_BK = self.base(x_BCHW.to(self.device, memory_format=self.layout))
         except RuntimeError as error:
             if not isinstance(error, torch.OutOfMemoryError) and CPU_OUT_OF_MEMORY not in str(error):
                 raise
-            raise OutOfMemoryError(f"{self.device} has no memory for a batch of {len(x_BCHW)}") from error
-        if not isinstance(answer_BK, Tensor):
-            raise CertificationError(f"the base classifier answered {type(answer_BK).__name__}, expected a tensor")
-        logits_BK = answer_BK.float().cpu().numpy()
+            raise OutOfMemoryError(
+                f"{self.device} does not have enough memory for a batch of {len(x_BCHW)} images"
+            ) from error
+        if not isinstance(output_BK, Tensor):
+            raise CertificationError(f"the base classifier must return a tensor, got {type(output_BK).__name__}")
+        logits_BK = output_BK.float().cpu().numpy()
         return checked_classes(logits_BK, num_images=len(x_BCHW), num_classes=self.num_classes)
 
 
@@ -83,12 +85,12 @@ def fused(network: nn.Module) -> nn.Module:
     for node in list(graph.graph.nodes):
         if node.op != "call_module" or not isinstance(modules[node.target], nn.BatchNorm2d):
             continue
-        before = node.args[0]
-        if before.op != "call_module" or not isinstance(modules[before.target], nn.Conv2d) or len(before.users) > 1:
+        source = node.args[0]
+        if source.op != "call_module" or not isinstance(modules[source.target], nn.Conv2d) or len(source.users) > 1:
             continue
-        parent, _, name = before.target.rpartition(".")
-        setattr(graph.get_submodule(parent), name, fuse_conv_bn_eval(modules[before.target], modules[node.target]))
-        node.replace_all_uses_with(before)
+        parent, _, name = source.target.rpartition(".")
+        setattr(graph.get_submodule(parent), name, fuse_conv_bn_eval(modules[source.target], modules[node.target]))
+        node.replace_all_uses_with(source)
         graph.graph.erase_node(node)
     graph.delete_all_unused_submodules()
     graph.recompile()
@@ -98,10 +100,10 @@ def fused(network: nn.Module) -> nn.Module:
 @contextmanager
 def evaluating(network: nn.Module) -> Iterator[None]:
     """Puts the network into eval mode for the block, then restores the former mode of every module."""
-    were_training = [module for module in network.modules() if module.training]
+    training_modules = [module for module in network.modules() if module.training]
     network.eval()
     try:
         yield
     finally:
-        for module in were_training:
+        for module in training_modules:
             module.training = True

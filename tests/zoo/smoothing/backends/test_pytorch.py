@@ -62,7 +62,7 @@ def test_memory_that_runs_out_is_told_apart_from_other_failures():
     def greedy(x_BCHW):
         raise torch.OutOfMemoryError("CUDA out of memory")
 
-    with pytest.raises(OutOfMemoryError, match="no memory for a batch of 4"):
+    with pytest.raises(OutOfMemoryError, match="not have enough memory for a batch of 4 images"):
         TorchBackend(greedy, num_classes=2).classify(torch.zeros(4, 1, 1, 1))
 
 
