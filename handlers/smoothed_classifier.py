@@ -14,6 +14,7 @@ from serving.protocol import error_body, to_json
 from serving.server.draining import DrainSign
 from serving.server.logs import log_json_lines
 from serving.service.loading import load_from_archive
+from serving.service.noise_secret import noise_secret_of_environment
 from serving.service.replies import JSON, Reply
 from serving.service.service import InferenceService
 
@@ -52,6 +53,7 @@ class SmoothedClassifierHandler:
             context.model_yaml_config,
             device=device,
             version=version,
+            noise_secret=noise_secret_of_environment(),
             observer=self.observer,
             is_closing=DrainSign.from_environment(model, version).is_up,
         )

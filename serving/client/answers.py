@@ -48,7 +48,8 @@ class ServedModel(_Message):
 class Answer(_Message):
     """The answer for one image. If `label` is None, the classifier abstained.
 
-    A certification has a `certificate`; a prediction has `votes` and no certificate. `deadline_reached` is None unless
+    A certification has a `certificate`; a prediction has `votes` and no certificate. `repeatable` says whether the same
+    request gets the same noise again. `deadline_reached` is None unless
     the request had a deadline. `copies` is None unless requested: noisy copies of the image as the network classified
     them, as PNG in base64.
     """
@@ -58,6 +59,7 @@ class Answer(_Message):
     abstained: bool
     certificate: Certificate | None
     votes: Votes | None = None
+    repeatable: bool
     model: ServedModel
     deadline_reached: bool | None = None
     copies: list[str] | None = None

@@ -42,6 +42,14 @@ def serve(
         int,
         typer.Option("--metrics-port", min=0, max=65535, help="Port of /live, /ready, /metrics; 0 selects a free one."),
     ] = 0,
+    noise_secret: Annotated[
+        Path | None,
+        typer.Option(
+            "--noise-secret",
+            metavar="FILE",
+            help="File with a secret that servers share whose repeatable answers must be equal.",
+        ),
+    ] = None,
     store: Annotated[
         Path | None,
         typer.Option("--store", metavar="DIR", help="Directory for the archives; enables zoo models."),
@@ -83,6 +91,7 @@ def serve(
     from serving.server.archive import make_archive
     from serving.server.record import ServerRecord
     from serving.server.signals import interrupting_signals
+    from serving.service.noise_secret import read_noise_secret
     from zoo.errors import RequestError
     from zoo.loading.backend import require_backend_name
     from zoo.loading.device import pick_device
@@ -97,6 +106,7 @@ def serve(
         threads=threads,
         can_switch_models=store is not None,
         max_request_bytes=REQUEST_BYTES_PER_IMAGE_BYTE * limits.max_bytes,
+        noise_secret=None if noise_secret is None else read_noise_secret(noise_secret),
         logs=logs,
         echoes_logs=echo_logs,
     )

@@ -100,7 +100,8 @@ class ServedModelObject(Shape):
 class Answer(Shape):
     """The answer for one image. If `label` is null, the classifier abstained and the radius is 0.
 
-    A certification has a `certificate`, a prediction has `votes`. `copies` are noisy copies that the network
+    A certification has a `certificate`, a prediction has `votes`. `repeatable` says whether the same request gets the
+    same noise again. `copies` are noisy copies that the network
     classified, as PNG.
     """
 
@@ -109,6 +110,7 @@ class Answer(Shape):
     abstained: bool
     certificate: CertificateObject | None
     votes: VotesObject | None = None
+    repeatable: bool
     model: ServedModelObject
     deadline_reached: bool | None = None
     copies: list[Base64] | None = None

@@ -11,7 +11,7 @@ answers       converts certificates and votes to JSON objects, and JSON objects 
 
 from serving.protocol.answers import answer, error_body, to_json, to_line
 from serving.protocol.limits import Limits
-from serving.protocol.parameters import Parameters, PredictionSpec, parse_parameters, prediction_of, smoothing_of
+from serving.protocol.parameters import Parameters, PredictionSpec, Target, deciding, parse_parameters, target_of
 from serving.protocol.request import Request, Wire
 from serving.protocol.wire import parse_request, respond, wire_of
 
@@ -20,14 +20,15 @@ __all__ = [
     "Parameters",
     "PredictionSpec",
     "Request",
+    "Target",
     "Wire",
     "answer",
+    "deciding",
     "error_body",
     "parse_parameters",
     "parse_request",
-    "prediction_of",
     "respond",
-    "smoothing_of",
+    "target_of",
     "to_json",
     "to_line",
     "wire_of",

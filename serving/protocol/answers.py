@@ -16,6 +16,7 @@ def answer(
     spec: ModelSpec,
     *,
     model_sha256: str,
+    repeatable: bool,
     deadline_reached: bool | None = None,
     copies: Sequence[str] | None = None,
     final: bool | None = None,
@@ -26,6 +27,7 @@ def answer(
         result: the certificate of a certification, or the votes of a prediction.
         spec: the model, which provides its name and the class names.
         model_sha256: the SHA-256 of the model's weights.
+        repeatable: whether the same request gets the same noise again; False if this answer's noise is fresh.
         deadline_reached: whether the deadline cut the image off; None if the request has no deadline.
         copies: noisy copies as PNG in base64; None if the request does not ask for copies.
         final: whether this is the last line of a stream; None outside a stream.
@@ -39,7 +41,7 @@ def answer(
         "abstained": result.abstained,
     }
     body |= {"certificate": _certificate(result)} if isinstance(result, Certificate) else _votes(result)
-    body["model"] = {"name": spec.name, "sha256": model_sha256}
+    body |= {"repeatable": repeatable, "model": {"name": spec.name, "sha256": model_sha256}}
     optional = {"deadline_reached": deadline_reached, "copies": copies, "final": final}
     return body | {name: value for name, value in optional.items() if value is not None}
 

@@ -21,8 +21,9 @@ class Limits(BaseModel):
     `longest_deadline_ms`: the largest `deadline_ms` that a client may request.
     `allows_seed`: whether a client may choose the noise with a `seed`. The guarantee holds for noise that is drawn
     after the image was chosen. With seeds a client can search for noise that produces a wrong certificate.
-    `cached_answers`: the number of answers that the server keeps, by image and parameters, and returns again; 0
-    disables the cache.
+    `cached_answers`: above 0, answers are repeatable: the noise is a keyed hash of the image, the weights and the
+    parameters, so that every worker and every server with the same noise secret gives the same answer. Each worker
+    keeps this many answers and returns them again without draws. 0 draws fresh noise for every answer.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")

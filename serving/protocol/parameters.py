@@ -9,7 +9,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from serving.protocol.limits import Limits
-from zoo.errors import RequestError
+from zoo.errors import CertificationError, RequestError
 from zoo.smoothing import Noise, SmoothingSpec
 from zoo.smoothing.named_rules import AT_RADIUS, FIXED, rule_from
 
@@ -18,6 +18,8 @@ MOST_COPIES = 8
 LARGEST_SEED = 2**32 - 1  # torch's CPU generator uses only 32 bits of a seed
 INTEGERS = ("n", "n0", "deadline_ms", "copies", "seed")
 BOOLEANS = ("stream",)
+# The parameters that an answer depends on; the others change when and how it is sent.
+DECIDING = ("mode", "stopping", "noise", "n", "n0", "alpha", "radius", "tolerance")
 CERTIFICATION_ONLY = {"n0", "stopping", "radius", "tolerance", "stream", "deadline_ms"}
 LONGEST_ECHO = 80
 
@@ -95,10 +97,40 @@ def prediction_of(parameters: Parameters, limits: Limits) -> PredictionSpec:
     return PredictionSpec(n, parameters.alpha or limits.alpha, parameters.noise)
 
 
+Target = SmoothingSpec | PredictionSpec
+
+
+def target_of(parameters: Parameters, limits: Limits, *, sigma: float) -> Target:
+    """The certification or prediction that a request specifies. Raises: the errors of `smoothing_of`."""
+    if parameters.mode == "certify":
+        return smoothing_of(parameters, limits, sigma=sigma)
+    return prediction_of(parameters, limits)
+
+
+def deciding(parameters: Parameters, limits: Limits) -> dict[str, object]:
+    """The given parameters that an answer depends on, as JSON values.
+
+    A parameter that repeats the operator's default is left out. A client therefore asks the same question whether it
+    writes a default or not, and so do two servers with different defaults if the client omits the parameter.
+    """
+    given = parameters.model_dump(include=set(DECIDING), exclude_unset=True)
+    target = target_of(parameters, limits, sigma=1.0)  # any sigma: it only has to be equal on both sides
+    return {name: value for name, value in given.items() if _without(name, given, limits) != target}
+
+
 def shown(value: object) -> str:
     """A client's value for an error message, truncated: TorchServe kills a worker whose response is too large."""
     text = repr(value)
     return text if len(text) <= LONGEST_ECHO else text[:LONGEST_ECHO] + "..."
+
+
+def _without(name: str, given: Mapping[str, object], limits: Limits) -> Target | None:
+    """The target of the other parameters; None if they specify none."""
+    others = {other: value for other, value in given.items() if other != name}
+    try:
+        return target_of(Parameters.model_validate(others), limits, sigma=1.0)
+    except (RequestError, CertificationError):
+        return None
 
 
 def _require_within_caps(parameters: Parameters, limits: Limits) -> None:

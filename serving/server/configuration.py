@@ -14,6 +14,7 @@ from serving.server.draining import SIGNS
 from serving.server.model_store import Archive
 from serving.server.options import ServerOptions
 from serving.server.ports import LOOPBACK, Ports
+from serving.service import noise_secret
 from zoo.errors import ServerError
 
 TOKEN_MINUTES = 525_600  # TorchServe's tokens expire after an hour by default, and nothing renews them
@@ -78,6 +79,7 @@ def environment(
         JAVA: f"{JVM_OPTIONS} {inherited.get(JAVA, '')}".strip()
     }  # the JVM uses the last of two conflicting options
     own |= {METRICS: str(metrics), SIGNS: str(signs)}
+    own |= {noise_secret.VARIABLE: (options.noise_secret or noise_secret.fresh_noise_secret()).hex()}
     # Our packages come first, so workers import them. An empty entry would mean the working directory.
     own |= {PYTHONPATH: os.pathsep.join(filter(None, [str(OUR_PACKAGES), inherited.get(PYTHONPATH)]))}
     if options.threads is not None or "OMP_NUM_THREADS" not in inherited:

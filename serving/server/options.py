@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from serving.server.ports import LOOPBACK, is_loopback
@@ -19,6 +19,7 @@ class ServerOptions:
     `can_switch_models`: opens TorchServe's model API on the loopback address.
     `max_request_bytes`: TorchServe's own limit, beyond which it refuses a request without a message. It must be well
     above the limit of every model.
+    `noise_secret`: the secret from which repeatable answers derive their noise; None for a secret of this server.
     `logs`: the folder of logs, which outlives the server; None uses a temporary folder.
     `echoes_logs`: also writes warnings to stderr.
     """
@@ -28,6 +29,7 @@ class ServerOptions:
     threads: int | None = None
     can_switch_models: bool = False
     max_request_bytes: int = 33_554_432
+    noise_secret: bytes | None = field(default=None, repr=False)
     logs: Path | None = None
     echoes_logs: bool = False
 

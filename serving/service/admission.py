@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Hashable, Iterator
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from serving.protocol import Limits, Parameters, PredictionSpec, Request, prediction_of, smoothing_of
+from serving.protocol import Limits, Parameters, Request, Target, deciding, target_of
 from serving.service.answer_cache import AnswerCache, Entry
 from zoo.errors import ImageError, RequestError
 from zoo.models.decoding import decode_image
@@ -20,9 +19,6 @@ from zoo.smoothing.jobs import Job
 from zoo.smoothing.keys import fresh_key, root_key
 
 MOST_BYTES_OF_COPIES = 4_000_000  # TorchServe kills a worker whose response is larger than 6.5 MB
-
-
-Target = SmoothingSpec | PredictionSpec
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,11 +32,22 @@ class Question:
 class Admission:
     """Decodes the images of a request and creates one job per image, within the operator's limits."""
 
-    def __init__(self, spec: ModelSpec, *, sigma: float, limits: Limits) -> None:
+    def __init__(
+        self, spec: ModelSpec, *, sigma: float, model_sha256: str, limits: Limits, noise_secret: bytes
+    ) -> None:
+        """Creates an admission.
+
+        Args:
+            spec: the model.
+            sigma: the noise level on the [0, 1] pixel scale.
+            model_sha256: the SHA-256 of the weights.
+            limits: the operator's limits and defaults.
+            noise_secret: the deployment's secret, from which repeatable answers derive their noise.
+        """
         self.spec = spec
         self.sigma = sigma
         self.limits = limits
-        self.cache = AnswerCache(limits.cached_answers)
+        self.cache = AnswerCache(limits.cached_answers, secret=noise_secret, model_sha256=model_sha256)
 
     def questions(self, id: Hashable, request: Request) -> list[Question]:
         """The questions of a request, one per image; the id of each job is `(id, place)`.
@@ -54,14 +61,12 @@ class Admission:
         questions = []
         for place, x_CHW in enumerate(self._tensors(request)):
             # This matches the offline path, which draws one root per image from a single generator.
-            entry = self._entry(x_CHW, target) if generator is None else Entry(root_key(generator))
+            entry = self._entry(x_CHW, request) if generator is None else Entry(root_key(generator), repeats=True)
             questions.append(Question(self._job((id, place), x_CHW, target, entry.key), entry))
         return questions
 
     def _target(self, parameters: Parameters) -> Target:
-        if parameters.mode == "certify":
-            return smoothing_of(parameters, self.limits, sigma=self.sigma)
-        return prediction_of(parameters, self.limits)
+        return target_of(parameters, self.limits, sigma=self.sigma)
 
     def _tensors(self, request: Request) -> Iterator[Tensor]:
         """The decoded and preprocessed images.
@@ -88,10 +93,10 @@ class Admission:
         n, alpha, noise = target.n, target.alpha, target.noise
         return Prediction(id, x_CHW, sigma=self.sigma, n=n, alpha=alpha, key=key, noise=noise)
 
-    def _entry(self, x_CHW: Tensor, target: Target) -> Entry:
+    def _entry(self, x_CHW: Tensor, request: Request) -> Entry:
         if self.limits.cached_answers == 0:
-            return Entry(fresh_key())
-        return self.cache.entry((hashlib.sha256(x_CHW.numpy().tobytes()).digest(), target))
+            return Entry(fresh_key(), repeats=False)
+        return self.cache.entry(x_CHW, deciding(request.parameters, self.limits))
 
     def _require_affordable(self, request: Request, target: Target) -> None:
         parameters, limits = request.parameters, self.limits

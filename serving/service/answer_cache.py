@@ -1,38 +1,70 @@
-"""Cache of answers: a repeated question gets the same answer, so repeating it cannot produce a better certificate."""
+"""Repeatable answers: a repeated question gets the same noise, so repeating it cannot produce a better certificate."""
 
 from __future__ import annotations
 
+import hashlib
+import hmac
+import json
 from collections import OrderedDict
-from collections.abc import Hashable
+from collections.abc import Mapping
 from dataclasses import dataclass
 
+from torch import Tensor
+
 from zoo.smoothing import Certificate, NoiseKey, Votes
-from zoo.smoothing.keys import fresh_key
+
+PURPOSE = "certified-zoo: noise key of a repeatable answer"
 
 
 @dataclass(slots=True)
 class Entry:
-    """The noise key of a question and, once known, its answer."""
+    """The noise key of a question and, once known, its answer. `repeats`: whether the same question gets this key."""
 
     key: NoiseKey
+    repeats: bool
     result: Certificate | Votes | None = None
 
 
 class AnswerCache:
-    """The noise keys and answers of the `size` most recently used questions; size 0 disables the cache.
+    """The noise keys of questions, and the answers of the most recently used ones.
 
-    The cache fixes the noise key when a question first arrives. A client that repeats the question before it is
-    answered, or after a deadline cut it off, gets the same draws.
+    The noise key is a keyed hash of the question (HMAC-SHA256). All workers and replicas with one secret therefore draw
+    the same noise for the same question, without shared state, and so does a worker that has forgotten the answer. A
+    client that does not know the secret cannot predict the noise.
     """
 
-    def __init__(self, size: int) -> None:
-        self.size = size
-        self._entries: OrderedDict[Hashable, Entry] = OrderedDict()
+    def __init__(self, size: int, *, secret: bytes, model_sha256: str) -> None:
+        """Creates an empty cache.
 
-    def entry(self, question: Hashable) -> Entry:
-        """The entry of a question, created if missing. A full cache evicts the least recently used entry."""
-        entry = self._entries.setdefault(question, Entry(fresh_key()))
-        self._entries.move_to_end(question)
-        if len(self._entries) > self.size:
+        Args:
+            size: the maximum number of answers to keep; evicting an answer costs its draws, not its repeatability.
+            secret: the deployment's noise secret.
+            model_sha256: the SHA-256 of the weights; other weights draw other noise.
+        """
+        self._size = size
+        self._secret = secret
+        self._model_sha256 = model_sha256
+        self._entries: OrderedDict[bytes, Entry] = OrderedDict()
+
+    def entry(self, x_CHW: Tensor, parameters: Mapping[str, object]) -> Entry:
+        """The entry of a question, created if missing. A full cache evicts the least recently used entry.
+
+        `x_CHW` is the preprocessed image, and `parameters` are the JSON values that the answer depends on.
+        """
+        digest = self._digest(x_CHW, parameters)
+        words = (int.from_bytes(digest[start : start + 8], "big") for start in (0, 8))
+        entry = self._entries.setdefault(digest, Entry(NoiseKey(*words), repeats=True))
+        self._entries.move_to_end(digest)
+        if len(self._entries) > self._size:
             self._entries.popitem(last=False)
         return entry
+
+    def _digest(self, x_CHW: Tensor, parameters: Mapping[str, object]) -> bytes:
+        question = {
+            "purpose": PURPOSE,
+            "model": self._model_sha256,
+            "shape": list(x_CHW.shape),
+            "image": hashlib.sha256(x_CHW.numpy().tobytes()).hexdigest(),
+            "parameters": dict(parameters),
+        }
+        return hmac.digest(self._secret, json.dumps(question, sort_keys=True).encode(), "sha256")

@@ -33,6 +33,7 @@ def load_service(
     exported: bytes | None = None,
     spins: bool = False,
     version: str = FIRST_VERSION,
+    noise_secret: bytes | None = None,
     observer: ServiceObserver | None = None,
     is_closing: Callable[[], bool] = lambda: False,
 ) -> InferenceService:
@@ -46,6 +47,7 @@ def load_service(
         exported: the exported network, as in `open_backend`.
         spins: as in OnnxBackend; False leaves the cores to the other threads of a server.
         version: the version that responses name.
+        noise_secret: as in InferenceService.
         observer: as in InferenceService.
         is_closing: as in InferenceService.
 
@@ -65,6 +67,7 @@ def load_service(
         batch_size=fitted if base.depends_on_batch_shape else largest,
         first_step=fitted,
         version=version,
+        noise_secret=noise_secret,
         observer=observer,
         is_closing=is_closing,
     )
@@ -76,6 +79,7 @@ def load_from_archive(
     *,
     device: str,
     version: str = FIRST_VERSION,
+    noise_secret: bytes | None = None,
     observer: ServiceObserver | None = None,
     is_closing: Callable[[], bool] = lambda: False,
 ) -> InferenceService:
@@ -86,6 +90,7 @@ def load_from_archive(
         config: the archive's parsed YAML configuration; None for the defaults.
         device: `cpu`, `cuda` or `cuda:INDEX`.
         version: the version that responses name.
+        noise_secret: as in InferenceService.
         observer: as in InferenceService.
         is_closing: as in InferenceService.
 
@@ -110,6 +115,7 @@ def load_from_archive(
         backend=backend,
         exported=exported.read_bytes() if exported.exists() else None,
         version=version,
+        noise_secret=noise_secret,
         observer=observer,
         is_closing=is_closing,
     )

@@ -13,6 +13,7 @@ from typing import Any
 
 from serving.protocol import Limits, answer, parse_request, respond, wire_of
 from serving.service.admission import Admission
+from serving.service.noise_secret import fresh_noise_secret
 from serving.service.observer import Answered, NullObserver, ServiceObserver
 from serving.service.open_request import OpenRequest
 from serving.service.replies import Reply, encode_copies
@@ -44,6 +45,7 @@ class InferenceService:
         batch_size: int,
         first_step: int | None = None,
         version: str = FIRST_VERSION,
+        noise_secret: bytes | None = None,
         observer: ServiceObserver | None = None,
         is_closing: Callable[[], bool] = lambda: False,
         clock: Callable[[], float] = time.monotonic,
@@ -60,6 +62,8 @@ class InferenceService:
             first_step: the number of draws of the first step; `batch_size` unless given. It does not change if batches
                 have a fixed shape, because smaller steps would not be faster.
             version: the version that responses name.
+            noise_secret: the deployment's secret, from which repeatable answers derive their noise; services with the
+                same secret repeat each other's answers. None for a secret of this service.
             observer: receives the service's events.
             is_closing: while it returns True, the service refuses new requests with 503 and continues open ones.
             clock: seconds of a monotonic clock, for tests.
@@ -74,7 +78,13 @@ class InferenceService:
         self.engine = CertificationEngine(NoisySampler(base, SamplingOptions(batch_size=batch_size)))
         seconds = math.inf if base.depends_on_batch_shape else SECONDS_PER_STEP
         self.step_size = StepSize(first_step or batch_size, largest=batch_size, seconds=seconds)
-        self._admission = Admission(spec, sigma=sigma, limits=limits)
+        self._admission = Admission(
+            spec,
+            sigma=sigma,
+            model_sha256=model_sha256,
+            limits=limits,
+            noise_secret=noise_secret or fresh_noise_secret(),
+        )
         self._open: dict[RequestId, OpenRequest] = {}
 
     @property
@@ -186,7 +196,9 @@ class InferenceService:
         news = opened.news(backend=backend) if opened.is_stream else None
         if news is None:
             return Reply.nothing_yet(is_stream=opened.is_stream)
-        return Reply.line(answer(news, self.spec, model_sha256=self.model_sha256, final=False), is_last=False)
+        repeatable = opened.questions[0].entry.repeats
+        body = answer(news, self.spec, model_sha256=self.model_sha256, repeatable=repeatable, final=False)
+        return Reply.line(body, is_last=False)
 
     def _answer_of(self, opened: OpenRequest, place: int) -> dict[str, Any]:
         result, parameters = opened.results[place], opened.request.parameters
@@ -198,6 +210,7 @@ class InferenceService:
             result,
             self.spec,
             model_sha256=self.model_sha256,
+            repeatable=opened.questions[place].entry.repeats,
             deadline_reached=None if opened.cut_at is None else place in opened.cut,
             copies=copies,
             final=True if opened.is_stream else None,

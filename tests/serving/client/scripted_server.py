@@ -95,7 +95,7 @@ def answer(**changes: Any) -> dict[str, Any]:
     }  # fmt: skip
     of_certificate = {name: changes.pop(name) for name in list(changes) if name in certificate}
     told = {"label": 7, "class_name": "seven", "abstained": False, "certificate": certificate | of_certificate}
-    return {**told, "model": {"name": "digits", "sha256": "ab"}, **changes}
+    return {**told, "repeatable": False, "model": {"name": "digits", "sha256": "ab"}, **changes}
 
 
 def _read_request(connection: socket.socket) -> bytes:

@@ -16,11 +16,11 @@ from serving.protocol import (
     error_body,
     parse_request,
     respond,
-    smoothing_of,
     to_json,
     to_line,
     wire_of,
 )
+from serving.protocol.parameters import smoothing_of
 from tests.zoo.models.test_spec import SPEC
 from zoo.errors import ImageError, RequestError
 from zoo.smoothing import Anytime, AtRadius, FixedSample, SmoothingSpec
@@ -220,7 +220,10 @@ def test_what_is_wrong_with_a_tensor_is_said(change, said):
 
 def test_only_the_outputs_that_were_asked_for_are_answered():
     body = {"inputs": [TENSOR], "outputs": [{"name": "radius"}, {"name": "label"}]}
-    answers = [answer(concluded(label, count), SPEC, model_sha256="ab") for label, count in ((1, 990), (1, 500))]
+    answers = [
+        answer(concluded(label, count), SPEC, model_sha256="ab", repeatable=False)
+        for label, count in ((1, 990), (1, 500))
+    ]
     told = respond(parse_request({"body": body}, LIMITS), answers, model="m", version="2.0")
     assert [each["name"] for each in told["outputs"]] == ["radius", "label"] and told["model_version"] == "2.0"
     radius, label = (each["data"] for each in told["outputs"])
@@ -244,7 +247,7 @@ def concluded(label, count_a):
 
 
 def test_a_certificate_is_answered_with_all_that_it_depends_on():
-    told = answer(concluded(1, 990), SPEC, model_sha256="ab")
+    told = answer(concluded(1, 990), SPEC, model_sha256="ab", repeatable=False)
     assert (told["label"], told["class_name"], told["abstained"]) == (1, "dog", False)
     certificate = told["certificate"]
     assert set(certificate) >= {
@@ -255,19 +258,21 @@ def test_a_certificate_is_answered_with_all_that_it_depends_on():
 
 
 def test_an_abstention_has_no_label_and_radius_zero():
-    told = answer(concluded(1, 500), SPEC, model_sha256="ab")
+    told = answer(concluded(1, 500), SPEC, model_sha256="ab", repeatable=False)
     assert (told["label"], told["class_name"], told["abstained"]) == (None, None, True)
     assert told["certificate"]["radius"] == 0.0
 
 
 def test_a_prediction_has_votes_and_no_certificate():
-    told = answer(predict_from_votes(Counter({0: 3, 1: 97}), alpha=0.001, sigma=0.5), SPEC, model_sha256="ab")
+    told = answer(
+        predict_from_votes(Counter({0: 3, 1: 97}), alpha=0.001, sigma=0.5), SPEC, model_sha256="ab", repeatable=False
+    )
     assert told["certificate"] is None and told["votes"] == {"n": 100, "top": [[1, 97], [0, 3]], "alpha": 0.001}
 
 
 @pytest.mark.parametrize("count", [0, 500, 1000])
 def test_every_answer_is_finite_json(count):
-    json.dumps(answer(concluded(0, count), SPEC, model_sha256="ab"), allow_nan=False)
+    json.dumps(answer(concluded(0, count), SPEC, model_sha256="ab", repeatable=False), allow_nan=False)
 
 
 def test_defaults_above_the_cap_are_refused():
@@ -323,4 +328,7 @@ def test_the_page_for_clients_names_every_parameter_every_output_and_no_other_pa
     page = (Path(__file__).parents[3] / "docs" / "protocol.md").read_text()
     table = page.split("## Parameters")[1].split("## Answers")[0]
     assert set(re.findall(r"^\| `(\w+)` \|", table, flags=re.MULTILINE)) == set(Parameters.model_fields)
-    assert all(f'"{name}"' in page for name in answer(concluded(1, 990), SPEC, model_sha256="ab")["certificate"])
+    assert all(
+        f'"{name}"' in page
+        for name in answer(concluded(1, 990), SPEC, model_sha256="ab", repeatable=False)["certificate"]
+    )

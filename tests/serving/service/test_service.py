@@ -56,7 +56,7 @@ class Clock:
         return self.now
 
 
-def new_service(batch_size=64, **limits):
+def new_service(batch_size=64, noise_secret=b"s" * 32, **limits):
     limits = Limits(**{"n": 300, "max_n": 50_000, "max_pixels": 1000} | limits)
     return InferenceService(
         Brightness(),
@@ -65,6 +65,7 @@ def new_service(batch_size=64, **limits):
         model_sha256="ab",
         limits=limits,
         batch_size=batch_size,
+        noise_secret=noise_secret,
         observer=Journal(),
         clock=Clock(),
     )
@@ -72,10 +73,9 @@ def new_service(batch_size=64, **limits):
 
 @pytest.fixture(autouse=True)
 def counted_keys(monkeypatch):
-    """Noise that differs from image to image and is the same in every run; test_answer_cache looks at the real keys."""
+    """Noise that differs from image to image and is the same in every run. test_answer_cache checks repeatable keys."""
     jobs = itertools.count()
-    for module in ("admission", "answer_cache"):
-        monkeypatch.setattr(f"serving.service.{module}.fresh_key", lambda: NoiseKey(root=7, job=next(jobs)))
+    monkeypatch.setattr("serving.service.admission.fresh_key", lambda: NoiseKey(root=7, job=next(jobs)))
 
 
 @pytest.fixture
@@ -489,6 +489,34 @@ def test_with_a_cache_the_same_question_gets_the_same_answer_without_a_draw():
     assert sum(service.engine.sampler.base.sizes) == drawn
     drive(service, {"x": row | {"n": b"1001"}})
     assert sum(service.engine.sampler.base.sizes) == drawn + 1101, "another n is another question"
+
+
+def test_services_with_one_secret_give_a_question_one_answer_and_others_do_not():
+    row = {"data": png(128), "n": b"1000"}  # even odds: every other noise gives another count
+
+    def body(service, **changes):
+        return drive(service, {"x": row | changes})["x"].body
+
+    workers = [new_service(batch_size=batch_size, cached_answers=1) for batch_size in (64, 50)]
+    first, second = (body(worker) for worker in workers)
+    assert first == second and first["repeatable"]
+    another_default = new_service(cached_answers=1, n=500)
+    assert body(another_default) == first
+    for worker in workers:  # one answer is kept, and evicting it changes nothing
+        body(worker, mode=b"predict", n=b"7")
+        assert body(worker) == first
+    counts = {
+        body(new_service(cached_answers=1, noise_secret=bytes([byte]) * 32))["certificate"]["count_a"]
+        for byte in range(5)
+    }
+    assert len(counts) > 1, "another secret draws other noise"
+
+
+def test_a_fresh_answer_says_that_it_is_and_a_seeded_one_that_it_repeats():
+    row = {"data": png(0), "mode": b"predict"}
+    assert drive(new_service(), {"x": row})["x"].body["repeatable"] is False
+    seeded = drive(new_service(allows_seed=True), {"x": row | {"seed": b"3"}})["x"].body
+    assert seeded["repeatable"] is True
 
 
 def test_with_a_cache_a_question_that_was_cut_off_meets_the_same_draws_again():
