@@ -42,7 +42,7 @@ def leaderboard_entry(spec: ModelSpec, *, files: Mapping[str, str], source: str)
     try:
         return _leaderboard_entry(spec, files)
     except ValidationError as error:
-        raise CheckpointError(f"{source} claims what cannot be: {error.errors()[0]['msg']}") from error
+        raise CheckpointError(f"{source} makes an impossible claim: {error.errors()[0]['msg']}") from error
 
 
 def _leaderboard_entry(spec: ModelSpec, files: Mapping[str, str]) -> LeaderboardEntry:

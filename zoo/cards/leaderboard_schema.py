@@ -1,8 +1,8 @@
-"""One JSON document a model, for leaderboards: what was measured of it, under which threat model, and by what.
+"""The schema of a leaderboard entry: one JSON document per model with its results, their conditions and their source.
 
-`schemas/leaderboard.schema.json` is this file's schema, for readers in other languages. What was not measured is null,
-never left out. Certified and empirical numbers, and those that a model's authors report, stand apart: a lower bound, an
-upper bound and hearsay are no columns of one table.
+`schemas/leaderboard.schema.json` is the JSON Schema of this file, for readers in other languages. No field may be
+omitted; a result that was not measured is null. Certified results, empirical results and numbers that a model's authors
+report are in separate fields: a lower bound, an upper bound and an unchecked number do not belong in one column.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ Share = Annotated[float, Field(ge=0, le=1)]
 
 
 class _Complete(Strict):
-    """A part of the document: every field has to be there, also those that have a default in the base classes."""
+    """A part of the document. Every field is required, including fields that have a default in the base classes."""
 
     @classmethod
     def __pydantic_init_subclass__(cls, **kwargs: object) -> None:
@@ -31,7 +31,7 @@ class _Complete(Strict):
 
 
 class Estimate(_Complete):
-    """A mean over images with its 95 % interval over images, where one is known."""
+    """A mean over images with its 95 % interval over images; `low` and `high` are null if the interval is not known."""
 
     value: float = Field(ge=0)
     low: float | None = Field(ge=0)
@@ -40,15 +40,15 @@ class Estimate(_Complete):
     @model_validator(mode="after")
     def _is_in_its_interval(self) -> Estimate:
         if (self.low is None) != (self.high is None):
-            raise ValueError("an interval has two ends")
-        # An interval by resampling may miss its estimate by rounding.
+            raise ValueError("low and high must both be numbers or both be null")
+        # The interval of a resampling method may miss its estimate by a rounding error.
         if self.low is not None and self.high is not None and not self.low - 1e-9 <= self.value <= self.high + 1e-9:
             raise ValueError(f"{self.value} is not in its interval {self.low} to {self.high}")
         return self
 
 
 class Images(_Complete, ImageSelection):
-    """Which images the numbers are about: every `skip`-th of the split, below number `maximum` where there is one."""
+    """The images that were measured: every `skip`-th image of the split, below number `maximum` unless it is null."""
 
 
 class CertifiedAccuracyAt(_Complete):
@@ -59,12 +59,12 @@ class CertifiedAccuracyAt(_Complete):
 
 
 class Certified(_Complete, CertificationConditions):
-    """Of the smoothed classifier, with a proof: lower bounds at confidence 1 - alpha an image. Fractions in [0, 1].
+    """Proven results of the smoothed classifier: lower bounds at confidence 1 - alpha per image. Fractions in [0, 1].
 
-    Radii and sigma are in `norm`, on the [0, 1] pixel scale. An abstention is no correct answer; `abstention_rate` is
-    their share. `n` draws are behind a bound, or at most that many under another `stopping` rule than "fixed"; `mean_n`
-    is their mean number. A rule that decides one radius, `radius_asked`, tells neither standard accuracy nor ACR.
-    `rows_sha256` is the hash of the log behind the numbers.
+    Radii are in `norm`; radii and sigma are on the [0, 1] pixel scale. An abstention counts as wrong; `abstention_rate`
+    is the share of abstentions. A bound uses `n` draws, or at most `n` if `stopping` is not "fixed"; `mean_n` is the
+    average number. If the rule decides a single radius, `radius_asked`, standard accuracy and average certified radius
+    are null. `rows_sha256` is the SHA-256 of the log from which the numbers are computed.
     """
 
     norm: Literal["l2"]
@@ -79,10 +79,10 @@ class Certified(_Complete, CertificationConditions):
 
 
 class AttackedBy(_Complete, AttackParameters):
-    """An attack; `epsilon` and `step_size` in `norm`, on the [0, 1] pixel scale; null what it does not have.
+    """An attack. `epsilon` and `step_size` are in `norm`, on the [0, 1] pixel scale.
 
-    An attack on a smoothed classifier averages its gradient over `num_noise_samples` draws of noise of `sigma`, and
-    predicts from `n` draws at `alpha`.
+    A parameter that the attack does not have is null. An attack on a smoothed classifier averages its gradient over
+    `num_noise_samples` draws of noise with standard deviation `sigma`, and predicts from `n` draws at `alpha`.
     """
 
     sigma: float | None
@@ -93,15 +93,17 @@ class AttackedBy(_Complete, AttackParameters):
 
 
 class AccuracyUnderNoise(_Complete):
-    """Accuracy under one draw of Gaussian noise an image; sigma on the [0, 1] pixel scale."""
+    """Accuracy under one draw of Gaussian noise per image; sigma is on the [0, 1] pixel scale."""
 
     sigma: float = Field(ge=0)
     accuracy: Estimate
 
 
 class Empirical(_Complete):
-    """Measured by trying, without proof. `robust_accuracy`, under the `attack`, is an upper bound: a better attack may
-    break more images; of a smoothed classifier it counts abstentions, whose share is `attacked_abstention_rate`.
+    """Empirical results, without a proof: accuracy on clean, noisy and attacked images.
+
+    `robust_accuracy` is the accuracy under `attack`. It is an upper bound, because a better attack may break more
+    images. For a smoothed classifier it counts abstentions as robust; their share is `attacked_abstention_rate`.
     """
 
     images: Images
@@ -117,12 +119,12 @@ class Empirical(_Complete):
     @model_validator(mode="after")
     def _names_its_attack(self) -> Empirical:
         if (self.attack is None) != (self.robust_accuracy is None):
-            raise ValueError("a robust accuracy stands with its attack")
+            raise ValueError("attack and robust_accuracy must both be given or both be null")
         return self
 
 
 class Measured(_Complete):
-    """What this project's commands measured: with a proof, and by trying, on the network and on its smoothing."""
+    """Results measured by this project: certified, and empirical for the base and the smoothed classifier."""
 
     certified: Certified | None
     empirical_base: Empirical | None
@@ -130,7 +132,7 @@ class Measured(_Complete):
 
 
 class Reported(_Complete):
-    """A number that `source` published and nobody measured here; `of` says of what it is the accuracy."""
+    """An accuracy that `source` published and that was not measured here; `of` names the classifier that it is of."""
 
     standard_accuracy: Share
     of: str
@@ -139,7 +141,7 @@ class Reported(_Complete):
 
 
 class Training(_Complete):
-    """How the network was made, as far as that is known. `parent` is the checkpoint that it started from."""
+    """The training of the network, as far as it is known. `parent` is the SHA-256 of the weights it started from."""
 
     objective: str
     hyper_parameters: dict[str, bool | int | float | str | None]
@@ -154,7 +156,7 @@ class Training(_Complete):
 
 
 class Source(_Complete):
-    """The file of another project that the weights were imported from; null for what it does not say."""
+    """The file of another project from which the weights were imported. A field that is not known is null."""
 
     file: str
     sha256: str
@@ -163,8 +165,10 @@ class Source(_Complete):
 
 
 class LeaderboardEntry(_Complete):
-    """One model. `licence` is that of the weights, as their source states it; `source` is null for what was trained
-    here."""
+    """One model. `licence` is the licence of the weights, as their source states it.
+
+    `source` is null for a model that this project trained.
+    """
 
     schema_version: Literal[1]
     name: str
@@ -180,7 +184,7 @@ class LeaderboardEntry(_Complete):
 
 
 def write_entry(entry: LeaderboardEntry) -> str:
-    """The document's text, read back before it is returned. Raises: RequestError as `read_entry`."""
+    """The document's text, validated with `read_entry`. Raises: RequestError, as `read_entry` does."""
     text = entry.model_dump_json(indent=2)
     read_entry(text, source=entry.name)
     return text
@@ -189,11 +193,11 @@ def write_entry(entry: LeaderboardEntry) -> str:
 def read_entry(text: str, *, source: str) -> LeaderboardEntry:
     """The entry in a document; `source` names it in errors.
 
-    Raises: RequestError that names the first field that is missing, unknown or impossible.
+    Raises: RequestError, which names the first field that is missing, unknown or invalid.
     """
     try:
         return LeaderboardEntry.model_validate_json(text)
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"]) or "the document"
-        raise RequestError(f"{source} is no leaderboard entry: {where}: {first['msg']}") from error
+        raise RequestError(f"{source} is not a leaderboard entry: {where}: {first['msg']}") from error

@@ -97,9 +97,9 @@ def test_what_authors_report_stands_apart_from_what_was_measured():
         (["measured", "certified", "alpha"], 1.5, "measured.certified.alpha"),
         (["measured", "certified", "abstention_rate"], None, "measured.certified.abstention_rate"),
         (["measured", "certified", "standard_accuracy", "value"], 0.2, "is not in its interval"),
-        (["measured", "certified", "standard_accuracy", "low"], None, "an interval has two ends"),
-        (["measured", "empirical_base", "attack"], None, "a robust accuracy stands with its attack"),
-        (["measured", "empirical_base", "robust_accuracy"], None, "a robust accuracy stands with its attack"),
+        (["measured", "certified", "standard_accuracy", "low"], None, "low and high must both be numbers"),
+        (["measured", "empirical_base", "attack"], None, "attack and robust_accuracy must both be given"),
+        (["measured", "empirical_base", "robust_accuracy"], None, "attack and robust_accuracy must both be given"),
         (["weights_sha256"], "abc", "weights_sha256"),
         (["schema_version"], 2, "schema_version"),
         (["stars"], 5, "stars: Extra inputs are not permitted"),
@@ -111,7 +111,7 @@ def test_a_document_that_cannot_be_is_refused_naming_the_field(path, value, said
     for key in path[:-1]:
         place = place[key]
     place[path[-1]] = value
-    with pytest.raises(RequestError, match="here is no leaderboard entry") as error:
+    with pytest.raises(RequestError, match="here is not a leaderboard entry") as error:
         read_entry(json.dumps(document), source="here")
     assert said in str(error.value)
 
@@ -128,7 +128,7 @@ def test_what_is_not_known_is_said_to_be_null_and_may_not_be_left_out(path):
 
 
 def test_an_impossible_number_is_not_written():
-    with pytest.raises(CheckpointError, match=r"here claims what cannot be: .* not in its interval"):
+    with pytest.raises(CheckpointError, match=r"here makes an impossible claim: .* not in its interval"):
         entry(certification=CERTIFICATION.model_copy(update={"average_certified_radius": 9.0}))
 
 
