@@ -107,7 +107,7 @@ def test_contrastive_pretraining_leaves_a_fresh_head_that_no_child_keeps(parent,
     assert weights(learned.path)["fc.weight"].shape == (2, 128)
     assert certified.num_train_images == 40, "labels are not used, so none is held out for validation"
     assert json.loads((learned.path / "split.json").read_text())["validation"] == []
-    assert "predicts nothing before it is fine-tuned" in (learned.path / "README.md").read_text()
+    assert "its predictions are meaningless until the model is fine-tuned" in (learned.path / "README.md").read_text()
     child = recipe(objective=Standard())
     start = starting_network(bright_or_dark(), child, seed=5, parent=learned).backbone.state_dict()
     stored = weights(learned.path)

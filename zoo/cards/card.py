@@ -17,12 +17,12 @@ from zoo.models.spec import UNKNOWN, ModelSpec
 
 TEMPLATE = "template.md.j2"
 PURPOSES = {
-    WEIGHTS: "the network without its normalization, torchvision's key names",
+    WEIGHTS: "the network without its normalization, with torchvision's key names",
     ONNX: "the network with its normalization, for ONNX Runtime",
-    ROWS: "one row an image: what the certified numbers are computed from",
-    CURVE: "the picture above",
-    "config.json": "architecture, input, how it was made, what was measured; timm reads it",
-    "split.json": "which images were trained on, and which were held out for validation",
+    ROWS: "one row per image; the certified numbers are computed from these rows",
+    CURVE: "the figure above",
+    "config.json": "architecture, input, training and measured results; timm reads this file",
+    "split.json": "the indices of the training images and of the images held out for validation",
 }
 
 

@@ -42,7 +42,7 @@ def card_metadata(spec: ModelSpec, *, files: Mapping[str, str]) -> dict[str, Any
     if hub_id is not None:
         metadata["datasets"] = [hub_id]
     if results:
-        metadata["metrics"] = list(dict.fromkeys(one["type"] for result in results for one in result["metrics"]))
+        metadata["metrics"] = list(dict.fromkeys(metric["type"] for result in results for metric in result["metrics"]))
         metadata["model-index"] = [{"name": spec.name, "results": results}]
     return metadata
 
@@ -53,8 +53,8 @@ def base_model(certified: CertifiedConfig) -> str | None:
     entry = CATALOG.get(parent)
     if entry is not None:
         return entry.file.repository if isinstance(entry.file, HubFile) else None
-    found = re.fullmatch(r"([\w.-]+/[\w.-]+)(@.*)?", parent)
-    return None if found is None else found[1]
+    match = re.fullmatch(r"([\w.-]+/[\w.-]+)(@.*)?", parent)
+    return None if match is None else match[1]
 
 
 def _tags(spec: ModelSpec, files: Mapping[str, str]) -> list[str]:
@@ -73,12 +73,13 @@ def _results(certified: CertifiedConfig) -> list[dict[str, Any]]:
     """One entry per data set and split, because the Hub's client distinguishes results by these two only."""
     metrics: dict[tuple[str, str], list[Metric]] = {}
     if certified.certification is not None:
-        found = certified.certification
-        metrics.setdefault((found.task, found.split), []).extend(_certified_metrics(found))
+        certification = certified.certification
+        key = certification.task, certification.split
+        metrics.setdefault(key, []).extend(_certified_metrics(certification))
     if certified.empirical is not None:
-        tried = certified.empirical
-        metrics.setdefault((tried.task, tried.split), []).extend(_empirical_metrics(tried))
-    return [_result(task, split, of_task) for (task, split), of_task in metrics.items()]
+        empirical = certified.empirical
+        metrics.setdefault((empirical.task, empirical.split), []).extend(_empirical_metrics(empirical))
+    return [_result(task, split, split_metrics) for (task, split), split_metrics in metrics.items()]
 
 
 def _result(task: str, split: str, metrics: list[Metric]) -> dict[str, Any]:
@@ -91,7 +92,7 @@ def _result(task: str, split: str, metrics: list[Metric]) -> dict[str, Any]:
 
 
 def _certified_metrics(result: CertificationResult) -> Iterator[Metric]:
-    how: dict[str, Any] = {
+    conditions: dict[str, Any] = {
         "norm": "l2",
         "sigma": result.sigma,
         "noise": result.noise,
@@ -104,31 +105,31 @@ def _certified_metrics(result: CertificationResult) -> Iterator[Metric]:
         "backend": result.backend,
         "seed": result.seed,
     }
-    only_some_rules_have = {
+    optional = {
         "mean_n": result.mean_n,
         "radius_asked": result.radius_asked,
         "tolerance": result.tolerance,
     }
-    how |= {name: value for name, value in only_some_rules_have.items() if value is not None}
+    conditions |= {name: value for name, value in optional.items() if value is not None}
     for point in result.certified_accuracy:
         yield {
             "type": "certified_accuracy",
             "name": f"certified accuracy at l2 radius {point.at} (%)",
             "value": _percent(point.accuracy),
-            "args": {"radius": point.radius, "interval_95": [_percent(point.low), _percent(point.high)], **how},
+            "args": {"radius": point.radius, "interval_95": [_percent(point.low), _percent(point.high)], **conditions},
         }
     if result.average_certified_radius is not None:
         yield {
             "type": "average_certified_radius",
             "name": "average certified radius (l2, pixels in [0, 1])",
             "value": round(result.average_certified_radius, 4),
-            "args": how,
+            "args": conditions,
         }
     yield {
         "type": "abstention_rate",
-        "name": "share of images without an answer (%)",
+        "name": "share of images on which the smoothed classifier abstains (%)",
         "value": _percent(result.abstention_rate),
-        "args": how,
+        "args": conditions,
     }
 
 
@@ -139,22 +140,22 @@ def _empirical_metrics(result: EmpiricalResult) -> Iterator[Metric]:
         "value": _percent(result.standard_accuracy),
         "args": {"num_images": result.num_images, "images": result.images},
     }
-    for each in (result, result.smoothed):
-        if each is not None and each.attack is not None:
-            yield _attacked_metric(each)
+    for measured in (result, result.smoothed):
+        if measured is not None and measured.attack is not None:
+            yield _attacked_metric(measured)
 
 
 def _attacked_metric(result: EmpiricalResult) -> Metric:
     assert result.attack is not None and result.robust_accuracy is not None
-    how = result.attack.model_dump(mode="json", exclude_none=True, exclude={"name", "notes", "smoothed"})
+    conditions = result.attack.model_dump(mode="json", exclude_none=True, exclude={"name", "notes", "smoothed"})
     if result.attack.smoothed is not None:
-        how |= result.attack.smoothed.model_dump()
-    named = f"robust accuracy of the {result.classifier} classifier under {result.attack.name} (%, an upper bound)"
+        conditions |= result.attack.smoothed.model_dump()
+    name = f"robust accuracy of the {result.classifier} classifier under {result.attack.name} (%, an upper bound)"
     return {
         "type": "robust_accuracy",
-        "name": named,
+        "name": name,
         "value": _percent(result.robust_accuracy),
-        "args": {**how, "num_images": result.num_images, "images": result.images},
+        "args": {**conditions, "num_images": result.num_images, "images": result.images},
     }
 
 

@@ -10,7 +10,7 @@ from zoo.models.measurements import Attack, EmpiricalResult
 from zoo.models.spec import ModelSpec
 
 MODEL, AUTOATTACK = "MODEL", "autoattack"
-OF_ITS_OWN_OPTION = ("objective.name", "architecture", "freeze", "limit_per_class")
+FIELDS_WITH_AN_OPTION = ("objective.name", "architecture", "freeze", "limit_per_class")
 
 
 def train_command(spec: ModelSpec) -> str | None:
@@ -31,14 +31,14 @@ def train_command(spec: ModelSpec) -> str | None:
     if fields.get("limit_per_class") is not None:
         words += ["--limit-per-class", str(fields["limit_per_class"])]
     for path, value in fields.items():
-        if path not in OF_ITS_OWN_OPTION:
-            words += ["--set", f"{path}={_as_typed(value)}"]
+        if path not in FIELDS_WITH_AN_OPTION:
+            words += ["--set", f"{path}={_set_syntax(value)}"]
     words += [] if certified.device is None else ["--device", certified.device]
     return shlex.join([*words, "--output", "DIR"])
 
 
 def certify_command(spec: ModelSpec) -> str | None:
-    """The `zoo certify` command behind the numbers on the card; None if there are none, or no command gives them."""
+    """The `zoo certify` command behind the certified numbers; None if there are none or no command produces them."""
     result = spec.certified.certification
     if result is None or result.bound is not None:
         return None
@@ -59,10 +59,10 @@ def evaluate_commands(spec: ModelSpec) -> list[str]:
     result = spec.certified.empirical
     if result is None:
         return []
-    return [_evaluate(each) for each in (result, result.smoothed) if each is not None]
+    return [_evaluate_command(measured) for measured in (result, result.smoothed) if measured is not None]
 
 
-def _evaluate(result: EmpiricalResult) -> str:
+def _evaluate_command(result: EmpiricalResult) -> str:
     words: list[object] = ["zoo", "evaluate", MODEL, "--task", result.task, "--skip", result.skip]
     words += [] if result.maximum is None else ["--max", result.maximum]
     if result.noise:
@@ -85,7 +85,7 @@ def _machine_options(backend: str | None, batch_size: int | None) -> list[object
 
 def _attack_options(attack: Attack) -> list[object]:
     options: list[object] = ["--attack", attack.name, "--epsilon", attack.epsilon, "--norm", attack.norm]
-    if attack.name == AUTOATTACK:  # AutoAttack chooses its own settings
+    if attack.name == AUTOATTACK:  # AutoAttack sets the other parameters itself
         return options
     options += ["--attack-steps", attack.num_steps]
     if attack.smoothed is not None:
@@ -95,16 +95,16 @@ def _attack_options(attack: Attack) -> list[object]:
     return [*options, "--restarts", attack.num_restarts]
 
 
-def _flat(fields: Mapping[str, Any], below: str = "") -> Iterator[tuple[str, Any]]:
+def _flat(fields: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
     for name, value in fields.items():
         if isinstance(value, Mapping):
-            yield from _flat(value, f"{below}{name}.")
+            yield from _flat(value, f"{prefix}{name}.")
         else:
-            yield f"{below}{name}", value
+            yield f"{prefix}{name}", value
 
 
-def _as_typed(value: Any) -> str:
-    """A value of a recipe in the syntax of `--set`."""
+def _set_syntax(value: Any) -> str:
+    """The value of a recipe's field in the syntax of `--set`."""
     if value is None:
         return "none"
     if isinstance(value, list | tuple):

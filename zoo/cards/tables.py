@@ -10,8 +10,8 @@ from dataclasses import dataclass
 class DataSet:
     """A public data set.
 
-    `licence` is the licence of the images as their publisher states it, None where we know of none. `hub_id` is the
-    data set's id on the Hub, None where its publisher has not put it there.
+    `licence` is the licence of the images as their publisher states it, None if none is known. `hub_id` is the data
+    set's id on the Hub, None if its publisher has not published it there.
     """
 
     title: str
@@ -47,7 +47,7 @@ DATA_SETS: Mapping[str, DataSet] = {
 
 
 def data_set_of(task: str) -> DataSet:
-    """The data set of a task's full name, `NAME[:WHERE][#CLASSES]`; one that is not in the table gets only a title."""
+    """The data set of the task `NAME[:WHERE][#CLASSES]`; a data set that is not in the table has only a title."""
     name, _, argument = task.partition("#")[0].partition(":")
     if name == "hf":
         return DataSet(title=argument, hub_id=argument)

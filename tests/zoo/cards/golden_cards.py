@@ -1,4 +1,4 @@
-"""The models whose whole cards are kept in `golden/`; `python -m tests.zoo.cards.golden_cards` writes them anew."""
+"""The models whose whole cards are kept in `golden/`; `python -m tests.zoo.cards.golden_cards` writes them again."""
 
 from pathlib import Path
 

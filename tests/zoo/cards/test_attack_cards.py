@@ -35,7 +35,7 @@ def test_robust_accuracy_stands_with_all_that_it_depends_on():
         "0.5, 100 steps of 1 from a random point at distance epsilon, loss ce, 2 restarts, seed 7." in body
     )
     assert "A stronger attack may lower it." in body and "smoothed classifier at sigma" not in body
-    assert "Mean of the classes' robust accuracies: 48.0 %" in body
+    assert "Mean per-class robust accuracy: 48.0 %" in body
     assert "(images 0, 5, 10 and so on below 500)" in body and "| 0.5 | 91.0 | 84.0 to 96.0 |" in body
     _, robust = metadata["model-index"][0]["results"][0]["metrics"]
     assert (robust["type"], robust["value"]) == ("robust_accuracy", 50.0)

@@ -124,14 +124,14 @@ def test_an_imported_model_says_where_it_came_from_and_that_reported_numbers_wer
     assert "| imported from | `a\\|b'c.pth`, SHA-256 " + "cd" * 32 + ", format cohen |" in body
     assert "| published at | `https://example.org/a.pth` |" in body and "Licence of the weights: `MIT`." in body
     assert "| catalog id | `resnet50.x` |" in body and "No number was given when the file was imported." in body
-    assert "What its authors report of them was not measured here" in body and "Not measured." in body
-    assert "trained by a method that was not stated" in body and "unknown" not in metadata["tags"]
+    assert "The numbers that its authors report were not measured here" in body and "Not measured." in body
+    assert "trained with a method that was not stated" in body and "unknown" not in metadata["tags"]
     assert "None" not in body and "started from" not in body and "untrained" not in body
 
 
 def test_a_licence_that_was_not_stated_is_said_to_be_so():
     _, body = card_of(**UNSTATED | {"origin": Origin(file="a.pth", sha256="cd" * 32, format="timm")})
-    assert "Licence of the weights: not stated: ask its authors." in body
+    assert "Licence of the weights: not stated; ask the authors." in body
     assert "| published at | not stated |" in body and "catalog id" not in body
 
 
@@ -142,13 +142,13 @@ def test_a_task_that_was_not_stated_is_not_one_to_certify_on():
 
 def test_an_untrained_head_is_said_to_predict_nothing():
     _, body = card_of(**UNSTATED | {"has_trained_head": False})
-    assert "| head | fresh, untrained |" in body and "it predicts nothing before it is fine-tuned" in body
+    assert "| head | newly initialized, untrained |" in body and "its predictions are meaningless until" in body
     assert "zoo train --task TASK --init MODEL --output DIR" in body and "zoo certify" not in body
 
 
 def test_an_imported_model_with_a_stated_noise_is_a_smoothed_classifier():
     _, body = card_of(**UNSTATED | {"objective": "consistency", "sigma": 0.5})
-    assert "trained by `consistency`\nunder Gaussian noise of sigma 0.5" in body and "was not measured here" in body
+    assert "trained with `consistency`\nunder Gaussian noise of sigma 0.5" in body and "were not measured here" in body
 
 
 def test_batch_statistics_stand_where_they_were_stated():
@@ -160,7 +160,7 @@ def test_batch_statistics_stand_where_they_were_stated():
 def test_how_our_own_model_was_made_stands_without_an_origin():
     _, body = card_of()
     assert "| started from | random weights |" in body and "| epochs | 3 |" in body and "| seed | 1 |" in body
-    assert "imported" not in body and "Licence of the weights: not stated by their maker." in body
+    assert "imported" not in body and "Licence of the weights: not stated." in body
 
 
 def test_frozen_layers_stand_where_the_recipe_names_them():
