@@ -1,9 +1,9 @@
 """Loads checkpoints of certified image classifiers and smooths them.
 
-load               the network of a checkpoint
-smooth             the smoothed classifier of a checkpoint, at the checkpoint's sigma
-preprocess         a picture as the tensor that network and smoothed classifier take and a certificate covers
-CertifiedNetwork   the type of load's result
+load               returns the network of a checkpoint
+smooth             returns the smoothed classifier of a checkpoint, at the checkpoint's sigma
+preprocess         returns the tensor of an image file or PIL picture: the input of the network, covered by certificates
+CertifiedNetwork   the type of the network that load returns
 ZooError           the base class of this package's errors
 
 MODEL, the argument of these functions, is a checkpoint directory, a Hub id `owner/name[@revision]` or a catalog id.
@@ -31,7 +31,7 @@ __version__ = "0.1.0"
 def load(model: str | Path, *, revision: str | None = None) -> CertifiedNetwork:
     """The network of MODEL in eval mode, a torch.nn.Module: `x_BCHW` in [0, 1] -> `logits_BK`.
 
-    Every file is checked against the manifest first, and no code from a file is ever executed.
+    Every file is first checked against the manifest. No code from a file is executed.
     Raises: RequestError if `model` is not a MODEL; CheckpointError, HubError.
 
     >>> import zoo
@@ -63,17 +63,17 @@ def smooth(
         model: MODEL, or a network that `load` returned and whose weights are unchanged since.
         revision: A branch, tag or commit hash of a Hub repository.
         device: "auto" (a GPU if there is one), "cpu", "cuda" or "cuda:INDEX".
-        backend: "torch", "onnx", or "auto": ONNX Runtime on CPUs and PyTorch on GPUs. Certificates name the backend,
-            since each backend is another base classifier. On a GPU a seed also gives other noise than on a CPU.
+        backend: "torch", "onnx", or "auto": ONNX Runtime on CPUs and PyTorch on GPUs. Each backend is a different
+            base classifier, so certificates name it. The same seed gives different noise on a GPU and on a CPU.
         n0: Draws that select the class, as in Cohen et al.
         n: Further draws for the bound, as in Cohen et al.; 100,000 unless `n` or `stopping` is given.
         alpha: Upper bound of the probability that a certificate is wrong, as in Cohen et al.
-        stopping: The rule that stops drawing, such as `zoo.smoothing.AtRadius(0.5)`; by default stops after `n` draws.
-        noise: "gaussian", or "discrete" for a certificate that is exact about 8-bit images.
+        stopping: The stopping rule, such as `zoo.smoothing.AtRadius(0.5)`; by default drawing stops after `n` draws.
+        noise: "gaussian", or "discrete" for a certificate that is exact for 8-bit images.
 
     Raises: RequestError if `model` is not a MODEL, has an untrained head or was changed, or if the device or backend
-    does not exist; CheckpointError, HubError; CertificationError if the checkpoint names no sigma, or no certificate
-    can exist for these arguments.
+    does not exist; CheckpointError, HubError; CertificationError if the checkpoint has no sigma, or no certificate
+    is possible with these arguments.
 
     >>> import zoo
     >>> from zoo.smoothing import AtRadius
@@ -98,14 +98,14 @@ def smooth(
     spec = checkpoint.spec
     if spec.certified.sigma is None:
         raise CertificationError(
-            f"{checkpoint.path} names no sigma: it was not trained under noise; build a SmoothedClassifier yourself"
+            f"{checkpoint.path} has no sigma: it was not trained under noise; construct a SmoothedClassifier instead"
         )
     smoothing = SmoothingSpec(
         sigma=spec.certified.sigma,
         n0=n0,
-        n=n,  # type: ignore[arg-type] # left out
+        n=n,  # type: ignore[arg-type] # None: by default the rule's
         alpha=alpha,
-        stopping=stopping,  # type: ignore[arg-type] # left out
+        stopping=stopping,  # type: ignore[arg-type] # None: by default FixedSample(n)
         noise=noise,
     )
     chosen = pick_device(str(device))
@@ -121,9 +121,9 @@ def smooth(
 
 
 def preprocess(picture: str | Path | PIL.Image.Image, model: str | Path | CertifiedNetwork) -> torch.Tensor:
-    """The tensor `x_CHW` in [0, 1] of a picture or image file, as the network of `model` takes it.
+    """The tensor `x_CHW` in [0, 1] of a picture or image file: the input of the network of `model`.
 
-    A certificate covers this tensor. For many pictures, load the network once and pass it as `model`, or use its
+    A certificate covers this tensor. To process many pictures, load the network once and pass it as `model`, or use its
     `transforms`.
     Raises: ImageError if the file is not an image, or has more than 8 bits per channel; the errors of `load`.
 
@@ -140,7 +140,7 @@ def preprocess(picture: str | Path | PIL.Image.Image, model: str | Path | Certif
 
 
 def __getattr__(name: str) -> Any:
-    """Imports CertifiedNetwork on first access: a bare `import zoo` does not import torch."""
+    """Imports CertifiedNetwork on first access, so that `import zoo` alone does not import torch."""
     if name == "CertifiedNetwork":
         from zoo.loading.pretrained import CertifiedNetwork
 

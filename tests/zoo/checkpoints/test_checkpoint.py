@@ -60,7 +60,7 @@ def test_the_smoothed_classifier_of_a_checkpoint_has_its_sigma(tmp_path):
 
 def test_a_checkpoint_without_sigma_is_not_smoothed(tmp_path):
     saved(tmp_path, "resnet10-quarter", sigma=None)
-    with pytest.raises(CertificationError, match="names no sigma"):
+    with pytest.raises(CertificationError, match="has no sigma"):
         zoo.smooth(str(tmp_path))
 
 
