@@ -102,7 +102,7 @@ def facts_table() -> str:
 
 def details_table() -> str:
     """Split, layout on disk and deviations of every task."""
-    lines = ["| task | split | expected on disk | where from | deviations |", "|---|---|---|---|---|"]
+    lines = ["| task | split | expected on disk | source | deviations |", "|---|---|---|---|---|"]
     for row in PUBLISHED:
         below = f"below {row.subfolder}/: " if row.subfolder else ""
         source = f"downloaded from {row.source}" if row.downloads else row.source

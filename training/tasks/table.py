@@ -53,7 +53,7 @@ PUBLISHED: tuple[PublishedTask, ...] = (
         name="food", title="Food-101", classes=101, train=75_750, test=25_250,
         table8=Table8(train=75_750, test=25_250, skip=50),
         read=OfficialSplits(Food101, train=("train",), test="test"),
-        split="official: meta/train.json and meta/test.json, 750 and 250 a class",
+        split="official: meta/train.json and meta/test.json, 750 and 250 per class",
         layout="food-101/meta/train.json, food-101/meta/test.json and food-101/images/CLASS/*.jpg",
         source="http://data.vision.ee.ethz.ch/cvl/food-101.tar.gz",
     ),
@@ -82,9 +82,9 @@ PUBLISHED: tuple[PublishedTask, ...] = (
     PublishedTask(
         name="birdsnap", title="Birdsnap", classes=500, train=32_677, test=8_171,
         table8=Table8(train=32_677, test=8_171, skip=16),
-        read=FolderTree(), split="that of the folders train/ and test/ (or val/)",
+        read=FolderTree(), split="the folders train/ and test/ (or val/)",
         layout="train/SPECIES/*.jpg and test/SPECIES/*.jpg",
-        source="The publisher lists addresses of pictures, many of them dead: collect the pictures by hand.",
+        source="The publisher lists only addresses of pictures, many of which are dead: collect the pictures by hand.",
         downloads=False, subfolder="birdsnap",
         deviations=(
             "The paper's split is not published: 80 % and 20 % of the 40,848 pictures that could still be downloaded. "
@@ -94,7 +94,7 @@ PUBLISHED: tuple[PublishedTask, ...] = (
     PublishedTask(
         name="sun397", title="SUN397", classes=397, train=19_850, test=19_850,
         table8=Table8(train=19_850, test=19_850, skip=39),
-        read=read_sun397, split="official partition 1 of ten: Training_01.txt and Testing_01.txt, 50 and 50 a class",
+        read=read_sun397, split="official partition 1 of ten: Training_01.txt and Testing_01.txt, 50 and 50 per class",
         layout=(
             "SUN397/ClassName.txt, SUN397/Training_01.txt and SUN397/Testing_01.txt (or both below SUN397/Partitions), "
             "SUN397/LETTER/CLASS/*.jpg"
@@ -110,10 +110,10 @@ PUBLISHED: tuple[PublishedTask, ...] = (
         name="caltech256", title="Caltech-256", classes=257, train=15_420, test=15_187,
         table8=Table8(train=15_420, test=15_189, skip=30),
         read=FirstFiles(dataset=Caltech256, folder="caltech256/256_ObjectCategories", count=60),
-        split="none published: the first 60 *.jpg of every class, the clutter class too, and the others",
+        split="none published: train on the first 60 *.jpg of every class, clutter included; test on the others",
         layout="caltech256/256_ObjectCategories/NUMBER.CLASS/*.jpg",
         source="https://data.caltech.edu/records/nyy15-4j048",
-        deviations=("Table 8 counts 15,189 test images, 2 more than are left after the first 60 per class.",),
+        deviations=("Table 8 counts 15,189 test images, 2 more than remain after the first 60 per class.",),
     ),
     PublishedTask(
         name="cars", title="Stanford Cars", classes=196, train=8_144, test=8_041,
@@ -126,7 +126,7 @@ PUBLISHED: tuple[PublishedTask, ...] = (
         ),
         source="The publisher's download is gone: the archives must come from another copy.",
         downloads=False,
-        deviations=("Table 8 counts 8,141 training images, the official list 8,144.",),
+        deviations=("Table 8 counts 8,141 training images; the official list has 8,144.",),
     ),
     PublishedTask(
         name="aircraft", title="FGVC Aircraft", classes=100, train=6_667, test=3_333,
@@ -165,7 +165,7 @@ PUBLISHED: tuple[PublishedTask, ...] = (
         read=FirstFiles(
             dataset=Caltech101, folder="caltech101/101_ObjectCategories", count=30, left_out=("BACKGROUND_Google",)
         ),
-        split="none published: the first 30 *.jpg of every class, and the others",
+        split="none published: train on the first 30 *.jpg of every class; test on the others",
         layout="caltech101/101_ObjectCategories/CLASS/*.jpg",
         source="https://data.caltech.edu/records/mzrjq-6wc02",
         deviations=("The folder BACKGROUND_Google is left out: it is not a class in Table 8.",),
@@ -174,7 +174,7 @@ PUBLISHED: tuple[PublishedTask, ...] = (
         name="flowers", title="Oxford Flowers 102", classes=102, train=2_040, test=6_149,
         table8=Table8(train=2_040, test=6_149, skip=12),
         read=OfficialSplits(Flowers102, train=("train", "val"), test="test"),
-        split="official: trnid with valid, and tstid, of setid.mat",
+        split="official, in setid.mat: trnid and valid for training, tstid for testing",
         layout="flowers-102/imagelabels.mat and setid.mat (unchanged) and flowers-102/jpg/image_*.jpg",
         source="https://www.robots.ox.ac.uk/~vgg/data/flowers/102",
         deviations=("The official validation pictures are training pictures, as in Table 8.",),
