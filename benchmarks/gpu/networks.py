@@ -47,6 +47,22 @@ def rows_of(draws: Draws) -> list[Row]:
     return [(draws, index) for index in range(draws.start, draws.start + draws.num)]
 
 
+class OneConvolution(nn.Module):
+    """A network with a ResNet's attributes and one convolution, for tiny runs that compile or export a network."""
+
+    def __init__(self, num_classes: int) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(3, 8, kernel_size=3, stride=2, padding=1, bias=False)
+        self.bn1 = nn.BatchNorm2d(8)
+        self.fc = nn.Linear(8, num_classes)
+
+    def forward(self, x_BCHW: Tensor) -> Tensor:
+        """The logits `logits_BK`."""
+        features_BCHW = functional.relu(self.bn1(self.conv1(x_BCHW)))
+        logits_BK: Tensor = self.fc(features_BCHW.mean(dim=(2, 3)))
+        return logits_BK
+
+
 def build(settings: Settings, *, num_classes: int = NUM_CLASSES) -> NormalizedNetwork:
     """A deterministic random network in eval mode on the device, with batch statistics fitted to noisy images.
 
@@ -54,7 +70,19 @@ def build(settings: Settings, *, num_classes: int = NUM_CLASSES) -> NormalizedNe
     units are faster on zeros.
     """
     torch.manual_seed(0)
-    backbone = find_architecture(settings.architecture).build(num_classes)
+    return fitted(find_architecture(settings.architecture).build(num_classes), settings)
+
+
+def build_to_compile(settings: Settings) -> NormalizedNetwork:
+    """The network of `build`; OneConvolution in a tiny run, because compilers and exporters take seconds for layers."""
+    if not settings.is_tiny:
+        return build(settings)
+    torch.manual_seed(0)
+    return fitted(OneConvolution(NUM_CLASSES), settings)
+
+
+def fitted(backbone: nn.Module, settings: Settings) -> NormalizedNetwork:
+    """The backbone behind a normalization layer, with nonzero weights and fitted statistics of batch normalization."""
     for module in backbone.modules():
         if isinstance(module, nn.BatchNorm2d):
             nn.init.uniform_(module.weight, 0.3, 0.7)

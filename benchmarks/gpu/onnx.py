@@ -6,7 +6,7 @@ import onnxruntime
 import torch
 
 from benchmarks.gpu.findings import Findings
-from benchmarks.gpu.networks import build, logits_of, picture, relative_difference
+from benchmarks.gpu.networks import build_to_compile, logits_of, picture, relative_difference
 from benchmarks.gpu.require import require
 from benchmarks.gpu.settings import Settings
 from benchmarks.gpu.timing import milliseconds
@@ -24,7 +24,7 @@ def check(settings: Settings, findings: Findings) -> None:
     """Compares the logits with PyTorch's in float32 on the CPU, and measures milliseconds per batch from the host."""
     findings["providers"] = onnxruntime.get_available_providers()
     provider = PROVIDERS[settings.device.type]
-    network = build(settings).cpu()
+    network = build_to_compile(settings).cpu()
     num_classes = network.backbone.fc.out_features
     exported = export_network(network, size=settings.size)
     try:

@@ -48,7 +48,7 @@ class Settings:
 
     @property
     def batch_sizes(self) -> tuple[int, ...]:
-        return (2, 4) if self.is_tiny else (128, 512, 1024)
+        return (1, 2) if self.is_tiny else (128, 512, 1024)
 
     @property
     def num_repeats(self) -> int:

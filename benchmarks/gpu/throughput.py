@@ -14,6 +14,7 @@ from benchmarks.gpu.networks import (
     NUM_CLASSES,
     backend_of,
     build,
+    build_to_compile,
     compiler,
     draws_of,
     logits_of,
@@ -67,7 +68,7 @@ def autotuned(settings: Settings, findings: Findings) -> None:
 def compare_compiled(
     settings: Settings, findings: Findings, batch_sizes: tuple[int, ...], options: Mapping[str, object], how: str
 ) -> None:
-    network = build(settings)
+    network = build_to_compile(settings)
     contenders = loops(network, settings)
     for batch_size in reversed(batch_sizes):  # if the time runs out, the largest batch is measured
         with findings.part(f"engine, {how}, batch {batch_size}"):
