@@ -6,6 +6,8 @@ MODEL ?= runs/demo/pulled
 # Processes that share the tests: one more than two cores, since many tests wait for a server to start.
 WORKERS ?= 3
 OUTPUT ?= runs/gpu
+# Without a cache of compiled modules, each process of the tests compiles all of them, with pytest's assertions, again.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: setup demo test check bench gpu serve clean
 

@@ -10,22 +10,25 @@ from pathlib import Path
 
 import pytest
 
-# Several processes share the cores (tests/parallel.py), and spinning threads would take the cores from the others. The
-# number of threads also determines the last bits of trained weights, so processes that tests start inherit it.
+# Several processes share the cores (tests/parallel.py), and spinning threads would take the cores from the others: a
+# test on two threads then takes four times the processor time. The number of threads also determines the last bits of
+# trained weights, so processes that tests start inherit it.
 os.environ["OMP_NUM_THREADS"] = "1"
+os.environ["OMP_WAIT_POLICY"] = "passive"
 # huggingface_hub reads these once, at its first import; tests must not see the user's cache or login.
 os.environ.setdefault("HF_HUB_DISABLE_XET", "1")
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
 os.environ["HF_HOME"] = tempfile.mkdtemp(prefix="hf_home_")
-os.environ["ZOO_CACHE_DIR"] = tempfile.mkdtemp(prefix="zoo_cache_")
+if "PYTEST_XDIST_WORKER" not in os.environ:  # the processes share it, so that each exported network is exported once
+    os.environ["ZOO_CACHE_DIR"] = tempfile.mkdtemp(prefix="zoo_cache_")
 
 import hypothesis
 import torch
 from rich.console import Console
 
 from tests.loopback_hub import LoopbackHub
-from tests.parallel import alone, computing_on, machine, made_once, pytest_collection_modifyitems, two_threads
+from tests.parallel import IS_WORKER, alone, computing_on, machine, made_once, pytest_collection_modifyitems, two_threads
 from zoo.checkpoints.checkpoint import Checkpoint, open_checkpoint
 from zoo.cli.app import main
 
@@ -33,8 +36,8 @@ __all__ = ["alone", "machine", "pytest_collection_modifyitems", "two_threads"]  
 
 
 def pytest_unconfigure() -> None:
-    """Removes this process's HF_HOME and ZOO_CACHE_DIR."""
-    for name in ("HF_HOME", "ZOO_CACHE_DIR"):
+    """Removes this process's HF_HOME, and ZOO_CACHE_DIR where this process made it."""
+    for name in ("HF_HOME",) if IS_WORKER else ("HF_HOME", "ZOO_CACHE_DIR"):
         shutil.rmtree(os.environ[name], ignore_errors=True)
 
 

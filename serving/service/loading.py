@@ -131,7 +131,7 @@ def require_servable(checkpoint: Checkpoint, limits: Limits) -> float:
     sigma = checkpoint.spec.certified.sigma
     if sigma is None:
         raise ServerError(
-            f"{checkpoint.path} names no sigma: the checkpoint was not trained under noise, so its answers cannot be "
+            f"{checkpoint.path} has no sigma: the checkpoint was not trained under noise, so its answers cannot be "
             "certified; train it with noise first"
         )
     SmoothingSpec(sigma=sigma, n0=limits.n0, n=limits.n, alpha=limits.alpha)

@@ -75,7 +75,7 @@ def test_an_older_archive_is_replaced(digits_checkpoint, tmp_path):
 
 def test_what_cannot_be_served_is_refused_before_it_is_packed(digits_checkpoint, tmp_path):
     checkpoint, _ = saved(tmp_path / "clean", "resnet10-quarter", sigma=None)
-    with pytest.raises(ServerError, match="names no sigma"):
+    with pytest.raises(ServerError, match="has no sigma"):
         make_archive(checkpoint, tmp_path / "store", limits=Limits())
     with pytest.raises(CertificationError, match="the least n is 10"):
         make_archive(digits_checkpoint, tmp_path / "store", limits=Limits(n=9))

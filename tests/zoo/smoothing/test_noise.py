@@ -60,7 +60,7 @@ def test_sigma_zero_is_the_image_itself(noise):
 
 
 @pytest.mark.parametrize("sigma", [0.12, 0.5, 0.7, 1 / 3, 1e-4])
-def test_gaussian_noise_isat_least_that_of_the_sigma_claimed(sigma):
+def test_gaussian_noise_is_at_least_that_of_the_sigma_claimed(sigma):
     scale = np.float64(noisy(sigma=sigma)[0, 0, 0]) / np.float64(noisy()[0, 0, 0])
     assert sigma * (1 - 1e-7) < scale < sigma * (1 + 3e-7)
     assert float(at_least(sigma)) >= sigma
