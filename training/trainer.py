@@ -27,9 +27,9 @@ from training.run_folder import RunFolder, RunState
 from training.schedule import is_exhausted, lr_factor
 from training.starting_point import fitted_preprocessing, published_network, starting_network
 from training.streams import derived_seed, stream
-from training.tasks.loading import EvaluationImages, ShuffledBatches, TrainingImages
+from training.tasks.loading import EvaluationImages, ShuffledBatches, TrainingImages, loaded_batches
 from training.tasks.subsets import limit_per_class
-from training.tasks.task import Subset, stratified_split
+from training.tasks.task import Subset, listed, stratified_split
 from zoo.checkpoints.checkpoint import Checkpoint, open_checkpoint, save_checkpoint
 from zoo.errors import CheckpointError, DivergenceError, RecipeError
 
@@ -64,6 +64,9 @@ def train(
     console.print_json(json.dumps(run.recipe.describe()))
     with ranks.failing_together():
         loop = _Loop(run, folder, device, ranks)
+    if loop.untrained_classes:
+        sentence = f"no training picture of {listed(loop.untrained_classes)}: the network cannot learn these classes"
+        console.print(f"note: {sentence}", markup=False, highlight=False, soft_wrap=True)
     with ranks.translating_lost_ranks():
         loop.prepare()
     if state is not None:
@@ -131,6 +134,14 @@ class _Loop:
         self.optimization = Optimization(self.network, self.run.recipe, self.device)
 
     @property
+    def untrained_classes(self) -> list[str]:
+        """The names of the classes that no training image shows, if the method learns classes."""
+        labels = self.task.train.labels
+        shown = {labels[index] for index in self.train_indices}
+        names = self.task.class_names if self.run.recipe.objective.learns_classes else ()
+        return [name for label, name in enumerate(names) if label not in shown]
+
+    @property
     def steps_done(self) -> int:
         return self.epochs_done * self.batches.num_batches
 
@@ -143,7 +154,7 @@ class _Loop:
         recipe, epoch = self.run.recipe, self.epochs_done
         self.images.epoch = self.batches.epoch = epoch
         to_train_mode(self.optimization.model, self.network.backbone, recipe.freeze, recipe.batch_statistics)
-        loaded = iter(self.loader)
+        loaded = loaded_batches(self.loader)
         for index, (start, end) in enumerate(self.batches.bounds):
             parts = [self._batch(*part) for part in islice(loaded, recipe.accumulation)]
             values = self._update(parts, batch_size=end - start, step=self.steps_done + index)

@@ -143,7 +143,7 @@ def _text(value: object) -> str:
 
 
 def _encoded(picture: Picture) -> bytes:
-    """The bytes of an image file. A Pillow picture is encoded as PNG, which is lossless."""
+    """The bytes of an image file. A Pillow picture is decoded as a file would be and encoded as PNG without loss."""
     if isinstance(picture, bytes):
         return picture
     if isinstance(picture, Path):
@@ -151,6 +151,8 @@ def _encoded(picture: Picture) -> bytes:
             return picture.read_bytes()
         except OSError as error:
             raise RequestError(f"cannot read {picture}: {error.strerror or error}") from error
+    from zoo.models.decoding import to_rgb  # needs Pillow, which the client otherwise does not
+
     buffer = io.BytesIO()
-    picture.save(buffer, format="PNG")
+    to_rgb(picture).save(buffer, format="PNG")
     return buffer.getvalue()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections import deque
 from collections.abc import AsyncGenerator, Callable, Coroutine, Mapping, Sequence
 from contextlib import aclosing
@@ -49,9 +50,11 @@ async def on_the_spot(
     from serving.service.local import ask_service
     from zoo.loading.device import pick_device
     from zoo.loading.locate import locate
+    from zoo.models.decoding import MAX_PIXELS
 
     picked = str(pick_device(device))
-    service = load_service(locate(model), device=picked, limits=Limits(), backend=backend, spins=True)
+    limits = Limits(max_pixels=MAX_PIXELS, max_bytes=sys.maxsize)  # no other user to protect: only the decoder's caps
+    service = load_service(locate(model), device=picked, limits=limits, backend=backend, spins=True)
     for path in paths:
         try:
             yield path, ask_service(service, _read(path), parameters)

@@ -1,5 +1,6 @@
 """The trainer: learns, resumes to the same weights, and stops loudly."""
 
+import io
 import json
 import os
 import signal
@@ -81,6 +82,17 @@ def test_the_validation_indices_are_saved_and_not_trained_on(tmp_path):
     checkpoint = train(run_of(tmp_path, epochs=1), device=CPU, resume=False, console=QUIET)
     split = json.loads((checkpoint.path / "split.json").read_text())
     assert len(split["validation"]) == 4 and sorted(split["train"] + split["validation"]) == list(range(40))
+
+
+def test_classes_without_a_training_picture_are_named(tmp_path):
+    task = replace(bright_or_dark(), class_names=("dark", "bright", "gray", "red"))
+    said = Console(file=io.StringIO())
+    run = replace(run_of(tmp_path / "c", epochs=1), task=task)
+    train(run, device=CPU, resume=False, console=said)
+    assert "note: no training picture of gray, red: the network cannot learn these classes" in said.file.getvalue()
+    complete = Console(file=io.StringIO())
+    train(run_of(tmp_path / "d", epochs=1), device=CPU, resume=False, console=complete)
+    assert "no training picture" not in complete.file.getvalue()
 
 
 def test_equal_seeds_give_equal_weights_and_a_resumed_run_too(tmp_path, monkeypatch):

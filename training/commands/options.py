@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from training.recipe import TrainingRecipe
     from training.tasks import Task
     from zoo.checkpoints.checkpoint import Checkpoint
@@ -35,6 +37,15 @@ def require_recordable(model: str, record: bool, *, sigma: float | None = None) 
         )
     if record and sigma == 0:
         raise CertificationError("--record needs certificates, and sigma 0 gives none: omit --record or --sigma 0")
+
+
+def print_notes(task: Task, console: Console) -> None:
+    """Prints the task's differences from its published form, and the pictures that are in both of its sets."""
+    from training.tasks.duplicates import duplicates_sentence
+
+    for sentence in (*task.deviations, duplicates_sentence(task)):
+        if sentence is not None:
+            console.print(f"note: {sentence}", markup=False, highlight=False, soft_wrap=True)
 
 
 def require_same_classes(checkpoint: Checkpoint, task: Task) -> None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from training.commands.options import find_starting_point, resolve_recipe
+from training.commands.options import find_starting_point, print_notes, resolve_recipe
 from zoo.cli._errors import interruptible
 from zoo.cli._options import (
     DATA_DIR,
@@ -91,6 +91,7 @@ def search(
         train_words=_train_words(options, assignments or []),
     )
     console = Console(stderr=True)
+    print_notes(plan.task, console)
     if any(path.startswith("objective.") for path in axes):
         console.print(
             "note: the ranking is by validation accuracy, which a field of the objective may trade for robustness",

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from training.commands.options import find_starting_point, resolve_recipe
+from training.commands.options import find_starting_point, print_notes, resolve_recipe
 from zoo.cli._errors import interruptible
 from zoo.cli._options import (
     DATA_DIR,
@@ -68,8 +68,8 @@ def train(
             resolved = resolve_recipe(recipe, objective, parent, given, assignments or [])
             picked = pick_device(ranks.device_name(device))
         console = Console(stderr=True, quiet=not ranks.is_first)
-        for sentence in opened.deviations:
-            console.print(f"note: {sentence}", markup=False, highlight=False)
+        if ranks.is_first:
+            print_notes(opened, console)
         run = TrainingRun(
             task=opened,
             recipe=resolved,

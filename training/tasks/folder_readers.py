@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from torchvision.datasets import ImageFolder
 from torchvision.models import ResNet50_Weights
 
+from training.tasks.class_folders import folders_in, is_hidden, labelled_pictures
 from training.tasks.contents import Contents, LabelledPath, from_files
 from training.tasks.image_folder import TEST_FOLDERS
 from zoo.errors import TaskError
@@ -34,12 +34,14 @@ class FolderTree:
 
     def __call__(self, root: Path, *, download: bool) -> Contents:
         test_root = next((root / name for name in TEST_FOLDERS if (root / name).is_dir()), root / TEST_FOLDERS[0])
-        train, test = (ImageFolder(str(folder), allow_empty=True) for folder in (root / "train", test_root))
-        unknown = sorted(set(test.classes) - set(train.classes))
+        folders, train = labelled_pictures(root / "train")
+        test_folders, test = labelled_pictures(test_root)
+        unknown = sorted(set(test_folders) - set(folders))
         if unknown:
             raise TaskError(f"{test_root} contains classes that {root / 'train'} does not: {', '.join(unknown)}")
-        test_files = [(path, train.class_to_idx[test.classes[label]]) for path, label in test.samples]
-        return from_files(root, self.class_names(train.classes), train=train.samples, test=test_files)
+        label_of = {folder: label for label, folder in enumerate(folders)}
+        test = [(path, label_of[test_folders[label]]) for path, label in test]
+        return from_files(root, self.class_names(folders), train=train, test=test)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,12 +60,11 @@ class FirstFiles:
     def __call__(self, root: Path, *, download: bool) -> Contents:
         if download and not (root / self.folder).is_dir():
             self.dataset(root, download=True)
-        folders = sorted(path for path in (root / self.folder).iterdir() if path.is_dir())
-        folders = [path for path in folders if path.name not in self.left_out]
+        folders = [path for path in folders_in(root / self.folder) if path.name not in self.left_out]
         train: list[LabelledPath] = []
         test: list[LabelledPath] = []
         for label, folder in enumerate(folders):
-            files = [(str(path), label) for path in sorted(folder.glob("*.jpg"))]
+            files = [(str(path), label) for path in sorted(folder.glob("*.jpg")) if not is_hidden(path.name)]
             train += files[: self.count]
             test += files[self.count :]
         names = [folder.name.partition(".")[2] or folder.name for folder in folders]

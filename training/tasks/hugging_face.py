@@ -9,16 +9,16 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from io import BytesIO
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 from PIL import Image
 
-from training.tasks.image_files import decode, folder_digest
+from training.tasks.image_files import files_digest, read_bytes
 from training.tasks.task import LabelledImages, Subset, Task, stratified_split
-from zoo.errors import TaskError
+from zoo.errors import ImageError, TaskError
+from zoo.models.decoding import decode_image
 from zoo.models.spec import Preprocessing
 
 TEST_SPLITS = ("test", "validation", "valid", "val", "dev")
@@ -51,11 +51,24 @@ class EncodedImages:
         return len(self.labels)
 
     def __getitem__(self, index: int) -> Image.Image:
+        encoded = self.encoded(index)
+        try:
+            return decode_image(encoded)
+        except ImageError as error:
+            raise ImageError(f"{self.name_of(index)}: {error}", http_status=error.http_status) from error
+
+    def name_of(self, index: int) -> str:
+        return f"image {index} of {self.name}"
+
+    def num_bytes(self, index: int) -> int:
+        return len(self.encoded(index))
+
+    def encoded(self, index: int, *, most: int | None = None) -> bytes:
         cell = self.cells[index][self.image_column]
-        name = f"image {index} of {self.name}"
         if cell is None:
-            raise TaskError(f"{name} is missing")
-        return decode(cell["path"] if cell["bytes"] is None else BytesIO(cell["bytes"]), name=name)
+            raise ImageError(f"{self.name_of(index)} is missing")
+        inside: bytes | None = cell["bytes"]
+        return read_bytes(cell["path"], most=most) if inside is None else inside[:most]
 
 
 def open_hugging_face(argument: str | None, data_dir: Path) -> Task:
@@ -115,12 +128,18 @@ def _open_folder(argument: str, cache: Path) -> Source:
     try:
         if was_saved:
             loaded = datasets.load_from_disk(str(folder))
+            saved = [loaded] if isinstance(loaded, datasets.Dataset) else loaded.values()
+            files = [file["filename"] for split in saved for file in split.cache_files]
         else:
-            loaded = datasets.load_dataset(str(folder), cache_dir=str(cache))
+            builder = datasets.load_dataset_builder(str(folder), cache_dir=str(cache))
+            builder.download_and_prepare()
+            loaded = builder.as_dataset()
+            files = [file for split in (builder.config.data_files or {}).values() for file in split]
     except (OSError, ValueError, RuntimeError, datasets.exceptions.DatasetsError) as error:
         raise TaskError(f"{folder} cannot be read as a data set of Parquet or Arrow files: {error}") from error
+    files = [str(Path(file).resolve()) for file in files]
     splits = {"train": loaded} if isinstance(loaded, datasets.Dataset) else loaded
-    return Source(name=f"hf:{folder.resolve().name}", splits=splits, digest=folder_digest(folder))
+    return Source(name=f"hf:{folder.resolve().name}", splits=splits, digest=files_digest(folder.resolve(), files))
 
 
 def _import_datasets() -> ModuleType:

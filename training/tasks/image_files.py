@@ -1,17 +1,16 @@
-"""Pictures in files, which are decoded on access; and the digest of a folder's files."""
+"""Pictures in files, which are decoded on access; and the digest of files."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
 
 from PIL import Image
 
 from zoo.errors import ImageError, TaskError
-from zoo.models.preprocessing import require_8_bits
+from zoo.models.decoding import read_picture
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,28 +24,35 @@ class ImageFiles:
         return len(self.labels)
 
     def __getitem__(self, index: int) -> Image.Image:
-        return decode(self.paths[index], name=self.paths[index])
+        return read_picture(self.paths[index])
+
+    def name_of(self, index: int) -> str:
+        return self.paths[index]
+
+    def num_bytes(self, index: int) -> int:
+        return Path(self.paths[index]).stat().st_size
+
+    def encoded(self, index: int, *, most: int | None = None) -> bytes:
+        return read_bytes(self.paths[index], most=most)
 
 
-def decode(source: str | BinaryIO, *, name: str) -> Image.Image:
-    """The picture in RGB, converted from gray, palette or CMYK if necessary.
-
-    Raises: TaskError, whose message begins with `name`, if the picture cannot be decoded or has more than 8 bits per
-    channel.
-    """
+def read_bytes(path: str, *, most: int | None = None) -> bytes:
+    """The bytes of a picture's file, or the first `most`. Raises: ImageError, which names the file."""
     try:
-        with Image.open(source) as image:
-            require_8_bits(image)
-            return image.convert("RGB")
-    except (OSError, Image.DecompressionBombError) as error:
-        raise TaskError(f"{name} cannot be decoded: {error}") from error
-    except ImageError as error:
-        raise TaskError(f"{name}: {error}") from error
+        with Path(path).open("rb") as file:
+            return file.read(most)
+    except OSError as error:
+        raise ImageError(f"cannot read {path}: {error.strerror or error}") from error
 
 
-def folder_digest(root: Path) -> str:
-    """SHA-256 of the files' names and sizes; detects whether a folder changed since training or certification."""
-    files = sorted(
-        f"{path.relative_to(root).as_posix()} {path.stat().st_size}" for path in root.rglob("*") if path.is_file()
-    )
-    return hashlib.sha256("\n".join(files).encode()).hexdigest()
+def files_digest(root: Path, paths: Iterable[str]) -> str:
+    """SHA-256 of the files' names below `root` and their sizes; other files in the folder do not affect it.
+
+    It detects whether the files changed since training or certification. Raises: TaskError for a file that is missing.
+    """
+    below = f"{root}/"
+    try:
+        lines = sorted(f"{path.removeprefix(below)} {Path(path).stat().st_size}" for path in paths)
+    except OSError as error:
+        raise TaskError(f"cannot read {error.filename}: {error.strerror or error}") from error
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()

@@ -1,28 +1,35 @@
 """Any folder of pictures: `imagefolder:PATH` with one folder per class, `unlabelled:PATH` without classes.
 
 PATH of `imagefolder` contains `train/` and `test/` (or `val/`), each with the same class folders, or directly the class
-folders. In the second case a hash of each file's name below PATH assigns about a fifth of the pictures to the test set.
-Adding a picture does not move any other picture between the sets.
+folders. In the second case about a fifth of the pictures of every class is the test set: those whose names below PATH
+have the smallest hashes. An added picture moves at most one other picture between the sets.
 """
 
 from __future__ import annotations
 
 import hashlib
+from collections import defaultdict
+from collections.abc import Sequence
 from pathlib import Path
 
-from training.tasks.image_files import ImageFiles, folder_digest
-from training.tasks.task import LabelledImages, Subset, Task
+from training.tasks.class_folders import labelled_pictures, pictures_below
+from training.tasks.contents import LabelledPath
+from training.tasks.image_files import ImageFiles, files_digest
+from training.tasks.task import LabelledImages, Subset, Task, listed, num_held_out
 from zoo.errors import TaskError
+from zoo.models.decoding import SUFFIXES
 from zoo.models.spec import Preprocessing
 
 TEST_SHARE = 0.2
 TEST_FOLDERS = ("test", "val")
+SPLIT_RULE = f"share {TEST_SHARE} of every class, by a hash of the name"
 
 
 def open_image_folder(argument: str | None, data_dir: Path) -> Task:
     """The task imagefolder: pictures of any size, used at 3x224x224 after resize 256.
 
-    Raises: TaskError if the folder has a different layout, fewer than two classes or an empty set.
+    Raises: TaskError if the folder has a different layout, fewer than two classes, a class without pictures or an empty
+    set.
     """
     if not argument:
         raise TaskError("the task imagefolder needs a folder: --task imagefolder:PATH")
@@ -33,25 +40,27 @@ def open_image_folder(argument: str | None, data_dir: Path) -> Task:
     if (root / "train").is_dir() and test_root is None:
         raise TaskError(f"{root} contains train/ but neither {' nor '.join(f'{name}/' for name in TEST_FOLDERS)}")
     split: dict[str, object] = {}
+    train: LabelledImages
+    test: LabelledImages
     if test_root is not None and (root / "train").is_dir():
-        train: LabelledImages
-        test: LabelledImages
-        class_names, train = _scan(root / "train")
-        test_names, test = _scan(test_root)
+        class_names, train_files = _scan(root / "train")
+        test_names, test_files = _scan(test_root)
         if class_names != test_names:
             raise TaskError(
                 f"{test_root} and {root / 'train'} contain different classes: "
                 f"{sorted(set(class_names) ^ set(test_names))}"
             )
+        train, test = _images(train_files), _images(test_files)
+        digest = files_digest(root, [*train.paths, *test.paths])
     else:
-        class_names, images = _scan(root)
-        test_indices = [index for index, path in enumerate(images.paths) if _is_held_out(Path(path), root)]
+        class_names, files = _scan(root)
+        images, test_indices = _images(files), _held_out(files, root)
         train_indices = sorted(set(range(len(images))) - set(test_indices))
         train, test = Subset(images, train_indices), Subset(images, test_indices)
-        split = {"rule": f"hash of the name, share {TEST_SHARE}", "train": train_indices, "test": test_indices}
-    for part, part_images in (("train", train), ("test", test)):
-        if len(part_images) == 0:
-            raise TaskError(f"{root}: the {part} set is empty; create train/ and test/ with your own split")
+        split = {"rule": SPLIT_RULE, "train": train_indices, "test": test_indices}
+        digest = hashlib.sha256(f"{files_digest(root, images.paths)} {SPLIT_RULE}".encode()).hexdigest()
+    if len(test) == 0:
+        raise TaskError(f"{root}: the test set is empty; create train/ and test/ with your own split")
     return Task(
         name=f"imagefolder:{root.resolve().name}",
         class_names=class_names,
@@ -60,25 +69,40 @@ def open_image_folder(argument: str | None, data_dir: Path) -> Task:
         train=train,
         test=test,
         split=split,
-        digest=folder_digest(root),
+        digest=digest,
     )
 
 
-def _is_held_out(path: Path, root: Path) -> bool:
-    name = path.relative_to(root).as_posix()
-    return int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big") < TEST_SHARE * 2**64
+def _held_out(files: Sequence[LabelledPath], root: Path) -> list[int]:
+    """The indices of the test pictures."""
+    below = f"{root}/"
+    by_class = defaultdict(list)
+    for index, (path, label) in enumerate(files):
+        hashed = hashlib.sha256(path.removeprefix(below).encode()).digest()
+        by_class[label].append((hashed, index))
+    return sorted(
+        index
+        for members in by_class.values()
+        for _, index in sorted(members)[: num_held_out(len(members), share=TEST_SHARE)]
+    )
 
 
-def _scan(root: Path) -> tuple[tuple[str, ...], ImageFiles]:
-    from torchvision.datasets import ImageFolder
+def _scan(root: Path) -> tuple[tuple[str, ...], list[LabelledPath]]:
+    class_names, files = labelled_pictures(root)
+    if len(class_names) < 2:
+        raise TaskError(f"{root} contains {len(class_names)} class folder(s), a classifier needs at least 2")
+    with_pictures = {label for _, label in files}
+    empty = [name for label, name in enumerate(class_names) if label not in with_pictures]
+    if empty:
+        raise TaskError(
+            f"{root}: no picture is in the class folder(s) {listed(empty)}: remove them, or put in files whose names "
+            f"end in {', '.join(SUFFIXES)}"
+        )
+    return class_names, files
 
-    try:
-        folder = ImageFolder(str(root))
-    except FileNotFoundError as error:
-        raise TaskError(f"{root}: {error}") from error
-    if len(folder.classes) < 2:
-        raise TaskError(f"{root} contains {len(folder.classes)} class folder(s), a classifier needs at least 2")
-    return tuple(folder.classes), ImageFiles([path for path, _ in folder.samples], folder.targets)
+
+def _images(files: Sequence[LabelledPath]) -> ImageFiles:
+    return ImageFiles([path for path, _ in files], [label for _, label in files])
 
 
 UNLABELLED = ("unlabelled",)
@@ -89,14 +113,12 @@ def open_unlabelled(argument: str | None, data_dir: Path) -> Task:
 
     Raises: TaskError if the folder contains fewer than two pictures.
     """
-    from torchvision.datasets.folder import is_image_file
-
     if not argument:
         raise TaskError("the task unlabelled needs a folder: --task unlabelled:PATH")
     root = Path(argument).expanduser()
     if not root.is_dir():
         raise TaskError(f"{root} is not a folder")
-    paths = sorted(str(path) for path in root.rglob("*") if path.is_file() and is_image_file(path.name))
+    paths = sorted(pictures_below(root))
     if len(paths) < 2:
         raise TaskError(f"{root} contains {len(paths)} picture(s), pre-training needs at least 2")
     images = ImageFiles(paths, [0] * len(paths))
@@ -107,5 +129,5 @@ def open_unlabelled(argument: str | None, data_dir: Path) -> Task:
         augmentation="resized-crop-flip",
         train=images,
         test=Subset(images, []),
-        digest=folder_digest(root),
+        digest=files_digest(root, paths),
     )

@@ -5,15 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import torch
 from PIL import Image
 from torch import Tensor
-from torch.utils.data import Dataset
+from torch.utils.data import DataLoader, Dataset
 from torchvision.transforms import v2
 
 from training.streams import global_cpu_stream, stream
 from training.tasks.task import Augmentation, LabelledImages
+from zoo.errors import ImageError
 from zoo.models.preprocessing import to_bytes_CHW
 from zoo.models.spec import Preprocessing
 
@@ -69,6 +71,16 @@ class TrainingImages(Dataset[tuple[Tensor, int, int]]):
         place = (self.epoch, index, view) if view > 0 else (self.epoch, index)
         with global_cpu_stream(self.seed, "augmentation", *place):
             return self.transform(image)
+
+
+def loaded_batches(loader: DataLoader[Any]) -> Iterator[Any]:
+    """The loader's batches. Raises: ImageError that names a refused picture in one sentence, also from a worker."""
+    try:
+        yield from loader
+    except ImageError as error:
+        # PyTorch puts the traceback of a worker before the message.
+        sentence = str(error).rpartition(f"{ImageError.__name__}: ")[2].strip()
+        raise ImageError(sentence, http_status=error.http_status) from error
 
 
 @dataclass(slots=True)

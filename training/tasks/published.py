@@ -115,7 +115,6 @@ class PublishedTask:
         for quantity, (count, expected) in counts.items():
             if count != expected:
                 yield f"This copy has {count:,} {quantity}, a complete copy {expected:,}."
-        for part, images in (("training", contents.train), ("test", contents.test)):
-            empty = len(contents.class_names) - len(set(images.labels))
-            if empty > 0:
-                yield f"{empty} of {len(contents.class_names)} classes have no {part} image."
+        empty = len(contents.class_names) - len(set(contents.test.labels))
+        if empty > 0:
+            yield f"{empty} of {len(contents.class_names)} classes have no test image."

@@ -14,6 +14,8 @@ from zoo.models.spec import Preprocessing
 
 Augmentation = Literal["none", "shift-flip", "resized-crop-flip", "simclr"]
 
+MAX_LISTED = 10
+
 
 class LabelledImages(Protocol):
     """Decoded pictures in a fixed order. `labels[i]` is the class of picture `i`."""
@@ -79,16 +81,25 @@ class Task:
         return len(self.class_names)
 
 
+def listed(names: Sequence[str]) -> str:
+    """The first few names, separated by commas, and the number of the others."""
+    num_others = len(names) - MAX_LISTED
+    return ", ".join(names[:MAX_LISTED]) + (f" and {num_others} more" if num_others > 0 else "")
+
+
+def num_held_out(num_pictures: int, *, share: float) -> int:
+    """The number of a class's pictures that a part of `share` gets: at least one of two, and never the whole class."""
+    wanted = max(round(num_pictures * share), 1 if share > 0 else 0)
+    return min(wanted, num_pictures - 1)
+
+
 def stratified_split(labels: Sequence[int], *, share: float, seed: int) -> tuple[list[int], list[int]]:
-    """Sorted indices `(rest, part)`, with `share` of every class in `part`, at least one of a class with two."""
+    """Sorted indices `(rest, part)`, with `num_held_out` pictures of every class in `part`."""
     rng = np.random.Generator(np.random.PCG64(seed))
     label_array = np.asarray(labels)
     part: list[int] = []
     for label in np.unique(label_array):
         members = np.flatnonzero(label_array == label)
-        count = round(len(members) * share)
-        if count == 0 and share > 0 and len(members) > 1:
-            count = 1
-        part += rng.permutation(members)[:count].tolist()
+        part += rng.permutation(members)[: num_held_out(len(members), share=share)].tolist()
     chosen = set(part)
     return [index for index in range(len(label_array)) if index not in chosen], sorted(part)

@@ -12,7 +12,6 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from zoo.errors import ImageError
 from zoo.models.spec import Preprocessing
 
 _RESAMPLING = {
@@ -33,12 +32,6 @@ def to_bytes_CHW(image: Image.Image, preprocessing: Preprocessing) -> Tensor:
     box = (left * across, top * down, (left + crop) * across, (top + crop) * down)
     image = image.resize((crop, crop), _RESAMPLING[preprocessing.interpolation], box=box)
     return torch.from_numpy(np.array(image, dtype=np.uint8)).permute(2, 0, 1).contiguous()
-
-
-def require_8_bits(image: Image.Image) -> None:
-    """Raises ImageError for more than 8 bits per channel: a conversion to RGB would silently cut off the low bits."""
-    if image.mode.startswith(("I", "F")):
-        raise ImageError("the image has more than 8 bits per channel: convert it to 8 bits first", http_status=415)
 
 
 def to_pixels(x_bytes: Tensor) -> Tensor:

@@ -8,8 +8,8 @@ from pathlib import Path
 from PIL import Image
 from torch import Tensor
 
-from zoo.models.decoding import read_picture
-from zoo.models.preprocessing import prepare, require_8_bits
+from zoo.models.decoding import read_picture, to_rgb
+from zoo.models.preprocessing import prepare
 from zoo.models.spec import Preprocessing
 
 
@@ -23,11 +23,9 @@ class Transforms:
     preprocessing: Preprocessing
 
     def __call__(self, picture: str | Path | Image.Image) -> Tensor:
-        """The tensor `x_CHW`, float32 in [0, 1], of a PIL picture or of the picture in a file.
+        """The tensor `x_CHW`, float32 in [0, 1], of a PIL picture or of the picture in a file; both are decoded alike.
 
-        Raises: ImageError if the file is not a picture, or the picture has more than 8 bits per channel.
+        Raises: ImageError if the file is not a picture, or the picture is refused.
         """
-        if not isinstance(picture, Image.Image):
-            return prepare(read_picture(picture), self.preprocessing)
-        require_8_bits(picture)
-        return prepare(picture, self.preprocessing)
+        image = to_rgb(picture) if isinstance(picture, Image.Image) else read_picture(picture)
+        return prepare(image, self.preprocessing)

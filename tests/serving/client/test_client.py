@@ -15,9 +15,11 @@ import pytest
 from PIL import Image
 
 from serving.client import NO_RETRY, AsyncClient, Certificate, Client, RetryPolicy, StreamUpdate
+from serving.client.payload import body
 from serving.client.retrying import Pause, exchange
 from tests.serving.client.scripted_server import ScriptedServer, answer, died, reply, reset, say_nothing, stream
 from zoo.errors import RefusedError, RequestError, ServerError, ServerUnavailableError, StreamInterruptedError
+from zoo.models.decoding import decode_image
 
 VOTES = {"certificate": None, "votes": {"n": 100, "top": [[7, 98], [1, 2]], "alpha": 0.001}}
 BUSY = {"code": 429, "type": "OverloadError", "message": "full"}
@@ -320,6 +322,21 @@ def test_leaving_a_stream_closes_its_connection():
                 assert await asyncio.to_thread(closed.acquire, timeout=30)
 
         asyncio.run(leave())
+
+
+def test_a_pillow_picture_is_sent_as_the_server_would_decode_its_file():
+    exif, file = Image.Exif(), io.BytesIO()
+    exif[0x0112] = 6
+    Image.linear_gradient("L").resize((5, 9)).save(file, "JPEG", exif=exif)
+    clear = Image.new("RGBA", (2, 2), (0, 0, 0, 0))
+    cmyk = Image.new("CMYK", (2, 2), (0, 255, 255, 0))  # PNG has no CMYK
+    turned, white, red = (
+        decode_image(body([picture], {})["files"]["data"][1]) for picture in (Image.open(file), clear, cmyk)
+    )
+    assert turned.size == (9, 5) and turned.tobytes() == decode_image(file.getvalue()).tobytes()
+    assert white.getpixel((0, 0)) == (255, 255, 255) and red.getpixel((0, 0)) == (255, 0, 0)
+    with pytest.raises(RequestError, match="more than 8 bits"):
+        body([Image.new("I;16", (2, 2))], {})
 
 
 def test_the_client_imports_neither_torch_nor_torchserve():

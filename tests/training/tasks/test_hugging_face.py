@@ -1,5 +1,6 @@
 """Data sets of the Hugging Face Hub, written and read by `datasets` itself; nothing is downloaded."""
 
+import io
 import sys
 from types import SimpleNamespace
 
@@ -9,7 +10,8 @@ import pytest
 from PIL import Image
 
 from training.tasks import open_task
-from zoo.errors import TaskError
+from training.tasks.duplicates import duplicates_sentence
+from zoo.errors import ImageError, TaskError
 
 CLASSES = ["cat", "dog", "owl"]
 FEATURES = {"picture": datasets.Image(), "name": datasets.Value("string"), "kind": datasets.ClassLabel(names=CLASSES)}
@@ -100,8 +102,56 @@ def test_pictures_of_more_than_8_bits_are_refused(mode, tmp_path):
     columns = {"picture": [encoded] * 10, "name": ["x"] * 10, "kind": [0, 1] * 5}
     deep = datasets.Dataset.from_dict(columns, features=datasets.Features(FEATURES))
     task = open_local(write(tmp_path / "d", {"train": deep}), tmp_path)
-    with pytest.raises(TaskError, match=r"image \d of hf:d \(train\): the image has more than 8 bits"):
+    with pytest.raises(ImageError, match=r"image \d of hf:d \(train\): the image has more than 8 bits"):
         task.train[0]
+
+
+def encoded_rows(contents):
+    """One row per encoded picture; None is a missing one."""
+    encoded = [None if content is None else {"bytes": content, "path": None} for content in contents]
+    columns = {"picture": encoded, "name": ["x"] * len(encoded), "kind": [index % 3 for index in range(len(encoded))]}
+    return datasets.Dataset.from_dict(columns, features=datasets.Features(FEATURES))
+
+
+def png(image, **options):
+    buffer = io.BytesIO()
+    image.save(buffer, "PNG", **options)
+    return buffer.getvalue()
+
+
+def test_pictures_are_decoded_as_the_server_decodes_them(tmp_path):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    turned, clear = Image.new("RGB", (4, 8)), Image.new("RGBA", (5, 5), (0, 0, 0, 0))
+    contents = [png(turned, exif=exif), png(clear), b"no picture", None]
+    images = open_local(write(tmp_path / "d", {"train": encoded_rows(contents), "test": rows(3)}), tmp_path).train
+    assert images[0].size == (8, 4) and images[1].getpixel((0, 0)) == (255, 255, 255)
+    with pytest.raises(ImageError, match=r"^image 2 of hf:d \(train\): the data is not an image"):
+        images[2]
+    with pytest.raises(ImageError, match=r"^image 3 of hf:d \(train\) is missing"):
+        images[3]
+
+
+@pytest.mark.parametrize("is_saved", [True, False])
+def test_other_files_in_the_folder_do_not_change_the_digest(is_saved, tmp_path):
+    if is_saved:
+        rows(9).save_to_disk(tmp_path / "d")
+    else:
+        write(tmp_path / "d", {"train": rows(9)})
+    before = open_local(tmp_path / "d", tmp_path).digest
+    (tmp_path / "d" / "notes.txt").write_text("a bystander")
+    (tmp_path / "d" / "model").mkdir()
+    (tmp_path / "d" / "model" / "model.safetensors").write_bytes(b"weights")
+    assert open_local(tmp_path / "d", tmp_path).digest == before
+
+
+def test_pictures_in_both_splits_are_told(tmp_path):
+    same, other = png(Image.new("RGB", (4, 8))), png(Image.new("RGB", (4, 9)))
+    folder = write(tmp_path / "d", {"train": encoded_rows([same, other]), "test": encoded_rows([same])})
+    assert duplicates_sentence(open_local(folder, tmp_path)) == (
+        "1 test picture(s) are training pictures too, byte for byte, such as image 0 of hf:d (test), which equals "
+        "image 0 of hf:d (train): measured accuracies count them as unseen"
+    )
 
 
 @pytest.mark.parametrize(

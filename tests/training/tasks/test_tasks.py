@@ -10,7 +10,7 @@ from PIL import Image
 
 from training.tasks import TASKS, fashion_mnist, open_task
 from training.tasks.task import stratified_split
-from zoo.errors import TaskError, UnknownNameError
+from zoo.errors import ImageError, TaskError, UnknownNameError
 
 
 def test_digits_are_split_the_same_way_every_time_and_the_indices_are_recorded(tmp_path):
@@ -114,21 +114,36 @@ def test_a_folder_with_train_and_test_is_taken_as_it_is(tmp_path):
 def test_a_folder_of_classes_is_split_and_the_split_recorded(tmp_path):
     write_pictures(tmp_path, each=50)
     task = open_task(f"imagefolder:{tmp_path}", data_dir=tmp_path)
-    assert 8 <= len(task.test) <= 32 and set(task.test.labels) == {0, 1}
+    assert Counter(task.test.labels) == {0: 10, 1: 10}
     assert sorted([*task.split["train"], *task.split["test"]]) == list(range(100))
 
 
-def test_an_added_picture_moves_no_other_one_from_train_to_test(tmp_path):
-    def names(images):
-        return {images.images.paths[index] for index in images.indices}
+def names_in(images):
+    return {images.images.paths[index] for index in images.indices}
 
-    write_pictures(tmp_path, each=30)
+
+def test_an_added_picture_moves_at_most_one_other_one(tmp_path):
+    write_pictures(tmp_path, each=12)
     before = open_task(f"imagefolder:{tmp_path}", data_dir=tmp_path)
-    for number in range(100, 120):
+    digests = {before.digest}
+    for number in range(100, 112):
         Image.new("RGB", (9, 9)).save(tmp_path / "cat" / f"{number}.png")
-    after = open_task(f"imagefolder:{tmp_path}", data_dir=tmp_path)
-    assert names(before.train) <= names(after.train) and names(before.test) <= names(after.test)
-    assert before.digest != after.digest
+        after = open_task(f"imagefolder:{tmp_path}", data_dir=tmp_path)
+        old = names_in(before.train) | names_in(before.test)
+        assert len((names_in(before.test) ^ names_in(after.test)) & old) <= 1
+        before = after
+        digests.add(after.digest)
+    assert len(digests) == 13 and Counter(before.test.labels) == {0: 5, 1: 2}
+
+
+@pytest.mark.parametrize("counts", [(2, 3), (1, 2), (8, 8), (40, 3)])
+def test_every_class_of_an_unsplit_folder_has_a_training_picture_and_its_share_of_test_pictures(counts, tmp_path):
+    for name, each in zip(("cat", "dog"), counts, strict=True):
+        write_pictures(tmp_path, classes=(name,), each=each)
+    task = open_task(f"imagefolder:{tmp_path}", data_dir=tmp_path)
+    shares = {label: max(1, round(each / 5)) for label, each in enumerate(counts) if each > 1}
+    assert Counter(task.test.labels) == shares
+    assert all(number >= 1 for number in Counter(task.train.labels).values()) and set(task.train.labels) == {0, 1}
 
 
 def test_a_train_folder_without_a_test_folder_is_not_taken_for_classes(tmp_path):
@@ -138,8 +153,7 @@ def test_a_train_folder_without_a_test_folder_is_not_taken_for_classes(tmp_path)
         open_task(f"imagefolder:{tmp_path}", data_dir=tmp_path)
 
 
-def test_too_few_pictures_for_a_test_set_are_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr("training.tasks.image_folder.TEST_SHARE", 0.0)  # as if every hash had fallen on the other side
+def test_too_few_pictures_for_a_test_set_are_refused(tmp_path):
     write_pictures(tmp_path, each=1)
     with pytest.raises(TaskError, match="the test set is empty"):
         open_task(f"imagefolder:{tmp_path}", data_dir=tmp_path)
@@ -149,14 +163,14 @@ def test_a_picture_that_cannot_be_decoded_is_named(tmp_path):
     write_pictures(tmp_path / "train")
     write_pictures(tmp_path / "val")
     (tmp_path / "val" / "cat" / "0.png").write_bytes(b"nothing")
-    with pytest.raises(TaskError, match=r"0\.png cannot be decoded"):
+    with pytest.raises(ImageError, match=r"/val/cat/0\.png: the data is not an image"):
         open_task(f"imagefolder:{tmp_path}", data_dir=tmp_path).test[0]
 
 
 @pytest.mark.parametrize(
     ("classes", "test_classes", "said"),
     [
-        ((), None, "find any class folder"),
+        ((), None, r"contains 0 class folder\(s\)"),
         (("cat",), None, "at least 2"),
         (("a", "b"), ("a", "c"), "different classes"),
     ],
@@ -187,6 +201,10 @@ def test_a_stratified_split_takes_its_share_of_every_class():
     assert sorted(rest + part) == list(range(len(labels))) and part == sorted(part)
     assert stratified_split(labels, share=0.0, seed=0)[1] == []
     assert stratified_split(labels, share=0.2, seed=1)[1] != part
+    # Computed before num_held_out was written: the splits of digits and hf must stay.
+    assert stratified_split([0] * 10 + [1] * 7 + [2] * 3 + [3], share=0.2, seed=0)[1] == [4, 6, 13, 19]
+    rest, part = stratified_split(labels, share=0.9, seed=0)
+    assert Counter(labels[i] for i in rest) == {0: 10, 1: 1, 2: 1, 3: 1}, "no class is held out whole"
 
 
 def test_pictures_without_classes_lie_anywhere_and_only_methods_without_labels_train_on_them(tmp_path, zoo_command):

@@ -9,7 +9,8 @@ import pytest
 from PIL import Image
 
 from zoo.errors import ImageError
-from zoo.models.decoding import MAX_SCANS, decode_image, read_picture
+from zoo.models import decoding
+from zoo.models.decoding import FORMATS, MAX_SCANS, SUFFIXES, decode_image, read_picture, to_rgb
 
 CAP = 10_000
 
@@ -23,7 +24,7 @@ def encoded(image, kind="PNG"):
 GRAY = Image.fromarray(np.random.default_rng(0).integers(0, 256, (50, 60), dtype=np.uint8))
 
 
-@pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF"])
+@pytest.mark.parametrize("kind", FORMATS)
 def test_common_formats_are_decoded(kind):
     assert decode_image(encoded(GRAY, kind), max_pixels=CAP).size == (60, 50)
 
@@ -152,3 +153,65 @@ def test_a_file_is_read_as_the_same_bytes_would_be_over_http(tmp_path):
             (tmp_path / name).write_bytes(content)
         with pytest.raises(ImageError, match=name):
             read_picture(str(tmp_path / name))
+
+
+@pytest.mark.parametrize("content", [b"P3 1 1 255 1 2 3", b"P5 1 1 100 a", b"P6 1 1 127 abc", b"P1 1 1 1"])
+def test_a_ppm_that_pillow_decodes_in_python_is_refused_before_it_is_decoded(content, monkeypatch):
+    monkeypatch.setattr("PIL.ImageFile.ImageFile.load", lambda image: pytest.fail("it was decoded"))
+    with pytest.raises(ImageError, match="a PPM must be binary with the maximum 255") as refused:
+        decode_image(content, max_pixels=CAP)
+    assert refused.value.http_status == 415
+
+
+@pytest.mark.parametrize("content", [b"P5 1 1 65535 ab", b"P6 1 1 65535 abcdef", b"Pf 1 1 1 abcd"])
+def test_a_ppm_of_more_than_8_bits_is_refused(content):
+    with pytest.raises(ImageError) as refused:
+        decode_image(content, max_pixels=CAP)
+    assert refused.value.http_status == 415
+
+
+def pictures_of_pillow():
+    """Encoded pictures that Pillow's own conversion to RGB would take otherwise."""
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    turned = io.BytesIO()
+    GRAY.save(turned, format="JPEG", exif=exif)
+    palette = Image.new("P", (2, 1))
+    palette.putpalette([10, 20, 30, 200, 100, 50])
+    shown_through = io.BytesIO()
+    palette.save(shown_through, format="PNG", transparency=0)
+    return [turned.getvalue(), encoded(Image.new("RGBA", (2, 2), (0, 0, 0, 0))), shown_through.getvalue()]
+
+
+@pytest.mark.parametrize("data", pictures_of_pillow())
+@pytest.mark.parametrize("is_loaded", [False, True])
+def test_a_picture_that_pillow_opened_is_treated_as_its_bytes(data, is_loaded):
+    picture = Image.open(io.BytesIO(data))
+    if is_loaded:
+        picture.load()
+    assert not np.array_equal(picture.convert("RGB"), decode_image(data, max_pixels=CAP))
+    assert np.array_equal(to_rgb(picture), decode_image(data, max_pixels=CAP))
+
+
+def test_an_opened_picture_is_refused_as_its_bytes_are(monkeypatch):
+    with pytest.raises(ImageError, match="more than 8 bits"):
+        to_rgb(Image.open(io.BytesIO(png_of_16_bits(2, 3))))
+    with pytest.raises(ImageError, match="truncated"):
+        to_rgb(Image.open(io.BytesIO(encoded(GRAY)[:1500])))
+    monkeypatch.setattr(decoding, "MAX_PIXELS", 2_999)
+    with pytest.raises(ImageError, match="more than 2,999 pixels"):
+        to_rgb(GRAY)
+
+
+def test_no_limit_of_a_caller_lifts_the_cap_of_the_decoder(monkeypatch, tmp_path):
+    monkeypatch.setattr(decoding, "MAX_PIXELS", 2_999)
+    (tmp_path / "a.png").write_bytes(encoded(GRAY))
+    for decode in (lambda: decode_image(encoded(GRAY), max_pixels=CAP), lambda: read_picture(tmp_path / "a.png")):
+        with pytest.raises(ImageError, match="more than 2,999 pixels") as refused:
+            decode()
+        assert refused.value.http_status == 413
+
+
+def test_the_names_of_pictures_are_those_that_pillow_gives_their_formats():
+    known = {suffix for suffix, kind in Image.registered_extensions().items() if kind in FORMATS}
+    assert set(SUFFIXES) - known == set()
