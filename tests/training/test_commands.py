@@ -1,10 +1,16 @@
 """The commands of `training`, from words to exit code."""
 
 import json
+import shutil
+from dataclasses import replace
 
 import pytest
 
+from training.commands.options import require_same_classes
+from training.tasks import open_task
 from zoo.checkpoints.checkpoint import open_checkpoint
+from zoo.errors import TaskError
+from zoo.models.spec import Origin
 
 PUBLISHED = (
     "idx\tlabel\tpredict\tradius\tcorrect\ttime\n0\t1\t1\t0.7\t1\t0:01\n1\t2\t2\t0.4\t1\t0:01\n2\t3\t-1\t0.0\t0\t0:01\n"
@@ -162,6 +168,61 @@ def test_a_task_of_other_classes_is_refused(zoo_command, digits_checkpoint, tmp_
     words = ["--task", f"imagefolder:{tmp_path / 'pictures'}", "--output", tmp_path / "log.tsv"]
     done = zoo_command("certify", digits_checkpoint.path, *words)
     assert done.code == 2 and "was trained on the 10 classes of digits" in done.err
+
+
+def test_the_same_classes_in_another_order_are_told_so(zoo_command, digits_checkpoint, tmp_path):
+    order = "digits#1,0,2,3,4,5,6,7,8,9"
+    done = zoo_command("certify", digits_checkpoint.path, "--task", order, "--output", tmp_path / "log.tsv")
+    assert done.code == 2 and "in another order, from class 0 on, which is '0' there and '1' here" in done.err
+    assert "with --task TASK#CLASS,CLASS,..." in done.err and "--classes" not in done.err
+
+
+@pytest.mark.parametrize(
+    ("names", "said"),
+    [
+        ("1023456789", "in another order, from class 0 on, which is '1' there and '0' here: if its names are in the"),
+        ("abcdefghij", "names its 10 classes a, b, c, d, e, f, g, h, i, j, and digits names them 0, 1, 2, "),
+        ("abc", "was trained on the 3 classes of unknown, not on the 10 of digits"),
+    ],
+)
+def test_an_imported_network_with_other_classes_is_told_of_the_option_that_names_them(
+    names, said, digits_checkpoint, tmp_path
+):
+    certified = digits_checkpoint.spec.certified.model_copy(
+        update={
+            "class_names": tuple(names),
+            "task": "unknown",
+            "origin": Origin(file="a.pt", sha256="ab", format="timm"),
+        }
+    )
+    imported = replace(digits_checkpoint, spec=digits_checkpoint.spec.model_copy(update={"certified": certified}))
+    with pytest.raises(TaskError) as refused:
+        require_same_classes(imported, open_task("digits", data_dir=tmp_path))
+    assert said in str(refused.value) and ("--classes FILE" in str(refused.value)) == (len(names) == 10)
+    assert "--task unknown" not in str(refused.value)
+
+
+def test_a_run_is_resumed_beside_its_own_output_and_bystanders_in_the_data_folder(zoo_command, tmp_path):
+    from tests.training.tasks.test_tasks import write_pictures
+
+    root = tmp_path / "pictures"
+    write_pictures(root, each=4)
+    shutil.copy(root / "cat" / "0.png", root / "cat" / "1.png")
+    shutil.copy(root / "cat" / "0.png", root / "cat" / "2.png")
+    shutil.copy(root / "cat" / "0.png", root / "cat" / "3.png")
+    small = ["--architecture", "resnet10-quarter", "--set", "image_size=32", "--set", "epochs=1"]
+    words = ["train", "--task", f"imagefolder:{root}", "--objective", "gaussian", *small, "--output", root / "model"]
+    done = zoo_command(*words)
+    assert done.code == 0, done.err
+    assert "test picture(s) are training pictures too, byte for byte, such as " in done.err
+    (root / "notes.txt").write_text("a bystander")
+    shutil.copy(root / "cat" / "0.png", root / "cat" / "._0.png")
+    shutil.copy(root / "cat" / "0.png", root / "model" / "certified_accuracy.png")
+    resumed = zoo_command(*words, "--resume")
+    assert resumed.code == 0, resumed.err
+    write_pictures(root, classes=("fox",), each=1)
+    refused = zoo_command(*words, "--resume")
+    assert refused.code == 2 and "contains a different run (data was " in refused.err
 
 
 def test_a_damaged_checkpoint_names_the_file_and_both_hashes(zoo_command, copy_of_digits):

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from training.recipe import TrainingRecipe
     from training.tasks import Task
     from zoo.checkpoints.checkpoint import Checkpoint
+    from zoo.models.spec import CertifiedConfig
 
 
 def parse_numbers(text: str, option: str) -> list[float]:
@@ -54,12 +55,37 @@ def require_same_classes(checkpoint: Checkpoint, task: Task) -> None:
     from zoo.errors import TaskError
 
     require_trained_head(checkpoint)
-    if checkpoint.spec.certified.class_names != task.class_names:
-        raise TaskError(
-            f"{checkpoint.spec.name} was trained on the {checkpoint.spec.num_classes} classes of "
-            f"{checkpoint.spec.certified.task}, not on the {task.num_classes} of {task.name}: "
-            f"give --task {checkpoint.spec.certified.task}"
+    certified = checkpoint.spec.certified
+    if certified.class_names != task.class_names:
+        raise TaskError(_differing_classes(checkpoint.spec.name, certified, task))
+
+
+def _differing_classes(name: str, certified: CertifiedConfig, task: Task) -> str:
+    """What to do about a network that has other classes than the task, or the same in another order."""
+    from training.tasks.task import listed
+    from zoo.models.spec import UNKNOWN
+
+    ours, theirs = certified.class_names, task.class_names
+    rename = "import it again with --classes FILE, one name per line in the order of the network's outputs"
+    if sorted(ours) == sorted(theirs):
+        place = next(place for place, pair in enumerate(zip(ours, theirs, strict=True)) if pair[0] != pair[1])
+        advice = "put the task's classes into its order with --task TASK#CLASS,CLASS,..."
+        if certified.origin is not None:
+            advice = f"if its names are in the wrong order, {rename}; if they are in the right one, {advice}"
+        return (
+            f"{name} has the classes of {task.name} in another order, from class {place} on, which is {ours[place]!r} "
+            f"there and {theirs[place]!r} here: {advice}"
         )
+    if certified.origin is not None and len(ours) == len(theirs):
+        return (
+            f"{name} names its {len(ours)} classes {listed(ours)}, and {task.name} names them {listed(theirs)}: if "
+            f"they are the same classes, {rename}"
+        )
+    advice = "" if certified.task == UNKNOWN else f": give --task {certified.task}"
+    return (
+        f"{name} was trained on the {len(ours)} classes of {certified.task}, not on the {len(theirs)} of "
+        f"{task.name}{advice}"
+    )
 
 
 def find_starting_point(init: str) -> Checkpoint | None:
