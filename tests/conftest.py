@@ -28,7 +28,15 @@ import torch
 from rich.console import Console
 
 from tests.loopback_hub import LoopbackHub
-from tests.parallel import IS_WORKER, alone, computing_on, machine, made_once, pytest_collection_modifyitems, two_threads
+from tests.parallel import (
+    IS_WORKER,
+    alone,
+    computing_on,
+    machine,
+    made_once,
+    pytest_collection_modifyitems,
+    two_threads,
+)
 from zoo.checkpoints.checkpoint import Checkpoint, open_checkpoint
 from zoo.cli.app import main
 

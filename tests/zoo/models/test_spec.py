@@ -103,5 +103,5 @@ def test_only_the_steps_from_its_version_on_are_taken():
 
 
 def test_an_older_config_that_its_own_version_would_not_write_is_refused():
-    with pytest.raises(CheckpointError, match=r"not what schema_version 1 writes: KeyError\('level'\)"):
+    with pytest.raises(CheckpointError, match=r"does not match schema_version 1: KeyError\('level'\)"):
         migrate({"schema_version": 1}, source="config.json", steps=[lambda section: section.pop("level")])
