@@ -7,6 +7,7 @@ import sys
 
 import pytest
 
+from tests.training.conftest import EPOCHS
 from tests.training.test_trainer import same_weights, weights
 from training.metric_logger import MetricLogger, read_log
 from zoo.checkpoints.checkpoint import open_checkpoint
@@ -50,19 +51,18 @@ main()
 @pytest.mark.parametrize(
     ("hook", "condition", "limit", "said"),
     [
-        ("lr_factor", "named['step'] == 100", 1000, "log.jsonl: File too large; the last finished epoch is kept"),
-        ("num_correct_under_noise", "named and len(open(sys.argv[-1] + '/.run/log.jsonl').readlines()) > 80", 100_000,
+        ("lr_factor", "named['step'] == 15", 1000, "log.jsonl: File too large; the last finished epoch is kept"),
+        ("num_correct_under_noise", "named and len(open(sys.argv[-1] + '/.run/log.jsonl').readlines()) > 15", 100_000,
          "state.pt: "),
     ],
 )  # fmt: skip
 def test_a_full_disk_leaves_the_last_epochs_checkpoint_and_resuming_ends_as_if_nothing_had_happened(
-    hook, condition, limit, said, digits_checkpoint, tmp_path
+    hook, condition, limit, said, short_run, tmp_path
 ):
     """A limit on the size of files, which the system refuses as it refuses a full disk, set in the third epoch."""
     assert resource.RLIM_INFINITY
     output = tmp_path / "c"
-    words = ["train", "--task", "digits", "--objective", "consistency", "--architecture", "resnet10-quarter"]
-    words += ["--set", "epochs=5", "--output", str(output)]
+    words = [*short_run.words, str(output)]
     code = LIMITED.format(hook=hook, condition=condition, limit=limit)
     full = subprocess.run([sys.executable, "-c", code, *words], capture_output=True, text=True, check=False)
     assert full.returncode == 1 and said in full.stderr and str(output) in full.stderr, full.stderr
@@ -71,8 +71,8 @@ def test_a_full_disk_leaves_the_last_epochs_checkpoint_and_resuming_ends_as_if_n
 
     command = [sys.executable, "-m", "zoo", *words, "--resume", "--json"]
     resumed = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert resumed.returncode == 0 and json.loads(resumed.stdout)["epochs"] == 5
-    assert same_weights(digits_checkpoint.path, output)
+    assert resumed.returncode == 0 and json.loads(resumed.stdout)["epochs"] == EPOCHS
+    assert same_weights(short_run.checkpoint, output)
 
 
 def test_scalars_of_an_unfinished_epoch_are_forgotten_by_tensorboard_too(tmp_path):

@@ -116,12 +116,9 @@ def test_equal_seeds_give_equal_weights_and_a_resumed_run_too(tmp_path, monkeypa
 
 
 @pytest.mark.slow
-def test_a_run_killed_with_sigkill_and_resumed_ends_with_the_weights_of_one_never_killed(digits_checkpoint, tmp_path):
+def test_a_run_killed_with_sigkill_and_resumed_ends_with_the_weights_of_one_never_killed(short_run, tmp_path):
     output = tmp_path / "killed"
-    command = [
-        sys.executable, "-m", "zoo", "train", "--task", "digits", "--objective", "consistency", "--architecture",
-        "resnet10-quarter", "--set", "epochs=5", "--output", str(output),
-    ]  # fmt: skip
+    command = [sys.executable, "-m", "zoo", *short_run.words, str(output)]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     deadline = time.monotonic() + 120
     while not (output / ".run" / "state.pt").exists() and process.poll() is None and time.monotonic() < deadline:
@@ -129,7 +126,7 @@ def test_a_run_killed_with_sigkill_and_resumed_ends_with_the_weights_of_one_neve
     os.kill(process.pid, signal.SIGKILL)
     assert process.wait() == -signal.SIGKILL, "the run must have been alive when it was killed"
     assert subprocess.run([*command, "--resume"], capture_output=True, check=False).returncode == 0
-    assert same_weights(digits_checkpoint.path, output)
+    assert same_weights(short_run.checkpoint, output)
 
 
 def test_resuming_a_finished_run_keeps_its_measured_results(tmp_path):
