@@ -13,6 +13,7 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from zoo.cli._errors import exit_code_of
+from zoo.cli._threads import limit_spinning
 from zoo.errors import InterruptionError
 
 COMMANDS = "zoo.commands"
@@ -94,6 +95,7 @@ def _put_our_packages_first() -> None:
 
 def main() -> None:
     """The console script: runs one command and exits with its code."""
+    limit_spinning()
     _put_our_packages_first()
     arguments = sys.argv[1:]
     debug = "--debug" in arguments
