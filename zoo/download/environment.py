@@ -30,6 +30,12 @@ def settings_named() -> Iterator[None]:
         raise RequestError(_complaint(error)) from error
 
 
+def require_usable_settings() -> None:
+    """Raises RequestError that names a setting which prevents network clients; for libraries that make their own."""
+    with settings_named():
+        httpx.Client().close()
+
+
 def _complaint(error: Exception) -> str:
     certificates = next((name for name in CERTIFICATES if os.environ.get(name)), None)
     if certificates is not None and isinstance(error, OSError):
