@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
@@ -20,6 +20,7 @@ from training.tasks.task import Augmentation
 from zoo.errors import RecipeError
 from zoo.importing.normalization import parse_normalization
 from zoo.models.spec import Preprocessing
+from zoo.suggestions import did_you_mean
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -180,20 +181,35 @@ def override(recipe: TrainingRecipe, assignments: Iterable[str]) -> TrainingReci
         path, equals, value = assignment.partition("=")
         if not equals:
             raise RecipeError(f"--set takes key=value, for example epochs=1; got {assignment!r}")
-        recipe = _replace_at(recipe, path.strip().split("."), value.strip(), path=path.strip())
+        recipe = _replace_at(
+            recipe, path.strip().split("."), value.strip(), path=path.strip(), known=field_paths(recipe)
+        )
     return recipe
 
 
-def _replace_at(owner: Any, names: list[str], value: str, *, path: str) -> Any:
+def field_paths(owner: Any, prefix: str = "") -> list[str]:
+    """The dotted paths of all values in a recipe."""
+    paths = []
+    for field_ in fields(owner):
+        value, path = getattr(owner, field_.name), prefix + field_.name
+        paths += field_paths(value, f"{path}.") if is_dataclass(value) else [path]
+    return paths
+
+
+def _replace_at(owner: Any, names: list[str], value: str, *, path: str, known: Sequence[str]) -> Any:
+    """The owner with one value replaced; `known` are the paths of all values of the recipe, for suggestions."""
     name, rest = names[0], names[1:]
-    known = [entry.name for entry in fields(owner)]
-    if name not in known:
-        raise RecipeError(f"the recipe has no field {path!r}; {type(owner).__name__} has: {', '.join(known) or 'none'}")
+    own = [entry.name for entry in fields(owner)]
+    if name not in own:
+        raise RecipeError(
+            f"the recipe has no field {path!r}; {type(owner).__name__} has: {', '.join(own) or 'none'}."
+            + did_you_mean(path, known)
+        )
     current = getattr(owner, name)
     if is_dataclass(current) != bool(rest):
         expected = f"one of its fields, {path}.NAME=VALUE" if is_dataclass(current) else "no further name"
         raise RecipeError(f"{path!r} does not name a value of the recipe: {name} takes {expected}")
-    new = _replace_at(current, rest, value, path=path) if rest else _parse(owner, name, value, path=path)
+    new = _replace_at(current, rest, value, path=path, known=known) if rest else _parse(owner, name, value, path=path)
     return replace(owner, **{name: new})
 
 

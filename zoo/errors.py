@@ -11,7 +11,7 @@
     │   └── ClosingError          a server is about to stop and accepts no new requests: HTTP 503
     ├── BackendError              a backend failed, or cannot run on this device
     │   └── OutOfMemoryError      a device has too little memory for a batch
-    ├── InterruptionError         the user stopped the work; the message says how to resume
+    ├── InterruptionError         the user stopped the work: exit code 130; the message says how to resume
     └── RequestError              the request is invalid: exit code 2, HTTP 4xx
         ├── RefusedError          a server refused the request; `http_status` is the status of its response
         ├── UnknownNameError      a name is not in a table; the message lists the known names
@@ -27,7 +27,8 @@ Abstaining is a result, not an error.
 """
 
 from collections.abc import Iterable
-from difflib import get_close_matches
+
+from zoo.suggestions import did_you_mean
 
 
 class ZooError(Exception):
@@ -88,6 +89,8 @@ class OutOfMemoryError(BackendError):
 class InterruptionError(ZooError):
     """The user stopped the work."""
 
+    exit_code = 130  # 128 and the number of SIGINT, as a shell reports a program that Ctrl-C ended
+
 
 class RequestError(ZooError):
     """The request is invalid."""
@@ -109,9 +112,7 @@ class UnknownNameError(RequestError):
 
     def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:
         known = sorted(known)
-        close = get_close_matches(name, known, n=1)
-        hint = f" Did you mean {close[0]!r}?" if close else ""
-        super().__init__(f"unknown {kind} {name!r}; known: {', '.join(known)}.{hint}")
+        super().__init__(f"unknown {kind} {name!r}; known: {', '.join(known)}.{did_you_mean(name, known)}")
 
 
 class CertificationError(RequestError):

@@ -17,7 +17,7 @@ from examples.network_check.pages import Cited, cited
 from examples.network_check.record import NOT_GOOD, Record
 from examples.running import say
 from zoo.download.retry import DOWNLOAD_RETRY, Retrier
-from zoo.errors import RequestError, UnknownNameError
+from zoo.errors import InterruptionError, RequestError, UnknownNameError
 from zoo.models.catalog import CATALOG, CatalogEntry
 
 PARTS = ("catalog", "hub", "tasks")
@@ -87,6 +87,8 @@ def main(words: Sequence[str] | None = None, *, subjects: Subjects | None = None
         _run(arguments, record, subjects, entries, retrier)
     except KeyboardInterrupt:
         say("Interrupted: run the check again to resume")
+        summarize(record)
+        return InterruptionError.exit_code
     except OSError as error:  # from writing the record; errors of steps are in the record
         say(f"Cannot write {record.path}: {error.strerror or error}")
         return 1

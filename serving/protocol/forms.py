@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping
 
 from serving.protocol.limits import Limits
-from serving.protocol.parameters import Parameters, parse_parameters
+from serving.protocol.parameters import Parameters, parse_parameters, shown
 from serving.protocol.request import Request, require_few, require_small
 from zoo.errors import RequestError
 
@@ -67,7 +67,13 @@ def _number(name: str) -> int:
 
 
 def _bytes_of(row: Mapping[str, object], name: str) -> bytes:
-    value = row.get(name)
-    if not isinstance(value, bytes | bytearray):
+    if name not in row:
         raise RequestError(f'the form has no file field "{name}": send the bytes of an image in this field')
+    value = row[name]
+    if not isinstance(value, bytes | bytearray):  # the server decodes a part by its content type
+        kind = "text" if isinstance(value, str) else "JSON"
+        raise RequestError(
+            f'the field "{name}" contains {kind}, {shown(value)}, not an image: send the bytes of an image in this '
+            "field, with a content type such as image/png"
+        )
     return bytes(value)

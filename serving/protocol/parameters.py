@@ -12,6 +12,7 @@ from serving.protocol.limits import Limits
 from zoo.errors import CertificationError, RequestError
 from zoo.smoothing import Noise, SmoothingSpec
 from zoo.smoothing.named_rules import AT_RADIUS, FIXED, rule_from
+from zoo.suggestions import did_you_mean
 
 DRAWS_PER_PREDICTION = 100
 MOST_COPIES = 8
@@ -51,7 +52,10 @@ def parse_parameters(given: Mapping[str, object], limits: Limits) -> Parameters:
     readable = {name: _text(value) for name, value in given.items()}
     for name, value in readable.items():
         if name not in Parameters.model_fields:
-            raise RequestError(f"unknown parameter {shown(name)}; known: {', '.join(_offered(limits))}")
+            offered = _offered(limits)
+            raise RequestError(
+                f"unknown parameter {shown(name)}; known: {', '.join(offered)}.{did_you_mean(name, offered)}"
+            )
         if not _is_of_its_kind(name, value):
             raise RequestError(f"parameter {name}={shown(value)}: expected {_kind(name)}")
     try:

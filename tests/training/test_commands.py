@@ -35,9 +35,14 @@ def test_train_measures_and_says_what_it_made(zoo_command, tmp_path):
     [
         (["--task", "digts", "--objective", "standard"], "sun397, unlabelled. Did you mean 'digits'"),
         (["--task", "digits", "--objective", "standrad"], "smoothmix, standard, trades. Did you mean 'standard'"),
-        (["--task", "digits", "--objective", "standard", "--architecture", "resnet"], "unknown architecture 'resnet'"),
+        (["--task", "digits", "--objective", "standard", "--architecture", "resnet10"], "mean 'resnet10-quarter'?"),
         (["--task", "digits", "--objective", "standard", "--recipe", "fast"], "unknown recipe 'fast'"),
-        (["--task", "digits", "--objective", "standard", "--set", "epoch=1"], "no field 'epoch'"),
+        (["--task", "digits", "--objective", "standard", "--set", "epoch=1"], "no field 'epoch'; "),
+        (["--task", "digits", "--objective", "standard", "--set", "epoch=1"], "Did you mean 'epochs'?"),
+        (["--task", "digits", "--objective", "standard", "--set", "lr=1"], "Did you mean 'optimizer.lr'?"),
+        (["--task", "digits", "--objective", "standard", "--set", "optimizer.rate=1"], "Sgd has: lr, momentum"),
+        (["--task", "pictures", "--objective", "standard"], "Did you mean 'imagefolder'?"),
+        (["--task", "x" * 300, "--objective", "standard"], "unknown task 'xxx"),
         (["--task", "digits", "--objective", "standard", "--init", "no/where/else"], "neither a directory nor a"),
         (["--task", "digits", "--objective", "standard", "--device", "gpu"], "--device takes auto, cpu, cuda"),
         (["--task", "imagefolder:/none", "--objective", "standard"], "/none is not a folder"),
@@ -47,6 +52,13 @@ def test_a_wrong_request_ends_with_one_sentence_and_makes_nothing(words, said, z
     done = zoo_command("train", *words, "--output", tmp_path / "c")
     assert (done.code, done.out) == (2, "") and said in done.err
     assert not (tmp_path / "c").exists()
+
+
+def test_a_folder_given_as_a_task_is_told_with_the_tasks_that_read_one(zoo_command, tmp_path):
+    (tmp_path / "pictures").mkdir()
+    folder = tmp_path / "pictures"
+    done = zoo_command("train", "--task", folder, "--objective", "standard", "--output", tmp_path / "c")
+    assert done.code == 2 and f"{folder} is a folder, not a task: give imagefolder:{folder} if" in done.err
 
 
 def test_evaluate_prints_the_shape_that_scripts_rely_on_and_records_it(zoo_command, copy_of_digits):
@@ -262,4 +274,4 @@ def test_ctrl_c_says_what_was_kept_and_how_to_go_on(zoo_command, tmp_path, monke
     monkeypatch.setattr("training.trainer.train", interrupted)
     words = ["--task", "digits", "--objective", "standard", "--architecture", "resnet10-quarter"]
     done = zoo_command("train", *words, "--output", tmp_path / "c")
-    assert done.code == 1 and f"{tmp_path / 'c'} contains the last finished epoch, if any; add --resume" in done.err
+    assert done.code == 130 and f"{tmp_path / 'c'} contains the last finished epoch, if any; add --resume" in done.err

@@ -77,7 +77,7 @@ def test_an_interruption_is_told_by_the_first_rank_and_ends_the_others_silently(
     as_rank(1, 2)
     with pytest.raises(SystemExit) as ended, join_ranks():
         raise error
-    assert ended.value.code == 1
+    assert ended.value.code == 130
 
 
 def test_an_error_that_only_one_rank_has_is_its_own_to_tell(as_rank):

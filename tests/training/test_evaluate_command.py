@@ -78,9 +78,9 @@ def test_ctrl_c_says_what_was_kept(evaluate, monkeypatch, tmp_path):
 
     monkeypatch.setattr("training.evaluation.attack_targets.adversarial_images", interrupted)
     done = evaluate("--attack", "pgd", "--output", tmp_path / "log.tsv")
-    assert done.code == 1 and "every finished row is kept; run the same command to resume" in done.err
+    assert done.code == 130 and "every finished row is kept; run the same command to resume" in done.err
     done = evaluate("--attack", "pgd")
-    assert done.code == 1 and "nothing is kept without --output" in done.err
+    assert done.code == 130 and "nothing is kept without --output" in done.err
 
 
 def test_the_smoothed_classifier_is_bounded_from_above_and_recorded_beside_the_base(evaluate, copy_of_digits):

@@ -142,7 +142,7 @@ def test_a_search_cut_off_in_a_trial_goes_on_inside_it_and_ends_as_if_never_cut(
     monkeypatch.setattr(Standard, "__call__", interrupted)
     done = zoo_command(*words, "--output", tmp_path / "cut")
     assert (
-        done.code == 1
+        done.code == 130
         and f"{tmp_path / 'cut'} contains the finished trials; run the same command to resume" in done.err
     )
     assert not (tmp_path / "cut" / "trial-002").exists() and not (tmp_path / "cut" / "best.json").exists()

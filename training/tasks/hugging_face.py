@@ -17,6 +17,7 @@ from PIL import Image
 
 from training.tasks.image_files import files_digest, read_bytes
 from training.tasks.task import LabelledImages, Subset, Task, stratified_split
+from zoo.download.environment import require_usable_settings
 from zoo.errors import ImageError, TaskError
 from zoo.models.decoding import decode_image
 from zoo.models.spec import Preprocessing
@@ -113,7 +114,8 @@ def _open_hub(argument: str, cache: Path) -> Source:
         builder = datasets.load_dataset_builder(repository, name=config, revision=revision, cache_dir=str(cache))
         builder.download_and_prepare()
         splits = builder.as_dataset()
-    except (OSError, ValueError, RuntimeError, datasets.exceptions.DatasetsError) as error:
+    except (ImportError, OSError, ValueError, RuntimeError, datasets.exceptions.DatasetsError) as error:
+        require_usable_settings()
         raise TaskError(f"hf:{argument} cannot be loaded from the Hugging Face Hub: {error}") from error
     name = f"hf:{repository}" if config is None else f"hf:{repository}:{config}"
     return Source(name=name, splits=splits, digest=str(builder.hash))

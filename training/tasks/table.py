@@ -27,7 +27,7 @@ from training.tasks.official_splits import CifarBatches, OfficialSplits, read_pe
 from training.tasks.published import PublishedTask, Table8
 from training.tasks.subsets import class_subset, split_selection
 from training.tasks.task import Task
-from zoo.errors import UnknownNameError
+from zoo.errors import TaskError, UnknownNameError
 from zoo.models.spec import Preprocessing
 
 Opener = Callable[[str | None, Path], Task]
@@ -199,7 +199,19 @@ def open_task(name: str, *, data_dir: Path) -> Task:
     """
     whole, classes = split_selection(name)
     key, _, argument = whole.partition(":")
+    if key not in TASKS and _is_folder(whole):
+        raise TaskError(
+            f"{whole} is a folder, not a task: give imagefolder:{whole} if it contains one folder per class, or "
+            f"unlabelled:{whole} if it contains pictures without classes"
+        )
     if key not in TASKS:
         raise UnknownNameError("task", whole, TASKS)
     task = TASKS[key](argument or None, data_dir)
     return class_subset(task, classes) if classes else task
+
+
+def _is_folder(name: str) -> bool:
+    try:
+        return Path(name).is_dir()
+    except OSError:  # too long a name for a path
+        return False

@@ -5,11 +5,15 @@ import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from zoo.cli._plain import plain
 from zoo.errors import InterruptionError, ZooError
 
 
 def exit_code_of(error: Exception, *, debug: bool) -> int:
-    """The exit code for `error`, after its message, or a traceback if `debug`, is printed to stderr."""
+    """The exit code for `error`, after its message, or a traceback if `debug`, is printed to stderr.
+
+    A message may quote names from untrusted files and servers.
+    """
     if debug:
         traceback.print_exception(error)
     if isinstance(error, ZooError):
@@ -19,7 +23,7 @@ def exit_code_of(error: Exception, *, debug: bool) -> int:
             f"a defect, please report it: {type(error).__name__}: {error} (--debug shows where)",
             1,
         )
-    print(f"zoo: {message}", file=sys.stderr)  # noqa: T201
+    print(f"zoo: {plain(message)}", file=sys.stderr)  # noqa: T201
     return code
 
 

@@ -13,10 +13,10 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from zoo.cli._errors import exit_code_of
+from zoo.cli._threads import limit_spinning
 from zoo.errors import InterruptionError
 
 COMMANDS = "zoo.commands"
-CODE_AFTER_CTRL_C = 130
 PARENT_FOLDER = Path(__file__).parents[2]
 FOLDER_IN_WHEEL = PARENT_FOLDER / "certified-zoo"  # pyproject.toml sets this name
 
@@ -26,6 +26,12 @@ class InstalledCommands(TyperGroup):
 
     def list_commands(self, ctx: Any) -> list[str]:
         return list(_entry_points())
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt as error:
+            raise InterruptionError("interrupted") from error
 
     def get_command(self, ctx: Any, cmd_name: str) -> TyperCommand | TyperGroup | None:
         entry = _entry_points().get(cmd_name)
@@ -78,7 +84,8 @@ def root(
 ) -> None:
     """Train, measure, publish and serve image classifiers with certified l2 robustness.
 
-    Data go to stdout, progress to stderr. Exit codes: 0 success, 1 the work failed, 2 the request is invalid.
+    Data go to stdout, progress to stderr. Exit codes: 0 success, 1 the work failed, 2 the request is invalid,
+    130 interrupted by Ctrl-C.
     """
 
 
@@ -94,15 +101,12 @@ def _put_our_packages_first() -> None:
 
 def main() -> None:
     """The console script: runs one command and exits with its code."""
+    limit_spinning()
     _put_our_packages_first()
     arguments = sys.argv[1:]
     debug = "--debug" in arguments
     arguments = [argument for argument in arguments if argument != "--debug"]
     try:
-        app(args=arguments, prog_name="zoo")  # raises SystemExit: 2 for wrong usage, 130 after Ctrl-C
-    except SystemExit as ended:
-        if ended.code != CODE_AFTER_CTRL_C:
-            raise
-        sys.exit(exit_code_of(InterruptionError("interrupted"), debug=debug))
+        app(args=arguments, prog_name="zoo")  # raises SystemExit: 2 for wrong usage
     except Exception as error:
         sys.exit(exit_code_of(error, debug=debug))

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from zoo.cli._options import Json
+from zoo.cli._plain import plain
 
 if TYPE_CHECKING:
     from zoo.checkpoints.checkpoint import Checkpoint
@@ -27,9 +28,17 @@ def import_file(
         typer.Option(
             "--format",
             help="auto, madry, mair, cohen (also Consistency, SmoothMix), crt, macer, vissl, lightly, solo-learn, "
-            "torchvision, timm or robustbench.",
+            "timm, torchvision, robustbench, or other: any place and prefix.",
         ),
     ] = "auto",
+    network: Annotated[
+        str | None,
+        typer.Option(
+            "--network",
+            metavar="PLACE",
+            help="The network to import if the file contains several, such as state_dict_ema or teacher/backbone.",
+        ),
+    ] = None,
     normalization: Annotated[
         str | None,
         typer.Option(
@@ -76,6 +85,7 @@ def import_file(
 
     options = ImportOptions(
         format=format,
+        network=network,
         normalization=normalization,
         architecture=architecture,
         num_classes=num_classes,
@@ -112,6 +122,11 @@ def _explain(file: Path, report: ImportReport) -> None:
     }.items():
         names = "" if use == "matched" or not keys else f" ({', '.join(keys[:4])}{', ...' if len(keys) > 4 else ''})"
         typer.echo(f"  {len(keys)} {use}{names}", err=True)
+    for other in report.other_networks:
+        typer.echo(f"  also in the file, not imported: the network {plain(other)} (--network imports it)", err=True)
+    if report.unread:
+        counts = ", ".join(f"{plain(key)} ({count} tensors)" for key, count in report.unread.items())
+        typer.echo(f"  also in the file, not read: {counts}", err=True)
     if not report.has_trained_head:
         typer.echo("  the head is fresh: train it before the network is used (zoo train --init)", err=True)
 
@@ -123,6 +138,8 @@ def _as_json(checkpoint: Checkpoint, report: ImportReport) -> dict[str, Any]:
         "sha256": checkpoint.weights_sha256,
         "format": report.format,
         "container": report.container,
+        "network": report.network,
+        "other_networks": list(report.other_networks),
         "architecture": report.architecture,
         "num_classes": report.num_classes,
         "has_trained_head": report.has_trained_head,

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import httpx
 
+from zoo.download.environment import settings_named
 from zoo.download.retry import DEFAULT_RETRIER, TRANSIENT_STATUSES, Retrier, TransientFailure, parse_retry_after
 from zoo.errors import HubError
 from zoo.filesystem.lock import exclusive_lock
@@ -35,13 +36,21 @@ def download(url: str, target: Path, *, sha256_prefix: str | None = None, retrie
 
     Raises: HubError if the server refuses, cannot be reached or keeps dropping the connection. HubError also if the
         SHA-256 does not begin with `sha256_prefix` or the disk cannot be written; the received part is then deleted.
+        RequestError if a proxy or certificate setting of the environment cannot be used.
     """
+    with settings_named():
+        client = httpx.Client(timeout=TIMEOUT, follow_redirects=True)
+    with client:
+        _download(client, url, target, sha256_prefix, retrier)
+
+
+def _download(client: httpx.Client, url: str, target: Path, sha256_prefix: str | None, retrier: Retrier) -> None:
     part, validator, lock = (target.parent / f".{target.name}.{suffix}" for suffix in ("part", "validator", "lock"))
     busy = HubError(f"another process is downloading to {part}: wait until it ends, then try again")
     try:
         with exclusive_lock(lock, otherwise=busy), _discarded_on_failure(part, validator), part.open("a+b") as file:
             retrier.report(f"downloading {url}")
-            retrier.call(lambda: _receive(url, file, validator), transient=_transient_failure)
+            retrier.call(lambda: _receive(client, url, file, validator), transient=_transient_failure)
             file.seek(0)
             _require_prefix(hashlib.file_digest(file, "sha256").hexdigest(), sha256_prefix, url)
             part.replace(target)
@@ -60,13 +69,13 @@ class _OtherBytesError(Exception):
     """The served bytes are not those that were published."""
 
 
-def _receive(url: str, file: BufferedRandom, validator: Path) -> None:
+def _receive(client: httpx.Client, url: str, file: BufferedRandom, validator: Path) -> None:
     """Appends the missing bytes. Starts again at byte 0 if the server cannot resume or its file has changed."""
     received = file.seek(0, 2)
     headers = {"Accept-Encoding": "identity"}
     if received and validator.is_file():
         headers |= {"Range": f"bytes={received}-", "If-Range": validator.read_text()}
-    with httpx.stream("GET", url, headers=headers, timeout=TIMEOUT, follow_redirects=True) as response:
+    with client.stream("GET", url, headers=headers) as response:
         if response.status_code == httpx.codes.REQUESTED_RANGE_NOT_SATISFIABLE:
             file.truncate(0)
             validator.unlink(missing_ok=True)

@@ -13,9 +13,11 @@ import httpx2
 from huggingface_hub import HfApi, constants, get_session, get_token
 from huggingface_hub.utils.tqdm import disable_progress_bars, progress_bar_states
 
+from zoo.download.environment import settings_named
 from zoo.errors import HubError
 from zoo.host import LoanedSetting
 
+HUB = "https://huggingface.co"
 RESPONSE_TIMEOUT = 8.0  # seconds
 # Timeouts of one request in seconds: to connect, and without receiving a byte. The Hub answers a commit of large files
 # slowly. The client's own default is to wait forever.
@@ -35,6 +37,11 @@ class Commit:
 def endpoint() -> str:
     """The current value of HF_ENDPOINT, or the client's default; huggingface_hub reads HF_ENDPOINT once, at import."""
     return (os.environ.get("HF_ENDPOINT") or constants.ENDPOINT).rstrip("/")
+
+
+def place() -> str:
+    """The Hub, or the mirror that HF_ENDPOINT names, in words: a mirror may lack what the Hub has."""
+    return "the Hub" if endpoint() == HUB else f"the mirror {endpoint()} (HF_ENDPOINT)"
 
 
 def api() -> HfApi:
@@ -59,16 +66,27 @@ def _settings() -> Iterator[None]:
 
     Requests get a timeout, and progress bars are off where stderr is not a terminal.
     """
-    session, bars = get_session(), dict(progress_bar_states)
-    timeout, session.timeout = session.timeout, TIMEOUT
+    session, bars = _session(), dict(progress_bar_states)
+    timeout = None if session is None else session.timeout
+    if session is not None:
+        session.timeout = TIMEOUT
     if not sys.stderr.isatty() and constants.HF_HUB_DISABLE_PROGRESS_BARS is None:
         disable_progress_bars()
     try:
         yield
     finally:
-        session.timeout = timeout
+        if session is not None:
+            session.timeout = timeout
         progress_bar_states.clear()
         progress_bar_states.update(bars)
+
+
+def _session() -> httpx2.Client | None:
+    """The client's connections; None if it cannot be made, which `require_reachable` reports if they are needed."""
+    try:
+        return get_session()
+    except Exception:
+        return None
 
 
 CLIENT_SETTINGS = LoanedSetting(_settings)
@@ -76,18 +94,20 @@ CLIENT_SETTINGS = LoanedSetting(_settings)
 
 
 def require_reachable(*, within: float = RESPONSE_TIMEOUT) -> None:
-    """Raises HubError if nothing answers at the Hub's address within `within` seconds.
+    """Raises HubError if nothing answers at the Hub's address within `within` seconds, or a setting prevents a request.
 
     The client itself retries silently for 23 seconds. Where a host name has several dead addresses or is not resolved
     at all, the client waits for one timeout per address. Any response counts, including an error.
     """
     if is_offline():
         raise HubError("HF_HUB_OFFLINE is set, but this operation needs the Hub: unset HF_HUB_OFFLINE")
+    with settings_named():
+        session = get_session()
     failures: list[str] = []
 
     def send_request() -> None:
         try:
-            get_session().head(endpoint(), timeout=within, follow_redirects=False)
+            session.head(endpoint(), timeout=within, follow_redirects=False)
         except Exception as error:
             failures.append(str(error) or type(error).__name__)
 

@@ -24,7 +24,7 @@ from huggingface_hub.errors import (
 
 from zoo.download.retry import TRANSIENT_STATUSES, TransientFailure, parse_retry_after
 from zoo.errors import HubError, RequestError, ZooError
-from zoo.hub.connection import endpoint
+from zoo.hub.connection import endpoint, place
 
 Access = Literal["read", "write"]
 
@@ -71,13 +71,15 @@ def refusal(repository: str, error: Exception, *, access: Access) -> ZooError:
                 f"{repository} is gated: request access on its page, then log in with an account that has access"
             )
         case RepositoryNotFoundError():
-            return HubError(f"{repository} does not exist on the Hub, or is private and this login has no access to it")
+            return HubError(
+                f"{repository} does not exist on {place()}, or is private and this login has no access to it"
+            )
         case RevisionNotFoundError():
-            return HubError(f"{repository} has no such revision: {_short(error)}")
+            return HubError(f"{repository} has no such revision on {place()}: {_short(error)}")
         case LocalEntryNotFoundError():
             return _not_cached(repository, error, access)
         case EntryNotFoundError():
-            return HubError(f"{repository} is missing a file: {_short(error)}")
+            return HubError(f"{repository} is missing a file on {place()}: {_short(error)}")
         case HfHubHTTPError():
             return HubError(_explain_status(repository, error, access))
         case OfflineModeIsEnabled():

@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-import torch
 from torch import Tensor
 
 from zoo.errors import ForeignCheckpointError
-from zoo.importing.formats import FORMATS, LocatedNetwork
+from zoo.importing.formats import FORMATS
+from zoo.importing.location import LocatedNetwork
+from zoo.importing.networks import are_equal
 from zoo.importing.normalization import ChannelStatistics, statistics_of
 
 # list(resnet.children()) of torchvision: relu, maxpool and avgpool (2, 3 and 8) have no tensors.
@@ -40,7 +41,8 @@ def extract(located: LocatedNetwork, *, path: Path) -> ExtractedNetwork:
     """
     format = FORMATS[located.format]
     _require_equal_copies(located, path)
-    pair = next((pair for pair in format.normalizers if all(key in located.tensors for key in pair)), ())
+    prefix, numbered = located.place.prefix, located.place.numbered
+    pair = next((pair for pair in located.normalizers if all(key in located.tensors for key in pair)), ())
     original: dict[str, str] = {}
     dropped, unexpected = list(pair), list(located.others)
     for key in located.tensors:
@@ -48,8 +50,8 @@ def extract(located: LocatedNetwork, *, path: Path) -> ExtractedNetwork:
             continue
         if key.startswith(format.dropped):
             dropped.append(key)
-        elif key.startswith(located.prefix):
-            original[_torchvision_name(key.removeprefix(located.prefix), numbered=format.numbered)] = key
+        elif key.startswith(prefix) and not key.startswith(located.inner):
+            original[_torchvision_name(key.removeprefix(prefix), numbered=numbered)] = key
         else:
             unexpected.append(key)
     return ExtractedNetwork(
@@ -71,13 +73,7 @@ def _require_equal_copies(located: LocatedNetwork, path: Path) -> None:
         for copy_prefix, source_prefix in FORMATS[located.format].copies:
             source_key = source_prefix + key.removeprefix(copy_prefix)
             source = located.tensors.get(source_key)
-            if key.startswith(copy_prefix) and source is not None and not _are_equal(copy, source):
+            if key.startswith(copy_prefix) and source is not None and not are_equal(copy, source):
                 raise ForeignCheckpointError(
                     f"{path} contradicts itself: {key} should be a copy of {source_key}, but has other values"
                 )
-
-
-def _are_equal(first: Tensor, second: Tensor) -> bool:
-    if (first.shape, first.stride(), first.dtype) == (second.shape, second.stride(), second.dtype):
-        return first.data_ptr() == second.data_ptr() or torch.equal(first, second)
-    return False

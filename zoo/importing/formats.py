@@ -1,21 +1,10 @@
-"""The formats in which other projects store a ResNet, and the search for a network in a file."""
+"""The formats in which other projects store a ResNet."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
-import torch
-from torch import Tensor
-
-from zoo.errors import ForeignCheckpointError, UnknownNameError
-from zoo.importing.files import ForeignFile
-
-AUTO = "auto"
-# A file without any of these does not contain a ResNet. One suffices: a missing tensor then gets its own message.
-_NAMED = ("conv1.weight", "bn1.weight", "layer1.0.conv1.weight")
-_NUMBERED = ("4.0.conv1.weight", "5.0.conv1.weight")
+AUTO, OTHER = "auto", "other"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,8 +14,9 @@ class ForeignFormat:
     `containers` are paths of keys to the state dict. `prefixes` are possible prefixes of torchvision's names in it. The
     first fitting container and prefix are used. If a format has `marks`, the automatic search recognizes it only in a
     file that contains one of them. `normalizers` are the names of mean and std. Tensors below the first prefix of a
-    pair in `copies` must equal those below the second. `dropped` are prefixes of known entries that are not needed. A
-    `numbered` network numbers the children of torchvision's ResNet instead of naming them.
+    pair in `copies` must equal those below the second. `dropped` are prefixes of known entries that are not needed, and
+    `passed_over` are containers of a second network that the project itself does not load. A `numbered` network numbers
+    the children of torchvision's ResNet instead of naming them.
     """
 
     made_by: str
@@ -36,6 +26,7 @@ class ForeignFormat:
     normalizers: tuple[tuple[str, str], ...] = ()
     copies: tuple[tuple[str, str], ...] = ()
     dropped: tuple[str, ...] = ()
+    passed_over: tuple[tuple[str, ...], ...] = ()
     numbered: bool = False
 
 
@@ -95,86 +86,33 @@ FORMATS: dict[str, ForeignFormat] = {
         prefixes=("backbone.", "encoder."),
         dropped=("projector.", "predictor.", "classifier.", "momentum_"),
     ),
+    "timm": ForeignFormat(
+        made_by="timm",
+        containers=(("state_dict_ema",), ("state_dict",), ()),  # timm too loads the averaged weights first
+        prefixes=("",),
+        marks=("state_dict_ema",),
+        passed_over=(("state_dict",),),
+    ),
     "torchvision": ForeignFormat(made_by="torchvision", containers=(("model",), ("state_dict",), ()), prefixes=("",)),
-    "timm": ForeignFormat(made_by="timm", containers=(("state_dict_ema",), ("state_dict",), ()), prefixes=("",)),
     "robustbench": ForeignFormat(
         made_by="RobustBench, or a script that saves a DataParallel network",
         containers=(("last",), ("best",), ("state_dict",), ("model",), ()),  # if both exist, RobustBench loads "last"
         prefixes=("module.model.", "model.module.", "module.", "model.", ""),
         normalizers=(("normalize.mean", "normalize.std"), ("mu", "sigma"), ("module.mu", "module.sigma")),
+        passed_over=(("best",),),
+    ),
+    # Any container and any prefix, such as "_orig_mod." of torch.compile or "net." of a wrapper. The normalizers are
+    # searched below each part of the prefix.
+    OTHER: ForeignFormat(
+        made_by="any other project",
+        containers=(),
+        prefixes=(),
+        normalizers=(
+            ("normalize.mean", "normalize.std"),
+            ("normalizer.mean", "normalizer.std"),
+            ("normalizer.new_mean", "normalizer.new_std"),
+            ("mean", "std"),
+            ("mu", "sigma"),
+        ),
     ),
 }
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LocatedNetwork:
-    """The state dict that contains the network: all its tensors, and the names of its other entries."""
-
-    format: str
-    container: tuple[str, ...]
-    prefix: str
-    tensors: Mapping[str, Tensor]
-    others: tuple[str, ...]
-
-
-def locate_network(file: ForeignFile, *, format: str = AUTO) -> LocatedNetwork:
-    """The network in the file, read by the named format or by the first format that fits.
-
-    Raises: UnknownNameError; ForeignCheckpointError if the file contains no ResNet in that format.
-    """
-    if format != AUTO and format not in FORMATS:
-        raise UnknownNameError("format", format, [AUTO, *FORMATS])
-    for name in FORMATS if format == AUTO else (format,):
-        located = _search(file, name, needs_mark=format == AUTO)
-        if located is not None:
-            return located
-    keys = ", ".join(_some_keys(file.content)) or "no keys"
-    expected = "any known format" if format == AUTO else f"the format {format} ({FORMATS[format].made_by})"
-    raise ForeignCheckpointError(
-        f"{file.path} contains no ResNet in {expected}; its keys are {keys}. Known formats: {', '.join(FORMATS)}"
-    )
-
-
-def _search(file: ForeignFile, name: str, *, needs_mark: bool) -> LocatedNetwork | None:
-    format = FORMATS[name]
-    signature = _NUMBERED if format.numbered else _NAMED
-    for container in format.containers:
-        state = _value_at(file.content, container)
-        if state is None:
-            continue
-        has_mark = not format.marks or any(mark in file.content or mark in state for mark in format.marks)
-        if needs_mark and not has_mark:
-            continue
-        for prefix in format.prefixes:
-            if any(isinstance(state.get(prefix + key), Tensor) for key in signature):
-                return _located(file, name, container, prefix, state)
-    return None
-
-
-def _located(
-    file: ForeignFile, format: str, container: tuple[str, ...], prefix: str, state: Mapping[Any, Any]
-) -> LocatedNetwork:
-    tensors = {key: value for key, value in state.items() if isinstance(key, str) and isinstance(value, Tensor)}
-    for key, tensor in tensors.items():
-        if tensor.is_meta or tensor.is_quantized or tensor.layout is not torch.strided:
-            raise ForeignCheckpointError(
-                f"{file.path}: {key} is quantized, sparse or without values, expected a plain tensor"
-            )
-    others = tuple(str(key) for key in state if key not in tensors)
-    return LocatedNetwork(format=format, container=container, prefix=prefix, tensors=tensors, others=others)
-
-
-def _value_at(content: Mapping[str, Any], path: tuple[str, ...]) -> Mapping[Any, Any] | None:
-    for key in path:
-        inner = content.get(key)
-        if not isinstance(inner, Mapping):
-            return None
-        content = inner
-    return content
-
-
-def _some_keys(content: Mapping[Any, Any], *, limit: int = 6) -> list[str]:
-    """The first keys of the file and of the mappings in it, for a message."""
-    keys = [str(key) for key in content]
-    inner = [f"{key}/{name}" for key, value in content.items() if isinstance(value, Mapping) for name in value]
-    return (keys[:limit] if len(keys) <= limit else [*keys[:limit], "..."]) + inner[:3]

@@ -14,7 +14,8 @@ from zoo.errors import ForeignCheckpointError, RequestError
 from zoo.importing.class_names import default_class_names
 from zoo.importing.extraction import ExtractedNetwork, extract
 from zoo.importing.files import ForeignFile, read_foreign_file
-from zoo.importing.formats import AUTO, LocatedNetwork, locate_network
+from zoo.importing.formats import AUTO
+from zoo.importing.location import LocatedNetwork, locate_network
 from zoo.importing.matching import MatchedNetwork, match
 from zoo.importing.normalization import ChannelStatistics, choose_normalization
 from zoo.models.architecture import ARCHITECTURES, NormalizedNetwork, find_architecture
@@ -25,12 +26,14 @@ from zoo.models.spec import UNKNOWN, CertifiedConfig, JsonScalar, ModelSpec, Ori
 class ImportOptions:
     """Facts that the user states about the file. None leaves a fact to the file, if the file contains it.
 
+    `network` names the network to import from a file that contains several, such as `state_dict_ema`.
     `class_names` also sets the number of classes of a file without a head. Without `resize` an image's shorter side is
     8/7 of `image_size`, such as 256 for 224. `sigma` is the noise of the network's training, on the [0, 1] pixel scale.
     `reported` are numbers that its authors report; they were not measured here.
     """
 
     format: str = AUTO
+    network: str | None = None
     normalization: str | None = None
     architecture: str | None = None
     num_classes: int | None = None
@@ -66,10 +69,17 @@ class ImportOptions:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImportReport:
-    """The use of every key. `missing` are torchvision's names of new tensors; the other names are those in the file."""
+    """The use of every key. `missing` are torchvision's names of new tensors; the other names are those in the file.
+
+    `network` is the place of the imported network, and `other_networks` are the places of the file's other networks.
+    `unread` are further keys of the file with the number of tensors under each.
+    """
 
     format: str
     container: str
+    network: str
+    other_networks: tuple[str, ...]
+    unread: Mapping[str, int]
     architecture: str
     num_classes: int
     has_trained_head: bool
@@ -87,7 +97,7 @@ def import_file(path: Path, output: Path, options: ImportOptions) -> tuple[Check
     """
     require_new(output)
     file = read_foreign_file(path)
-    located = locate_network(file, format=options.format)
+    located = locate_network(file, format=options.format, network=options.network)
     extracted = extract(located, path=path)
     _require_names_for_head(extracted, options, path)
     normalization = choose_normalization(options.normalization, extracted.normalization, path=path)
@@ -144,6 +154,7 @@ def _spec(
                 file=file.path.name,
                 sha256=file.sha256,
                 format=located.format,
+                network=located.place.name if located.other_networks else None,
                 url=options.url,
                 licence=options.licence,
                 catalog_id=options.catalog_id,
@@ -171,7 +182,10 @@ def _report(
     original = extracted.original
     return ImportReport(
         format=located.format,
-        container="/".join(located.container),
+        container="/".join(map(str, located.place.container)),
+        network=located.place.name,
+        other_networks=located.other_networks,
+        unread=located.unread,
         architecture=matched.architecture,
         num_classes=matched.num_classes,
         has_trained_head=matched.has_trained_head,

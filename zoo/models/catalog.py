@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from difflib import get_close_matches
 
 from zoo.errors import UnknownNameError
+from zoo.suggestions import suggestions
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -149,4 +149,4 @@ def find_entry(id: str) -> CatalogEntry:
 
 def near_ids(name: str) -> list[str]:
     """Up to three catalog ids that resemble a name, the closest first."""
-    return get_close_matches(name, CATALOG, n=3, cutoff=0.45)
+    return suggestions(name, CATALOG, most=3, cutoff=0.45)

@@ -66,11 +66,15 @@ class ReportedNumber(Strict):
 
 
 class Origin(Strict):
-    """The external file that a checkpoint's weights were imported from, and the numbers that its authors report."""
+    """The external file that a checkpoint's weights were imported from, and the numbers that its authors report.
+
+    `network` is the place of the imported network in a file that contains several.
+    """
 
     file: str
     sha256: str
     format: str
+    network: str | None = Field(default=None, exclude_if=is_none)
     url: str | None = None
     licence: str | None = None
     catalog_id: str | None = None

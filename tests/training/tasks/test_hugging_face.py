@@ -11,7 +11,7 @@ from PIL import Image
 
 from training.tasks import open_task
 from training.tasks.duplicates import duplicates_sentence
-from zoo.errors import ImageError, TaskError
+from zoo.errors import ImageError, RequestError, TaskError
 
 CLASSES = ["cat", "dog", "owl"]
 FEATURES = {"picture": datasets.Image(), "name": datasets.Value("string"), "kind": datasets.ClassLabel(names=CLASSES)}
@@ -238,4 +238,13 @@ def test_what_the_hub_refuses_is_one_message(tmp_path, monkeypatch):
 
     monkeypatch.setattr(datasets, "load_dataset_builder", load_dataset_builder)
     with pytest.raises(TaskError, match="hf:owner/name cannot be loaded from the Hugging Face Hub: it does not exist"):
+        open_task("hf:owner/name", data_dir=tmp_path)
+
+
+def test_a_proxy_that_prevents_the_download_is_named(monkeypatch, tmp_path):
+    from huggingface_hub.utils import close_session
+
+    monkeypatch.setenv("ALL_PROXY", "socks5://127.0.0.1:9")
+    close_session()  # its connections are made once in a process
+    with pytest.raises(RequestError, match=r"ALL_PROXY has the scheme socks5://"):
         open_task("hf:owner/name", data_dir=tmp_path)

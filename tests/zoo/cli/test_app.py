@@ -1,6 +1,8 @@
 """The shell: light, helpful, and honest in its exit codes."""
 
+import asyncio
 import re
+import signal
 import subprocess
 import sys
 
@@ -59,6 +61,35 @@ def test_a_defect_is_said_to_be_one(zoo_command, monkeypatch):
     monkeypatch.setattr("zoo.results.log.read_log", broken)
     done = zoo_command("report", "x.tsv")
     assert done.code == 1 and "a defect, please report it: RuntimeError: boom" in done.err
+
+
+def test_ctrl_c_ends_any_command_with_130(zoo_command, monkeypatch):
+    def interrupted(*words, **named):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("zoo.results.log.read_log", interrupted)
+    done = zoo_command("report", "x.tsv")
+    assert (done.code, done.err) == (130, "zoo: interrupted\n")
+
+
+def test_ctrl_c_ends_a_waiting_command_with_130(zoo_command, monkeypatch, tmp_path):
+    async def waiting(*words, **named):
+        signal.raise_signal(signal.SIGINT)
+        await asyncio.sleep(60)
+        yield  # pragma: no cover
+
+    (tmp_path / "x.png").touch()
+    monkeypatch.setattr("serving.commands.batch_prediction.by_server", waiting)
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        done = zoo_command("predict", tmp_path / "x.png", "--url", "http://127.0.0.1:9/predictions/x")
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert done.code == 130 and done.err.endswith("zoo: interrupted\n")
+
+
+def test_a_message_cannot_steer_the_terminal(zoo_command):
+    assert "\x1b" not in zoo_command("report", "no\x1b[31m.tsv").err
 
 
 def test_show_prints_the_card_and_with_json_the_config(zoo_command, digits_checkpoint):

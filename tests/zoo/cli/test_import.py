@@ -62,6 +62,22 @@ def test_json_tells_the_keys(foreign, zoo_command, tmp_path):
     assert config["certified"]["class_names"] == ["cat", "dog"] and told["checkpoint"] == str(tmp_path / "out")
 
 
+def test_the_other_network_of_a_file_is_named_and_can_be_chosen(zoo_command, tmp_path):
+    state = QuarterResNet(4).state_dict()
+    averaged = {key: tensor * 1.5 if tensor.is_floating_point() else tensor for key, tensor in state.items()}
+    path = tmp_path / "model_best.pth.tar"
+    torch.save({"state_dict": state, "state_dict_ema": averaged, "ema": [torch.ones(2)]}, path)
+    done = zoo_command("import", path, *STATED, "--output", tmp_path / "out")
+    assert done.code == 0 and "in the format timm in state_dict_ema" in done.err
+    assert "also in the file, not imported: the network state_dict (--network imports it)" in done.err
+    assert "also in the file, not read: ema (1 tensors)" in done.err
+    assert "network `state_dict_ema`" in zoo_command("show", tmp_path / "out").out
+    chosen = zoo_command("import", path, *STATED, "--network", "state_dict", "--output", tmp_path / "raw", "--json")
+    told = json.loads(chosen.out)
+    assert (told["network"], told["other_networks"]) == ("state_dict", ["state_dict_ema"])
+    assert torch.equal(zoo.load(str(tmp_path / "raw")).backbone.fc.weight, state["fc.weight"])
+
+
 @pytest.mark.parametrize(
     ("words", "reason"),
     [

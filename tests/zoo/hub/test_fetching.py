@@ -234,7 +234,7 @@ def test_a_gated_or_private_repository_is_refused_to_strangers(hub, pushed, monk
     with pytest.raises(HubError, match="alice/digits is gated: request access"):
         zoo_hub.fetch(REPOSITORY)
     repository.private = True
-    with pytest.raises(HubError, match="does not exist on the Hub, or is private"):
+    with pytest.raises(HubError, match=r"does not exist on the mirror http://127\.0"):
         zoo_hub.fetch(REPOSITORY)
 
 

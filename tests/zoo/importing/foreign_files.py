@@ -85,7 +85,7 @@ CASES = (
     Case("torchvision", "torchvision", dict, architecture="resnet50"),
     Case("torchvision-script", "torchvision", lambda s: {"model": s, "epoch": 1, "lr_scheduler": {"last_epoch": 1}}),
     Case("timm", "timm", dict, is_detected=False, architecture="resnet50"),
-    Case("timm-ema", "timm", lambda s: {"arch": "resnet18", "state_dict_ema": s, "state_dict": {}}),
+    Case("timm-ema", "timm", lambda s: {"arch": "resnet18", "state_dict_ema": s, "state_dict": zeros(s)}),
     Case(
         "madry",
         "madry",
@@ -171,6 +171,7 @@ CASES = (
         lambda s: prefixed("model.", s) | {"normalize.mean": MEAN_C11[None], "normalize.std": STD_C11[None]},
         tells_normalization=True,
     ),
+    Case("compiled", "other", lambda s: {"state_dict": prefixed("_orig_mod.", s)}, architecture="resnet50"),
 )
 
 
