@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from serving.metrics import PrometheusObserver
-from serving.protocol import error_body, to_json
+from serving.protocol import BinaryBody, binary_tensors, error_body, to_json
 from serving.server.draining import DrainSign
 from serving.server.logs import log_json_lines
 from serving.service.loading import load_from_archive
@@ -32,7 +32,8 @@ class SmoothedClassifierHandler:
 
     TorchServe calls the stopping criterion of each row. None ends a request at its first step with a complete response.
     True ends a request that has been streaming; at the first step it would lose the response. False keeps the request
-    open.
+    open. A row without a reply yet is left out of the message to TorchServe, which then passes the row again, with its
+    whole body: no status has been sent for it.
     """
 
     def __init__(self) -> None:
@@ -60,7 +61,7 @@ class SmoothedClassifierHandler:
         self.observer.watch_for_abandonment()
         log_json_lines(is_serving=True)
 
-    def handle(self, data: Sequence[Mapping[str, object]], context: Any) -> list[str]:
+    def handle(self, data: Sequence[Mapping[str, object]], context: Any) -> list[str | bytes]:
         """The text to send to each row's client in this step; "" if there is nothing to send yet."""
         assert self.service is not None and self.observer is not None
         self.observer.began()
@@ -68,13 +69,23 @@ class SmoothedClassifierHandler:
         grpc_ids = {
             id for index, id in enumerate(ids) if id not in self.streaming and not _arrived_over_http(context, index)
         }
-        replies = self.service.step({id: row for id, row in zip(ids, data, strict=True) if id not in grpc_ids})
+        rows = {
+            id: _with_its_header(row, context, index) for index, (id, row) in enumerate(zip(ids, data, strict=True))
+        }
+        replies = self.service.step({id: row for id, row in rows.items() if id not in grpc_ids})
         replies |= dict.fromkeys(grpc_ids, NOT_OVER_GRPC)
         self.streaming &= set(ids)
         criteria: list[bool | None] = []
         for index, id in enumerate(ids):
+            if id not in replies:
+                del context.request_ids[index]  # TorchServe writes the responses of the ids in this dict
+                criteria.append(None)
+                continue
             reply = replies[id]
             context.set_response_content_type(index, reply.content_type)
+            if id not in self.streaming:
+                for name, value in reply.headers.items():
+                    context.set_response_header(index, name, value)
             if not reply.is_last:
                 criteria.append(False)
                 self.streaming.add(id)
@@ -84,11 +95,20 @@ class SmoothedClassifierHandler:
             else:
                 criteria.append(None)
                 context.set_response_status(reply.status, HTTPStatus(reply.status).phrase, index)
-                for name, value in reply.headers.items():
-                    context.set_response_header(index, name, value)
         self.observer.ended(num_open=self.service.num_open)
         context.stopping_criteria = [lambda _, criterion=criterion: criterion for criterion in criteria]
-        return [replies[id].text for id in ids]
+        return [replies[id].text if id in replies else "" for id in ids]
+
+
+def _with_its_header(row: Mapping[str, object], context: Any, index: int) -> Mapping[str, object]:
+    """The row, whose body is a BinaryBody if the request has the header of binary tensors."""
+    body = row.get("body")
+    if not isinstance(body, bytes | bytearray):
+        return row
+    for name, value in context.get_all_request_header(index).items():
+        if name.lower() == binary_tensors.HEADER.lower() and isinstance(value, str):
+            return {"body": BinaryBody(bytes(body), value)}
+    return row
 
 
 def _arrived_over_http(context: Any, index: int) -> bool:

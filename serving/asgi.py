@@ -20,7 +20,7 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 from serving.description import openapi_document
-from serving.protocol import error_body
+from serving.protocol import BinaryBody, binary_tensors, error_body, model_metadata
 from serving.service.replies import Reply
 from serving.service.service import InferenceService, RequestId
 
@@ -64,7 +64,7 @@ class Driver:
                 replies = await asyncio.to_thread(self.service.step, rows)
             except Exception:
                 logger.exception("a step failed; every open request gets an error")
-                replies = dict.fromkeys(rows, Reply.failing(None))
+                replies = dict.fromkeys(rows, Reply.failing())
             for id, reply in replies.items():
                 if reply.is_last:
                     self._rows.pop(id, None)
@@ -73,14 +73,18 @@ class Driver:
 
 
 def application(service: InferenceService) -> Starlette:
-    """The ASGI application that serves the service's model at the same paths as TorchServe."""
+    """The ASGI application that serves the service's model at the same paths as TorchServe.
+
+    It also answers the addresses of the open inference protocol for health and metadata, which TorchServe cannot.
+    """
     driver = Driver(service)
+
+    def unknown_model() -> Response:
+        return _refusal(404, "ModelNotFoundException", f"unknown model; this server has one model, {service.spec.name}")
 
     async def predict(request: Request) -> Response:
         if request.path_params["model"] != service.spec.name:
-            return _refusal(
-                404, "ModelNotFoundException", f"unknown model; this server has one model, {service.spec.name}"
-            )
+            return unknown_model()
         try:
             row = await _read_row(request)
         except _TooLargeError:
@@ -94,7 +98,24 @@ def application(service: InferenceService) -> Starlette:
         if first.is_last:
             await replies.aclose()
             return Response(first.text, first.status, dict(first.headers), media_type=first.content_type)
-        return StreamingResponse(_texts(first, replies), media_type=first.content_type)
+        return StreamingResponse(_texts(first, replies), headers=dict(first.headers), media_type=first.content_type)
+
+    async def metadata(request: Request) -> Response:
+        if request.path_params["model"] != service.spec.name:
+            return unknown_model()
+        return JSONResponse(model_metadata(model=service.spec.name, version=service.version))
+
+    async def is_model_ready(request: Request) -> Response:
+        if request.path_params["model"] != service.spec.name:
+            return unknown_model()
+        return await is_ready(request)
+
+    async def is_ready(_: Request) -> Response:
+        ready = not service.is_closing()
+        return JSONResponse({"name": service.spec.name, "ready": ready}, 200 if ready else 503)
+
+    async def is_live(_: Request) -> Response:
+        return JSONResponse({"live": True})
 
     async def describe(_: Request) -> Response:
         return JSONResponse(openapi_document())
@@ -104,10 +125,18 @@ def application(service: InferenceService) -> Starlette:
 
     paths = ["/predictions/{model}", "/v1/models/{model}:predict", "/v2/models/{model}/infer"]
     routes = [Route(path, predict, methods=["POST", "PUT"]) for path in paths]
-    return Starlette(routes=[*routes, Route("/ping", ping), Route("/openapi.json", describe)])
+    routes += [
+        Route("/ping", ping),
+        Route("/openapi.json", describe),
+        Route("/v2/health/live", is_live),
+        Route("/v2/health/ready", is_ready),
+        Route("/v2/models/{model}", metadata),
+        Route("/v2/models/{model}/ready", is_model_ready),
+    ]
+    return Starlette(routes=routes)
 
 
-async def _texts(first: Reply, rest: AsyncGenerator[Reply]) -> AsyncIterator[str]:
+async def _texts(first: Reply, rest: AsyncGenerator[Reply]) -> AsyncIterator[str | bytes]:
     async with aclosing(rest):
         yield first.text
         async for reply in rest:
@@ -131,7 +160,8 @@ async def _read_row(request: Request) -> Row:
     if content_type.partition(";")[0] == "application/json":
         with suppress(ValueError, RecursionError):
             return {"body": json.loads(body)}
-    return {"body": body}
+    header_length = request.headers.get(binary_tensors.HEADER)
+    return {"body": body if header_length is None else BinaryBody(bytes(body), header_length)}
 
 
 async def _capped(request: Request) -> AsyncGenerator[bytes, None]:

@@ -54,7 +54,9 @@ async def on_the_spot(
 
     picked = str(pick_device(device))
     limits = Limits(max_pixels=MAX_PIXELS, max_bytes=sys.maxsize)  # no other user to protect: only the decoder's caps
-    service = load_service(locate(model), device=picked, limits=limits, backend=backend, spins=True)
+    service = load_service(
+        locate(model), device=picked, limits=limits, backend=backend, spins=True, decodes_inline=True
+    )
     for path in paths:
         try:
             yield path, ask_service(service, _read(path), parameters)

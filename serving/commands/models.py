@@ -50,7 +50,7 @@ def add(
     ] = None,
     n: DefaultN = 1_000,
     max_n: MaxN = 100_000,
-    max_pixels: MaxPixels = 33_554_432,
+    max_pixels: MaxPixels = 25_000_000,
     limit: Limit = None,
     device: Device = "auto",
     backend: Backend = "auto",

@@ -11,12 +11,14 @@ from pydantic_core.core_schema import NullableSchema, WithDefaultSchema
 
 from serving.description.shapes import ANSWERS, REQUESTS
 from serving.protocol import Parameters
+from serving.protocol.binary_tensors import MEDIA_TYPE
 from serving.protocol.forms import IMAGE_FIELD, NUMBERED
 
 TITLE = "Certified image classification"
 VERSION = "1.0"
 JSON, NDJSON, FORM = "application/json", "application/x-ndjson", "multipart/form-data"
-IMAGE_TYPES = ("application/octet-stream", "image/*")
+BINARY = {"type": "string", "contentMediaType": MEDIA_TYPE}  # of a response with binary tensors
+IMAGE_TYPES = (MEDIA_TYPE, "image/*")
 DESCRIPTION = (
     "Labels of images with a certified l2 radius, by randomized smoothing. The operator's defaults replace omitted "
     "parameters; sigma is fixed by the model. Every error has the same body. A failure after the response has begun is "
@@ -47,7 +49,7 @@ def openapi_document() -> dict[str, Any]:
                     "inferV2",
                     "Answers for several images, in the format of the open inference protocol.",
                     content={JSON: _ref("InferenceRequest")},
-                    answer={JSON: _ref("InferenceResponse")},
+                    answer={JSON: _ref("InferenceResponse"), MEDIA_TYPE: BINARY},
                 )
             },
         },
@@ -113,6 +115,7 @@ def _predictions(*, path_parameters: list[str], name: str) -> dict[str, Any]:
         answer={
             JSON: {"oneOf": [_ref("Answer"), _ref("Answers"), _ref("InferenceResponse")]},
             NDJSON: _ref("StreamLine"),
+            MEDIA_TYPE: BINARY,
         },
         path_parameters=path_parameters,
     )

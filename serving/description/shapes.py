@@ -49,17 +49,35 @@ class InputTensor(Shape):
     parameters: InputParameters = InputParameters()
 
 
-class WantedOutput(BaseModel):
+class OutputParameters(Shape):
+    binary_data: bool = False
+
+
+class WantedOutput(Shape):
     name: Literal["label", "radius", "json"]
+    parameters: OutputParameters = OutputParameters()
+
+
+class InferenceParameters(Parameters):
+    """The parameters, and three of the open inference protocol; `priority` and `timeout` have no effect."""
+
+    binary_data_output: bool = False
+    priority: int = 0
+    timeout: int = 0
 
 
 class InferenceRequest(Shape):
-    """Several images (open inference protocol, v2)."""
+    """Several images (open inference protocol, v2).
+
+    Binary tensors may follow the JSON, whose length the header `Inference-Header-Content-Length` then states.
+    """
 
     id: str | None = Field(default=None, max_length=LONGEST_ID)
+    model_name: str | None = None
+    model_version: str | None = None
     inputs: list[InputTensor] = Field(min_length=1, max_length=1)
     outputs: list[WantedOutput] | None = None
-    parameters: Parameters = Parameters()
+    parameters: InferenceParameters = InferenceParameters()
 
 
 class CertificateObject(Shape):

@@ -5,17 +5,21 @@ parameters    the parameters of a request, validated
 wire          parses a server row into a request, and formats answers as the response to this request
   forms         raw bytes and multipart forms
   kserve        KServe v1 JSON
-  inference_v2  open inference protocol v2 JSON
+  inference_v2  open inference protocol v2
+  binary_tensors  the protocol's extension for binary tensors
 answers       converts certificates and votes to JSON objects, and JSON objects to text
 """
 
 from serving.protocol.answers import answer, error_body, to_json, to_line
+from serving.protocol.binary_tensors import BinaryBody
+from serving.protocol.inference_v2 import binary_header_length, model_metadata
 from serving.protocol.limits import Limits
 from serving.protocol.parameters import Parameters, PredictionSpec, Target, deciding, parse_parameters, target_of
 from serving.protocol.request import Request, Wire
 from serving.protocol.wire import parse_request, respond, wire_of
 
 __all__ = [
+    "BinaryBody",
     "Limits",
     "Parameters",
     "PredictionSpec",
@@ -23,8 +27,10 @@ __all__ = [
     "Target",
     "Wire",
     "answer",
+    "binary_header_length",
     "deciding",
     "error_body",
+    "model_metadata",
     "parse_parameters",
     "parse_request",
     "respond",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping
 
@@ -13,19 +12,15 @@ from zoo.errors import RequestError
 
 IMAGE_FIELD = "data"
 NUMBERED = f"{IMAGE_FIELD}_"
-JSON_BLANKS = b" \t\r\n"
 _NUMBERED_FIELD = re.compile(rf"{NUMBERED}(\d{{1,4}})")
 
 
 def parse_raw(body: bytes | bytearray, limits: Limits) -> Request:
     """The request for one image with the operator's default parameters.
 
-    Raises: RequestError if the bytes look like JSON: the server passes a JSON body that it cannot parse on as bytes.
-    ImageError if there are too many bytes.
+    Raises: ImageError if there are too many bytes.
     """
     require_small(len(body), limits)
-    if body.lstrip(JSON_BLANKS)[:1] in (b"{", b"["):
-        raise RequestError(_complaint_about_json(body))
     return Request(images=(bytes(body),), parameters=Parameters(), wire="single")
 
 
@@ -50,16 +45,6 @@ def parse_form(row: Mapping[str, object], limits: Limits) -> Request:
     fields = {name: value for name, value in row.items() if name not in names}
     parameters = parse_parameters(fields, limits)
     return Request(images=images, parameters=parameters, wire="v1" if numbered else "single")
-
-
-def _complaint_about_json(body: bytes | bytearray) -> str:
-    try:
-        json.loads(body)
-    except json.JSONDecodeError as error:
-        return f"the body is not valid JSON: {error.msg}, line {error.lineno} column {error.colno}"
-    except (ValueError, RecursionError):
-        return "the JSON body cannot be read: it is not UTF-8, is too deeply nested, or has too long a number"
-    return "the body is JSON without the JSON content type: send it with Content-Type: application/json"
 
 
 def _number(name: str) -> int:

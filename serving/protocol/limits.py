@@ -32,7 +32,7 @@ class Limits(BaseModel):
     n: int = Field(default=1_000, ge=1)
     alpha: float = Field(default=0.001, gt=0, lt=1)
     max_n: int = Field(default=100_000, ge=1)
-    max_pixels: int = Field(default=33_554_432, ge=1)
+    max_pixels: int = Field(default=25_000_000, ge=1)
     max_bytes: int = Field(default=16_777_216, ge=1)
     max_images: int = Field(default=16, ge=1)
     max_draws_per_request: int = Field(default=1_000_000, ge=1)

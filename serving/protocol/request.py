@@ -20,7 +20,7 @@ class Request:
 
     `wire` selects the format of the response: `single` the object of the one image, `v1` a list of objects in
     `predictions` (KServe v1), `v2` tensors (open inference protocol, v2). A v2 request may have an `id` and may select
-    `outputs`.
+    `outputs`; with `has_binary_outputs`, these follow the JSON of the response in binary.
     """
 
     images: tuple[bytes, ...]
@@ -28,6 +28,12 @@ class Request:
     wire: Wire
     id: str | None = None
     outputs: tuple[str, ...] | None = None
+    has_binary_outputs: bool = False
+
+    @property
+    def num_bytes(self) -> int:
+        """The size of all encoded images."""
+        return sum(len(image) for image in self.images)
 
 
 def require_few(num_images: int, limits: Limits) -> None:

@@ -1,18 +1,19 @@
-"""Admission of requests: creates one engine job per image, or refuses the request with a message for the client."""
+"""Admission of requests: creates one engine job per image, or refuses the request with a message for the client.
+
+A request is checked before its images are decoded, and gets its jobs after that.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from serving.protocol import Limits, Parameters, Request, Target, deciding, target_of
+from serving.protocol import Limits, Request, Target, deciding, target_of
 from serving.service.answer_cache import AnswerCache, Entry
-from zoo.errors import ImageError, RequestError
-from zoo.models.decoding import decode_image
-from zoo.models.preprocessing import prepare
+from zoo.errors import RequestError
 from zoo.models.spec import ModelSpec
 from zoo.smoothing import Certification, NoiseKey, Prediction, SmoothingSpec
 from zoo.smoothing.jobs import Job
@@ -30,7 +31,7 @@ class Question:
 
 
 class Admission:
-    """Decodes the images of a request and creates one job per image, within the operator's limits."""
+    """Creates one job per image, within the operator's limits."""
 
     def __init__(
         self, spec: ModelSpec, *, sigma: float, model_sha256: str, limits: Limits, noise_secret: bytes
@@ -49,43 +50,25 @@ class Admission:
         self.limits = limits
         self.cache = AnswerCache(limits.cached_answers, secret=noise_secret, model_sha256=model_sha256)
 
-    def questions(self, id: Hashable, request: Request) -> list[Question]:
-        """The questions of a request, one per image; the id of each job is `(id, place)`.
+    def target(self, request: Request) -> Target:
+        """What a request asks about each of its images.
 
-        Raises: RequestError, ImageError, CertificationError with a message for the client.
+        Raises: RequestError, CertificationError with a message for the client.
         """
-        target = self._target(request.parameters)
+        target = target_of(request.parameters, self.limits, sigma=self.sigma)
         self._require_affordable(request, target)
+        return target
+
+    def questions(self, id: Hashable, request: Request, target: Target, images: Sequence[Tensor]) -> list[Question]:
+        """The questions of a request about the tensors `x_CHW` of its images; the id of each job is `(id, place)`."""
         seed = request.parameters.seed
         generator = None if seed is None else torch.Generator().manual_seed(seed)
         questions = []
-        for place, x_CHW in enumerate(self._tensors(request)):
+        for place, x_CHW in enumerate(images):
             # This matches the offline path, which draws one root per image from a single generator.
             entry = self._entry(x_CHW, request) if generator is None else Entry(root_key(generator), repeats=True)
             questions.append(Question(self._job((id, place), x_CHW, target, entry.key), entry))
         return questions
-
-    def _target(self, parameters: Parameters) -> Target:
-        return target_of(parameters, self.limits, sigma=self.sigma)
-
-    def _tensors(self, request: Request) -> Iterator[Tensor]:
-        """The decoded and preprocessed images.
-
-        The cap applies to the sum of their pixels, because the engine cannot step while images are decoded.
-        """
-        left = self.limits.max_pixels
-        for data in request.images:
-            try:
-                image = decode_image(data, max_pixels=left)
-            except ImageError as error:
-                if error.http_status != 413 or left == self.limits.max_pixels:
-                    raise
-                cap = f"{self.limits.max_pixels:,}"
-                raise ImageError(
-                    f"the images together have more than {cap} pixels, the maximum per request", http_status=413
-                ) from error
-            left -= image.width * image.height
-            yield prepare(image, self.spec.preprocessing)
 
     def _job(self, id: Hashable, x_CHW: Tensor, target: Target, key: NoiseKey) -> Job:
         if isinstance(target, SmoothingSpec):

@@ -10,6 +10,7 @@ import torch
 from pydantic import ValidationError
 
 from serving.protocol import Limits
+from serving.service.decoding import DecodingProcesses, InlineDecoder
 from serving.service.observer import ServiceObserver
 from serving.service.service import FIRST_VERSION, SECONDS_PER_STEP, InferenceService
 from serving.service.step_size import fit_batch_size
@@ -32,6 +33,7 @@ def load_service(
     backend: str = "auto",
     exported: bytes | None = None,
     spins: bool = False,
+    decodes_inline: bool = False,
     version: str = FIRST_VERSION,
     noise_secret: bytes | None = None,
     observer: ServiceObserver | None = None,
@@ -46,6 +48,8 @@ def load_service(
         backend: the backend's name, as in `open_backend`.
         exported: the exported network, as in `open_backend`.
         spins: as in OnnxBackend; False leaves the cores to the other threads of a server.
+        decodes_inline: decodes in the stepping thread, for a program that answers its own images only; by default,
+            images are decoded in processes of their own.
         version: the version that responses name.
         noise_secret: as in InferenceService.
         observer: as in InferenceService.
@@ -55,6 +59,7 @@ def load_service(
     """
     sigma = require_servable(checkpoint, limits)
     base = open_backend(checkpoint, backend=backend, device=device, spins=spins, exported=exported)
+    decoder = (InlineDecoder if decodes_inline else DecodingProcesses)(checkpoint.spec.preprocessing, limits)
     is_cpu = torch.device(device).type == "cpu"
     largest = LARGEST_BATCH_ON_CPU if is_cpu else default_batch_size(checkpoint, device)
     fitted = fit_batch_size(base, checkpoint.spec, seconds=SECONDS_PER_STEP, largest=largest)
@@ -66,6 +71,7 @@ def load_service(
         limits=limits,
         batch_size=fitted if base.depends_on_batch_shape else largest,
         first_step=fitted,
+        decoder=decoder,
         version=version,
         noise_secret=noise_secret,
         observer=observer,

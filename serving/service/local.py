@@ -17,9 +17,9 @@ def ask_service(service: InferenceService, image: bytes, parameters: Mapping[str
         "data": image,
         **{name: str(value).encode() for name, value in parameters.items()},
     }
-    reply = service.step({ONLY_REQUEST: row})[ONLY_REQUEST]
-    while not reply.is_last:
-        reply = service.step({ONLY_REQUEST: row})[ONLY_REQUEST]
+    reply = None
+    while reply is None or not reply.is_last:
+        reply = service.step({ONLY_REQUEST: row}).get(ONLY_REQUEST)  # None while the image is decoded
     body: dict[str, Any] = reply.body
     if reply.status >= 500:
         raise ServerError(str(body["message"]))

@@ -1,14 +1,33 @@
-"""The state of an open request: the jobs and results of its images."""
+"""The state of a request: first its images are decoded, then there are jobs and results."""
 
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterator
+from concurrent.futures import Future
 from dataclasses import dataclass, field
 
-from serving.protocol import Request
+from torch import Tensor
+
+from serving.protocol import Request, Target
 from serving.service.admission import Question
 from zoo.smoothing import Certificate, Votes
 from zoo.smoothing.jobs import Certification, Job
+
+
+@dataclass(frozen=True, slots=True)
+class DecodingRequest:
+    """A request whose images are being decoded to tensors `x_CHW`; `received_at` is on the service's clock."""
+
+    request: Request
+    target: Target
+    images: Future[list[Tensor]]
+    received_at: float
+
+    @property
+    def cut_at(self) -> float | None:
+        """The time of the deadline on the service's clock."""
+        deadline_ms = self.request.parameters.deadline_ms
+        return None if deadline_ms is None else self.received_at + deadline_ms / 1000
 
 
 @dataclass(slots=True)

@@ -9,14 +9,16 @@ import logging
 import math
 import time
 from collections.abc import Callable, Hashable, Iterable, Mapping, Set
+from concurrent.futures import FIRST_COMPLETED, wait
 from typing import Any
 
 from serving.protocol import Limits, answer, parse_request, respond, wire_of
 from serving.service.admission import Admission
+from serving.service.decoding import Decoder, InlineDecoder
 from serving.service.noise_secret import fresh_noise_secret
 from serving.service.observer import Answered, NullObserver, ServiceObserver
-from serving.service.open_request import OpenRequest
-from serving.service.replies import Reply, encode_copies
+from serving.service.open_request import DecodingRequest, OpenRequest
+from serving.service.replies import Reply, ResponseForm, encode_copies
 from serving.service.step_size import StepSize
 from zoo.errors import ClosingError, OverloadError, ZooError
 from zoo.models.spec import ModelSpec
@@ -29,6 +31,7 @@ FIRST_VERSION = "1.0"
 SECONDS_PER_STEP = 0.2
 LONGEST_RETRY_AFTER = 60
 RETRY_AFTER_CLOSING = 5
+SECONDS_FOR_NEW_IMAGES = 0.02  # most are decoded within that time, and then drawn for in the same step
 
 
 class InferenceService:
@@ -44,6 +47,7 @@ class InferenceService:
         limits: Limits,
         batch_size: int,
         first_step: int | None = None,
+        decoder: Decoder | None = None,
         version: str = FIRST_VERSION,
         noise_secret: bytes | None = None,
         observer: ServiceObserver | None = None,
@@ -61,6 +65,7 @@ class InferenceService:
             batch_size: the maximum number of draws per step over all open requests.
             first_step: the number of draws of the first step; `batch_size` unless given. It does not change if batches
                 have a fixed shape, because smaller steps would not be faster.
+            decoder: decodes the images; by default in the thread that calls `step`.
             version: the version that responses name.
             noise_secret: the deployment's secret, from which repeatable answers derive their noise; services with the
                 same secret repeat each other's answers. None for a secret of this service.
@@ -85,26 +90,33 @@ class InferenceService:
             limits=limits,
             noise_secret=noise_secret or fresh_noise_secret(),
         )
+        self._decoder = decoder or InlineDecoder(spec.preprocessing, limits)
+        self._decoding: dict[RequestId, DecodingRequest] = {}
         self._open: dict[RequestId, OpenRequest] = {}
 
     @property
     def num_open(self) -> int:
-        """The number of open requests."""
-        return len(self._open)
+        """The number of open requests, including those whose images are being decoded."""
+        return len(self._open) + len(self._decoding)
 
     def step(self, rows: Mapping[RequestId, Mapping[str, object]]) -> dict[RequestId, Reply]:
-        """The replies to the requests in `rows`, one per request, after one engine step.
+        """The replies to the requests in `rows` after one engine step.
 
         `rows` must contain all open requests. The service parses a row when it first sees the row's id. It forgets a
-        request that is no longer in `rows`, and a request that got its last reply.
+        request that is no longer in `rows`, and a request that got its last reply. A request has no reply while its
+        images are being decoded, so that it can still be refused with a status of its own.
         """
         self._forget_all_but(rows.keys())
+        new = [id for id in rows if id not in self._open and id not in self._decoding]
         replies: dict[RequestId, Reply] = {}
-        for id, row in rows.items():
-            if id not in self._open:
-                refusal = self._admit(id, row)
-                if refusal is not None:
-                    replies[id] = refusal
+        is_full = False
+        for id in new:
+            if not is_full and self.num_open == self.limits.max_open_requests:
+                is_full, replies = True, replies | self._open_decoded(new)  # images that are refused make room
+            refusal = self._receive(id, rows[id])
+            if refusal is not None:
+                replies[id] = refusal
+        replies |= self._open_decoded(new)
         failures = self._draw()
         for id, open_request in list(self._open.items()):
             replies[id] = self._reply(open_request, failures.get(id))
@@ -112,19 +124,54 @@ class InferenceService:
                 self._close([id])
         return replies
 
-    def _admit(self, id: RequestId, row: Mapping[str, object]) -> Reply | None:
-        """Opens a request. The reply of refusal if the request is invalid or the server is full; None if it is open."""
+    def close(self) -> None:
+        """Ends the decoder; the service must not be used afterwards."""
+        self._decoder.close()
+
+    def _receive(self, id: RequestId, row: Mapping[str, object]) -> Reply | None:
+        """Starts to decode a request. The reply of refusal if the request is invalid or the server is full."""
         try:
             self._require_room()
             request = parse_request(row, self.limits)
-            questions = self._admission.questions(id, request)
+            target = self._admission.target(request)
+            self._decoding[id] = DecodingRequest(
+                request, target, self._decoder.submit(request.images), received_at=self.clock()
+            )
         except Exception as error:
             if not isinstance(error, ZooError):
                 logger.exception("a request could not be parsed")
             return self._refusal(error, is_v2=wire_of(row) == "v2")
-        now, deadline_ms = self.clock(), request.parameters.deadline_ms
-        cut_at = None if deadline_ms is None else now + deadline_ms / 1000
-        opened = OpenRequest(request, questions, admitted_at=now, cut_at=cut_at)
+        return None
+
+    def _open_decoded(self, new: Iterable[RequestId]) -> dict[RequestId, Reply]:
+        """Opens the requests whose images are decoded. The replies of refusal to those whose images are not accepted.
+
+        Waits a moment for the images of new requests, and longer if there is nothing to draw for.
+        """
+        wait([self._decoding[id].images for id in new if id in self._decoding], timeout=SECONDS_FOR_NEW_IMAGES)
+        if self.engine.num_open == 0:
+            wait(
+                [decoding.images for decoding in self._decoding.values()],
+                timeout=SECONDS_PER_STEP,
+                return_when=FIRST_COMPLETED,
+            )
+        refusals: dict[RequestId, Reply] = {}
+        for id, decoding in list(self._decoding.items()):
+            if decoding.images.done():
+                del self._decoding[id]
+                try:
+                    self._open_request(id, decoding)
+                except Exception as error:
+                    if not isinstance(error, ZooError):
+                        logger.exception("the images of a request could not be decoded")
+                    refusals[id] = self._refusal(error, is_v2=decoding.request.wire == "v2")
+        return refusals
+
+    def _open_request(self, id: RequestId, decoding: DecodingRequest) -> None:
+        """Opens a request for draws. Raises: ImageError, OverloadError if its images are not accepted."""
+        request = decoding.request
+        questions = self._admission.questions(id, request, decoding.target, decoding.images.result())
+        opened = OpenRequest(request, questions, admitted_at=decoding.received_at, cut_at=decoding.cut_at)
         self._open[id] = opened
         for place, question in enumerate(questions):
             if question.entry.result is None:
@@ -133,7 +180,6 @@ class InferenceService:
                 opened.results[place] = question.entry.result
         mode = request.parameters.mode
         self.observer.admitted(mode=mode, stopping=opened.stopping, num_images=len(questions))
-        return None
 
     def _require_room(self) -> None:
         if self.is_closing():
@@ -141,12 +187,12 @@ class InferenceService:
                 f"this server is stopping {self.spec.name} {self.version}: retry in {RETRY_AFTER_CLOSING} s",
                 retry_after=RETRY_AFTER_CLOSING,
             )
-        if len(self._open) < self.limits.max_open_requests:
+        if self.num_open < self.limits.max_open_requests:
             return
         seconds = self.engine.num_remaining * (self.step_size.seconds_per_draw or 0)
         retry_after = min(LONGEST_RETRY_AFTER, max(1, math.ceil(seconds)))
         raise OverloadError(
-            f"the server has {len(self._open)} open requests and accepts no more: retry in {retry_after} s",
+            f"the server has {self.num_open} open requests and accepts no more: retry in {retry_after} s",
             retry_after=retry_after,
         )
 
@@ -181,7 +227,7 @@ class InferenceService:
             except Exception:
                 logger.exception("an answer could not be formatted")
         # The request was valid at admission, so this is an internal error and not the client's.
-        return self._refusal(None, is_v2=opened.request.wire == "v2", is_stream=opened.is_stream)
+        return self._observed(Reply.failing(self._form(opened)))
 
     def _answer(self, opened: OpenRequest) -> Reply:
         backend = self.engine.sampler.backend
@@ -192,10 +238,11 @@ class InferenceService:
             self._report_answered(opened)
             if opened.is_stream:
                 return Reply.line(answers[0], is_last=True)
-            return Reply.answering(respond(opened.request, answers, model=self.spec.name, version=self.version))
+            text = respond(opened.request, answers, model=self.spec.name, version=self.version)
+            return Reply.answering(text, self._form(opened))
         news = opened.news(backend=backend) if opened.is_stream else None
         if news is None:
-            return Reply.nothing_yet(is_stream=opened.is_stream)
+            return Reply.nothing_yet(self._form(opened))
         repeatable = opened.questions[0].entry.repeats
         body = answer(news, self.spec, model_sha256=self.model_sha256, repeatable=repeatable, final=False)
         return Reply.line(body, is_last=False)
@@ -231,12 +278,20 @@ class InferenceService:
             )
         )
 
-    def _refusal(self, error: Exception | None, *, is_v2: bool, is_stream: bool = False) -> Reply:
-        reply = Reply.failing(error, is_v2=is_v2, is_stream=is_stream)
+    def _form(self, opened: OpenRequest) -> ResponseForm:
+        return ResponseForm.of(opened.request, model=self.spec.name, version=self.version)
+
+    def _refusal(self, error: Exception, *, is_v2: bool) -> Reply:
+        return self._observed(Reply.refusing(error, is_v2=is_v2))
+
+    def _observed(self, reply: Reply) -> Reply:
         self.observer.refused(error=reply.body["type"], status=reply.status)
         return reply
 
     def _forget_all_but(self, ids: Set[RequestId]) -> None:
+        for id in self._decoding.keys() - ids:
+            self._decoding.pop(id).images.cancel()
+            self.observer.forgotten(num_draws=0)
         gone = self._open.keys() - ids
         for id in gone:
             self.observer.forgotten(num_draws=self._open[id].num_draws)

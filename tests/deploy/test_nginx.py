@@ -41,10 +41,11 @@ class Upstream(BaseHTTPRequestHandler):
         self.wfile.write(b"0\r\n\r\n")
 
     def do_GET(self):
-        self.send_response(200)
-        self.send_header("Content-Length", "3")
+        told = f"get {self.path} {self.headers.get('Authorization')}".encode()
+        self.send_response(503 if self.path == "/ready" and not self.goes_on.is_set() else 200)
+        self.send_header("Content-Length", str(len(told)))
         self.end_headers()
-        self.wfile.write(b"get")
+        self.wfile.write(told)
 
     def _chunk(self, text):
         self.wfile.write(f"{len(text):x}\r\n{text}\r\n".encode())
@@ -134,9 +135,25 @@ def test_only_predictions_pass_and_only_with_a_token_which_ends_at_the_proxy(pro
     assert client.get(f"{url}/predictions/m", headers=known).status_code == 403
     too_large = client.post(f"{url}/predictions/m", content=bytes(34_000_000), headers=known)
     assert too_large.status_code == 413
-    assert client.get(f"{metrics}/metrics").text == client.get(f"{metrics}/ready").text == "get"
+    assert client.get(f"{metrics}/metrics").text == "get /metrics None"
+    assert client.get(f"{metrics}/ready").text == "get /ready None"
     assert client.get(f"{metrics}/live").status_code == 404
     assert "secret-of" not in log.read_text() and '"client":"alice","status":200' in log.read_text()
+
+
+def test_the_health_addresses_of_the_open_inference_protocol_are_answered_from_ready_and_live(proxy):
+    url, _, client, _ = proxy
+    known = {"Authorization": "Bearer secret-of-alice"}
+    ready = ("/v2/health/ready", "/v2/models/m/ready")
+    for path in ready:
+        assert client.get(url + path, headers=known).status_code == 503
+    Upstream.goes_on.set()
+    for path, told in (*((path, "get /ready None") for path in ready), ("/v2/health/live", "get /live None")):
+        answer = client.get(url + path, headers=known)
+        assert (answer.status_code, answer.text) == (200, told)
+        assert client.get(url + path).status_code == 401
+        assert client.post(url + path, headers=known).status_code == 403
+    assert client.get(f"{url}/v2/models/m", headers=known).status_code == 404
 
 
 def test_an_image_that_is_sent_as_a_form_is_refused_before_torchserve_misreads_it(proxy):

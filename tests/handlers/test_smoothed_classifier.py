@@ -4,15 +4,20 @@ import ast
 import io
 import json
 import math
+from concurrent.futures import Future
+from types import SimpleNamespace
 
 import pytest
+import torch
 from PIL import Image
 from ts.context import Context, RequestProcessor
+from ts.service import Service
 
 from handlers.smoothed_classifier import SmoothedClassifierHandler
 from serving.server.archive import handler_file
+from serving.service.decoding import InlineDecoder
 from serving.service.step_size import StepSize
-from zoo.errors import CertificationError
+from zoo.errors import CertificationError, ImageError
 from zoo.smoothing import NoisySampler, SamplingOptions
 
 PLAIN_END, STREAM_END, GOES_ON = None, True, False
@@ -36,16 +41,31 @@ def handler(digits_checkpoint):
     base = handler.service.engine.sampler.base
     handler.service.engine.sampler = NoisySampler(base, SamplingOptions(batch_size=64))
     handler.service.step_size = StepSize(64, largest=64, seconds=math.inf)  # on a busy machine it would be smaller
+    handler.service._decoder.close()
+    handler.service._decoder = Decoder(handler.service.spec.preprocessing, handler.service.limits)
     return handler
+
+
+class Decoder(InlineDecoder):
+    """Decodes at once, unless `held_back` collects the futures of images that are still to be decoded."""
+
+    held_back = None
+
+    def submit(self, images):
+        if self.held_back is None:
+            return super().submit(images)
+        self.held_back.append(Future())
+        return self.held_back[-1]
 
 
 def step(handler, rows, *, headers=None):
     """One call as TorchServe makes it: outputs, criteria, statuses and content types by request id."""
     context = Context("m", ".", {}, 8, None, "0.12")
-    context.request_ids = dict(enumerate(rows))
+    context.request_ids = ids = dict(enumerate(rows))
     context.request_processor = [RequestProcessor(dict(HTTP if headers is None else headers)) for _ in rows]
     outputs = handler.handle(list(rows.values()), context)
     assert len(outputs) == len(rows) == len(context.stopping_criteria)
+    assert context.request_ids is ids, "TorchServe reads the dict that it passed"
     return {
         id: (
             json.loads(outputs[index]) if outputs[index] else "",
@@ -53,7 +73,7 @@ def step(handler, rows, *, headers=None):
             context.get_response_status(index)[0],
             context.get_response_content_type(index),
         )
-        for index, id in enumerate(rows)
+        for index, id in ids.items()
     }
 
 
@@ -82,6 +102,37 @@ def test_a_longer_request_streams_nothing_until_its_answer(handler):
         seen.append(output)
     assert criterion is STREAM_END and seen[:-1] == [""] * (len(seen) - 1)
     assert seen[-1]["certificate"]["n"] == 200
+
+
+def test_a_row_is_left_out_of_the_message_until_its_image_is_decoded_and_can_still_be_refused(handler):
+    handler.service._decoder.held_back = held_back = []
+    rows = {"slow": {"data": png(), "mode": b"predict", "n": b"20"}, "damaged": {"data": b"damaged"}}
+    assert step(handler, rows) == {}
+    message = torchserve_message(handler, rows)
+    assert message == [], "TorchServe then sends nothing to these clients, and passes the rows again"
+    held_back[1].set_exception(ImageError("the image is truncated or damaged", http_status=422))
+    assert step(handler, rows)["damaged"][1:3] == (PLAIN_END, 422)
+    held_back[0].set_result([torch.zeros(3, 32, 32)])
+    body, criterion, status, _ = step(handler, {"slow": rows["slow"]})["slow"]
+    assert (criterion, status, body["votes"]["n"]) == (PLAIN_END, 200, 20)
+
+
+def torchserve_message(handler, rows):
+    """The ids in the message that TorchServe's own worker code makes of a call."""
+    context = Context("m", ".", {}, 8, None, "0.12")
+    batch = [
+        {
+            "requestId": id.encode(),
+            "headers": [{"name": b"Host", "value": b"localhost"}],
+            "parameters": [{"name": name, "value": value, "contentType": ""} for name, value in row.items()],
+        }
+        for id, row in rows.items()
+    ]
+    context.metrics = SimpleNamespace(request_ids=None, add_time=lambda *_: None)
+    service = Service("m", ".", {}, handler.handle, None, 8)
+    service._context, service.cl_socket = context, None
+    message = service.predict(batch)
+    return [id for id in rows if id.encode() in message]
 
 
 def test_requests_join_and_leave_between_steps(handler):

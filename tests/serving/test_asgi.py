@@ -2,8 +2,10 @@
 
 import base64
 import io
+import json
 import re
 import signal
+import struct
 import subprocess
 import sys
 import time
@@ -99,6 +101,45 @@ def test_every_form_of_a_request_is_answered(url, service):
         outputs = http.post(f"{origin}/v2/models/{name}/infer", json={"inputs": [tensor]}).json()["outputs"]
         assert {each["name"]: each["data"] for each in outputs}["label"] == [1]
         assert http.get(f"{origin}/ping").json() == {"status": "Healthy"}
+
+
+def test_binary_tensors_of_the_open_inference_protocol_go_in_and_out(url, service):
+    origin, name = url.split("/predictions/")
+    image = png(255)
+    tensor = struct.pack("<I", len(image)) + image
+    described = {"name": "image", "shape": [1], "datatype": "BYTES", "parameters": {"binary_data_size": len(tensor)}}
+    head = json.dumps({"inputs": [described], "parameters": {"binary_data_output": True, "n": 2000}}).encode()
+    headers = {"inference-header-content-length": str(len(head))}
+    answer = httpx.post(f"{origin}/v2/models/{name}/infer", content=head + tensor, headers=headers, timeout=60)
+    length = int(answer.headers["Inference-Header-Content-Length"])
+    assert (answer.status_code, answer.headers["Content-Type"]) == (200, "application/octet-stream")
+    label = json.loads(answer.content[:length])["outputs"][0]
+    assert (label["name"], label["parameters"]) == ("label", {"binary_data_size": 8})
+    assert struct.unpack_from("<qd", answer.content, length)[0] == 1
+
+
+def test_a_failure_after_a_binary_response_has_begun_is_json_of_the_length_in_its_head(url, service):
+    origin, name = url.split("/predictions/")
+    service.engine.sampler.base.classify = lambda x_BCHW: 1 / 0
+    tensor = {"name": "image", "shape": [1], "datatype": "BYTES", "data": [base64.b64encode(png(255)).decode()]}
+    body = {"inputs": [tensor], "parameters": {"binary_data_output": True}}
+    answer = httpx.post(f"{origin}/v2/models/{name}/infer", json=body, timeout=60)
+    length = int(answer.headers["Inference-Header-Content-Length"])
+    assert len(answer.content) == length and "its log gives the reason" in json.loads(answer.content)["error"]
+
+
+def test_the_addresses_for_health_and_metadata_are_answered(url, service):
+    origin, name = url.split("/predictions/")
+    with httpx.Client(base_url=origin, timeout=60) as http:
+        assert http.get("/v2/health/live").json() == {"live": True}
+        for path in ("/v2/health/ready", f"/v2/models/{name}/ready"):
+            assert (http.get(path).status_code, http.get(path).json()["ready"]) == (200, True)
+        metadata = http.get(f"/v2/models/{name}").json()
+        assert (metadata["name"], metadata["inputs"][0]["datatype"]) == (name, "BYTES")
+        assert {each["name"]: each["datatype"] for each in metadata["outputs"]}["radius"] == "FP64"
+        assert http.get("/v2/models/other").status_code == http.get("/v2/models/other/ready").status_code == 404
+        service.is_closing = lambda: True
+        assert http.get("/v2/health/ready").status_code == 503
 
 
 @pytest.mark.parametrize(

@@ -35,6 +35,7 @@ SUFFIXES = (
 
 # The caps of a picture, on every way in. A server's limits of a request may be lower, never higher.
 MAX_PIXELS = 100_000_000
+MAX_SIDE = 16_384  # decoding costs time per row, however few pixels a row has
 MAX_SCANS = 100  # of a JPEG; a typical progressive one has ten; each scan costs a pass over the whole image
 
 ORIENTATION = 0x0112  # the EXIF tag
@@ -65,14 +66,29 @@ def read_picture(path: str | Path) -> Image.Image:
 def decode_image(data: bytes, *, max_pixels: int = MAX_PIXELS) -> Image.Image:
     """The picture in `data` in mode RGB, treated as in the table above.
 
-    Raises: ImageError with status 400 (empty), 413 (more than `max_pixels` or MAX_PIXELS), 415 (not an image, more than
-    8 bits per channel, a JPEG with too many scans, a slow PPM, or colours that cannot be converted to RGB) or 422
-    (truncated or damaged).
+    Raises: ImageError with status 400 (empty), 413 (more than `max_pixels` or MAX_PIXELS, or a side above MAX_SIDE),
+    415 (not an image, more than 8 bits per channel, a JPEG with too many scans, a slow PPM, or colours that cannot be
+    converted to RGB) or 422 (truncated or damaged).
     """
-    if not data:
-        raise ImageError("the image is empty: send the bytes of a JPEG, PNG or other image file", http_status=400)
     with WARNINGS_IGNORED:  # everything that Pillow warns about is either refused here or harmless
         return to_rgb(_opened(data, max_pixels), max_pixels=max_pixels)
+
+
+def num_pixels(data: bytes, *, max_pixels: int = MAX_PIXELS) -> int:
+    """The number of pixels that the header of the picture in `data` states. No pixel is decoded.
+
+    Raises: ImageError, if `decode_image` refuses the picture because of its header.
+    """
+    with WARNINGS_IGNORED:
+        image = _opened(data, max_pixels)
+    _require_within_caps(image, max_pixels)
+    _require_fast_8_bits(image)
+    return image.width * image.height
+
+
+def num_scans(data: bytes) -> int:
+    """The number of passes over the picture that decoding takes: 1, or more for a progressive JPEG."""
+    return max(1, data.count(SCAN)) if data.startswith(JPEG_START) else 1
 
 
 def to_rgb(image: Image.Image, *, max_pixels: int = MAX_PIXELS) -> Image.Image:
@@ -100,13 +116,15 @@ def to_rgb(image: Image.Image, *, max_pixels: int = MAX_PIXELS) -> Image.Image:
 
 def _opened(data: bytes, max_pixels: int) -> ImageFile.ImageFile:
     """The picture in `data` with its pixels still to be read."""
+    if not data:
+        raise ImageError("the image is empty: send the bytes of a JPEG, PNG or other image file", http_status=400)
     try:
         image = Image.open(io.BytesIO(data), formats=FORMATS)
     except Image.DecompressionBombError as error:
         raise _too_large(max_pixels) from error
     except Exception as error:
         raise ImageError(f"the data is not an image of the formats {', '.join(FORMATS)}", http_status=415) from error
-    if data.startswith(JPEG_START) and data.count(SCAN) > MAX_SCANS:
+    if num_scans(data) > MAX_SCANS:
         raise ImageError(f"the JPEG has more than {MAX_SCANS} scans, the maximum: save it with fewer", http_status=415)
     return image
 
@@ -114,6 +132,8 @@ def _opened(data: bytes, max_pixels: int) -> ImageFile.ImageFile:
 def _require_within_caps(image: Image.Image, max_pixels: int) -> None:
     if image.width * image.height > min(max_pixels, MAX_PIXELS):
         raise _too_large(max_pixels)
+    if max(image.size) > MAX_SIDE:
+        raise ImageError(f"the image has a side of more than {MAX_SIDE:,} pixels, the maximum", http_status=413)
 
 
 def _require_fast_8_bits(image: Image.Image) -> None:

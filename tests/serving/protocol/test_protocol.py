@@ -229,7 +229,7 @@ def test_only_the_outputs_that_were_asked_for_are_answered():
         answer(concluded(label, count), SPEC, model_sha256="ab", repeatable=False)
         for label, count in ((1, 990), (1, 500))
     ]
-    told = respond(parse_request({"body": body}, LIMITS), answers, model="m", version="2.0")
+    told = json.loads(respond(parse_request({"body": body}, LIMITS), answers, model="m", version="2.0"))
     assert [each["name"] for each in told["outputs"]] == ["radius", "label"] and told["model_version"] == "2.0"
     radius, label = (each["data"] for each in told["outputs"])
     assert label == [1, -1] and radius[0] > 0 == radius[1] and "id" not in told
@@ -321,10 +321,12 @@ def test_a_rule_without_what_it_needs_is_refused(fields, said):
         (b' {"instances": [', "not valid JSON: Expecting value, line 1 column 17"),
         (b'{"instances": "\xff"}', "not UTF-8"),
         (b"[" * 100_000, "too deeply nested"),
-        (b'{"instances": []}', "send it with Content-Type: application/json"),
+        (b'{"instances": []}', '"instances" must be a list'),
+        (b'\n {"inputs": []}', "a list of one tensor"),
+        (b"[1]", "the body must be"),
     ],
 )
-def test_json_that_comes_as_bytes_is_not_taken_for_an_image(body, said):
+def test_json_that_comes_as_bytes_is_read_as_json(body, said):
     with pytest.raises(RequestError, match=said):
         parse_request({"body": bytearray(body)}, LIMITS)
 

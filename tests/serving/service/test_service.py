@@ -4,6 +4,7 @@ import base64
 import io
 import itertools
 import json
+from concurrent.futures import Future
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ import torch
 from PIL import Image
 
 from serving.protocol import Limits
+from serving.service.decoding import InlineDecoder
 from serving.service.loading import load_from_archive, load_service
 from serving.service.local import ask_service
 from serving.service.service import InferenceService
@@ -532,6 +534,78 @@ def test_with_a_cache_a_question_that_was_cut_off_meets_the_same_draws_again():
     first, second = cut_after(10), cut_after(10)
     assert first == second and 0 < first["n"] < 3000
     assert drive(service, {"x": row})["x"].body["certificate"]["n"] > first["n"]
+
+
+class HeldBack(InlineDecoder):
+    """Decodes an image when the test says so, except black ones, which are decoded at once."""
+
+    def __init__(self):
+        super().__init__(SMALL.preprocessing, Limits(max_pixels=1000))
+        self.futures = []
+
+    def submit(self, images):
+        if bytes(png(0)) in images:
+            return super().submit(images)
+        self.futures.append((Future(), images))
+        return self.futures[-1][0]
+
+    def decode(self, place):
+        future, images = self.futures[place]
+        error = super().submit(images).exception()
+        future.set_exception(error) if error else future.set_result(super().submit(images).result())
+
+
+@pytest.fixture
+def held_back(service):
+    service._decoder = HeldBack()
+    return service._decoder
+
+
+QUICK = {"data": png(0), "mode": b"predict"}
+
+
+def test_while_an_image_is_decoded_others_are_answered_and_it_is_answered_later(service, held_back):
+    slow = {"slow": {"data": png(255), "mode": b"predict"}}
+    for place in range(3):
+        assert set(drive(service, slow | {place: QUICK}, steps=3)) == {place}
+    assert (
+        service.num_open == 1
+        and service.observer.of("admitted") == [{"mode": "predict", "stopping": None, "num_images": 1}] * 3
+    )
+    held_back.decode(0)
+    assert drive(service, slow)["slow"].body["label"] == 1 and service.num_open == 0
+
+
+def test_an_image_that_is_refused_after_many_steps_has_a_status_of_its_own(service, held_back):
+    row = {"x": {"data": b"nothing"}}
+    assert [service.step(row) for _ in range(3)] == [{}] * 3
+    held_back.decode(0)
+    assert service.step(row)["x"].status == 415 and service.num_open == 0
+    assert service.observer.of("refused") == [{"error": "ImageError", "status": 415}]
+
+
+def test_a_client_that_went_away_is_not_decoded_for(service, held_back):
+    service.step({"gone": {"data": png(255)}})
+    service.step({"other": QUICK})
+    assert held_back.futures[0][0].cancelled() and service.observer.of("forgotten") == [{"num_draws": 0}]
+
+
+def test_images_that_are_to_be_decoded_count_as_open_and_refused_ones_make_room_at_once():
+    service = new_service(max_open_requests=3)
+    rows = {place: {"data": b"nothing"} for place in range(3)} | {"late": QUICK}
+    assert {id: reply.status for id, reply in service.step(rows).items()} == {0: 415, 1: 415, 2: 415, "late": 200}
+    service._decoder = HeldBack()
+    rows = {place: {"data": png(255)} for place in range(3)}
+    assert service.step(rows) == {} and service.num_open == 3
+    assert service.step(rows | {"late": QUICK})["late"].status == 429
+
+
+def test_a_deadline_runs_from_the_reading_of_the_request(service, held_back):
+    row = {"x": {"data": png(255), "stopping": b"anytime", "n": b"50000", "deadline_ms": b"1000"}}
+    service.step(row)
+    service.clock.now += 2
+    held_back.decode(0)
+    assert service.step(row)["x"].body["deadline_reached"] is True
 
 
 def test_answers_come_as_tensors_in_the_open_inference_protocol(service):

@@ -10,7 +10,7 @@ from PIL import Image
 
 from zoo.errors import ImageError
 from zoo.models import decoding
-from zoo.models.decoding import FORMATS, MAX_SCANS, SUFFIXES, decode_image, read_picture, to_rgb
+from zoo.models.decoding import FORMATS, MAX_SCANS, MAX_SIDE, SUFFIXES, decode_image, num_pixels, read_picture, to_rgb
 
 CAP = 10_000
 
@@ -48,10 +48,22 @@ def test_what_is_no_acceptable_image_is_refused_with_a_sentence(data, status, sa
     assert refused.value.http_status == status
 
 
-def test_a_huge_image_is_refused_from_its_header_alone(monkeypatch):
+@pytest.mark.parametrize(
+    ("size", "max_pixels"), [((13_000, 13_000), CAP), ((1, MAX_SIDE + 1), 10**8), ((MAX_SIDE + 1, 1), 10**8)]
+)
+def test_a_huge_or_long_image_is_refused_from_its_header_alone(size, max_pixels, monkeypatch):
+    data = encoded(Image.new("1", size))
     monkeypatch.setattr("PIL.ImageFile.ImageFile.load", lambda image: pytest.fail("it was decoded"))
-    with pytest.raises(ImageError, match="pixels"):
-        decode_image(encoded(Image.new("1", (13_000, 13_000))), max_pixels=CAP)
+    for read in (decode_image, num_pixels):
+        with pytest.raises(ImageError, match="pixels") as refused:
+            read(data, max_pixels=max_pixels)
+        assert refused.value.http_status == 413
+
+
+def test_the_number_of_pixels_is_read_from_the_header_alone(monkeypatch):
+    data = encoded(Image.new("1", (MAX_SIDE, 3)))
+    monkeypatch.setattr("PIL.ImageFile.ImageFile.load", lambda image: pytest.fail("it was decoded"))
+    assert num_pixels(data) == 3 * MAX_SIDE
 
 
 def png_of_16_bits(color_type, channels):
