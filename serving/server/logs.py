@@ -141,9 +141,10 @@ def log4j_configuration(folder: Path, *, echoes: bool) -> str:
 
 MARK_OF_DEATH = "Backend worker process died."  # as TorchServe's worker prints it
 
+# A line without message and error is removed: TorchServe logs such an ERROR whenever a client resets its connection.
 WRAPPED = (
-    '{"time":"%d{yyyy-MM-dd}{UTC}T%d{HH:mm:ss.SSS}{UTC}Z","level":"%p","logger":"%c{1}",'
-    '"message":"%enc{%m}{JSON}","error":"%enc{%ex{short.className}}{JSON}"}%n'
+    '%replace{{"time":"%d{yyyy-MM-dd}{UTC}T%d{HH:mm:ss.SSS}{UTC}Z","level":"%p","logger":"%c{1}",'
+    '"message":"%enc{%m}{JSON}","error":"%enc{%ex{short.className}}{JSON}"}%n}{^.*"message":"","error":"".\\n$}{}'
 )
 # A worker's stdout has level INFO: plain lines during its start, then JSON lines. Its stderr has level WARN.
 LAYOUT = """<PatternLayout><LevelPatternSelector alwaysWriteExceptions="false" defaultPattern='@WRAPPED@'>
@@ -174,6 +175,8 @@ LOG4J = """<?xml version="1.0" encoding="UTF-8"?>
       <AppenderRef ref="events">@WORKER_EVENTS@</AppenderRef>
       @ECHO_WORKER@
     </Logger>
+    <!-- It warns of TCP options at each connection to a Unix socket. -->
+    <Logger name="io.netty.bootstrap.ServerBootstrap" level="error"/>
     <Logger name="ACCESS_LOG" level="off"/>
     <Logger name="TS_METRICS" level="off"/>
     <Logger name="MODEL_METRICS" level="off"/>

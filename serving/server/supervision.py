@@ -58,6 +58,7 @@ class Supervisor:
         except ZooError as error:
             self._problem = str(error)
             return []
+        self._problem = "TorchServe's management has not been asked"
         return self.watch.observe(versions, now=time.monotonic())
 
     def health(self) -> Health:
@@ -68,7 +69,7 @@ class Supervisor:
         if observed_at is None:
             return Health.dead(self._problem)
         if time.monotonic() - observed_at > UNANSWERED_SECONDS:
-            return Health.dead(f"{self._problem} (for {UNANSWERED_SECONDS:.0f} s)")
+            return Health.dead(f"{self._problem} (for more than {UNANSWERED_SECONDS:.0f} s)")
         return health_of(self.watch.versions, is_loading=self.watch.is_loading)
 
     def supervise(self) -> None:

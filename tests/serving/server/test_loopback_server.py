@@ -25,21 +25,27 @@ def port():
     return Ports.find().metrics
 
 
-@pytest.fixture
-def operator(port):
+@pytest.fixture(scope="module")
+def client():
+    with httpx.Client(trust_env=False, timeout=30) as client:
+        yield client
+
+
+@pytest.fixture(scope="module")
+def operator():
     """The URL of the operator's endpoint of a server that is alive and not ready."""
-    health = Health(is_live=True, is_ready=False, reason="loading")
+    port, health = Ports.find().metrics, Health(is_live=True, is_ready=False, reason="loading")
     with LoopbackServer(port, operator_endpoint(health=lambda: health, metrics=lambda: b"a 1\n"), name="test"):
         yield f"http://127.0.0.1:{port}"
 
 
-def test_the_operators_endpoint_responds_to_get_and_head(operator):
+def test_the_operators_endpoint_responds_to_get_and_head(operator, client):
     for path, status in (("/live", 200), ("/ready", 503), ("/metrics", 200), ("/nothing", 404), ("/ready?x=1", 503)):
-        got, head = httpx.get(operator + path), httpx.head(operator + path)
+        got, head = client.get(operator + path), client.head(operator + path)
         assert got.status_code == head.status_code == status
         assert head.content == b"" and head.headers["Content-Length"] == str(len(got.content))
-    assert httpx.get(f"{operator}/ready").json()["reason"] == "loading"
-    assert httpx.post(f"{operator}/ready").status_code == 405
+    assert client.get(f"{operator}/ready").json()["reason"] == "loading"
+    assert client.post(f"{operator}/ready").status_code == 405
 
 
 @pytest.mark.parametrize(
@@ -50,13 +56,13 @@ def test_the_operators_endpoint_responds_to_get_and_head(operator):
         ("evil:localhost", 403), ("", 403), ("[::1]:80", 403),
     ],
 )  # fmt: skip
-def test_a_request_under_another_hosts_name_is_refused(operator, host, status):
-    assert httpx.get(f"{operator}/live", headers={"Host": host}).status_code == status
+def test_a_request_under_another_hosts_name_is_refused(operator, host, status, client):
+    assert client.get(f"{operator}/live", headers={"Host": host}).status_code == status
 
 
-def test_a_request_with_two_hosts_is_refused_and_one_without_is_a_probes(operator, port):
+def test_a_request_with_two_hosts_is_refused_and_one_without_is_a_probes(operator):
     for headers, status in ((["127.0.0.1", "evil.example"], 403), ([], 200)):
-        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+        connection = http.client.HTTPConnection(operator.removeprefix("http://"), timeout=30)
         connection.putrequest("GET", "/live", skip_host=True)
         for host in headers:
             connection.putheader("Host", host)
@@ -65,7 +71,7 @@ def test_a_request_with_two_hosts_is_refused_and_one_without_is_a_probes(operato
         connection.close()
 
 
-def test_a_probe_that_hangs_up_leaves_no_traceback(port, capfd):
+def test_a_probe_that_hangs_up_leaves_no_traceback(port, capfd, client):
     """A response is not read before the client has reset the connection."""
     has_hung_up, seen = threading.Event(), threading.Event()
 
@@ -75,20 +81,20 @@ def test_a_probe_that_hangs_up_leaves_no_traceback(port, capfd):
         return b"x" * 10_000_000  # more than fits into the socket's buffer
 
     with LoopbackServer(port, operator_endpoint(health=lambda: None, metrics=metrics), name="test"):
-        with socket.create_connection(("127.0.0.1", port)) as client:
-            client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # close() resets
-            client.sendall(b"GET /metrics HTTP/1.0\r\n\r\n")
+        with socket.create_connection(("127.0.0.1", port)) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # close() resets
+            probe.sendall(b"GET /metrics HTTP/1.0\r\n\r\n")
         has_hung_up.set()
         assert seen.wait(30)
-        assert httpx.get(f"http://127.0.0.1:{port}/nothing").status_code == 404
+        assert client.get(f"http://127.0.0.1:{port}/nothing").status_code == 404
         for thread in [each for each in threading.enumerate() if "process_request" in each.name]:
             thread.join(30)
     assert capfd.readouterr().err == ""
 
 
-def test_a_defect_in_a_response_is_still_reported(port, capfd):
+def test_a_defect_in_a_response_is_still_reported(port, capfd, client):
     with LoopbackServer(port, lambda _: 1 / 0, name="test"), pytest.raises(httpx.RemoteProtocolError):
-        httpx.get(f"http://127.0.0.1:{port}/")
+        client.get(f"http://127.0.0.1:{port}/")
     assert "ZeroDivisionError" in capfd.readouterr().err
 
 
@@ -116,21 +122,21 @@ class Management(BaseHTTPRequestHandler):
         pass
 
 
-def test_management_is_passed_on_with_the_token_alone(port, tmp_path, monkeypatch):
+def test_management_is_passed_on_with_the_token_alone(port, tmp_path, monkeypatch, client):
     monkeypatch.chdir(tmp_path)  # a relative path is short enough for a socket
     folder = tmp_path.relative_to(tmp_path)
     write_management_key(folder / "key_file.json")
     path, url = "/models/m?min_worker=0&max_worker=0", f"http://127.0.0.1:{port}"
     right = {"Authorization": f"Bearer {read_key(folder / 'key_file.json')}"}
     with LoopbackServer(port, management_relay(folder), name="test"):
-        assert httpx.put(url + path, headers=right).status_code == 502
+        assert client.put(url + path, headers=right).status_code == 502
         with ThreadingUnixStreamServer(str(management_socket(folder)), Management) as torchserve:
             threading.Thread(target=torchserve.serve_forever, daemon=True).start()
             for wrong in ({}, {"Authorization": "Bearer x"}, {"Authorization": right["Authorization"][7:]}):
-                refused = httpx.put(url + path, headers=wrong)
+                refused = client.put(url + path, headers=wrong)
                 assert (refused.status_code, refused.headers["WWW-Authenticate"]) == (401, "Bearer")
-            assert httpx.put(url + path, headers={**right, "Host": "evil.example"}).status_code == 403
-            passed = httpx.put(url + path, headers=right)
+            assert client.put(url + path, headers={**right, "Host": "evil.example"}).status_code == 403
+            passed = client.put(url + path, headers=right)
             assert (passed.status_code, passed.json()["path"], passed.json()["method"]) == (202, path, "PUT")
-            assert httpx.put(url + path, headers=right, content=bytes(70_000)).status_code == 413
+            assert client.put(url + path, headers=right, content=bytes(70_000)).status_code == 413
             torchserve.shutdown()
