@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 
 from serving.server.health import Health, health_of
-from serving.server.management import Management
+from serving.server.management import Management, ServedVersion
 from serving.server.worker_watch import WorkerDeath, WorkerWatch
 from zoo.errors import ZooError
 
@@ -36,12 +36,14 @@ class Supervisor:
         self._created_at = time.monotonic()
         self._recovery_seconds = MIN_RECOVERY_SECONDS
         self._problem = "TorchServe has not answered yet"
+        self._has_started = False
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._run, name="supervisor", daemon=True)
 
     def start(self) -> None:
         """Starts the thread; the server is ready for the first time."""
         self._recovery_seconds += RECOVERY_STARTS * (time.monotonic() - self._created_at)
+        self._has_started = True
         self._thread.start()
 
     def stop(self) -> None:
@@ -70,7 +72,8 @@ class Supervisor:
             return Health.dead(self._problem)
         if time.monotonic() - observed_at > UNANSWERED_SECONDS:
             return Health.dead(f"{self._problem} (for more than {UNANSWERED_SECONDS:.0f} s)")
-        return health_of(self.watch.versions, is_loading=self.watch.is_loading)
+        is_loading = self.watch.is_loading if self._has_started else _counts_at_once
+        return health_of(self.watch.versions, is_loading=is_loading)
 
     def supervise(self) -> None:
         """Looks once, reports dead workers, and starts missing ones; sets `failure` if they do not come back."""
@@ -111,3 +114,8 @@ class Supervisor:
                 f"no worker of {names} has been ready for {self._recovery_seconds:.0f} s, so the server cannot answer"
             )
             self._logger.error(self.failure)
+
+
+def _counts_at_once(_: ServedVersion) -> bool:
+    """What `is_loading` is during the start: all models of the command line must be ready."""
+    return False

@@ -95,6 +95,16 @@ def test_a_server_whose_workers_do_not_come_back_is_not_alive(clock):
     assert not made.health().is_live and made.health().reason == made.failure == events()[-1]
 
 
+def test_a_start_waits_for_every_model_and_a_running_server_for_none_that_is_new(clock):
+    loading = served(("9001", 11, False), name="other")
+    made, _ = supervisor(Scripted([READY, loading], *[[READY, loading]] * 100))
+    made.look()
+    assert made.health().reason == "no worker is ready for other 1.0"
+    made.start()
+    assert made.health().is_ready
+    made.stop()
+
+
 def test_a_management_that_answers_late_is_no_death_and_one_that_never_answers_is(clock):
     late = ServerUnavailableError("no answer from the management")
     made, _ = supervisor(Scripted([READY], late, late, [READY]))
