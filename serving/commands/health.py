@@ -18,7 +18,10 @@ def health(
         str | None, typer.Argument(metavar="URL", help="Query a model: http://HOST:PORT/predictions/NAME.")
     ] = None,
     management: Annotated[
-        str | None, typer.Option("--management", metavar="URL", help="Query the management API for ready models.")
+        str | None,
+        typer.Option(
+            "--management", metavar="URL", help="Query the management API for ready models; needs --key-file."
+        ),
     ] = None,
     key_file: Annotated[
         Path | None, typer.Option("--key-file", metavar="FILE", help="The file of tokens that zoo serve wrote.")
@@ -53,20 +56,20 @@ def health(
 
 def _ask_management(url: str, key_file: Path | None, timeout: float) -> dict[str, Any]:
     from serving.server.configuration import read_key
-    from serving.server.health import health_of
+    from serving.server.health import asked_health
     from serving.server.management import Management
 
     with Management(url, token=None if key_file is None else read_key(key_file), timeout=timeout) as management:
-        return health_of(management).to_json()
+        return asked_health(management).to_json()
 
 
 def _ask_model(url: str, key_file: Path | None, token: str | None, timeout: float) -> dict[str, Any]:
     from serving.client import NO_RETRY, Client
-    from serving.server.configuration import read_key
+    from serving.server.configuration import read_keys
     from serving.server.health import PROBE_IMAGE
     from zoo.errors import RefusedError, ServerError
 
-    token = token if key_file is None else read_key(key_file, "inference")
+    token = token if key_file is None else read_keys(key_file).get("inference")
     try:
         with Client(url, token=token, timeout=timeout, retry=NO_RETRY) as client:
             client.predict(PROBE_IMAGE, n=NUM_DRAWS, alpha=ALPHA)

@@ -58,7 +58,7 @@ def add(
     """Load a model, or a new version of a model, next to the served ones; print its name and version."""
     from serving.server import switching
     from serving.server.archive import make_archive
-    from serving.server.model_store import read_archive
+    from serving.server.model_store import adopt
     from serving.server.record import ServerRecord
     from zoo.loading.locate import locate
 
@@ -68,8 +68,9 @@ def add(
         checkpoint = locate(model)
         name = checkpoint.spec.name
         chosen = switching.new_version(management.versions(), name, version)
-        archive = make_archive(checkpoint, store, limits=limits, device=device, backend=backend, version=chosen)
-        switching.add(record, management, read_archive(archive))
+        path = make_archive(checkpoint, store, limits=limits, device=device, backend=backend, version=chosen)
+        archive = adopt(path, Path(record.archives), weights_sha256=checkpoint.weights_sha256)
+        switching.add(record, management, archive, kept=path)
     typer.echo(f"{name}\t{chosen}")
 
 

@@ -30,7 +30,11 @@ def serve(
     ),
     token: Annotated[
         bool | None,
-        typer.Option("--token/--no-token", help="Require a token; the default beyond loopback.", show_default=False),
+        typer.Option(
+            "--token/--no-token",
+            help="Require a token for predictions; the default beyond loopback.",
+            show_default=False,
+        ),
     ] = None,
     management_port: Annotated[
         int,
@@ -123,7 +127,8 @@ def serve(
                 for checkpoint in checkpoints
             ]
             typer.echo("starting TorchServe...", err=True)
-            server = opened.enter_context(TorchServe(archives, ports=ports, options=options))
+            hashes = [checkpoint.weights_sha256 for checkpoint in checkpoints]
+            server = opened.enter_context(TorchServe(archives, weights_sha256=hashes, ports=ports, options=options))
             if store is not None:
                 opened.enter_context(ServerRecord.of(server).kept_in(store))
             try:
@@ -142,11 +147,13 @@ def _print_addresses(server: TorchServe, archives: Sequence[Path], *, n: int) ->
     from serving.server.ports import is_loopback
 
     typer.echo(f"/live, /ready, /metrics: {server.operator_url}; management: {server.management_url}", err=True)
-    if server.key_file is not None:
-        typer.echo(f"tokens: {server.key_file}; zoo predict --token takes the inference key", err=True)
+    use = "zoo predict --token takes the inference key, and management the management key"
+    if not server.options.wants_token:
+        use = "management takes the management key, predictions need none"
+    typer.echo(f"tokens: {server.key_file}; {use}", err=True)
     if not is_loopback(server.options.host):
         typer.echo(f"listening on {server.options.host} without TLS: put a proxy before it, as in deploy/", err=True)
-    shown = "" if server.key_file is None else "-H 'Authorization: Bearer TOKEN' "
+    shown = "-H 'Authorization: Bearer TOKEN' " if server.options.wants_token else ""
     for path in archives:
         typer.echo(f"ready: curl {shown}-F data=@IMAGE -F mode=certify -F n={n} {server.prediction_url(path)}")
 
@@ -154,8 +161,14 @@ def _print_addresses(server: TorchServe, archives: Sequence[Path], *, n: int) ->
 def _open_page(opened: ExitStack, server: TorchServe, names: Sequence[str], *, port: int) -> None:
     from serving.page.server import serve_page
 
-    page = opened.enter_context(serve_page(server.url, names, port=port, token=server.token("inference")))
-    typer.echo(f"page: {page}")
+    page = serve_page(
+        server.url,
+        names,
+        port=port,
+        token=server.token("inference"),
+        max_body_bytes=server.options.max_request_bytes,
+    )
+    typer.echo(f"page: {opened.enter_context(page)}")
 
 
 def _drain(server: TorchServe, seconds: float) -> None:

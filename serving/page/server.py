@@ -15,7 +15,7 @@ from starlette.applications import Starlette
 from starlette.datastructures import MutableHeaders
 from starlette.middleware import Middleware
 from starlette.middleware.trustedhost import TrustedHostMiddleware
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
@@ -28,6 +28,7 @@ from zoo.errors import UnknownNameError
 STATIC = Path(__file__).parent / "static"
 NAMES_OF_THIS_MACHINE = [HOST, "localhost"]
 CONNECT_SECONDS = 10.0
+MAX_BODY_BYTES = 33_554_432
 PASSED_ON = ("Content-Type", "Retry-After")
 HEADERS = {
     "Content-Security-Policy": "default-src 'self'; img-src 'self' blob: data:; frame-ancestors 'none'",
@@ -38,7 +39,14 @@ HEADERS = {
 
 
 @contextmanager
-def serve_page(server_url: str, models: Sequence[str], *, port: int = 0, token: str | None = None) -> Iterator[str]:
+def serve_page(
+    server_url: str,
+    models: Sequence[str],
+    *,
+    port: int = 0,
+    token: str | None = None,
+    max_body_bytes: int = MAX_BODY_BYTES,
+) -> Iterator[str]:
     """Serves the page while the block runs, and yields its URL.
 
     Args:
@@ -46,14 +54,17 @@ def serve_page(server_url: str, models: Sequence[str], *, port: int = 0, token: 
         models: the names of the models that the page offers.
         port: the port of the page; 0 selects a free port.
         token: the inference token, sent with every relayed request.
+        max_body_bytes: the largest body that the page relays; the server's own limit.
 
     Raises: ServerError if the port is in use.
     """
-    with running(page(server_url, models, token=token), port=port) as url:
+    with running(page(server_url, models, token=token, max_body_bytes=max_body_bytes), port=port) as url:
         yield url
 
 
-def page(server_url: str, models: Sequence[str], *, token: str | None = None) -> Starlette:
+def page(
+    server_url: str, models: Sequence[str], *, token: str | None = None, max_body_bytes: int = MAX_BODY_BYTES
+) -> Starlette:
     """The ASGI application of the page and its relay."""
 
     async def list_models(_: Request) -> Response:
@@ -68,7 +79,13 @@ def page(server_url: str, models: Sequence[str], *, token: str | None = None) ->
             return _refusal(403, "requests from other sites' pages are refused: open this server's own page")
         if model not in models:
             return _refusal(404, str(UnknownNameError("model", model, models)))
-        return await _relay(request, f"{server_url}/predictions/{model}", token)
+        try:
+            body = await _read_body(request, max_bytes=max_body_bytes)
+        except ClientDisconnect:
+            return Response()  # the browser has disconnected
+        if body is None:
+            return _refusal(413, f"the request has more than {max_body_bytes:,} bytes, the maximum")
+        return await _relay(request, body, f"{server_url}/predictions/{model}", token)
 
     routes = [
         Route("/models", list_models),
@@ -81,13 +98,27 @@ def page(server_url: str, models: Sequence[str], *, token: str | None = None) ->
     return Starlette(routes=routes, middleware=[Middleware(_WithHeaders), hosts])
 
 
-async def _relay(request: Request, url: str, token: str | None) -> Response:
+async def _read_body(request: Request, *, max_bytes: int) -> bytes | None:
+    """The body; None if it is larger. It is then read to its end without being kept, or the browser would not read the
+    response.
+    """
+    body, num_bytes = bytearray(), 0
+    async for part in request.stream():
+        num_bytes += len(part)
+        if num_bytes <= max_bytes:
+            body += part
+        else:
+            body.clear()
+    return bytes(body) if num_bytes <= max_bytes else None
+
+
+async def _relay(request: Request, body: bytes, url: str, token: str | None) -> Response:
     headers = {"Content-Type": request.headers.get("Content-Type", "application/octet-stream")}
     if token is not None:
         headers["Authorization"] = f"Bearer {token}"
     client = httpx.AsyncClient(timeout=httpx.Timeout(None, connect=CONNECT_SECONDS), trust_env=False)
     try:
-        relayed = client.build_request("POST", url, content=await request.body(), headers=headers)
+        relayed = client.build_request("POST", url, content=body, headers=headers)
         answer = await client.send(relayed, stream=True)
     except httpx.TransportError as error:
         await client.aclose()

@@ -1,30 +1,36 @@
-"""Creates .mar archives from a checkpoint's files, the handler, and TorchServe's settings for the model."""
+"""Creates .mar archives from a checkpoint's files, the handler, and TorchServe's settings for the model.
+
+An archive is a zip file with a manifest. torch-model-archiver is not used, because it packs in a folder that all
+processes of the machine share ([0029](../../docs/decisions/0029-a-server-that-is-not-taken-down.md)).
+"""
 
 from __future__ import annotations
 
+import json
 import re
-import shutil
-import tempfile
+import zipfile
+from collections.abc import Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 
 import yaml
-from model_archiver.model_archiver_config import ModelArchiverConfig
-from model_archiver.model_archiver_error import ModelArchiverError
-from model_archiver.model_packaging import package_model
-from model_archiver.model_packaging_utils import ModelExportUtils
 
 from serving.protocol import Limits
+from serving.server.model_store import MANIFEST, require_weights
 from serving.service.loading import BACKEND, EXPORTED, SECTION, require_servable
 from serving.service.service import FIRST_VERSION
 from zoo.checkpoints.checkpoint import Checkpoint
 from zoo.errors import RequestError, ServerError
 from zoo.export.cached_export import specialized_export
+from zoo.filesystem.atomic_write import replaced_file
 from zoo.loading.backend import require_backend_name, runs_onnx
 from zoo.loading.device import pick_device, require_device_name
 
 # TorchServe passes on more requests than the service keeps open. The service refuses the rest with 429 and Retry-After.
 ROWS_PER_OPEN_REQUEST = 2
 RESPONSE_TIMEOUT_SECONDS = 300
+SETTINGS = "model-config.yaml"
+ARCHIVER_VERSION = "0.12.0"  # of the format; TorchServe warns if it is missing
 VERSION = re.compile(r"\d+(\.\d+)*")
 
 
@@ -40,8 +46,9 @@ def make_archive(
 ) -> Path:
     """Writes `STORE/NAME.mar`, or `STORE/NAME-VERSION.mar` for a later version, and returns its path.
 
-    An existing file is replaced. The archive requires this package to be installed where TorchServe runs. For ONNX
-    Runtime the archive includes the exported network, because the export would dominate a worker's start.
+    An existing file is replaced once the new one is complete and its weights have the checkpoint's hash. The archive
+    requires this package to be installed where TorchServe runs. For ONNX Runtime the archive includes the exported
+    network, because the export would dominate a worker's start.
 
     Args:
         checkpoint: a servable checkpoint, see `require_servable`.
@@ -52,42 +59,30 @@ def make_archive(
         version: numbers with dots between them.
         workers: the number of workers, which TorchServe distributes over the GPUs in turn.
 
-    Raises: ServerError if the archive cannot be written; RequestError if device, backend or version is invalid; the
-    errors of `require_servable`.
+    Raises: ServerError if the archive cannot be written, or its weights are not the checkpoint's; RequestError if
+    device, backend or version is invalid; the errors of `require_servable`.
     """
     require_device_name(device)
     require_backend_name(backend)
     require_version(version)
     require_servable(checkpoint, limits)
     name = checkpoint.spec.name
-    stem = name if version == FIRST_VERSION else f"{name}-{version}"
+    path = store / (f"{name}.mar" if version == FIRST_VERSION else f"{name}-{version}.mar")
+    settings = model_settings(limits, device=device, backend=backend, workers=workers)
+    own_files = {
+        SETTINGS: yaml.safe_dump(settings, sort_keys=False).encode(),
+        MANIFEST: json.dumps(_manifest(name, version), indent=2).encode(),
+    }
     try:
         store.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory() as folder:
-            contents = Path(folder) / "contents"
-            contents.mkdir()
-            for file in checkpoint.published_files:
-                (contents / file).symlink_to((checkpoint.path / file).resolve())
-            if runs_onnx(backend, pick_device("auto").type if device == "auto" else device.partition(":")[0]):
-                (contents / EXPORTED).write_bytes(specialized_export(checkpoint))
-            settings = Path(folder) / "model-config.yaml"
-            values = model_settings(limits, device=device, backend=backend, workers=workers)
-            settings.write_text(yaml.safe_dump(values, sort_keys=False))
-            config = ModelArchiverConfig(
-                model_name=name,
-                version=version,
-                handler=str(handler_file()),
-                extra_files=str(contents),
-                export_path=folder,
-                config_file=str(settings),
-                archive_format="zip-store",  # weights do not compress
-                force=True,
-            )
-            package_model(config, ModelExportUtils.generate_manifest_json(config))
-            shutil.move(Path(folder) / f"{name}.mar", store / f"{stem}.mar")
-    except (ModelArchiverError, OSError) as error:
+        if runs_onnx(backend, pick_device("auto").type if device == "auto" else device.partition(":")[0]):
+            own_files[EXPORTED] = specialized_export(checkpoint)
+        with replaced_file(path) as temporary:
+            _write(temporary, checkpoint, own_files)
+            require_weights(temporary, checkpoint.weights_sha256)
+    except OSError as error:
         raise ServerError(f"the archive of {name} cannot be written to {store}: {error}") from error
-    return store / f"{stem}.mar"
+    return path
 
 
 def model_settings(limits: Limits, *, device: str, backend: str, workers: int = 1) -> dict[str, object]:
@@ -122,3 +117,28 @@ def handler_file() -> Path:
     This function does not import the package `handlers`, because the calling program may have a module of this name.
     """
     return Path(__file__).parents[2] / "handlers" / "smoothed_classifier.py"
+
+
+def _write(path: Path, checkpoint: Checkpoint, own_files: Mapping[str, bytes]) -> None:
+    """Writes the archive as a new file. The entries are not compressed: weights do not compress."""
+    with path.open("xb") as file, zipfile.ZipFile(file, "w", zipfile.ZIP_STORED, strict_timestamps=False) as archive:
+        for name in checkpoint.published_files:
+            archive.write(checkpoint.path / name, name)
+        archive.write(handler_file(), handler_file().name)
+        for name, content in own_files.items():
+            archive.writestr(name, content)
+
+
+def _manifest(name: str, version: str) -> dict[str, object]:
+    """What TorchServe reads from the archive first."""
+    return {
+        "createdOn": datetime.now(UTC).strftime("%d/%m/%Y %H:%M:%S"),
+        "runtime": "python",
+        "model": {
+            "modelName": name,
+            "handler": handler_file().name,
+            "modelVersion": version,
+            "configFile": SETTINGS,
+        },
+        "archiverVersion": ARCHIVER_VERSION,
+    }

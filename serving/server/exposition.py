@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 import re
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from prometheus_client import CollectorRegistry, generate_latest
-from prometheus_client.metrics_core import Metric
+from prometheus_client.metrics_core import CounterMetricFamily, Metric
 from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
+from prometheus_client.registry import Collector
 
 IN_MEMORY = Path("/dev/shm")
 OPEN_REQUESTS = "zoo_open_requests"
@@ -26,9 +27,26 @@ def make_metrics_folder() -> Path:
     return Path(tempfile.mkdtemp(prefix="zoo-metrics-", dir=place))
 
 
-def exposed(folder: Path) -> bytes:
-    """All metrics in Prometheus' text format."""
-    return generate_latest(_registry(folder))
+def exposed(folder: Path, *, num_deaths: Mapping[tuple[str, str], int]) -> bytes:
+    """All metrics in Prometheus' text format; `num_deaths` counts the dead workers by model and version."""
+    registry = _registry(folder)
+    registry.register(_Deaths(num_deaths))
+    return generate_latest(registry)
+
+
+class _Deaths(Collector):
+    """Counted by the parent process, because a worker cannot count its own death."""
+
+    def __init__(self, num_deaths: Mapping[tuple[str, str], int]) -> None:
+        self.num_deaths = num_deaths
+
+    def collect(self) -> Iterator[Metric]:
+        family = CounterMetricFamily(
+            "zoo_worker_deaths", "Loaded workers that ended or were killed.", labels=("model", "version")
+        )
+        for labels, number in self.num_deaths.items():
+            family.add_metric(labels, number)
+        yield family
 
 
 def total(folder: Path, sample: str, **labels: str) -> float:

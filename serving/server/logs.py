@@ -2,7 +2,7 @@
 
     model.log      the unchanged output of the workers, mostly from their start
     server.log     the output of TorchServe before its logging is set up
-    events.jsonl   warnings and errors of TorchServe and of the workers, one JSON object per line
+    events.jsonl   warnings and errors of TorchServe, its workers and its parent process, one JSON object per line
 
 Each log is limited to about 10 MB. Workers already write JSON records; all other records are wrapped.
 """
@@ -13,8 +13,10 @@ import json
 import logging
 import time
 import traceback
+from logging.handlers import WatchedFileHandler
 from pathlib import Path
 from types import TracebackType
+from xml.sax.saxutils import escape
 
 from zoo.errors import RequestError, ZooError
 
@@ -68,6 +70,35 @@ def log_json_lines(*, is_serving: bool) -> None:
             handler.setFormatter(JsonLines(is_serving=is_serving))
 
 
+class _EventsFile(WatchedFileHandler):
+    """Appends to a file that TorchServe writes and renames, too."""
+
+    def handleError(self, record: logging.LogRecord) -> None:
+        """Loses the line, as on a full disk."""
+
+
+def event_logger(folder: Path, *, echoes: bool) -> logging.Logger:
+    """A logger of this process that writes to the events in `folder`, and with `echoes` to stderr."""
+    logger = logging.Logger("serving.server", logging.WARNING)
+    handlers: list[logging.Handler] = [_EventsFile(folder / EVENTS, delay=True)]
+    if echoes:
+        handlers.append(logging.StreamHandler())
+    for handler in handlers:
+        handler.setFormatter(JsonLines(is_serving=False))
+        logger.addHandler(handler)
+    return logger
+
+
+def require_writable(folder: Path) -> None:
+    """Creates the folder of logs. Raises: RequestError if a log cannot be written to it."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for name in (WORKER_LOG, SERVER_LOG, EVENTS):
+            (folder / name).open("ab").close()
+    except OSError as error:
+        raise RequestError(f"the logs cannot be written to {folder}: {error}; choose another --logs") from error
+
+
 def read_log(path: Path) -> str:
     """The text of a log; "" if the log does not exist or is not a regular file."""
     return path.read_text(errors="replace") if path.is_file() else ""
@@ -91,6 +122,7 @@ def reason_of_death(worker_log: str) -> str | None:
 
 def log4j_configuration(folder: Path, *, echoes: bool) -> str:
     """TorchServe's Log4j configuration (XML) for logs in `folder`; with `echoes`, events also go to stderr."""
+    path = escape(str(folder), {'"': "&quot;"}).replace("${", "$${")
     parts = {
         "@ECHO_APPENDER@": '<Console name="echo" target="SYSTEM_ERR">@LAYOUT@</Console>' if echoes else "",
         "@ECHO_WORKER@": '<AppenderRef ref="echo">@WORKER_EVENTS@</AppenderRef>' if echoes else "",
@@ -98,7 +130,8 @@ def log4j_configuration(folder: Path, *, echoes: bool) -> str:
         "@LAYOUT@": LAYOUT,
         "@WRAPPED@": WRAPPED,
         "@WORKER_EVENTS@": WORKER_EVENTS,
-        "@LOGS@": str(folder),
+        "@LOGS@": path,
+        "@LOGS_PATTERN@": path.replace("%", "%%"),
     }
     text = LOG4J
     for name, value in parts.items():
@@ -108,9 +141,10 @@ def log4j_configuration(folder: Path, *, echoes: bool) -> str:
 
 MARK_OF_DEATH = "Backend worker process died."  # as TorchServe's worker prints it
 
+# A line without message and error is removed: TorchServe logs such an ERROR whenever a client resets its connection.
 WRAPPED = (
-    '{"time":"%d{yyyy-MM-dd}{UTC}T%d{HH:mm:ss.SSS}{UTC}Z","level":"%p","logger":"%c{1}",'
-    '"message":"%enc{%m}{JSON}","error":"%enc{%ex{short.className}}{JSON}"}%n'
+    '%replace{{"time":"%d{yyyy-MM-dd}{UTC}T%d{HH:mm:ss.SSS}{UTC}Z","level":"%p","logger":"%c{1}",'
+    '"message":"%enc{%m}{JSON}","error":"%enc{%ex{short.className}}{JSON}"}%n}{^.*"message":"","error":"".\\n$}{}'
 )
 # A worker's stdout has level INFO: plain lines during its start, then JSON lines. Its stderr has level WARN.
 LAYOUT = """<PatternLayout><LevelPatternSelector alwaysWriteExceptions="false" defaultPattern='@WRAPPED@'>
@@ -124,12 +158,12 @@ LOG4J = """<?xml version="1.0" encoding="UTF-8"?>
 <Configuration status="OFF">
   <Appenders>
     @ECHO_APPENDER@
-    <RollingFile name="events" fileName="@LOGS@/events.jsonl" filePattern="@LOGS@/events.%i.jsonl">
+    <RollingFile name="events" fileName="@LOGS@/events.jsonl" filePattern="@LOGS_PATTERN@/events.%i.jsonl">
       @LAYOUT@
       <Policies><SizeBasedTriggeringPolicy size="5 MB"/></Policies>
       <DefaultRolloverStrategy max="1"/>
     </RollingFile>
-    <RollingFile name="worker" fileName="@LOGS@/model.log" filePattern="@LOGS@/model.%i.log">
+    <RollingFile name="worker" fileName="@LOGS@/model.log" filePattern="@LOGS_PATTERN@/model.%i.log">
       <PatternLayout pattern="%d{ISO8601} %t - %m%n"/>
       <Policies><SizeBasedTriggeringPolicy size="5 MB"/></Policies>
       <DefaultRolloverStrategy max="1"/>
@@ -141,6 +175,8 @@ LOG4J = """<?xml version="1.0" encoding="UTF-8"?>
       <AppenderRef ref="events">@WORKER_EVENTS@</AppenderRef>
       @ECHO_WORKER@
     </Logger>
+    <!-- It warns of TCP options at each connection to a Unix socket. -->
+    <Logger name="io.netty.bootstrap.ServerBootstrap" level="error"/>
     <Logger name="ACCESS_LOG" level="off"/>
     <Logger name="TS_METRICS" level="off"/>
     <Logger name="MODEL_METRICS" level="off"/>

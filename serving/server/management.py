@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from types import TracebackType
 from typing import Any
 
@@ -17,6 +18,19 @@ MOST_MODELS = 1000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Worker:
+    """A worker of a version. TorchServe keeps its `id` when it starts a new process in the place of one that died.
+
+    `pid`: the process id of the worker's latest process; 0 or less until TorchServe knows it.
+    `is_ready`: whether that process runs and has loaded the model.
+    """
+
+    id: str
+    pid: int
+    is_ready: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ServedVersion:
     """One version of a model and its workers; `num_waiting` is the number of requests that no worker has taken yet."""
 
@@ -27,6 +41,7 @@ class ServedVersion:
     num_workers: int
     num_ready: int
     num_waiting: int
+    workers: tuple[Worker, ...]
 
     @property
     def is_ready(self) -> bool:
@@ -37,13 +52,21 @@ class ServedVersion:
 class Management:
     """A connection to the management API at an address. Use it as a context manager."""
 
-    def __init__(self, url: str, *, token: str | None = None, timeout: float = TIMEOUT) -> None:
-        """`token` is the management key, if the server requires one; `timeout` is in seconds."""
+    def __init__(
+        self, url: str, *, token: str | None = None, timeout: float = TIMEOUT, socket: Path | None = None
+    ) -> None:
+        """`token` is the management key; `timeout` is in seconds; `socket` is a Unix socket to connect to instead."""
         headers = {} if token is None else {"Authorization": f"Bearer {token}"}
         self.url = url
         is_plain = url.startswith("http://")  # skips loading CA certificates, which takes longer than a request
+        transport = None if socket is None else httpx.HTTPTransport(uds=str(socket), verify=not is_plain)
         self._client = httpx.Client(
-            base_url=url, headers=headers, timeout=timeout, trust_env=False, verify=not is_plain
+            base_url=url,
+            headers=headers,
+            timeout=timeout,
+            trust_env=False,
+            verify=not is_plain,
+            transport=transport,
         )
 
     def __enter__(self) -> Management:
@@ -72,6 +95,11 @@ class Management:
     def switch(self, name: str, version: str) -> None:
         """Makes a version the default. Raises: the errors of `call`."""
         self.call("PUT", f"/models/{name}/{version}/set-default")
+
+    def scale(self, name: str, version: str, *, num_workers: int) -> None:
+        """Makes TorchServe start or end workers of a version; returns at once. Raises: the errors of `call`."""
+        query = {"min_worker": num_workers, "max_worker": num_workers}
+        self.call("PUT", f"/models/{name}/{version}", query)
 
     def unregister(self, name: str, version: str) -> None:
         """Ends a version's workers and cuts off their open requests. The archive stays in the store.
@@ -112,13 +140,17 @@ class Management:
 
 
 def _version(description: Mapping[str, Any], *, default: str) -> ServedVersion:
-    workers = description["workers"]
+    workers = tuple(
+        Worker(id=worker["id"], pid=worker["pid"], is_ready=worker["status"] == "READY")
+        for worker in description["workers"]
+    )
     return ServedVersion(
         name=description["modelName"],
         version=description["modelVersion"],
         archive=description["modelUrl"],
         is_default=description["modelVersion"] == default,
         num_workers=len(workers),
-        num_ready=sum(worker["status"] == "READY" for worker in workers),
+        num_ready=sum(worker.is_ready for worker in workers),
         num_waiting=description["jobQueueStatus"]["pendingRequests"],
+        workers=workers,
     )

@@ -14,7 +14,7 @@ class ServerOptions:
     """Address, token, threads, request size and logs of a server.
 
     `host`: the address of predictions.
-    `token`: whether requests need a token; None requires one unless `host` is a loopback address.
+    `token`: whether predictions need a token; None requires one unless `host` is a loopback address.
     `threads`: threads per worker; None shares the cores among the workers.
     `can_switch_models`: opens TorchServe's model API on the loopback address.
     `max_request_bytes`: TorchServe's own limit, beyond which it refuses a request without a message. It must be well
@@ -39,7 +39,7 @@ class ServerOptions:
 
     @property
     def wants_token(self) -> bool:
-        """Whether TorchServe requires a token."""
+        """Whether predictions require a token. Management always does."""
         return not is_loopback(self.host) if self.token is None else self.token
 
     @property

@@ -10,16 +10,17 @@ from dataclasses import dataclass
 from zoo.errors import RequestError, ServerError
 
 LOOPBACK = "127.0.0.1"
+# The broadcast address of the loopback network: Linux lets a server listen on it, and refuses every connection to it.
+UNREACHABLE = "127.255.255.255"
 
 
 @dataclass(frozen=True, slots=True)
 class Ports:
-    """The ports of predictions, of the operator's endpoint (`metrics`), and of TorchServe's own interfaces."""
+    """The ports of predictions, management, the operator's endpoint (`metrics`), and TorchServe's gRPC."""
 
     inference: int
     management: int
     metrics: int
-    torchserve_metrics: int
     grpc_inference: int
     grpc_management: int
 
@@ -39,8 +40,8 @@ class Ports:
         require_bindable(inference or 0, host, option="--port")
         for port, option in ((management, "--management-port"), (metrics, "--metrics-port")):
             require_bindable(port or 0, LOOPBACK, option=option)
-        free = _free_ports(6)
-        given = (inference, management, metrics, None, None, None)
+        free = _free_ports(5)
+        given = (inference, management, metrics, None, None)
         return cls(*(port or free_port for port, free_port in zip(given, free, strict=True)))
 
 

@@ -25,7 +25,8 @@ class ServerRecord:
     """The addresses and folders by which another process on this machine can change a server's models."""
 
     management: str
-    key_file: str | None
+    key_file: str
+    archives: str
     signs: str
     metrics: str
     logs: str
@@ -34,7 +35,8 @@ class ServerRecord:
     def of(cls, server: TorchServe) -> ServerRecord:
         return cls(
             management=server.management_url,
-            key_file=None if server.key_file is None else str(server.key_file),
+            key_file=str(server.key_file),
+            archives=str(server.model_store),
             signs=str(server.signs),
             metrics=str(server.metrics_folder),
             logs=str(server.logs),
@@ -65,4 +67,4 @@ class ServerRecord:
 
     def open_management(self) -> Management:
         """A connection to the server's management API. Raises: ServerError if its key cannot be read."""
-        return Management(self.management, token=None if self.key_file is None else read_key(Path(self.key_file)))
+        return Management(self.management, token=read_key(Path(self.key_file)))

@@ -27,11 +27,11 @@ def new_version(served: Sequence[ServedVersion], name: str, requested: str | Non
     return f"{max(majors, default=0) + 1}.0"
 
 
-def add(record: ServerRecord, management: Management, archive: Archive) -> None:
-    """Loads an archive of the server's store; returns when a worker is ready.
+def add(record: ServerRecord, management: Management, archive: Archive, *, kept: Path) -> None:
+    """Loads an archive that the server has adopted from `kept`; returns when a worker is ready.
 
-    This function deletes the archive if the server reports that it cannot load the archive. Without a response the
-    archive stays in the store, because the server may still load it.
+    This function deletes the archive in both places if the server reports that it cannot load the archive. Without a
+    response the archive stays, because the server may still load it.
     Raises: ServerError with the reason, or with the known state if there is no response; RequestError if the server
     refuses.
     """
@@ -44,11 +44,12 @@ def add(record: ServerRecord, management: Management, archive: Archive) -> None:
         if problem is None:  # only the response was lost
             return
         raise ServerError(
-            f"{archive.name} {archive.version}: {error}. {problem}. Its archive stays in {archive.path.parent}. "
+            f"{archive.name} {archive.version}: {error}. {problem}. Its archive stays in {kept.parent}. "
             "`zoo models list` shows when a worker is ready, and `zoo models remove` ends the version"
         ) from error
     except ServerError as error:
-        archive.path.unlink(missing_ok=True)
+        for path in (archive.path, kept):
+            path.unlink(missing_ok=True)
         reason = reason_of_death(read_log(log)[before:]) or str(error)
         raise ServerError(f"{archive.name} {archive.version} cannot be loaded, and is not served: {reason}") from error
 

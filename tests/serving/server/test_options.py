@@ -11,17 +11,19 @@ import yaml
 
 import serving
 from serving.protocol import Limits
-from serving.server import Ports, ServerOptions
+from serving.server import Ports, ServerOptions, TorchServe
 from serving.server.archive import model_settings
-from serving.server.configuration import environment, properties
+from serving.server.configuration import environment, properties, read_key, write_management_key
 from serving.server.cores import num_cores
+from serving.server.ports import UNREACHABLE
 from zoo.errors import RequestError, ServerError
 
-PORTS = Ports(*range(9001, 9007))
+PORTS = Ports(*range(9001, 9006))
+FOLDER = Path("/private")
 
 
 def settings(**options):
-    lines = properties(PORTS, ServerOptions(**options)).splitlines()
+    lines = properties(FOLDER, PORTS, ServerOptions(**options)).splitlines()
     return dict(line.split("=", 1) for line in lines)
 
 
@@ -44,7 +46,8 @@ def test_everything_but_predictions_stays_on_the_loopback_address_and_closed():
     found = settings(host="0.0.0.0")
     assert found["inference_address"] == "http://0.0.0.0:9001"
     addresses = [found[f"{name}_address"] for name in ("management", "metrics", "grpc_inference", "grpc_management")]
-    assert addresses == ["http://127.0.0.1:9002", "http://127.0.0.1:9004", "127.0.0.1", "127.0.0.1"]
+    sockets = ["unix:/private/management.sock", "unix:/private/metrics.sock"]
+    assert addresses == [*sockets, "127.0.0.1", "127.255.255.255"]
     assert found["enable_model_api"] == "false" and found["allowed_urls"] == "file:///nowhere"
     assert settings(can_switch_models=True)["enable_model_api"] == "true"
 
@@ -71,6 +74,37 @@ def test_the_workers_share_the_cores_unless_somebody_said_otherwise(tmp_path, mo
         ServerOptions(threads=0)
 
 
+def test_nobody_can_connect_where_the_management_over_grpc_listens():
+    """TorchServe cannot switch it off, and asks for no token there when predictions need none."""
+    with socket.create_server(("127.0.0.1", 0)) as listening, socket.create_server((UNREACHABLE, 0)) as unreachable:
+        socket.create_connection(listening.getsockname(), timeout=10).close()  # the control
+        for host in (UNREACHABLE, "127.0.0.1"):
+            with pytest.raises(OSError):
+                socket.create_connection((host, unreachable.getsockname()[1]), timeout=10)
+
+
+def test_the_management_token_is_random_and_for_its_user_alone(tmp_path):
+    first, second = tmp_path / "first.json", tmp_path / "second.json"
+    for file in (first, second):
+        write_management_key(file)
+    assert read_key(first) != read_key(second) and len(read_key(first)) >= 40
+    assert first.stat().st_mode & 0o777 == 0o600
+    with pytest.raises(FileExistsError):  # a file that another user has put there is not used
+        write_management_key(first)
+    with pytest.raises(ServerError, match="contains no inference token: this server requires none"):
+        read_key(first, "inference")
+
+
+def test_logs_in_a_relative_folder_are_where_the_operator_was(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    server = TorchServe([], options=ServerOptions(logs=Path("logs")))
+    assert server.logs == tmp_path / "logs" and server.logs.is_dir()
+    server.stop()
+    (tmp_path / "file").write_text("")
+    with pytest.raises(RequestError, match=r"the logs cannot be written to .*/file: .*; choose another --logs"):
+        TorchServe([], options=ServerOptions(logs=Path("file")))
+
+
 def test_the_workers_find_our_packages_before_those_on_the_users_pythonpath(tmp_path, monkeypatch):
     ours = str(Path(serving.__file__).parents[1])
     monkeypatch.setenv("PYTHONPATH", "/theirs")
@@ -94,7 +128,7 @@ def test_a_host_that_is_not_here_and_a_port_in_use_are_told_apart():
         port = taken.getsockname()[1]
         with pytest.raises(ServerError, match=f"port {port} is in use: .* another --metrics-port"):
             Ports.find(metrics=port)
-    assert len({*vars_of(Ports.find())}) == 6
+    assert len({*vars_of(Ports.find())}) == 5
 
 
 def vars_of(ports):

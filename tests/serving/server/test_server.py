@@ -143,7 +143,7 @@ def test_a_port_in_use_is_refused_at_once():
             TorchServe([], port=taken.getsockname()[1])
 
 
-def test_a_server_that_is_stopped_while_it_starts_or_lost_its_launcher_leaves_no_process_behind(digits_checkpoint):
+def test_a_server_that_is_stopped_while_it_starts_or_lost_its_java_leaves_no_process_behind(digits_checkpoint):
     with tempfile.TemporaryDirectory() as store:
         archive = make_archive(digits_checkpoint, Path(store), limits=Limits(n=500), device="cpu")
         starting = TorchServe([archive])
@@ -154,9 +154,13 @@ def test_a_server_that_is_stopped_while_it_starts_or_lost_its_launcher_leaves_no
         orphaned = TorchServe([archive])
         orphaned._start()
         wait_for(lambda: len(orphaned.processes()) >= 2)
-        orphaned._processes.launcher.kill()
-        orphaned._processes.launcher.wait()
-        assert orphaned.processes(), "the JVM must have survived its launcher"
+        java = orphaned._processes.java
+        java.kill()
+        killed = rf"TorchServe's Java process \({java.pid}\) was killed by SIGKILL, for example by the kernel"
+        with pytest.raises(ServerError, match=killed):
+            orphaned.wait()
+        assert not orphaned.health().is_live and "was killed by SIGKILL" in orphaned.health().reason
+        assert "was killed by SIGKILL" in (orphaned.logs / "events.jsonl").read_text()
         orphaned.stop()
         assert not orphaned.processes() and not orphaned.folder.exists()
 
@@ -255,5 +259,5 @@ def test_zoo_serve_prints_a_ready_line_and_leaves_no_process_behind(
         process.send_signal(how)
         _, errors = process.communicate(timeout=60)
     assert process.returncode == 0 and "Traceback" not in errors
-    assert len(descendants) >= 3 and not [each for each in descendants if is_alive(each)]
+    assert len(descendants) >= 2 and not [each for each in descendants if is_alive(each)]
     assert [path.name for path in short_folder.iterdir()] == ["digit.png"]

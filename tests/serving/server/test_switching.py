@@ -32,7 +32,7 @@ class ManagementServer(ThreadingHTTPServer):
                 "modelName": "m",
                 "modelVersion": version,
                 "modelUrl": f"m-{version}.mar",
-                "workers": [{"status": status} for status in workers],
+                "workers": [{"id": "9000", "pid": 1, "status": status} for status in workers],
                 "jobQueueStatus": {"pendingRequests": 0},
             }
             for version, workers in workers_of.items()
@@ -78,17 +78,23 @@ def server(monkeypatch):
 
 @pytest.fixture
 def archive(tmp_path):
-    path = tmp_path / "m-2.0.mar"
-    path.write_bytes(b"an archive")
-    return Archive(path, "m", "2.0")
+    for folder in (tmp_path / "private", tmp_path):
+        folder.mkdir(exist_ok=True)
+        (folder / "m-2.0.mar").write_bytes(b"an archive")
+    return Archive(tmp_path / "private/m-2.0.mar", "m", "2.0")
+
+
+def kept(archive):
+    """The archive in the operator's store."""
+    return archive.path.parents[1] / archive.path.name
 
 
 def add(server, archive):
     url = f"http://127.0.0.1:{server.server_port}"
     folder = str(archive.path.parent)
-    record = ServerRecord(management=url, key_file=None, signs=folder, metrics=folder, logs=folder)
+    record = ServerRecord(management=url, key_file="unused", archives=folder, signs=folder, metrics=folder, logs=folder)
     with Management(url, timeout=0.3) as management:
-        switching.add(record, management, archive)
+        switching.add(record, management, archive, kept=kept(archive))
 
 
 @contextmanager
@@ -102,13 +108,13 @@ def test_a_version_that_the_server_cannot_load_is_deleted(server, archive):
     server.status = 500
     with refused(ServerError, "m 2.0 cannot be loaded, and is not served: .*what the server says"):
         add(server, archive)
-    assert not archive.path.exists()
+    assert not archive.path.exists() and not kept(archive).exists()
 
 
 def test_a_version_that_is_still_loaded_after_the_time_to_wait_keeps_its_archive(server, archive):
     with refused(ServerError, r"m 2\.0: no answer .*has registered it, and no worker is ready.* stays in "):
         add(server, archive)
-    assert archive.path.exists()
+    assert archive.path.exists() and kept(archive).exists()
 
 
 @pytest.mark.parametrize(("is_deaf", "said"), [(False, "does not list it yet"), (True, "does not say whether")])
@@ -116,7 +122,7 @@ def test_a_version_of_which_nothing_is_known_keeps_its_archive(is_deaf, said, se
     server.workers, server.is_deaf = None, is_deaf
     with refused(ServerError, f"m 2.0: no answer .*{said}.*stays in"):
         add(server, archive)
-    assert archive.path.exists()
+    assert archive.path.exists() and kept(archive).exists()
 
 
 def test_a_version_that_is_ready_when_only_the_answer_was_lost_is_added(server, archive):
@@ -129,4 +135,4 @@ def test_a_version_that_another_command_has_added_meanwhile_keeps_its_archive(se
     server.status = 409
     with refused(RequestError, "the server answered 409: what the server says"):
         add(server, archive)
-    assert archive.path.exists()
+    assert archive.path.exists() and kept(archive).exists()
