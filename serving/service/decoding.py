@@ -16,27 +16,22 @@ every step.
 from __future__ import annotations
 
 import itertools
-import json
 import math
-import select
-import subprocess
-import sys
 import threading
-import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, InvalidStateError
 from contextlib import suppress
 from dataclasses import dataclass, field
 from queue import PriorityQueue
-from typing import Any, Protocol
+from typing import Protocol
 
-import psutil
 from PIL import Image
 from torch import Tensor
 
 from serving.protocol import Limits
+from serving.service.decoding_child import Allowance, DecodingProcess, TooSlowError
 from zoo.errors import ImageError, OverloadError, ZooError
-from zoo.models.decoding_process import decode_images, read_frame, write_frame
+from zoo.models.decoding_process import decode_images
 from zoo.models.preprocessing import prepare
 from zoo.models.spec import Preprocessing
 
@@ -44,8 +39,6 @@ QUICK_BYTES = 250_000  # the slowest known decoders, which are written in Python
 QUICK_PIXELS = 2_000_000
 QUICK_SECONDS = 0.5
 PATIENT_SECONDS = 5.0
-LONGEST_WAIT_SECONDS = 60.0  # for a process that neither answers nor uses the processor
-POLL_SECONDS = 0.02
 RETRY_AFTER_SECONDS = 1
 BYTES_PER_PIXEL = 24  # a decoded picture with transparency, its copies over white, and its RGB bytes
 BYTES_BESIDE_PIXELS = 500_000_000  # the interpreter and the encoded pictures
@@ -111,14 +104,14 @@ class DecodingProcesses:
         most_memory = BYTES_BESIDE_PIXELS + BYTES_PER_PIXEL * limits.max_pixels
         self._patient = _Lane(
             convert,
-            _Allowance(limits.max_pixels, None, patient_seconds, most_memory),
+            Allowance(limits.max_pixels, None, patient_seconds, most_memory),
             give_up=_refuse_as_slow,
             most_requests=max(1, limits.max_open_requests // 2),
             most_bytes=limits.max_bytes,
         )
         self._quick = _Lane(
             convert,
-            _Allowance(limits.max_pixels, QUICK_PIXELS, quick_seconds, most_memory),
+            Allowance(limits.max_pixels, QUICK_PIXELS, quick_seconds, most_memory),
             give_up=self._patient.put,
         )
         self._num_submitted = itertools.count()
@@ -146,25 +139,13 @@ class _Job:
     future: Future[Tensors] = field(default_factory=Future)
 
 
-@dataclass(frozen=True, slots=True)
-class _Allowance:
-    max_pixels: int
-    quick_pixels: int | None
-    seconds: float
-    most_memory: int
-
-
-class _TooSlowError(Exception):
-    """The process used its processor time without an answer."""
-
-
 class _Lane:
     """One decoding process, and the thread that passes it one request after another."""
 
     def __init__(
         self,
         convert: Callable[[Image.Image], Tensor],
-        allowance: _Allowance,
+        allowance: Allowance,
         *,
         give_up: Callable[[_Job], None],
         most_requests: float = math.inf,
@@ -181,7 +162,7 @@ class _Lane:
         self._most_requests, self._most_bytes = most_requests, most_bytes
         self._unfinished: dict[int, int] = {}  # sizes in bytes by the number of the arrival
         self._waiting: PriorityQueue[tuple[float, int, _Job | None]] = PriorityQueue()
-        self._process: _Process | None = None
+        self._process: DecodingProcess | None = None
         self._thread = threading.Thread(target=self._run, name="decoding", daemon=True)
         self._thread.start()
 
@@ -206,7 +187,7 @@ class _Lane:
 
     def _run(self) -> None:
         with suppress(OSError, EOFError):  # the first request starts it again, and tells why that fails
-            self._process = _Process(self._allowance.most_memory)
+            self._process = DecodingProcess(self._allowance.most_memory)
         while (job := self._waiting.get()[2]) is not None:
             if not job.future.cancelled():
                 self._decode(job)
@@ -218,7 +199,7 @@ class _Lane:
         except ImageError as error:
             _finish(job.future, error)
             return
-        except _TooSlowError:
+        except TooSlowError:
             self._abandon_process()
             self._give_up(job)
             return
@@ -234,7 +215,7 @@ class _Lane:
     def _ask(self, job: _Job) -> Tensors | None:
         """The tensors; None if the pictures are too large for this lane."""
         if self._process is None or self._process.has_ended:
-            self._process = _Process(self._allowance.most_memory)
+            self._process = DecodingProcess(self._allowance.most_memory)
         pictures = self._process.decode(job.images, self._allowance)
         return None if pictures is None else [self._convert(picture) for picture in pictures]
 
@@ -242,66 +223,6 @@ class _Lane:
         if self._process is not None:
             self._process.end()
             self._process = None
-
-
-class _Process:
-    """A running `zoo.models.decoding_process`."""
-
-    def __init__(self, most_memory: int) -> None:
-        """Starts the process and waits until it can decode. Raises: OSError, EOFError."""
-        command = [sys.executable, "-P", "-m", "zoo.models.decoding_process", str(most_memory)]
-        self._child = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-        assert self._child.stdin is not None and self._child.stdout is not None
-        self._requests, self._replies = self._child.stdin, self._child.stdout
-        read_frame(self._replies)
-
-    def decode(self, images: Sequence[bytes], allowance: _Allowance) -> list[Image.Image] | None:
-        """The pictures; None if they take more work than `quick_pixels` pixels.
-
-        Raises: ImageError; _TooSlowError; OSError, EOFError if the process died.
-        """
-        used_before = self._processor_seconds()
-        head = {
-            "num_images": len(images),
-            "max_pixels": allowance.max_pixels,
-            "quick_pixels": allowance.quick_pixels,
-        }
-        for frame in (json.dumps(head).encode(), *images):
-            write_frame(self._requests, frame)
-        self._requests.flush()
-        self._wait(used_before + allowance.seconds)
-        reply: dict[str, Any] = json.loads(read_frame(self._replies))
-        if "error" in reply:
-            raise ImageError(reply["error"], http_status=reply["status"])
-        if "is_large" in reply:
-            return None
-        sizes = [(width, height) for width, height in reply["sizes"]]
-        return [Image.frombytes("RGB", size, read_frame(self._replies)) for size in sizes]
-
-    @property
-    def has_ended(self) -> bool:
-        return self._child.poll() is not None
-
-    def end(self) -> None:
-        """Ends the process at once."""
-        self._child.kill()
-        with suppress(OSError):
-            self._child.communicate()
-
-    def _wait(self, most_processor_seconds: float) -> None:
-        """Waits until a reply begins. Raises: _TooSlowError."""
-        deadline = time.monotonic() + LONGEST_WAIT_SECONDS
-        while not select.select([self._replies], [], [], POLL_SECONDS)[0]:
-            if self._processor_seconds() > most_processor_seconds or time.monotonic() > deadline:
-                raise _TooSlowError
-
-    def _processor_seconds(self) -> float:
-        """Processor time, which does not grow while other work occupies the cores. Raises: OSError if it ended."""
-        try:
-            times = psutil.Process(self._child.pid).cpu_times()
-        except psutil.Error as error:
-            raise OSError("the decoding process ended") from error
-        return times.user + times.system
 
 
 def _refuse_as_slow(job: _Job) -> None:
