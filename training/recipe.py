@@ -18,9 +18,9 @@ from training.objectives.table import objective_name
 from training.precision import Precision
 from training.tasks.task import Augmentation
 from zoo.errors import RecipeError
+from zoo.errors.suggestions import did_you_mean
 from zoo.importing.normalization import parse_normalization
 from zoo.models.spec import Preprocessing
-from zoo.suggestions import did_you_mean
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,9 +10,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from serving.protocol.limits import Limits
 from zoo.errors import CertificationError, RequestError
+from zoo.errors.suggestions import did_you_mean
 from zoo.smoothing import Noise, SmoothingSpec
 from zoo.smoothing.named_rules import AT_RADIUS, FIXED, rule_from
-from zoo.suggestions import did_you_mean
 
 DRAWS_PER_PREDICTION = 100
 MOST_COPIES = 8

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from zoo.errors import UnknownNameError
-from zoo.suggestions import suggestions
+from zoo.errors.suggestions import suggestions
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,8 +10,8 @@ from training.objectives.table import OBJECTIVES
 from training.recipe import field_paths
 from training.recipes import quick
 from training.tasks.table import TASKS
+from zoo.errors.suggestions import ALIASES, did_you_mean, suggestions
 from zoo.models.architecture import ARCHITECTURES
-from zoo.suggestions import ALIASES, did_you_mean, suggestions
 
 FIELDS = field_paths(quick(find_objective("consistency")()))
 PARAMETERS = list(Parameters.model_fields)

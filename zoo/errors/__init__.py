@@ -28,7 +28,7 @@ Abstaining is a result, not an error.
 
 from collections.abc import Iterable
 
-from zoo.suggestions import did_you_mean
+from zoo.errors.suggestions import did_you_mean
 
 
 class ZooError(Exception):
