@@ -4,7 +4,9 @@ import json
 import os
 import re
 import signal
+import socket
 import stat
+import struct
 import subprocess
 import sys
 import tempfile
@@ -12,6 +14,7 @@ import threading
 import time
 from contextlib import contextmanager
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import httpx
 import psutil
@@ -136,6 +139,7 @@ def test_versions_are_added_switched_rolled_back_and_removed_while_requests_run_
 
         for path, data in ((f"{url}{SECRET}", digit_pngs[0]), (url, SECRET.encode()), (f"{url}/{SECRET}", b"")):
             httpx.post(path, content=data, headers={"X-Secret": SECRET, "Authorization": f"Bearer {token}"}, timeout=60)
+        reset(url)
         with Asking(url, digit_pngs[0], token=token) as asking:
             with streaming(url, digit_pngs[1], token) as lines:
                 wait_for(lambda: len(asking.outcomes) > 5)
@@ -152,7 +156,17 @@ def test_versions_are_added_switched_rolled_back_and_removed_while_requests_run_
     texts = {file.name: file.read_text() for file in logs.iterdir()}
     assert set(texts) >= {"server.log", "model.log", "events.jsonl"}
     assert not [name for name, text in texts.items() if SECRET in text]
-    assert all({"time", "level", "message"} <= json.loads(line).keys() for line in texts["events.jsonl"].splitlines())
+    events = [json.loads(line) for line in texts["events.jsonl"].splitlines()]
+    assert all({"time", "level", "message"} <= event.keys() for event in events)
+    assert not [event for event in events if not event["message"]], "a reset connection is no event"
+
+
+def reset(url):
+    """Sends the head of a request and resets the connection."""
+    parts = urlsplit(url)
+    with socket.create_connection((parts.hostname, parts.port), timeout=60) as client:
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # close() resets
+        client.sendall(f"POST {parts.path} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n\r\n".encode())
 
 
 def answering(url, image, token):

@@ -165,7 +165,7 @@ def test_a_server_that_is_stopped_while_it_starts_or_lost_its_java_leaves_no_pro
         assert not orphaned.processes() and not orphaned.folder.exists()
 
 
-def test_a_signal_while_the_launcher_is_started_leaves_no_process_behind(digits_checkpoint, monkeypatch):
+def test_a_signal_while_java_is_started_leaves_no_process_behind(digits_checkpoint, monkeypatch):
     started, popen = [], subprocess.Popen
 
     def interrupted(*words, **settings):
