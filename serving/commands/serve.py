@@ -11,6 +11,7 @@ import typer
 
 from serving.commands.options import DefaultN, Limit, MaxN, MaxPixels, limits_from
 from zoo.cli._options import Backend, Device
+from zoo.cli._plain import echo
 
 if TYPE_CHECKING:
     from serving.server import TorchServe
@@ -122,7 +123,7 @@ def serve(
                 make_archive(checkpoint, folder, limits=limits, device=device, backend=backend, workers=workers)
                 for checkpoint in checkpoints
             ]
-            typer.echo("starting TorchServe...", err=True)
+            echo("starting TorchServe...", err=True)
             server = opened.enter_context(TorchServe(archives, ports=ports, options=options))
             if store is not None:
                 opened.enter_context(ServerRecord.of(server).kept_in(store))
@@ -141,26 +142,26 @@ def _print_addresses(server: TorchServe, archives: Sequence[Path], *, n: int) ->
     """Prints the addresses of predictions on stdout and all others on stderr."""
     from serving.server.ports import is_loopback
 
-    typer.echo(f"/live, /ready, /metrics: {server.operator_url}; management: {server.management_url}", err=True)
+    echo(f"/live, /ready, /metrics: {server.operator_url}; management: {server.management_url}", err=True)
     if server.key_file is not None:
-        typer.echo(f"tokens: {server.key_file}; zoo predict --token takes the inference key", err=True)
+        echo(f"tokens: {server.key_file}; zoo predict --token takes the inference key", err=True)
     if not is_loopback(server.options.host):
-        typer.echo(f"listening on {server.options.host} without TLS: put a proxy before it, as in deploy/", err=True)
+        echo(f"listening on {server.options.host} without TLS: put a proxy before it, as in deploy/", err=True)
     shown = "" if server.key_file is None else "-H 'Authorization: Bearer TOKEN' "
     for path in archives:
-        typer.echo(f"ready: curl {shown}-F data=@IMAGE -F mode=certify -F n={n} {server.prediction_url(path)}")
+        echo(f"ready: curl {shown}-F data=@IMAGE -F mode=certify -F n={n} {server.prediction_url(path)}")
 
 
 def _open_page(opened: ExitStack, server: TorchServe, names: Sequence[str], *, port: int) -> None:
     from serving.page.server import serve_page
 
     page = opened.enter_context(serve_page(server.url, names, port=port, token=server.token("inference")))
-    typer.echo(f"page: {page}")
+    echo(f"page: {page}")
 
 
 def _drain(server: TorchServe, seconds: float) -> None:
     """Waits until open requests are answered. A second signal ends the wait."""
-    typer.echo(
+    echo(
         f"stopping: open requests have {seconds:g} s, new ones are refused; a second signal ends it immediately",
         err=True,
     )
@@ -169,7 +170,7 @@ def _drain(server: TorchServe, seconds: float) -> None:
             return
     except KeyboardInterrupt:
         pass
-    typer.echo("zoo: some requests were still open and are cut off", err=True)
+    echo("zoo: some requests were still open and are cut off", err=True)
     raise typer.Exit(1)
 
 

@@ -5,13 +5,14 @@ import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from zoo.cli._plain import plain
 from zoo.errors import InterruptionError, ZooError
 
 
 def exit_code_of(error: Exception, *, debug: bool) -> int:
     """The exit code for `error`, after its message, or a traceback if `debug`, is printed to stderr."""
     if debug:
-        traceback.print_exception(error)
+        print(plain("".join(traceback.format_exception(error))), end="", file=sys.stderr)  # noqa: T201
     if isinstance(error, ZooError):
         message, code = str(error), error.exit_code
     else:
@@ -19,7 +20,7 @@ def exit_code_of(error: Exception, *, debug: bool) -> int:
             f"a defect, please report it: {type(error).__name__}: {error} (--debug shows where)",
             1,
         )
-    print(f"zoo: {message}", file=sys.stderr)  # noqa: T201
+    print(plain(f"zoo: {message}"), file=sys.stderr)  # noqa: T201
     return code
 
 
