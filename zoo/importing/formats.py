@@ -160,6 +160,11 @@ def _located(
             raise ForeignCheckpointError(
                 f"{file.path}: {key} is quantized, sparse or without values, expected a plain tensor"
             )
+        if tensor.untyped_storage().nbytes() < tensor.numel() * tensor.element_size():
+            raise ForeignCheckpointError(
+                f"{file.path}: {key} states {tensor.numel():,} values but stores fewer (some stride is 0): write its "
+                "state dict again with every tensor cloned"
+            )
     others = tuple(str(key) for key in state if key not in tensors)
     return LocatedNetwork(format=format, container=container, prefix=prefix, tensors=tensors, others=others)
 
