@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import io
-import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypedDict
@@ -16,6 +15,7 @@ from serving.client.answers import Answer
 from serving.client.retrying import Exchange, exchange, problem_in
 from zoo.download.retry import RetryPolicy
 from zoo.errors import RefusedError, RequestError, ServerError
+from zoo.filesystem.untrusted_json import parse_json
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -107,7 +107,7 @@ def read_answers(response: httpx.Response, *, num: int, url: str) -> list[Answer
     """
     raise_for_problem(response)
     try:
-        content = json.loads(response.content)
+        content = parse_json(response.content)
         answers = [Answer.model_validate(item) for item in ([content] if num == 1 else content["predictions"])]
     except (ValueError, KeyError, TypeError, ValidationError) as error:
         raise something_else(url, response.status_code) from error

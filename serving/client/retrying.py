@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from typing import Any
@@ -11,6 +10,7 @@ import httpx
 
 from zoo.download.retry import RetryPolicy, parse_retry_after
 from zoo.errors import RequestError, ServerError, ServerUnavailableError
+from zoo.filesystem.untrusted_json import parse_json
 
 WORKER_DIED = "Worker died"
 RETRIED_STATUSES = (429, 502, 503)  # a retry would not change any other error, including 500
@@ -60,7 +60,7 @@ def problem_in(response: httpx.Response) -> dict[str, Any] | None:
     The body of a response with status 200 contains an error object if the server failed after the response had begun.
     """
     try:
-        body = json.loads(response.content)
+        body = parse_json(response.content)
     except ValueError:
         body = None
     if isinstance(body, dict) and isinstance(body.get("code"), int):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 
 import httpx
@@ -11,6 +10,7 @@ from pydantic import ValidationError
 from serving.client.answers import Answer
 from serving.client.payload import error_of, raise_for_problem, something_else
 from zoo.errors import StreamInterruptedError
+from zoo.filesystem.untrusted_json import parse_json
 
 
 class StreamUpdate(Answer):
@@ -43,7 +43,7 @@ class StreamReader:
         if not line.strip():
             return
         try:
-            update = json.loads(line)
+            update = parse_json(line)
         except ValueError as error:
             raise self.interrupted("its last line is cut off") from error
         if isinstance(update, dict) and isinstance(update.get("code"), int):

@@ -9,6 +9,7 @@ import typer
 
 from serving.commands.options import DefaultN, Limit, MaxN, MaxPixels, limits_from
 from zoo.cli._options import Backend, Device, Model
+from zoo.cli._plain import echo
 
 
 def archive(
@@ -33,4 +34,4 @@ def archive(
     path = make_archive(
         locate(model), store, limits=limits, device=device, backend=backend, version=version, workers=workers
     )
-    typer.echo(path)
+    echo(path)

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from zoo.cli._options import Json
+from zoo.cli._plain import echo
 
 NUM_DRAWS, ALPHA = 20, 0.001  # slightly more than the minimum of a prediction
 
@@ -47,7 +48,7 @@ def health(
     if url is not None:
         report |= _ask_model(url, key_file, token, timeout)
     if as_json:
-        typer.echo(json.dumps(report))
+        echo(json.dumps(report))
     else:
         _print(report)
     if not (report.get("ready", True) and report.get("answers", True)):
@@ -80,15 +81,15 @@ def _ask_model(url: str, key_file: Path | None, token: str | None, timeout: floa
 
 def _print(report: dict[str, Any]) -> None:
     if "live" in report:
-        typer.echo(f"live\t{_word(report['live'])}")
+        echo(f"live\t{_word(report['live'])}")
         for model in report["models"]:
             workers = f"{model['ready_workers']} of {model['workers']} workers"
-            typer.echo(f"ready\t{_word(model['ready'])}\t{model['name']} {model['version']}, {workers}")
+            echo(f"ready\t{_word(model['ready'])}\t{model['name']} {model['version']}, {workers}")
     if "answers" in report:
-        typer.echo(f"answers\t{_word(report['answers'])}")
+        echo(f"answers\t{_word(report['answers'])}")
     for reason in (report.get("reason"), report.get("answer")):
         if reason is not None:
-            typer.echo(f"zoo: {reason}", err=True)
+            echo(f"zoo: {reason}", err=True)
 
 
 def _word(is_well: bool) -> str:

@@ -10,6 +10,7 @@ import typer
 
 from serving.commands.options import DefaultN, Limit, MaxN, MaxPixels, limits_from
 from zoo.cli._options import Backend, Device, Json, Model
+from zoo.cli._plain import echo
 
 models = typer.Typer(
     no_args_is_help=True,
@@ -33,12 +34,12 @@ def list_versions(store: Store, as_json: Json = False) -> None:
     with ServerRecord.read(store).open_management() as management:
         versions = management.versions()
     if as_json:
-        typer.echo(json.dumps([asdict(version) for version in versions]))
+        echo(json.dumps([asdict(version) for version in versions]))
         return
     for version in versions:
         mark = "*" if version.is_default else " "
         workers = f"{version.num_ready} of {version.num_workers} workers ready"
-        typer.echo(f"{mark} {version.name}\t{version.version}\t{workers}")
+        echo(f"{mark} {version.name}\t{version.version}\t{workers}")
 
 
 @models.command()
@@ -71,7 +72,7 @@ def add(
         path = make_archive(checkpoint, store, limits=limits, device=device, backend=backend, version=chosen)
         archive = adopt(path, Path(record.archives), weights_sha256=checkpoint.weights_sha256)
         switching.add(record, management, archive, kept=path)
-    typer.echo(f"{name}\t{chosen}")
+    echo(f"{name}\t{chosen}")
 
 
 @models.command()
@@ -88,7 +89,7 @@ def switch(name: Name, version: Version, store: Store) -> None:
                 "list` shows a ready worker"
             )
         management.switch(name, version)
-    typer.echo(f"{name}\t{version}")
+    echo(f"{name}\t{version}")
 
 
 @models.command()
@@ -111,4 +112,4 @@ def remove(
             raise ServerError(
                 f"{name} {version} is removed, but requests were still open after {drain_seconds:g} s and were cut off"
             )
-    typer.echo(f"{name}\t{version}")
+    echo(f"{name}\t{version}")

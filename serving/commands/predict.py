@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from zoo.cli._options import Backend, Device, Json
+from zoo.cli._plain import cell, echo
 from zoo.errors import RequestError, ZooError
 
 if TYPE_CHECKING:
@@ -71,12 +72,12 @@ def predict(
 async def _print_outcomes(outcomes: AsyncIterator[Outcome], *, as_json: bool, single: bool) -> ZooError | None:
     """Prints every outcome as it arrives. The first failure, or None."""
     if not as_json:
-        typer.echo("image\tlabel\tclass_name\tabstained\tradius")
+        echo("image\tlabel\tclass_name\tabstained\tradius")
     first_failure: ZooError | None = None
     async for path, result in outcomes:
         if isinstance(result, ZooError):
             first_failure = first_failure or result
-            typer.echo(f"zoo: {path}: {result}", err=True)
+            echo(f"zoo: {path}: {result}", err=True)
             answer: dict[str, Any] = {"error": {"type": type(result).__name__, "message": str(result)}}
         else:
             answer = result
@@ -86,7 +87,7 @@ async def _print_outcomes(outcomes: AsyncIterator[Outcome], *, as_json: bool, si
 
 def _print_answer(path: Path, answer: dict[str, Any], *, as_json: bool, single: bool) -> None:
     if as_json:
-        typer.echo(json.dumps(answer, indent=2) if single else json.dumps({"image": str(path), **answer}))
+        echo(json.dumps(answer, indent=2) if single else json.dumps({"image": str(path), **answer}))
     elif "error" not in answer:
         certificate = answer["certificate"]
         values = [
@@ -95,7 +96,7 @@ def _print_answer(path: Path, answer: dict[str, Any], *, as_json: bool, single: 
             answer["abstained"],
             certificate and certificate["radius"],
         ]
-        typer.echo("\t".join([str(path), *("" if value is None else str(value) for value in values)]))
+        echo("\t".join(cell("" if value is None else value) for value in (path, *values)))
 
 
 def _expand(images: list[Path]) -> list[Path]:

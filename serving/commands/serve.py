@@ -11,6 +11,7 @@ import typer
 
 from serving.commands.options import DefaultN, Limit, MaxN, MaxPixels, limits_from
 from zoo.cli._options import Backend, Device
+from zoo.cli._plain import echo
 
 if TYPE_CHECKING:
     from serving.server import TorchServe
@@ -126,7 +127,7 @@ def serve(
                 make_archive(checkpoint, folder, limits=limits, device=device, backend=backend, workers=workers)
                 for checkpoint in checkpoints
             ]
-            typer.echo("starting TorchServe...", err=True)
+            echo("starting TorchServe...", err=True)
             hashes = [checkpoint.weights_sha256 for checkpoint in checkpoints]
             server = opened.enter_context(TorchServe(archives, weights_sha256=hashes, ports=ports, options=options))
             if store is not None:
@@ -146,16 +147,16 @@ def _print_addresses(server: TorchServe, archives: Sequence[Path], *, n: int) ->
     """Prints the addresses of predictions on stdout and all others on stderr."""
     from serving.server.ports import is_loopback
 
-    typer.echo(f"/live, /ready, /metrics: {server.operator_url}; management: {server.management_url}", err=True)
+    echo(f"/live, /ready, /metrics: {server.operator_url}; management: {server.management_url}", err=True)
     use = "zoo predict --token takes the inference key, and management the management key"
     if not server.options.wants_token:
         use = "management takes the management key, predictions need none"
-    typer.echo(f"tokens: {server.key_file}; {use}", err=True)
+    echo(f"tokens: {server.key_file}; {use}", err=True)
     if not is_loopback(server.options.host):
-        typer.echo(f"listening on {server.options.host} without TLS: put a proxy before it, as in deploy/", err=True)
+        echo(f"listening on {server.options.host} without TLS: put a proxy before it, as in deploy/", err=True)
     shown = "-H 'Authorization: Bearer TOKEN' " if server.options.wants_token else ""
     for path in archives:
-        typer.echo(f"ready: curl {shown}-F data=@IMAGE -F mode=certify -F n={n} {server.prediction_url(path)}")
+        echo(f"ready: curl {shown}-F data=@IMAGE -F mode=certify -F n={n} {server.prediction_url(path)}")
 
 
 def _open_page(opened: ExitStack, server: TorchServe, names: Sequence[str], *, port: int) -> None:
@@ -168,12 +169,12 @@ def _open_page(opened: ExitStack, server: TorchServe, names: Sequence[str], *, p
         token=server.token("inference"),
         max_body_bytes=server.options.max_request_bytes,
     )
-    typer.echo(f"page: {opened.enter_context(page)}")
+    echo(f"page: {opened.enter_context(page)}")
 
 
 def _drain(server: TorchServe, seconds: float) -> None:
     """Waits until open requests are answered. A second signal ends the wait."""
-    typer.echo(
+    echo(
         f"stopping: open requests have {seconds:g} s, new ones are refused; a second signal ends it immediately",
         err=True,
     )
@@ -182,7 +183,7 @@ def _drain(server: TorchServe, seconds: float) -> None:
             return
     except KeyboardInterrupt:
         pass
-    typer.echo("zoo: some requests were still open and are cut off", err=True)
+    echo("zoo: some requests were still open and are cut off", err=True)
     raise typer.Exit(1)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import reprlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
@@ -23,6 +24,8 @@ BOOLEANS = ("stream",)
 DECIDING = ("mode", "stopping", "noise", "n", "n0", "alpha", "radius", "tolerance")
 CERTIFICATION_ONLY = {"n0", "stopping", "radius", "tolerance", "stream", "deadline_ms"}
 LONGEST_ECHO = 80
+_SHORT = reprlib.Repr()  # of a deeply nested or large value it visits the beginning only
+_SHORT.maxstring = _SHORT.maxlong = _SHORT.maxother = 2 * LONGEST_ECHO
 
 
 class Parameters(BaseModel):
@@ -124,7 +127,7 @@ def deciding(parameters: Parameters, limits: Limits) -> dict[str, object]:
 
 def shown(value: object) -> str:
     """A client's value for an error message, truncated: TorchServe kills a worker whose response is too large."""
-    text = repr(value)
+    text = _SHORT.repr(value)
     return text if len(text) <= LONGEST_ECHO else text[:LONGEST_ECHO] + "..."
 
 

@@ -11,6 +11,7 @@ from typing import Any
 import httpx
 
 from zoo.errors import RequestError, ServerError, ServerUnavailableError
+from zoo.filesystem.untrusted_json import parse_json
 
 TIMEOUT = 5.0
 LOADING_TIMEOUT = 300.0
@@ -125,7 +126,7 @@ class Management:
         except httpx.HTTPError as error:
             raise ServerUnavailableError(f"no answer from {self.url}: {error or type(error).__name__}") from error
         try:
-            body = response.json()
+            body = parse_json(response.content)
         except ValueError as error:
             raise ServerError(f"{self.url} answered {response.status_code} with a body that is not JSON") from error
         if response.status_code >= 400:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import shutil
 import zipfile
@@ -12,6 +11,7 @@ from pathlib import Path
 
 from zoo.errors import ServerError
 from zoo.filesystem.atomic_write import replaced_file
+from zoo.filesystem.untrusted_json import parse_json
 from zoo.models.layout import WEIGHTS
 
 MANIFEST = "MAR-INF/MANIFEST.json"
@@ -34,7 +34,7 @@ def read_archive(path: Path) -> Archive:
             damaged = file.testzip()
             if damaged is not None:
                 raise ServerError(f"the archive {path} is damaged at {damaged}: create it again with zoo archive")
-            model = json.loads(file.read(MANIFEST))["model"]
+            model = parse_json(file.read(MANIFEST))["model"]
             return Archive(path, str(model["modelName"]), str(model["modelVersion"]))
     except FileNotFoundError as error:
         raise ServerError(f"the archive {path} does not exist: create it with zoo archive") from error

@@ -13,6 +13,7 @@ from serving.server.configuration import read_key
 from serving.server.management import Management
 from zoo.errors import RequestError, ServerError
 from zoo.filesystem.atomic_write import write_atomically
+from zoo.filesystem.untrusted_json import parse_json
 
 if TYPE_CHECKING:
     from serving.server.torchserve import TorchServe
@@ -49,7 +50,7 @@ class ServerRecord:
         Raises: RequestError if no server runs with this store; ServerError if the file is damaged.
         """
         try:
-            return cls(**json.loads((store / FILE).read_text()))
+            return cls(**parse_json((store / FILE).read_text()))
         except FileNotFoundError as error:
             raise RequestError(f"no server runs with the store {store}: start one with zoo serve --store") from error
         except (OSError, ValueError, TypeError) as error:

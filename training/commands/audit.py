@@ -44,11 +44,10 @@ def audit(
     Correct claims are refuted with a probability of at most 1 %. The output lists the overstatements that the audit can
     detect.
     """
-    from rich.console import Console
-
     from training.evaluation.audit import audit_claims, plan_audit
     from training.evaluation.audit_report import print_audit
     from training.tasks import open_task
+    from zoo.cli._console import PlainConsole
     from zoo.loading.backend import default_batch_size, open_backend
     from zoo.loading.device import pick_device
     from zoo.loading.locate import locate
@@ -61,7 +60,7 @@ def audit(
     base = open_backend(checkpoint, backend=backend, device=picked)
     options = SamplingOptions(batch_size=batch_size or default_batch_size(checkpoint, picked))
     with interruptible(hint="nothing is kept; run the audit again, with fewer --images or a smaller --n"):
-        findings = audit_claims(plan, base, options=options, console=Console(stderr=True))
+        findings = audit_claims(plan, base, options=options, console=PlainConsole(stderr=True))
     print_audit(findings, as_json=as_json)
     if findings.is_refuted:
         raise typer.Exit(1)

@@ -68,14 +68,13 @@ def certify(
     Under torchrun each process certifies a share of the images: torchrun --nproc-per-node 4 -m zoo -- certify ...
     (the -- prevents torchrun from parsing --n and --max).
     """
-    from rich.console import Console
-
     from training.distributed import join_ranks
     from training.evaluation.certification import certify_images, select_indices
     from training.evaluation.certification_log import certification_run
     from training.evaluation.recording import record_certification
     from training.evaluation.report import print_report
     from training.tasks import open_task
+    from zoo.cli._console import PlainConsole
     from zoo.loading.backend import default_batch_size, open_backend
     from zoo.loading.device import pick_device
     from zoo.loading.locate import locate
@@ -102,7 +101,7 @@ def certify(
                 select_indices(len(opened.test), skip=skip, maximum=maximum),
                 output=output,
                 options=options,
-                console=Console(stderr=True, quiet=not ranks.is_first),
+                console=PlainConsole(stderr=True, quiet=not ranks.is_first),
                 ranks=ranks,
             )
         if ranks.is_first:

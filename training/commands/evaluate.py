@@ -11,6 +11,7 @@ import typer
 from training.commands.options import parse_numbers, require_recordable, require_same_classes
 from zoo.cli._errors import interruptible
 from zoo.cli._options import DATA_DIR, BatchSize, DataDir, Device, Json, Model, Record, Seed, TaskName
+from zoo.cli._plain import echo
 
 if TYPE_CHECKING:
     from training.attacks.losses import Loss
@@ -77,8 +78,6 @@ def evaluate(
 
     With --output, run the same command again to resume.
     """
-    from rich.console import Console
-
     from training.evaluation.attacks import OPTIONS, find_attack
     from training.evaluation.empirical import evaluate_network, merge_results
     from training.evaluation.empirical_log import EmpiricalLog, empirical_run
@@ -86,6 +85,7 @@ def evaluate(
     from training.tasks import open_task
     from training.threat import ThreatModel
     from zoo.checkpoints.checkpoint import record_results
+    from zoo.cli._console import PlainConsole
     from zoo.errors import RequestError
     from zoo.loading.device import pick_device
     from zoo.loading.locate import locate
@@ -132,14 +132,14 @@ def evaluate(
         result = measure(
             attack=chosen,
             log=None if output is None else EmpiricalLog(output, run),
-            console=Console(stderr=True, quiet=chosen is None),
+            console=PlainConsole(stderr=True, quiet=chosen is None),
         )
         if record:
             measure_base = cache(measure)
             if result.classifier == "smoothed" and checkpoint.spec.certified.empirical is None:
                 measure_base()  # now, and not while the checkpoint is locked
             record_results(checkpoint, empirical=partial(merge_results, measured=result, measure_base=measure_base))
-    typer.echo(json_of(result) if as_json else "\n".join(sentences(result)))
+    echo(json_of(result) if as_json else "\n".join(sentences(result)))
 
 
 def _resume_hint(output: Path | None) -> str:

@@ -28,6 +28,7 @@ from zoo.cli._options import (
     Set,
     TaskName,
 )
+from zoo.cli._plain import echo
 
 if TYPE_CHECKING:
     from training.search import TrialResult
@@ -59,12 +60,11 @@ def search(
     """Train every recipe of a grid and rank them by validation accuracy; run the same command again to resume."""
     _require_alone()
     _require_optuna()
-    from rich.console import Console
-
     from training.grid import parse_grid, require_valid_grid
     from training.search import Search
     from training.search import search as run_search
     from training.tasks import open_task
+    from zoo.cli._console import PlainConsole
     from zoo.errors import DivergenceError
     from zoo.loading.device import pick_device
 
@@ -90,7 +90,7 @@ def search(
         parent=parent,
         train_words=_train_words(options, assignments or []),
     )
-    console = Console(stderr=True)
+    console = PlainConsole(stderr=True)
     print_notes(plan.task, console)
     if any(path.startswith("objective.") for path in axes):
         console.print(
@@ -140,16 +140,17 @@ def _train_words(options: Mapping[str, str | int], assignments: Sequence[str]) -
 
 
 def _print(results: Sequence[TrialResult], *, as_json: bool) -> None:
-    from rich.console import Console
     from rich.markup import escape
     from rich.table import Table
+
+    from zoo.cli._console import PlainConsole
 
     if as_json:
         trials = [
             {"rank": None if result.error else rank, **asdict(result), "checkpoint": str(result.checkpoint)}
             for rank, result in enumerate(results, start=1)
         ]
-        typer.echo(json.dumps({"best": trials[0] if results[0].error is None else None, "trials": trials}, indent=2))
+        echo(json.dumps({"best": trials[0] if results[0].error is None else None, "trials": trials}, indent=2))
         return
     title = f"trials in {escape(str(results[0].checkpoint.parent))}"
     table = Table("rank", *results[0].parameters, "validation accuracy", "epochs", title=title, title_justify="left")
@@ -161,4 +162,4 @@ def _print(results: Sequence[TrialResult], *, as_json: bool) -> None:
         else:
             accuracy = f"{100 * result.validation_accuracy:.1f} %"
             table.add_row(str(rank), *values, accuracy, str(result.epochs), result.checkpoint.name)
-    Console().print(table)
+    PlainConsole().print(table)

@@ -10,6 +10,7 @@ import typer
 
 from zoo.cli._errors import interruptible
 from zoo.cli._options import DATA_DIR, DataDir, Device, Json
+from zoo.cli._plain import echo
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -39,14 +40,13 @@ def plan(
     study_or_file: StudyOrFile, folder: Folder = None, data_dir: DataDir = DATA_DIR, as_json: Json = False
 ) -> None:
     """List the runs with starting point, state and duration (estimated for runs that are not done)."""
-    from rich.console import Console
-
     from training.study.built_in import find_study
     from training.study.console_report import plan_as_json, plan_table
     from training.study.cost import estimated_seconds
     from training.study.folder import StudyFolder
     from training.study.plan import plan_runs
     from training.study.study_file import read_study
+    from zoo.cli._console import PlainConsole
 
     described = read_study(find_study(study_or_file))
     runs, where = plan_runs(described), StudyFolder(folder or Path("runs") / described.name)
@@ -54,9 +54,9 @@ def plan(
     results = {run.id: result for run in runs if states[run.id] == "done" and (result := where.result(run)) is not None}
     seconds = estimated_seconds(runs, results, described.speeds, data_dir=data_dir)
     if as_json:
-        typer.echo(json.dumps(plan_as_json(runs, states, seconds), indent=2))
+        echo(json.dumps(plan_as_json(runs, states, seconds), indent=2))
     else:
-        Console().print(plan_table(runs, states, seconds))
+        PlainConsole().print(plan_table(runs, states, seconds))
 
 
 @study.command()
@@ -82,8 +82,6 @@ def run(
 
     Several processes may share one folder: each run is executed by one process only.
     """
-    from rich.console import Console
-
     from training.study.built_in import find_study
     from training.study.console_report import outcome_as_json, outcome_in_words
     from training.study.execution import Execution
@@ -91,6 +89,7 @@ def run(
     from training.study.plan import plan_runs
     from training.study.run import RunEnvironment
     from training.study.study_file import read_study
+    from zoo.cli._console import PlainConsole
     from zoo.errors import ZooError
 
     described = read_study(find_study(study_or_file))
@@ -100,12 +99,12 @@ def run(
         runs=runs,
         own=shard.runs_of(runs) if run_id is None else [_find(run_id, runs)],
         folder=StudyFolder(folder or Path("runs") / described.name),
-        environment=RunEnvironment(device=device, data_dir=data_dir, console=Console(stderr=True)),
+        environment=RunEnvironment(device=device, data_dir=data_dir, console=PlainConsole(stderr=True)),
         shard=shard,
     )
     with interruptible(hint="finished runs are kept; run the same command to resume"):
         outcome = execution.run()
-    typer.echo(json.dumps(outcome_as_json(outcome), indent=2) if as_json else outcome_in_words(outcome))
+    echo(json.dumps(outcome_as_json(outcome), indent=2) if as_json else outcome_in_words(outcome))
     if outcome.failed:
         raise ZooError(
             f"{len(outcome.failed)} runs failed: {', '.join(outcome.failed)}; the others are kept; "
@@ -131,9 +130,9 @@ def collect(
     evidence = gather(plan_runs(described), StudyFolder(folder or Path("runs") / described.name))
     documents = collect_documents(described, evidence)
     documents.write(output)
-    typer.echo("\n".join(str(output / name) for name in documents.contents if not name.startswith(f"{RESULTS}/")))
+    echo("\n".join(str(output / name) for name in documents.contents if not name.startswith(f"{RESULTS}/")))
     for sentence in documents.missing:
-        typer.echo(f"note: {sentence}", err=True)
+        echo(f"note: {sentence}", err=True)
 
 
 @study.command()
@@ -147,17 +146,16 @@ def summarize(
     as_json: Json = False,
 ) -> None:
     """Print mean relative improvements over random, and R^2 of improvements in robustness against accuracy."""
-    from rich.console import Console
-
     from training.study.console_report import as_json_object, fits_table, improvements_table
     from training.study.long_table import read_table
     from training.study.statistics import summarize_table
+    from zoo.cli._console import PlainConsole
 
     summaries = summarize_table(read_table(table))
     if as_json:
-        typer.echo(json.dumps([as_json_object(summary) for summary in summaries], indent=2))
+        echo(json.dumps([as_json_object(summary) for summary in summaries], indent=2))
         return
-    console = Console()
+    console = PlainConsole()
     console.print(improvements_table(summaries))
     console.print(fits_table(summaries))
 

@@ -26,6 +26,7 @@ from zoo.cli._options import (
     Set,
     TaskName,
 )
+from zoo.cli._plain import echo
 
 if TYPE_CHECKING:
     from zoo.checkpoints.checkpoint import Checkpoint
@@ -51,12 +52,11 @@ def train(
 
     Under torchrun the processes split every batch: torchrun --nproc-per-node 4 -m zoo -- train ...
     """
-    from rich.console import Console
-
     from training.distributed import join_ranks
     from training.run import TrainingRun
     from training.tasks import open_task
     from training.trainer import train as run_training
+    from zoo.cli._console import PlainConsole
     from zoo.loading.device import pick_device
 
     with join_ranks() as ranks:
@@ -67,7 +67,7 @@ def train(
             given = {"architecture": architecture, "freeze": freeze, "limit_per_class": limit_per_class}
             resolved = resolve_recipe(recipe, objective, parent, given, assignments or [])
             picked = pick_device(ranks.device_name(device))
-        console = Console(stderr=True, quiet=not ranks.is_first)
+        console = PlainConsole(stderr=True, quiet=not ranks.is_first)
         if ranks.is_first:
             print_notes(opened, console)
         run = TrainingRun(
@@ -100,4 +100,4 @@ def _print(checkpoint: Checkpoint, *, task: str, seconds: float, as_json: bool) 
         "train_seconds": round(seconds, 1),
     }
     line = f"{checkpoint.path}: {checkpoint.spec.name}, {certified.epochs} epochs"
-    typer.echo(json.dumps(result, indent=2) if as_json else line)
+    echo(json.dumps(result, indent=2) if as_json else line)

@@ -5,19 +5,19 @@ from __future__ import annotations
 import json
 from dataclasses import asdict
 
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
 from training.evaluation.audit import Audit
 from training.evaluation.report import plain
+from zoo.cli._console import PlainConsole
 from zoo.results.comparison import Comparison
 from zoo.results.implausible import ImplausibleRow
 
 
 def print_audit(audit: Audit, *, as_json: bool = False) -> None:
     """Prints the findings to stdout, refutations first."""
-    console = Console()
+    console = PlainConsole()
     if as_json:
         console.out(json.dumps(as_json_object(audit), indent=2), highlight=False)
         return

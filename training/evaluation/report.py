@@ -7,10 +7,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from zoo.cli._console import PlainConsole
 from zoo.results.log import CertificationRow
 from zoo.results.summary import Interval, Summary, summarize
 
@@ -23,7 +23,7 @@ def print_report(
     Raises: LogError if a log has no row, or mixes rows of the at-radius rule with rows of other rules.
     """
     summaries = {path: summarize(rows, radii=radii) for path, rows in logs.items()}
-    console = Console()
+    console = PlainConsole()
     if as_json:
         listed = [as_json_object(path, summary) for path, summary in summaries.items()]
         console.out(json.dumps(listed, indent=2), highlight=False)

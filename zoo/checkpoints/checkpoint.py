@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 from zoo.errors import CheckpointError, RequestError
 from zoo.filesystem.atomic_write import write_all_atomically
 from zoo.filesystem.lock import exclusive_lock
+from zoo.filesystem.untrusted_json import parse_json
 from zoo.models.layout import CARD, CONFIG, CURVE, KNOWN_FILES, MANIFEST, ONNX, ROWS, SIGNATURE, SPLIT, WEIGHTS
 from zoo.models.measurements import CertificationResult, EmpiricalResult
 from zoo.models.spec import ModelSpec
@@ -249,7 +250,7 @@ def read_manifest(path: Path) -> dict[str, str]:
     if not (path / MANIFEST).is_file():
         raise CheckpointError(f"{path} is not a checkpoint directory: it contains no {MANIFEST}")
     try:
-        entries = json.loads((path / MANIFEST).read_bytes())["files"]
+        entries = parse_json((path / MANIFEST).read_bytes())["files"]
         files = {str(name): str(entry["sha256"]) for name, entry in entries.items()}
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise CheckpointError(f"{path / MANIFEST} is damaged: it is not a manifest of this zoo") from error
@@ -263,7 +264,7 @@ def read_manifest(path: Path) -> dict[str, str]:
 def read_spec(path: Path) -> ModelSpec:
     """The spec in a directory's config.json. Raises: CheckpointError."""
     try:
-        config = json.loads((path / CONFIG).read_bytes())
+        config = parse_json((path / CONFIG).read_bytes())
     except ValueError as error:
         raise CheckpointError(f"{path / CONFIG} is not valid JSON: {error}") from error
     return ModelSpec.from_config(config, source=str(path / CONFIG))

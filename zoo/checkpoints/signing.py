@@ -26,6 +26,7 @@ from cryptography.hazmat.primitives.serialization import (
 from zoo.checkpoints.checkpoint import Checkpoint, being_written, open_checkpoint
 from zoo.errors import CheckpointError, RequestError
 from zoo.filesystem.atomic_write import write_atomically
+from zoo.filesystem.untrusted_json import parse_json
 from zoo.models.layout import MANIFEST, SIGNATURE
 
 ALGORITHM = "ed25519"
@@ -86,7 +87,7 @@ def why_not_signed(directory: Path, public_key: Path) -> str | None:
     if not (directory / SIGNATURE).is_file():
         return f"there is no {SIGNATURE}: this checkpoint is not signed"
     try:
-        content = json.loads((directory / SIGNATURE).read_bytes())
+        content = parse_json((directory / SIGNATURE).read_bytes())
         algorithm, stated_key = content["algorithm"], base64.b64decode(content["public_key"], validate=True)
         signature = base64.b64decode(content["signature"], validate=True)
     except (ValueError, KeyError, TypeError) as error:

@@ -15,7 +15,7 @@ def exit_code_of(error: Exception, *, debug: bool) -> int:
     A message may quote names from untrusted files and servers.
     """
     if debug:
-        traceback.print_exception(error)
+        print(plain("".join(traceback.format_exception(error))), end="", file=sys.stderr)  # noqa: T201
     if isinstance(error, ZooError):
         message, code = str(error), error.exit_code
     else:

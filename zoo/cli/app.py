@@ -13,6 +13,7 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from zoo.cli._errors import exit_code_of
+from zoo.cli._plain import echo
 from zoo.cli._threads import limit_spinning
 from zoo.errors import InterruptionError
 
@@ -71,7 +72,7 @@ def _print_version(requested: bool) -> None:
     if requested:
         from zoo import __version__
 
-        typer.echo(__version__)
+        echo(__version__)
         raise typer.Exit
 
 

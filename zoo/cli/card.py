@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from zoo.cli._options import Model
+from zoo.cli._plain import echo
 
 
 def card(
@@ -44,7 +45,7 @@ def card(
     config = hashlib.sha256(config_bytes(spec)).hexdigest()
     text = render_card(spec, files={**checkpoint.files, CONFIG: config})
     if output is None:
-        typer.echo(text, nl=False)
+        echo(text, nl=False)
         return
     try:
         output.write_text(text)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from zoo.cli._options import Json, Model
+from zoo.cli._plain import echo
 
 if TYPE_CHECKING:
     from zoo.checkpoints.checkpoint import Checkpoint
@@ -53,7 +54,7 @@ def export(
         written.append(file)
     if record:
         written.append(record_onnx(checkpoint, exported.content).path / ONNX)
-    typer.echo(_as_json(checkpoint, exported, written) if as_json else _in_words(exported, written))
+    echo(_as_json(checkpoint, exported, written) if as_json else _in_words(exported, written))
 
 
 def _write(file: Path, content: bytes) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from zoo.cli._options import Json
-from zoo.cli._plain import plain
+from zoo.cli._plain import echo
 
 if TYPE_CHECKING:
     from zoo.checkpoints.checkpoint import Checkpoint
@@ -103,7 +103,7 @@ def import_file(
     )
     checkpoint, report = run_import(file, output, options)
     _explain(file, report)
-    typer.echo(
+    echo(
         json.dumps(_as_json(checkpoint, report), indent=2)
         if as_json
         else f"{checkpoint.path}: {checkpoint.spec.name}, {report.num_classes} classes"
@@ -113,7 +113,7 @@ def import_file(
 def _explain(file: Path, report: ImportReport) -> None:
     """Prints the use of the file's keys to stderr."""
     inside = f" in {report.container}" if report.container else ""
-    typer.echo(f"{file}: {report.architecture} in the format {report.format}{inside}, {report.normalization}", err=True)
+    echo(f"{file}: {report.architecture} in the format {report.format}{inside}, {report.normalization}", err=True)
     for use, keys in {
         "matched": report.matched,
         "missing, initialized": report.missing,
@@ -121,14 +121,14 @@ def _explain(file: Path, report: ImportReport) -> None:
         "unexpected, left out": report.unexpected,
     }.items():
         names = "" if use == "matched" or not keys else f" ({', '.join(keys[:4])}{', ...' if len(keys) > 4 else ''})"
-        typer.echo(f"  {len(keys)} {use}{names}", err=True)
+        echo(f"  {len(keys)} {use}{names}", err=True)
     for other in report.other_networks:
-        typer.echo(f"  also in the file, not imported: the network {plain(other)} (--network imports it)", err=True)
+        echo(f"  also in the file, not imported: the network {other} (--network imports it)", err=True)
     if report.unread:
-        counts = ", ".join(f"{plain(key)} ({count} tensors)" for key, count in report.unread.items())
-        typer.echo(f"  also in the file, not read: {counts}", err=True)
+        counts = ", ".join(f"{key} ({count} tensors)" for key, count in report.unread.items())
+        echo(f"  also in the file, not read: {counts}", err=True)
     if not report.has_trained_head:
-        typer.echo("  the head is fresh: train it before the network is used (zoo train --init)", err=True)
+        echo("  the head is fresh: train it before the network is used (zoo train --init)", err=True)
 
 
 def _as_json(checkpoint: Checkpoint, report: ImportReport) -> dict[str, Any]:

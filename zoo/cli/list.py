@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from zoo.cli._options import Json
-from zoo.cli._plain import plain
+from zoo.cli._plain import cell, echo
 
 if TYPE_CHECKING:
     from zoo.hub import Listed
@@ -41,7 +41,7 @@ def list_models(
 
     listed, num_models = list_checkpoints(owner, limit=limit, retrier=retrier())
     if as_json:
-        typer.echo(json.dumps([_facts(checkpoint, radius) for checkpoint in listed], indent=2))
+        echo(json.dumps([_facts(checkpoint, radius) for checkpoint in listed], indent=2))
         return
     if listed:
         _print_table(
@@ -50,9 +50,9 @@ def list_models(
         )
     for checkpoint in listed:
         if checkpoint.problem:
-            typer.echo(plain(f"{checkpoint.repository} cannot be read: {checkpoint.problem}"), err=True)
+            echo(f"{checkpoint.repository} cannot be read: {checkpoint.problem}", err=True)
     more = "; a larger --limit reads more" if num_models == limit else ""
-    typer.echo(f"{len(listed)} checkpoints among {num_models} repositories of {owner}{more}", err=True)
+    echo(f"{len(listed)} checkpoints among {num_models} repositories of {owner}{more}", err=True)
 
 
 def _row(listed: Listed, radius: float) -> tuple[str, ...]:
@@ -64,17 +64,13 @@ def _row(listed: Listed, radius: float) -> tuple[str, ...]:
     acr = None if result is None else result.average_certified_radius
     return (
         name,
-        _in_a_line(certified.task),
-        _in_a_line(certified.objective),
+        cell(certified.task),
+        cell(certified.objective),
         "-" if certified.sigma is None else f"{certified.sigma:g}",
         "-" if point is None else f"{100 * point.accuracy:.1f} %",
         "-" if acr is None else f"{acr:.3f}",
         "-" if result is None else f"{result.num_images:,}",
     )
-
-
-def _in_a_line(text: str) -> str:
-    return " ".join(text.split())
 
 
 def _facts(listed: Listed, radius: float) -> dict[str, Any]:
@@ -116,17 +112,17 @@ def _print_catalog(*, as_json: bool) -> None:
     is_downloaded = {id: (weights_directory() / id).is_dir() for id in CATALOG}
     if as_json:
         facts = [{**asdict(e), "file": e.file.url, "is_downloaded": is_downloaded[e.id]} for e in CATALOG.values()]
-        typer.echo(json.dumps(facts, indent=2))
+        echo(json.dumps(facts, indent=2))
         return
     rows = [
         (e.id, e.objective, f"{100 * e.accuracy:.1f} %", "yes" if is_downloaded[e.id] else "no", e.source)
         for e in CATALOG.values()
     ]
     _print_table(("CATALOG ID", "METHOD", "REPORTED", "DOWNLOADED", "SOURCE"), rows)
-    typer.echo("REPORTED: accuracy on ImageNet according to the authors; this project did not measure it", err=True)
+    echo("REPORTED: accuracy on ImageNet according to the authors; this project did not measure it", err=True)
 
 
 def _print_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     widths = [max(len(row[column]) for row in (head, *rows)) for column in range(len(head))]
     for row in (head, *rows):
-        typer.echo(plain("  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip()))
+        echo("  ".join(f"{text:<{width}}" for text, width in zip(row, widths, strict=True)).rstrip())

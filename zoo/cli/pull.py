@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from zoo.cli._options import Json, Offline
+from zoo.cli._plain import echo
 
 
 def pull(
@@ -39,4 +40,4 @@ def pull(
         install(checkpoint, directory)
         facts = {"repository": commit.repository, "commit": commit.sha, "url": commit.url}
         source = f"{commit.repository}@{commit.sha}"
-    typer.echo(json.dumps(facts, indent=2) if as_json else f"{directory}: {source}")
+    echo(json.dumps(facts, indent=2) if as_json else f"{directory}: {source}")

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from zoo.cli._options import Json, Model
+from zoo.cli._plain import echo
 
 
 def push(
@@ -47,10 +48,10 @@ def push(
     )
     if as_json:
         facts = {"repository": pushed.repository, "commit": pushed.sha, "url": pushed.url, "changed": pushed.changed}
-        typer.echo(json.dumps({**facts, "tags": list(pushed.tags), "pull_request": pushed.pull_request}, indent=2))
+        echo(json.dumps({**facts, "tags": list(pushed.tags), "pull_request": pushed.pull_request}, indent=2))
         return
     outcome = "proposed" if pushed.pull_request else "pushed" if pushed.changed else "unchanged, nothing to push:"
     tagged = f", tagged {', '.join(pushed.tags)}" if pushed.tags else ""
-    typer.echo(f"{outcome} {pushed.repository}@{pushed.sha}{tagged}")
+    echo(f"{outcome} {pushed.repository}@{pushed.sha}{tagged}")
     if pushed.pull_request:
-        typer.echo(pushed.pull_request)
+        echo(pushed.pull_request)

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from zoo.cli._options import Json, Model, Offline
+from zoo.cli._plain import echo
 
 
 def show(
@@ -18,7 +19,6 @@ def show(
     as_json: Json = False,
 ) -> None:
     """Print a checkpoint's card, or with --json its config; no weights are downloaded from the Hub."""
-    from zoo.cli._plain import plain
     from zoo.cli._retries import retrier
     from zoo.loading.locate import describe, locate
 
@@ -27,8 +27,8 @@ def show(
         from zoo.cards.leaderboard_schema import write_entry
 
         checkpoint = locate(model, offline=offline, retrier=retrier())
-        typer.echo(write_entry(leaderboard_entry(checkpoint.spec, files=checkpoint.files, source=str(checkpoint.path))))
+        echo(write_entry(leaderboard_entry(checkpoint.spec, files=checkpoint.files, source=str(checkpoint.path))))
         return
     description = describe(model, offline=offline, retrier=retrier())
-    typer.echo(description.checked, err=True)
-    typer.echo(plain(description.config if as_json else description.card).rstrip())
+    echo(description.checked, err=True)
+    echo((description.config if as_json else description.card).rstrip())

@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from zoo.cli._plain import echo
+
 
 def sign(
     model: Annotated[Path, typer.Argument(metavar="DIR", help="A checkpoint directory.")],
@@ -24,5 +26,5 @@ def sign(
     checkpoint = open_checkpoint(model)
     if new_key:
         public = make_key(key)
-        typer.echo(f"created {key}: keep it secret, and give {public} to the people who should trust you", err=True)
-    typer.echo(f"{sign_manifest(checkpoint, key)}: signs {checkpoint.spec.name}")
+        echo(f"created {key}: keep it secret, and give {public} to the people who should trust you", err=True)
+    echo(f"{sign_manifest(checkpoint, key)}: signs {checkpoint.spec.name}")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from zoo.cli._options import Json, Model
+from zoo.cli._plain import cell, echo
 
 if TYPE_CHECKING:
     from zoo.verification import Check, Verification
@@ -34,9 +35,7 @@ def verify(
 
     directory = Path(model) if Path(model).is_dir() else locate(model).path
     verification = verify_directory(directory, public_key=public_key)
-    typer.echo(
-        json.dumps(_as_json(model, verification), indent=2) if as_json else "\n".join(_lines(model, verification))
-    )
+    echo(json.dumps(_as_json(model, verification), indent=2) if as_json else "\n".join(_lines(model, verification)))
     if verification.has_failed:
         raise typer.Exit(1)
 
@@ -53,8 +52,8 @@ def _lines(model: str, verification: Verification) -> list[str]:
 
 
 def _lines_of(check: Check) -> list[str]:
-    findings = [f"{'':10} - {finding}" for finding in check.findings]
-    return [f"{check.outcome:10} {check.name}: {check.note}", *findings]
+    findings = [f"{'':10} - {cell(finding)}" for finding in check.findings]
+    return [f"{check.outcome:10} {check.name}: {cell(check.note)}", *findings]
 
 
 def _as_json(model: str, verification: Verification) -> dict[str, Any]:

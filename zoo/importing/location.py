@@ -12,7 +12,7 @@ from torch import Tensor
 from zoo.errors import ForeignCheckpointError, UnknownNameError
 from zoo.importing.files import ForeignFile
 from zoo.importing.formats import AUTO, FORMATS, OTHER, ForeignFormat
-from zoo.importing.networks import Contents, Place, are_copies, contents_of, state_at
+from zoo.importing.networks import Contents, Place, are_copies, contents_of, has_all_values, state_at
 
 # A file without any of these does not contain a ResNet. One suffices: a missing tensor then gets its own message.
 _NAMED = ("conv1.weight", "bn1.weight", "layer1.0.conv1.weight")
@@ -121,6 +121,11 @@ def _located(file: ForeignFile, format: str, place: Place, others: list[Place], 
         if tensor.is_meta or tensor.is_quantized or tensor.layout is not torch.strided:
             raise ForeignCheckpointError(
                 f"{file.path}: {key} is quantized, sparse or without values, expected a plain tensor"
+            )
+        if not has_all_values(tensor):
+            raise ForeignCheckpointError(
+                f"{file.path}: {key} states {tensor.numel():,} values but stores fewer (some stride is 0): write its "
+                "state dict again with every tensor cloned"
             )
     named = {str(each.container[0]) for each in (place, *others) if each.container}
     pairs = FORMATS[format].normalizers

@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
-import json
+from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+from zoo.filesystem.untrusted_json import parse_json
+
+if TYPE_CHECKING:
+    import onnx
 
 ZIP, GZIP, PNG, PICKLE = b"PK\x03\x04", b"\x1f\x8b", b"\x89PNG\r\n\x1a\n", b"\x80"
 PICKLE_PROTOCOLS = range(2, 6)
@@ -37,7 +43,7 @@ def _text_fault(path: Path) -> str | None:
 
 def _json_fault(path: Path) -> str | None:
     try:
-        json.loads(path.read_bytes())
+        parse_json(path.read_bytes())
     except ValueError:
         return "is not JSON"
     return None
@@ -65,8 +71,19 @@ def _onnx_fault(path: Path) -> str | None:
         model = onnx.load(str(path), load_external_data=False)
     except (DecodeError, ValueError):
         return "is not an ONNX model"
-    external = [tensor.name for tensor in model.graph.initializer if tensor.data_location == onnx.TensorProto.EXTERNAL]
+    external = [tensor.name for tensor in _tensors(model.graph) if tensor.data_location == onnx.TensorProto.EXTERNAL]
     return f"loads {external[0]} and {len(external) - 1} other weights from another file" if external else None
+
+
+def _tensors(graph: onnx.GraphProto) -> Iterator[onnx.TensorProto]:
+    """All constant tensors of a graph: its weights, those in its nodes, and those of the graphs in its nodes."""
+    yield from graph.initializer
+    for sparse in graph.sparse_initializer:
+        yield from (sparse.values, sparse.indices)
+    for attribute in (attribute for node in graph.node for attribute in node.attribute):
+        yield from (attribute.t, *attribute.tensors)
+        for inner in (attribute.g, *attribute.graphs):
+            yield from _tensors(inner)
 
 
 KINDS = {

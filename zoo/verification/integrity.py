@@ -11,6 +11,7 @@ from typing import Literal
 
 from zoo.checkpoints.checkpoint import Checkpoint, config_bytes, sha256_of
 from zoo.errors import CheckpointError
+from zoo.filesystem.untrusted_json import parse_json
 from zoo.models.layout import CONFIG, MANIFEST, SIGNATURE, WEIGHTS
 from zoo.models.spec import ModelSpec
 from zoo.verification.contents import format_fault, looks_like_code
@@ -84,7 +85,7 @@ def check_contents(directory: Path, hashes: Mapping[str, str]) -> Check:
 
 def check_config(directory: Path, spec: ModelSpec) -> Check:
     """The check that timm's part of the config agrees with ours, the recipe with its digest, and all sigmas."""
-    stated, expected = (_flat(json.loads(data)) for data in ((directory / CONFIG).read_bytes(), config_bytes(spec)))
+    stated, expected = (_flat(parse_json(data)) for data in ((directory / CONFIG).read_bytes(), config_bytes(spec)))
     findings = [
         f"{CONFIG}: {name} is {stated.get(name)!r}, but the section 'certified' implies {expected.get(name)!r}"
         for name in sorted({*stated, *expected})

@@ -2,26 +2,35 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import onnx
+import torch
 
 from zoo.checkpoints.checkpoint import Checkpoint
 from zoo.errors import BackendError, CheckpointError
 from zoo.export.onnx import INPUT, OUTPUT
-from zoo.export.parity import compare_on_probes
+from zoo.export.onnx_process import bounded_logits
+from zoo.export.parity import compare, probes
 from zoo.models.layout import ONNX, WEIGHTS
 from zoo.models.spec import ModelSpec
-from zoo.smoothing.backends.onnxruntime import OnnxBackend
+from zoo.smoothing.backends import evaluating
 from zoo.verification.contents import format_fault
 from zoo.verification.integrity import Check
 
 NAME = "onnx"
+LEAST_SECONDS = 30.0  # mostly for a busy machine
+TIMES_PYTORCH = 20.0
+MOST_BYTES = 4_000_000_000
 
 
 def check_onnx(directory: Path, spec: ModelSpec, hashes: Mapping[str, str]) -> Check:
-    """The check that the ONNX network has our input and gives PyTorch's logits on random and on extreme inputs."""
+    """The check that the ONNX network has our input and gives PyTorch's logits on random and on extreme inputs.
+
+    The file is not trusted: it runs in a process of its own, with bounds on its time and memory.
+    """
     if ONNX not in hashes:
         return Check(name=NAME, note=f"there is no {ONNX}", is_unchecked=True)
     if format_fault(directory / ONNX) is not None:
@@ -48,8 +57,20 @@ def _differences(directory: Path, spec: ModelSpec, hashes: Mapping[str, str]) ->
     if shapes != expected:
         yield f"{ONNX} has the inputs and outputs {shapes} per image, expected {expected}"
         return
-    backend = OnnxBackend(content, num_classes=spec.num_classes)
-    for parity in compare_on_probes(network, backend.logits, size=size):
+    inputs, batches = zip(*probes(size=size, seed=0), strict=True)
+    started = time.monotonic()
+    with evaluating(network), torch.inference_mode():
+        logits = [network(x_BCHW).numpy() for x_BCHW in batches]
+    seconds = LEAST_SECONDS + TIMES_PYTORCH * (time.monotonic() - started)
+    found = bounded_logits(
+        content,
+        [x_BCHW.numpy() for x_BCHW in batches],
+        num_classes=spec.num_classes,
+        seconds=seconds,
+        most_bytes=MOST_BYTES,
+    )
+    for name, expected_BK, found_BK in zip(inputs, logits, found, strict=True):
+        parity = compare(name, expected_BK, found_BK)
         if not parity.is_within_tolerance:
             yield f"{ONNX} is not the network of {WEIGHTS}: on {parity.describe()}"
             return

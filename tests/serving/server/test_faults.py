@@ -7,6 +7,7 @@ import signal
 import socket
 import time
 import zipfile
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing
 from http.client import HTTPConnection
 from pathlib import Path
@@ -89,6 +90,25 @@ def test_a_client_that_sends_slowly_keeps_nobody_waiting_and_is_answered(served,
         slow.send(image[50:])
         response = slow.getresponse()
         assert response.status == 200 and json.load(response)["certificate"]["n"] == LIMITS.n
+
+
+def test_requests_whose_images_take_long_to_decode_get_their_own_statuses_in_the_end(served, digit_pngs):
+    """TorchServe keeps rows that its worker leaves out of its message, and passes them again."""
+    decoders = [each for each in served.server.processes() if "zoo.models.decoding_process" in each.cmdline()]
+    assert len(decoders) == 2
+    forms = [{"data": digit_pngs[0]}, {"data": digit_pngs[0][:-30]}, {"data": b"nothing"}]
+    with ThreadPoolExecutor() as clients:
+        for each in decoders:
+            each.suspend()
+        try:
+            responses = [clients.submit(httpx.post, served.url, files=form, timeout=PATIENCE) for form in forms]
+            wait_for(lambda: metric(served.server, "zoo_open_requests") == 3, "three requests that wait")
+            assert served.server.health().is_ready and not any(response.done() for response in responses)
+        finally:
+            for each in decoders:
+                each.resume()
+        assert [response.result().status_code for response in responses] == [200, 422, 415]
+    assert responses[0].result().json()["certificate"]["n"] == LIMITS.n
 
 
 def test_a_client_that_does_not_read_keeps_nobody_waiting(served, digit_pngs):

@@ -128,6 +128,26 @@ def test_wrong_requests_are_answered_at_their_first_step(service):
     assert service.step({"x": {"body": bytearray(b"nothing")}})["x"].status == 415
 
 
+@pytest.mark.parametrize("depth", [50, 300, 900, 980, 5_000])
+def test_deeply_nested_json_is_refused_wherever_it_stands(depth, service):
+    nested = b"[" * depth + b"]" * depth
+    texts = [
+        nested,
+        b'{"instances": [{"b64": %b}]}' % nested,
+        b'{"instances": [{"b64": ""}], "parameters": {"n": %b}}' % nested,
+        b'{"inputs": [{"datatype": %b}]}' % nested,
+        b'{"inputs": [{"datatype": "BYTES", "data": [""], "shape": %b}]}' % nested,
+        b'{"inputs": [{"datatype": "BYTES", "data": %b}]}' % nested,
+        b'{"inputs": [{"datatype": "BYTES", "data": [""], "shape": [1], "parameters": %b}]}' % nested,
+        b'{"inputs": [], "outputs": [{"name": %b}]}' % nested,
+        b'{"inputs": [], "id": %b}' % nested,
+    ]
+    rows = {place: {"body": bytearray(text)} for place, text in enumerate(texts)}
+    if depth < 980:  # as TorchServe passes on what it can parse
+        rows |= {f"parsed {place}": {"body": json.loads(text)} for place, text in enumerate(texts)}
+    assert {reply.status for reply in service.step(rows).values()} == {400}
+
+
 def test_several_images_keep_their_order(service):
     instances = [{"b64": base64.b64encode(png(value)).decode()} for value in (0, 255, 0, 255)]
     replies = drive(service, {"x": {"body": {"instances": instances, "parameters": {"mode": "predict"}}}})

@@ -79,6 +79,20 @@ def test_a_tensor_without_values_is_refused(small, tmp_path):
     assert "bn1.bias is quantized, sparse or without values" in refusal(state, tmp_path)
 
 
+@pytest.mark.parametrize("shape", [(64,), (10**12,), (10**6, 10**6)])
+def test_a_tensor_that_states_more_values_than_it_stores_is_refused(shape, small, tmp_path):
+    state = small.state_dict() | {"bn1.bias": torch.zeros(1).expand(shape)}
+    assert "bn1.bias states" in refusal(state, tmp_path)
+
+
+def test_views_that_store_all_their_values_are_taken(small, tmp_path):
+    state = dict(small.state_dict())
+    state["conv1.weight"] = state["conv1.weight"].to(memory_format=torch.channels_last)
+    state["bn1.bias"] = torch.arange(2.0 * len(state["bn1.bias"]))[::2]
+    taken = imported(state, tmp_path)[0].load_network().backbone.state_dict()
+    assert all(torch.equal(taken[name], state[name]) for name in ("conv1.weight", "bn1.bias"))
+
+
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
 def test_other_precisions_become_float32(dtype, small, tmp_path):
     state = {k: v.to(dtype) if v.is_floating_point() else v for k, v in small.state_dict().items()}

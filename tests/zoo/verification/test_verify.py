@@ -11,6 +11,7 @@ from tests.zoo.results.test_log import row
 from tests.zoo.smoothing.fakes import Threshold
 from tests.zoo.verification import forging
 from zoo.checkpoints.checkpoint import open_checkpoint, read_manifest, record_onnx
+from zoo.errors import BackendError
 from zoo.results.contradictions import contradictions
 from zoo.results.log import read_log, row_of
 from zoo.smoothing import SmoothedClassifier, SmoothingSpec
@@ -170,6 +171,18 @@ def test_a_file_that_is_not_of_its_kind_is_named_though_its_hash_fits(name, cont
     assert any(finding.startswith(name) and said in finding for finding in findings_of(copy_of_certified, "contents"))
 
 
+@pytest.mark.parametrize("name", ["config.json", "manifest.json"])
+@pytest.mark.parametrize("depth", [200, 950, 200_000])
+def test_a_deeply_nested_file_is_named_by_every_command_and_is_no_defect(name, depth, copy_of_certified, zoo_command):
+    text = '{"files": ' + "[" * depth + "]" * depth + "}"
+    (copy_of_certified / name).write_text(text)
+    if name == "config.json":
+        forging.recompute_manifest(copy_of_certified)
+    for command in ("show", "verify", "card"):
+        done = zoo_command(command, copy_of_certified)
+        assert done.code == 1 and "defect" not in done.err and name in done.out + done.err
+
+
 def test_an_onnx_file_is_parsed_and_may_not_take_its_weights_from_elsewhere(copy_of_certified):
     import onnx
 
@@ -178,6 +191,10 @@ def test_an_onnx_file_is_parsed_and_may_not_take_its_weights_from_elsewhere(copy
     outside = onnx.TensorProto(name="w", data_type=1, dims=[1], data_location=onnx.TensorProto.EXTERNAL)
     outside.external_data.add(key="location", value="/etc/passwd")
     graph = onnx.helper.make_graph([], "g", [], [], initializer=[outside])
+    record_onnx(open_checkpoint(copy_of_certified), onnx.helper.make_model(graph).SerializeToString())
+    assert "loads w and 0 other weights from another file" in findings_of(copy_of_certified, "contents")[0]
+    branch = onnx.helper.make_graph([onnx.helper.make_node("Constant", [], ["c"], value=outside)], "b", [], [])
+    graph = onnx.helper.make_graph([onnx.helper.make_node("If", ["w"], ["c"], then_branch=branch)], "g", [], [])
     record_onnx(open_checkpoint(copy_of_certified), onnx.helper.make_model(graph).SerializeToString())
     assert "loads w and 0 other weights from another file" in findings_of(copy_of_certified, "contents")[0]
 
@@ -190,18 +207,28 @@ def test_an_export_is_compared_with_the_weights_and_another_networks_is_refused(
     of_other_weights, another = findings_of(copy_of_certified)
     assert "was exported from weights with SHA-256" in of_other_weights
     assert "model.onnx is not the network of model.safetensors: on uniform pixels" in another
-    (copy_of_certified / "model.onnx").write_bytes(onnx_of_other_shapes())
+    (copy_of_certified / "model.onnx").write_bytes(onnx_with_shapes())
     forging.recompute_card(copy_of_certified)
     assert any(
         "has the inputs and outputs {'image': (1,)" in finding for finding in findings_of(copy_of_certified, "onnx")
     )
 
 
-def onnx_of_other_shapes():
+def test_an_onnx_file_that_never_ends_is_a_finding(copy_of_certified, monkeypatch):
+    def endless(*_, seconds, **__):
+        raise BackendError(f"the model did not end within {seconds:.0f} s")
+
+    record_onnx(open_checkpoint(copy_of_certified), onnx_with_shapes((3, 32, 32), (10,)))
+    monkeypatch.setattr("zoo.verification.onnx_file.bounded_logits", endless)
+    assert any("model.onnx: the model did not end within 3" in each for each in findings_of(copy_of_certified, "onnx"))
+
+
+def onnx_with_shapes(image_shape=(1,), logits_shape=(1,)):
     import onnx
     from onnx.helper import make_graph, make_model, make_node, make_tensor_value_info
 
-    image, logits = (make_tensor_value_info(name, 1, ["batch", 1]) for name in ("image", "logits"))
+    image = make_tensor_value_info("image", 1, ["batch", *image_shape])
+    logits = make_tensor_value_info("logits", 1, ["batch", *logits_shape])
     graph = make_graph([make_node("Relu", ["image"], ["logits"])], "g", [image], [logits])
     return make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 20)]).SerializeToString()
 
