@@ -37,7 +37,7 @@ def test_a_private_repository_is_removed_when_the_run_is_interrupted(rehearsal, 
     monkeypatch.setattr(
         rehearsal.hub, "take_fault", lambda method, path: interrupt_main_thread() if "/commit/" in path else None
     )
-    assert rehearsal.run(*HUB_ONLY) == 1
+    assert rehearsal.run(*HUB_ONLY) == 130
     assert rehearsal.outcomes == {"hub/pushed": "unfinished", "hub/removed": "passed"}
     assert ("POST", "/api/repos/create") in rehearsal.hub.requests and alices(rehearsal.hub) == []
 

@@ -11,7 +11,6 @@ import sys
 import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
@@ -176,19 +175,9 @@ def test_a_signal_while_java_is_started_leaves_no_process_behind(digits_checkpoi
     monkeypatch.setattr("serving.server.torchserve.subprocess.Popen", interrupted)
     with tempfile.TemporaryDirectory() as store:
         archive = make_archive(digits_checkpoint, Path(store), limits=Limits(n=500), device="cpu")
-        with heeding_ctrl_c(), pytest.raises(KeyboardInterrupt), TorchServe([archive]):
+        with pytest.raises(KeyboardInterrupt), TorchServe([archive]):
             pytest.fail("the server must not become ready")
     assert len(started) == 1 and started[0].poll() is not None
-
-
-@contextmanager
-def heeding_ctrl_c():
-    """Here, too, where the tests run in a shell's background job."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
 
 
 def wait_for(condition, seconds=60):
