@@ -16,10 +16,6 @@ import pytest
 # trained weights, so processes that tests start inherit it.
 os.environ["OMP_NUM_THREADS"] = "1"
 os.environ["OMP_WAIT_POLICY"] = "passive"
-# A shell starts background jobs with these signals ignored, which child processes inherit; tests send them.
-for number, handler in ((signal.SIGINT, signal.default_int_handler), (signal.SIGQUIT, signal.SIG_DFL)):
-    if signal.getsignal(number) is signal.SIG_IGN:
-        signal.signal(number, handler)
 # huggingface_hub reads these once, at its first import; tests must not see the user's cache or login.
 os.environ.setdefault("HF_HUB_DISABLE_XET", "1")
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
@@ -46,6 +42,13 @@ from zoo.checkpoints.checkpoint import Checkpoint, open_checkpoint
 from zoo.cli.app import main
 
 __all__ = ["alone", "machine", "pytest_collection_modifyitems", "two_threads"]  # pytest finds them here
+
+
+def pytest_configure() -> None:
+    """Heeds two signals that tests send. A shell starts background jobs, and so their children, with both ignored."""
+    for number, handler in ((signal.SIGINT, signal.default_int_handler), (signal.SIGQUIT, signal.SIG_DFL)):
+        if signal.getsignal(number) is signal.SIG_IGN:
+            signal.signal(number, handler)
 
 
 def pytest_unconfigure() -> None:
