@@ -57,7 +57,7 @@ main()
     ],
 )  # fmt: skip
 def test_a_full_disk_leaves_the_last_epochs_checkpoint_and_resuming_ends_as_if_nothing_had_happened(
-    hook, condition, limit, said, short_run, tmp_path
+    hook, condition, limit, said, short_run, zoo_command, tmp_path
 ):
     """A limit on the size of files, which the system refuses as it refuses a full disk, set in the third epoch."""
     assert resource.RLIM_INFINITY
@@ -69,9 +69,8 @@ def test_a_full_disk_leaves_the_last_epochs_checkpoint_and_resuming_ends_as_if_n
     assert "Traceback" not in full.stderr and open_checkpoint(output).spec.certified.epochs in (1, 2)
     assert not [path.name for path in output.iterdir() if path.name.endswith(".tmp")] and weights(output)
 
-    command = [sys.executable, "-m", "zoo", *words, "--resume", "--json"]
-    resumed = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert resumed.returncode == 0 and json.loads(resumed.stdout)["epochs"] == EPOCHS
+    resumed = zoo_command(*words, "--resume", "--json")
+    assert resumed.code == 0 and json.loads(resumed.out)["epochs"] == EPOCHS
     assert same_weights(short_run.checkpoint, output)
 
 

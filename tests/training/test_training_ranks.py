@@ -13,8 +13,8 @@ from safetensors.torch import load_file
 from training.metric_logger import read_log
 from zoo.checkpoints.checkpoint import open_checkpoint
 
-TASK = ["--task", "digits", "--architecture", "resnet10-quarter", "--limit-per-class", "16", "--device", "cpu"]
-TEN_STEPS = ["--set", "batch_size=30", "--set", "epochs=2", "--set", "validation_share=0.1"]  # 150 images: 5 a step
+TASK = ["--task", "digits", "--architecture", "resnet10-quarter", "--limit-per-class", "8", "--device", "cpu"]
+TEN_STEPS = ["--set", "batch_size=15", "--set", "epochs=2", "--set", "validation_share=0.1"]  # 72 images: 5 per epoch
 
 
 @pytest.fixture(autouse=True)
