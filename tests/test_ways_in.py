@@ -122,7 +122,7 @@ def folder(tmp_path_factory):
     return root
 
 
-class AdmittedError(Exception):
+class AdmittedError(BaseException):
     """Ends a way in where the engine would begin to draw."""
 
 

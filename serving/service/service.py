@@ -163,7 +163,9 @@ class InferenceService:
                     self._open_request(id, decoding)
                 except Exception as error:
                     if not isinstance(error, ZooError):
-                        logger.exception("the images of a request could not be decoded")
+                        logger.exception("a request could not be opened")
+                    if id in self._open:
+                        self._close([id])
                     refusals[id] = self._refusal(error, is_v2=decoding.request.wire == "v2")
         return refusals
 

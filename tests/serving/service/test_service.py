@@ -661,3 +661,12 @@ def test_settings_that_could_never_certify_or_are_unknown_are_refused(digits_che
 def test_the_step_fits_the_time_it_may_take():
     assert fit_batch_size(Brightness(), SMALL, seconds=60.0, largest=32) == 32
     assert fit_batch_size(Brightness(), SMALL, seconds=0.0, largest=32) == 1
+
+
+def test_a_request_that_the_engine_does_not_take_is_refused_at_once_and_holds_no_room(monkeypatch):
+    service = new_service()
+    with monkeypatch.context() as patch:
+        patch.setattr(service.engine, "admit", lambda job: (_ for _ in ()).throw(RuntimeError("no room")))
+        reply = service.step({"x": {"data": png(200)}})["x"]
+    assert reply.is_last and reply.status == 500 and service.num_open == 0
+    assert drive(service, {"y": {"data": png(200)}})["y"].status == 200
