@@ -1,0 +1,107 @@
+"""The interface between the engine and a job, and the checks of what a job starts from."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from typing import Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from zoo.errors import CertificationError
+from zoo.smoothing.backends import Classes
+from zoo.smoothing.certificate import Certificate
+from zoo.smoothing.discrete import discrete_gaussian, require_8_bit
+from zoo.smoothing.noise import Draws, Noise, Pixels
+from zoo.smoothing.prediction import Votes
+
+
+class Job(Protocol):
+    """The interface between the engine and a job. `id` identifies the job among the open jobs."""
+
+    id: Hashable
+
+    @property
+    def x_CHW(self) -> Pixels: ...
+
+    @property
+    def num_remaining(self) -> int:
+        """Draws until the job can evaluate its votes again; 0 means finished."""
+        ...
+
+    @property
+    def num_expected(self) -> int:
+        """Estimate of the remaining draws, by which the engine distinguishes short jobs from long ones."""
+        ...
+
+    @property
+    def num_useful(self) -> int:
+        """Draws that may still count, including those that the stopping rule has not requested yet."""
+        ...
+
+    @property
+    def num_taken(self) -> int:
+        """Draws made so far."""
+        ...
+
+    def first_draws(self, num: int) -> Draws:
+        """The first draws, which select the class; at most `num`."""
+        ...
+
+    def take(self, num: int) -> list[Draws]:
+        """The next useful draws, at most `num` in total. They count as made from now on."""
+        ...
+
+    def record(self, draws: Draws, classes_M: Classes) -> None:
+        """Records the votes of draws, in the order in which `take` returned them."""
+        ...
+
+    def result(self, *, backend: str) -> Certificate | Votes:
+        """The answer, when no draws remain. `backend` is the name of the backend."""
+        ...
+
+
+def alpha_left(alpha: float, *, sigma: float, noise: Noise, num_values: int) -> float:
+    """The part of alpha that a bound may use.
+
+    For discrete noise, it is alpha minus twice the total variation distance between the drawn and the intended
+    distribution. For Gaussian noise in floating point that distance is unknown, and nothing is subtracted.
+
+    Args:
+        alpha: Upper bound of the failure probability, in (0, 1).
+        sigma: Standard deviation of the noise, on the [0, 1] pixel scale.
+        noise: "gaussian" or "discrete".
+        num_values: Number of random numbers in all draws of the job.
+
+    Raises: CertificationError if at most half of alpha would remain.
+    """
+    if noise == "gaussian" or sigma == 0:
+        return alpha
+    left = alpha - 2 * discrete_gaussian(sigma).total_variation(num_values)
+    if left <= alpha / 2:
+        raise CertificationError(f"alpha={alpha:g} is too small for discrete noise: choose a larger alpha")
+    return left
+
+
+def checked_pixels(x_CHW: Tensor, *, noise: Noise = "gaussian") -> Pixels:
+    """A float32 copy of the image.
+
+    Raises: CertificationError unless the image is three-dimensional, finite and in [0, 1], and has 8-bit values if the
+    noise is discrete.
+    """
+    if not isinstance(x_CHW, Tensor) or not x_CHW.is_floating_point():
+        kind = x_CHW.dtype if isinstance(x_CHW, Tensor) else type(x_CHW).__name__
+        raise CertificationError(f"an image must be a floating-point tensor in [0, 1], got {kind}")
+    if x_CHW.ndim != 3 or x_CHW.numel() == 0:
+        raise CertificationError(f"an image must have shape (channels, height, width), got {tuple(x_CHW.shape)}")
+    pixels: Pixels = x_CHW.detach().to("cpu", torch.float32, copy=True).numpy()
+    if not np.isfinite(pixels).all():
+        value = float(pixels[~np.isfinite(pixels)][0])
+        raise CertificationError(f"the image has a pixel that is not finite: {value}")
+    low, high = float(pixels.min()), float(pixels.max())
+    if low < 0 or high > 1:
+        raise CertificationError(f"pixels must be in [0, 1], got [{low:g}, {high:g}]; divide 8-bit values by 255")
+    if noise == "discrete":
+        require_8_bit(pixels)
+    return pixels
