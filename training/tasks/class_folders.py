@@ -1,7 +1,7 @@
 """The pictures below a folder, with one folder per class or without classes, listed but not decoded.
 
-Hidden entries are no data: notebooks and file managers keep copies of pictures in them. Checkpoints that runs write
-below the folder are none either.
+Hidden entries are not data: notebooks and file managers keep copies of pictures in them. Checkpoints that runs write
+below the folder are not data either.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ OUTPUT_MARKS = (".run", WEIGHTS)
 
 
 def is_hidden(name: str) -> bool:
-    """Whether a file or folder of this name is no data."""
+    """Whether a file or folder of this name is not data."""
     return name.startswith(".") or name in HIDDEN_FOLDERS
 
 
