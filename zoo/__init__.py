@@ -51,7 +51,7 @@ def smooth(
     revision: str | None = None,
     device: torch.device | str = "auto",
     backend: str = "auto",
-    n0: int = 100,
+    n0: int | None = None,
     n: int | None = None,
     alpha: float = 0.001,
     stopping: StoppingRule | None = None,
@@ -65,7 +65,7 @@ def smooth(
         device: "auto" (a GPU if there is one), "cpu", "cuda" or "cuda:INDEX".
         backend: "torch", "onnx", or "auto": ONNX Runtime on CPUs and PyTorch on GPUs. Each backend is a different
             base classifier, so certificates name it. The same seed gives different noise on a GPU and on a CPU.
-        n0: Draws that select the class, as in Cohen et al.
+        n0: Draws that select the class, as in Cohen et al.; 100 by default, or 16 to 100 for an at-radius rule.
         n: Further draws for the bound, as in Cohen et al.; 100,000 unless `n` or `stopping` is given.
         alpha: Upper bound of the probability that a certificate is wrong, as in Cohen et al.
         stopping: The stopping rule, such as `zoo.smoothing.AtRadius(0.5)`; by default drawing stops after `n` draws.
@@ -102,7 +102,7 @@ def smooth(
         )
     smoothing = SmoothingSpec(
         sigma=spec.certified.sigma,
-        n0=n0,
+        n0=n0,  # type: ignore[arg-type] # None: by default the rule's
         n=n,  # type: ignore[arg-type] # None: by default the rule's
         alpha=alpha,
         stopping=stopping,  # type: ignore[arg-type] # None: by default FixedSample(n)

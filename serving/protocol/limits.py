@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from zoo.smoothing.stopping import DEFAULT_N0
+
 MOST_OPEN_REQUESTS = 1024
 MOST_CACHED_ANSWERS = 1_000_000
 
@@ -11,7 +13,7 @@ MOST_CACHED_ANSWERS = 1_000_000
 class Limits(BaseModel):
     """The operator's settings of one model.
 
-    `n0`, `n`, `alpha`: the defaults of a certification.
+    `n0`, `n`, `alpha`: the defaults of a certification. `n0` None: the default of the stopping rule.
     `max_n`: the maximum number of draws per image in either phase. An at-radius rule stops undecided at `max_n` draws.
     `max_pixels`: the maximum total of pixels in the images of a request, read from the headers before decoding.
     `max_bytes`: the maximum total size of the encoded images of a request.
@@ -28,7 +30,7 @@ class Limits(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    n0: int = Field(default=100, ge=1)
+    n0: int | None = Field(default=None, ge=1)
     n: int = Field(default=1_000, ge=1)
     alpha: float = Field(default=0.001, gt=0, lt=1)
     max_n: int = Field(default=100_000, ge=1)
@@ -43,11 +45,12 @@ class Limits(BaseModel):
 
     @model_validator(mode="after")
     def _default_is_below_the_cap(self) -> Limits:
-        if max(self.n, self.n0) > self.max_n:
-            raise ValueError(f"the defaults n={self.n} and n0={self.n0} must not exceed max_n={self.max_n}")
-        if self.n0 + self.n > self.max_draws_per_request:
+        n0 = DEFAULT_N0 if self.n0 is None else self.n0
+        if max(self.n, n0) > self.max_n:
+            raise ValueError(f"the defaults n={self.n} and n0={n0} must not exceed max_n={self.max_n}")
+        if n0 + self.n > self.max_draws_per_request:
             raise ValueError(
-                f"the defaults n0={self.n0} and n={self.n} together must not exceed "
+                f"the defaults n0={n0} and n={self.n} together must not exceed "
                 f"max_draws_per_request={self.max_draws_per_request}"
             )
         return self

@@ -82,7 +82,7 @@ def smoothing_of(parameters: Parameters, limits: Limits, *, sigma: float) -> Smo
     n = parameters.n or (limits.max_n if stopping == AT_RADIUS else limits.n)
     return SmoothingSpec(
         sigma=sigma,
-        n0=parameters.n0 or limits.n0,
+        n0=parameters.n0 or limits.n0,  # type: ignore[arg-type] # None: by default the rule's
         alpha=parameters.alpha or limits.alpha,
         stopping=rule_from(stopping, n=n, radius=parameters.radius, tolerance=parameters.tolerance),
         noise=parameters.noise,

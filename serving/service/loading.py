@@ -140,5 +140,5 @@ def require_servable(checkpoint: Checkpoint, limits: Limits) -> float:
             f"{checkpoint.path} has no sigma: the checkpoint was not trained under noise, so its answers cannot be "
             "certified; train it with noise first"
         )
-    SmoothingSpec(sigma=sigma, n0=limits.n0, n=limits.n, alpha=limits.alpha)
+    SmoothingSpec(sigma=sigma, n0=limits.n0, n=limits.n, alpha=limits.alpha)  # type: ignore[arg-type] # n0 None: the rule's
     return sigma

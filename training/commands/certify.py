@@ -46,7 +46,10 @@ def certify(
             help="Noise of the smoothing; default: the checkpoint's. 0 measures the classifier without noise.",
         ),
     ] = None,
-    n0: Annotated[int, typer.Option("--n0", help="Draws that select the class.")] = 100,
+    n0: Annotated[
+        int | None,
+        typer.Option("--n0", help="Draws that select the class; default: 100, or 16 to 100 with --stopping at-radius."),
+    ] = None,
     n: Annotated[
         int, typer.Option("--n", help="Further draws that bound its probability, or at most so many.")
     ] = 100_000,
@@ -111,7 +114,7 @@ def certify(
 
 
 def _smoothing(
-    checkpoint: Checkpoint, *, sigma: float | None, n0: int, alpha: float, rule: StoppingRule, noise: str
+    checkpoint: Checkpoint, *, sigma: float | None, n0: int | None, alpha: float, rule: StoppingRule, noise: str
 ) -> SmoothingSpec:
     from zoo.errors import CertificationError
     from zoo.smoothing import SmoothingSpec
@@ -120,4 +123,10 @@ def _smoothing(
     if sigma is None:
         name = checkpoint.spec.name
         raise CertificationError(f"{name} has no sigma because it was not trained under noise; give --sigma")
-    return SmoothingSpec(sigma=sigma, n0=n0, alpha=alpha, stopping=rule, noise=cast("KindOfNoise", noise))
+    return SmoothingSpec(
+        sigma=sigma,
+        n0=n0,  # type: ignore[arg-type] # None: by default the rule's
+        alpha=alpha,
+        stopping=rule,
+        noise=cast("KindOfNoise", noise),
+    )

@@ -44,7 +44,7 @@ class Provenance:
     n0: int
     alpha: float
     sigma: float
-    p_a_lower: float
+    p_a_lower: float | None
     stopping: str
     radius_asked: float | None
     noise: str
@@ -57,7 +57,7 @@ class Provenance:
         """The proof that the counts give under the rule "fixed", with error probability `alpha` left for the bound."""
         rule = FixedSample(self.n, bound=self.bound or CLOPPER_PEARSON)
         tally = Tally(count_a=self.count_a, count_b=self.count_b or 0, n=self.n)
-        return rule.prove(tally, p_a_lower=0.0, sigma=self.sigma, alpha=alpha)
+        return rule.prove(tally, radius=None, sigma=self.sigma, alpha=alpha)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,7 +110,7 @@ def row_of(certificate: Certificate, *, idx: int, label: int, seconds: float, se
             backend=certificate.backend,
             seed=seed,
             bound=SIMULTANEOUS if certificate.bound == SIMULTANEOUS else None,
-            count_b=certificate.count_b,
+            count_b=certificate.count_b if certificate.bound == SIMULTANEOUS else None,
         ),
     )
 
@@ -220,6 +220,8 @@ def _require_possible(radius: float, provenance: Provenance) -> None:
     if not 0 <= provenance.count_a <= provenance.n or provenance.n < 1 or provenance.n0 < 0:
         counts = f"count_a is {provenance.count_a} of n {provenance.n} after n0 {provenance.n0}"
         raise ValueError(f"{counts}: expected 0 <= count_a <= n, n >= 1 and n0 >= 0")
+    if provenance.p_a_lower is None:
+        return
     if not 0 <= provenance.p_a_lower <= 1:
         raise ValueError(f"p_a_lower is {provenance.p_a_lower}, expected a probability")
     alpha = checked_alpha(provenance.alpha)
@@ -261,7 +263,7 @@ def _parse_provenance(values: dict[str, str]) -> Provenance:
         n0=int(values["n0"]),
         alpha=float(values["alpha"]),
         sigma=float(values["sigma"]),
-        p_a_lower=float(values["p_a_lower"]),
+        p_a_lower=float(values["p_a_lower"]) if values["p_a_lower"] else None,
         stopping=values["stopping"],
         radius_asked=float(values["radius_asked"]) if values["radius_asked"] else None,
         noise=values["noise"],

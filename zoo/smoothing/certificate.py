@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import dataclass, field
 from typing import cast
 
@@ -11,6 +10,7 @@ from zoo.smoothing.arguments import checked_alpha, checked_count, checked_sigma
 from zoo.smoothing.noise import Noise, require_noise
 from zoo.smoothing.radius import certified_radius
 from zoo.smoothing.stopping import DEFAULT_MAX_N, FixedSample, Proof, StoppingRule, Tally
+from zoo.smoothing.vote_counts import VoteCounts
 
 __all__ = ["Certificate", "SmoothingSpec", "certified_radius", "conclude"]
 
@@ -22,7 +22,7 @@ class SmoothingSpec:
     Args:
         sigma: Standard deviation of the noise, on the [0, 1] pixel scale. 0 selects the clean classifier: one
             evaluation (`n0` becomes 0 and `n` becomes 1), radius 0.
-        n0: Draws that select the class.
+        n0: Draws that select the class, by default the rule's `usual_n0`: 100, or 16 to 100 for an at-radius rule.
         n: Further draws for the bound; the maximum if the stopping rule may end earlier.
         alpha: Upper bound of the probability that a certificate is wrong.
         stopping: The stopping rule, by default `FixedSample(n)`. Its `max_n` becomes `n`.
@@ -40,7 +40,7 @@ class SmoothingSpec:
     """
 
     sigma: float
-    n0: int = 100
+    n0: int = None  # type: ignore[assignment] # by default the rule's
     n: int = None  # type: ignore[assignment] # by default the rule's
     alpha: float = 0.001
     stopping: StoppingRule = None  # type: ignore[assignment] # by default FixedSample(n)
@@ -59,7 +59,8 @@ class SmoothingSpec:
             object.__setattr__(self, "n0", 0)
             stopping = FixedSample(1)
         else:
-            object.__setattr__(self, "n0", checked_count("n0", self.n0))
+            n0 = stopping.usual_n0(sigma=self.sigma) if cast("int | None", self.n0) is None else self.n0
+            object.__setattr__(self, "n0", checked_count("n0", n0))
             stopping.require_possible(sigma=self.sigma, alpha=self.alpha)
         object.__setattr__(self, "stopping", stopping)
         object.__setattr__(self, "n", stopping.max_n)
@@ -93,19 +94,20 @@ class Certificate:
     Attributes:
         label: The class, or None for an abstention, which claims nothing.
         radius: The certified radius; 0 for an abstention.
-        p_a_lower: Lower bound of the selected class's probability; 0 if an at-radius rule did not certify.
+        p_a_lower: Lower bound of the selected class's probability; None if the radius does not rest on such a bound.
         count_a: Draws among the `n` that voted for the class that the `n0` draws selected, even if not certified.
+        count_b: Draws among the `n` that voted for the most frequent other class.
         sigma: Standard deviation of the noise.
         n0, n: Draws for the selection and for the bound.
         alpha: Upper bound of the probability that the certificate is wrong.
         stopping, bound: Names of the stopping rule and of the confidence bound.
         p_b_upper: Upper bound of the probability of every other class, if the bound uses one.
-        count_b: Draws that voted for the most frequent other class, if the bound uses `p_b_upper`.
         radius_asked: The radius that an at-radius rule tested.
         noise: "gaussian" or "discrete".
         input: Description of the certified tensor.
         backend: The backend that computed the base classifier. The guarantee is about this base classifier.
         class_name: The name of `label`, if names are known.
+        votes: All classes with votes among the `n` draws and their counts, most frequent first.
 
     With "gaussian" noise, the theorem about real numbers is applied to float32 arithmetic. With "discrete" noise, the
     tensor is the 8-bit image k / 255. The theorem then holds for the arithmetic that ran, provided that the backend
@@ -114,8 +116,9 @@ class Certificate:
 
     label: int | None
     radius: float
-    p_a_lower: float
+    p_a_lower: float | None
     count_a: int
+    count_b: int
     sigma: float
     n0: int
     n: int
@@ -123,13 +126,13 @@ class Certificate:
     stopping: str = "fixed"
     bound: str = "clopper-pearson"
     p_b_upper: float | None = None
-    count_b: int | None = None
     radius_asked: float | None = None
     noise: Noise = "gaussian"
     norm: str = "l2"
     input: str = ""
     backend: str = ""
     class_name: str | None = None
+    votes: tuple[tuple[int, int], ...] = ()
 
     @property
     def abstained(self) -> bool:
@@ -138,11 +141,11 @@ class Certificate:
 
 def conclude(
     label: int,
-    votes: Counter[int],
+    votes: VoteCounts,
     spec: SmoothingSpec,
     *,
     alpha: float,
-    p_a_lower: float = 0.0,
+    radius: float | None = None,
     input: str = "",
     backend: str = "",
 ) -> Certificate:
@@ -153,7 +156,7 @@ def conclude(
         votes: Votes of the draws for the bound, up to the end of the rule.
         spec: The specification of the certification.
         alpha: The part of `spec.alpha` that the bound may use.
-        p_a_lower: The lower bound from the rule's last look.
+        radius: The radius from the rule's last look.
         input: Description of the certified tensor.
         backend: Name of the backend.
 
@@ -161,28 +164,27 @@ def conclude(
 
     Source: Cohen et al. 2019, CERTIFY.
     """
-    count_a, n = votes[label], votes.total()
-    count_b = max((count for other, count in votes.items() if other != label), default=0)
+    tally = Tally(count_a=votes.of(label), count_b=votes.most_other(label), n=votes.total)
     if spec.sigma == 0:
-        proof = Proof(p_a_lower=1.0, radius=0.0) if n > 0 else Proof(p_a_lower=0.0, radius=None)
+        proof = Proof(p_a_lower=1.0, radius=0.0) if tally.n > 0 else Proof(p_a_lower=0.0, radius=None)
     else:
-        tally = Tally(count_a=count_a, count_b=count_b, n=n)
-        proof = spec.stopping.prove(tally, p_a_lower=p_a_lower, sigma=spec.sigma, alpha=alpha)
+        proof = spec.stopping.prove(tally, radius=radius, sigma=spec.sigma, alpha=alpha)
     return Certificate(
         label=None if proof.radius is None else label,
         radius=proof.radius or 0.0,
         p_a_lower=proof.p_a_lower,
-        count_a=count_a,
+        count_a=tally.count_a,
+        count_b=tally.count_b,
         sigma=spec.sigma,
         n0=spec.n0,
-        n=n,
+        n=tally.n,
         alpha=spec.alpha,
         stopping=spec.stopping.name,
         bound=spec.stopping.bound,
         p_b_upper=proof.p_b_upper,
-        count_b=None if proof.p_b_upper is None else count_b,
         radius_asked=spec.stopping.radius_asked,
         noise=spec.noise,
         input=input,
         backend=backend,
+        votes=votes.by_class,
     )

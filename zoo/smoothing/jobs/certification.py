@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Hashable
 
 import numpy as np
@@ -12,6 +11,8 @@ from zoo.smoothing.backends import Classes
 from zoo.smoothing.certificate import Certificate, SmoothingSpec, conclude
 from zoo.smoothing.jobs.job import alpha_left, checked_pixels
 from zoo.smoothing.noise import Draws, NoiseKey, Phase
+from zoo.smoothing.stopping import Tallies
+from zoo.smoothing.vote_counts import VoteCounts
 
 
 class Certification:
@@ -49,8 +50,8 @@ class Certification:
         num_values = self.x_CHW.size * (smoothing.n0 + smoothing.n)
         self.alpha = alpha_left(smoothing.alpha, sigma=smoothing.sigma, noise=smoothing.noise, num_values=num_values)
         self._num_taken = {Phase.SELECTION: 0, Phase.ESTIMATION: 0}
-        self._votes: dict[Phase, Counter[int]] = {phase: Counter() for phase in Phase}
-        self._p_a_lower = 0.0
+        self._votes = {phase: VoteCounts() for phase in Phase}
+        self._radius: float | None = None  # proved by the looks so far
         self._ended = False
 
     @property
@@ -90,7 +91,7 @@ class Certification:
     def record(self, draws: Draws, classes_M: Classes) -> None:
         if draws.phase is Phase.ESTIMATION:
             classes_M = self._until_end(draws.start, classes_M)
-        self._votes[draws.phase].update(classes_M.tolist())
+        self._votes[draws.phase].add(classes_M)
 
     def result(self, *, backend: str) -> Certificate:
         votes = self._votes[Phase.ESTIMATION]
@@ -99,7 +100,7 @@ class Certification:
             votes,
             self.smoothing,
             alpha=self.alpha,
-            p_a_lower=self._p_a_lower,
+            radius=self._radius,
             input=self.input,
             backend=backend,
         )
@@ -110,10 +111,9 @@ class Certification:
         The certificate holds at level alpha whenever and for whatever reason drawing stops.
         Raises: CertificationError if the rule allows a look only at its end.
         """
-        if self._votes[Phase.ESTIMATION]:  # the selection has finished
+        if self._votes[Phase.ESTIMATION].total:  # the selection has finished
             return self.result(backend=backend)
-        no_votes: Counter[int] = Counter()
-        return conclude(0, no_votes, self.smoothing, alpha=self.alpha, input=self.input, backend=backend)
+        return conclude(0, VoteCounts(), self.smoothing, alpha=self.alpha, input=self.input, backend=backend)
 
     def _until_end(self, start: int, classes_M: Classes) -> Classes:
         """The votes up to the end of the rule; no votes if the rule has ended."""
@@ -122,11 +122,12 @@ class Certification:
         if self.smoothing.sigma == 0:  # the single vote of the clean classifier selects the class and ends the job
             self._ended = True
             return classes_M
-        counts_M = self._votes[Phase.ESTIMATION][self._label] + np.cumsum(classes_M == self._label)
+        counts_a_M, counts_b_M = self._votes[Phase.ESTIMATION].running(self._label, classes_M)
         nums_M = start + np.arange(1, len(classes_M) + 1)
+        tallies = Tallies(counts_a_M=counts_a_M, counts_b_M=counts_b_M, nums_M=nums_M)
         spec = self.smoothing
-        look = spec.stopping.look(counts_M, nums_M, p_a_lower=self._p_a_lower, sigma=spec.sigma, alpha=self.alpha)
-        self._p_a_lower = look.p_a_lower
+        look = spec.stopping.look(tallies, radius=self._radius, sigma=spec.sigma, alpha=self.alpha)
+        self._radius = look.radius
         if look.end is None:
             return classes_M
         self._ended = True
@@ -135,9 +136,7 @@ class Certification:
     @property
     def _label(self) -> int:
         """The selected class, the lowest one on ties; at sigma 0 the vote of the clean classifier."""
-        selection_phase = Phase.SELECTION if self.smoothing.n0 else Phase.ESTIMATION
-        votes = self._votes[selection_phase]
-        return min(votes, key=lambda label: (-votes[label], label))
+        return self._votes[Phase.SELECTION if self.smoothing.n0 else Phase.ESTIMATION].top
 
     def _num_requested(self, phase: Phase) -> int:
         if phase is Phase.SELECTION or self._ended:

@@ -9,9 +9,17 @@ from typing import Final, Literal, Self
 from zoo.errors import CertificationError
 from zoo.smoothing.arguments import checked_count
 from zoo.smoothing.bounds import clopper_pearson_lower, clopper_pearson_upper, least_n
-from zoo.smoothing.confidence_sequence import Ints
 from zoo.smoothing.radius import certified_radius
-from zoo.smoothing.stopping.rule import Look, Proof, Tally, first_end, one_sided_proof, too_few_draws
+from zoo.smoothing.stopping.rule import (
+    DEFAULT_N0,
+    Look,
+    Proof,
+    Tallies,
+    Tally,
+    first_end,
+    one_sided_proof,
+    too_few_draws,
+)
 
 CLOPPER_PEARSON: Final = "clopper-pearson"
 SIMULTANEOUS: Final = "simultaneous"
@@ -51,13 +59,16 @@ class FixedSample:
     def with_max_n(self, max_n: int) -> Self:
         return replace(self, n=max_n)
 
+    def usual_n0(self, *, sigma: float) -> int:
+        return DEFAULT_N0
+
     def num_wanted(self, num_drawn: int) -> int:
         return self.n - num_drawn
 
-    def look(self, counts_M: Ints, nums_M: Ints, *, p_a_lower: float, sigma: float, alpha: float) -> Look:
-        return Look(end=first_end(nums_M >= self.n), p_a_lower=p_a_lower)
+    def look(self, tallies: Tallies, *, radius: float | None, sigma: float, alpha: float) -> Look:
+        return Look(end=first_end(tallies.nums_M >= self.n), radius=None)
 
-    def prove(self, tally: Tally, *, p_a_lower: float, sigma: float, alpha: float) -> Proof:
+    def prove(self, tally: Tally, *, radius: float | None, sigma: float, alpha: float) -> Proof:
         if tally.n != self.n:
             raise CertificationError(
                 f"a fixed-sample bound may be evaluated only after {self.n} draws, not after {tally.n}"

@@ -9,10 +9,12 @@ import numpy as np
 import numpy.typing as npt
 
 from zoo.errors import CertificationError
-from zoo.smoothing.confidence_sequence import Ints
 from zoo.smoothing.radius import certified_radius
 
+Ints = npt.NDArray[np.int64]
+
 DEFAULT_MAX_N = 100_000
+DEFAULT_N0 = 100
 FIRST_REQUEST = 16
 GROWTH = 4
 
@@ -27,20 +29,36 @@ class Tally:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Proof:
-    """The bounds that follow from a tally, and the radius; None means that nothing is proved (abstain)."""
+class Tallies:
+    """The tallies at several looks, shape `(M,)` each; the numbers of draws ascend."""
 
-    p_a_lower: float
+    counts_a_M: Ints
+    counts_b_M: Ints
+    nums_M: Ints
+
+    def at(self, looks: Ints) -> Tallies:
+        """The tallies of some of the looks, by index."""
+        return Tallies(counts_a_M=self.counts_a_M[looks], counts_b_M=self.counts_b_M[looks], nums_M=self.nums_M[looks])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Proof:
+    """The radius that follows from a tally, and the bounds behind it; None means that nothing is proved (abstain)."""
+
     radius: float | None
+    p_a_lower: float | None = None
     p_b_upper: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Look:
-    """The index of the look at which a rule ends, None if it continues, and the best lower bound of p_A so far."""
+    """The index of the look at which a rule ends, None if it continues, and the largest radius proved so far.
+
+    `radius` is None as long as nothing is proved.
+    """
 
     end: int | None
-    p_a_lower: float
+    radius: float | None
 
 
 @runtime_checkable
@@ -77,28 +95,31 @@ class StoppingRule(Protocol):
         """The same rule with another `max_n`."""
         ...
 
+    def usual_n0(self, *, sigma: float) -> int:
+        """The number of draws that select the class, unless the caller sets it."""
+        ...
+
     def num_wanted(self, num_drawn: int) -> int:
         """The number of draws to make before the next look, if the rule has not ended."""
         ...
 
-    def look(self, counts_M: Ints, nums_M: Ints, *, p_a_lower: float, sigma: float, alpha: float) -> Look:
+    def look(self, tallies: Tallies, *, radius: float | None, sigma: float, alpha: float) -> Look:
         """The outcome of several looks.
 
         Args:
-            counts_M: Votes for the class at each look.
-            nums_M: Draws made until each look, ascending.
-            p_a_lower: The best bound of earlier looks, 0 at first.
+            tallies: The votes at each look, one look per draw.
+            radius: The radius that earlier looks proved, None at first.
             sigma: Standard deviation of the noise, on the [0, 1] pixel scale.
             alpha: The failure probability that the bound may use.
         """
         ...
 
-    def prove(self, tally: Tally, *, p_a_lower: float, sigma: float, alpha: float) -> Proof:
+    def prove(self, tally: Tally, *, radius: float | None, sigma: float, alpha: float) -> Proof:
         """The bounds and the radius that the tally proves at the end.
 
         Args:
             tally: The votes up to the end.
-            p_a_lower: The bound of the last look.
+            radius: The radius of the last look.
             sigma: Standard deviation of the noise, on the [0, 1] pixel scale.
             alpha: The failure probability that the bound may use.
 
@@ -116,14 +137,19 @@ def first_end(ends_M: npt.NDArray[np.bool_]) -> int | None:
     return int(np.argmax(ends_M)) if ends_M.any() else None
 
 
+def is_scheduled(nums_M: Ints, *, per_octave: int) -> npt.NDArray[np.bool_]:
+    """Whether to look after each number of draws: at `per_octave` to twice as many looks while the number doubles.
+
+    The schedule depends on the number of draws alone, and therefore not on the batches. `per_octave` is a power of 2.
+    """
+    steps_M = np.maximum(1, 2 ** np.floor(np.log2(nums_M)).astype(np.int64) // per_octave)
+    scheduled: npt.NDArray[np.bool_] = nums_M % steps_M == 0
+    return scheduled
+
+
 def one_sided_proof(p_a_lower: float, sigma: float) -> Proof:
     """The proof that assigns all remaining probability to the runner-up."""
-    return Proof(p_a_lower=p_a_lower, radius=radius_or_zero(p_a_lower, sigma) if p_a_lower > 0.5 else None)
-
-
-def radius_or_zero(p_a_lower: float, sigma: float) -> float:
-    """The certified radius; 0 if the lower bound does not exceed 1/2."""
-    return certified_radius(p_a_lower, sigma) if p_a_lower > 0.5 else 0.0
+    return Proof(p_a_lower=p_a_lower, radius=certified_radius(p_a_lower, sigma) if p_a_lower > 0.5 else None)
 
 
 def next_request(num_drawn: int, max_n: int) -> int:
