@@ -28,7 +28,8 @@ class SmoothingSpec:
         stopping: The stopping rule, by default `FixedSample(n)`. Its `max_n` becomes `n`.
         noise: "gaussian", or "discrete" for integer noise on 8-bit pixels.
 
-    `dataclasses.replace(spec, n=...)` keeps the kind of rule. `replace(spec, stopping=...)` takes `n` from the rule.
+    `dataclasses.replace(spec, n=...)` keeps the kind of rule. `replace(spec, stopping=...)` takes `n` from the rule, and
+    `n0` too unless it was given.
 
     >>> from dataclasses import replace
     >>> from zoo.smoothing import AtRadius, SmoothingSpec
@@ -45,26 +46,29 @@ class SmoothingSpec:
     alpha: float = 0.001
     stopping: StoppingRule = None  # type: ignore[assignment] # by default FixedSample(n)
     noise: Noise = "gaussian"
-    # `n` and `stopping` as initialized. `dataclasses.replace` passes all three; comparing them shows which one changed.
-    _settled: tuple[int, StoppingRule] | None = field(default=None, repr=False, compare=False)
+    # `n` and `stopping` as initialized, and `n0` if it is the rule's. `dataclasses.replace` passes all of them; comparing
+    # them shows which one changed.
+    _settled: tuple[int, StoppingRule, int | None] | None = field(default=None, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "sigma", checked_sigma(self.sigma))
         object.__setattr__(self, "alpha", checked_alpha(self.alpha))
         require_noise(self.noise, sigma=self.sigma)
-        stopping = self._rule()
+        stopping, usual_n0 = self._rule(), None
         if self.sigma == 0:
             if stopping.radius_asked:
                 raise CertificationError(f"radius {stopping.radius_asked:g} can never be certified at sigma 0")
             object.__setattr__(self, "n0", 0)
             stopping = FixedSample(1)
         else:
-            n0 = stopping.usual_n0(sigma=self.sigma) if cast("int | None", self.n0) is None else self.n0
-            object.__setattr__(self, "n0", checked_count("n0", n0))
+            if cast("int | None", self.n0) in (None, self._settled and self._settled[2]):
+                usual_n0 = stopping.usual_n0(sigma=self.sigma)
+                object.__setattr__(self, "n0", usual_n0)
+            object.__setattr__(self, "n0", checked_count("n0", self.n0))
             stopping.require_possible(sigma=self.sigma, alpha=self.alpha)
         object.__setattr__(self, "stopping", stopping)
         object.__setattr__(self, "n", stopping.max_n)
-        object.__setattr__(self, "_settled", (stopping.max_n, stopping))
+        object.__setattr__(self, "_settled", (stopping.max_n, stopping, usual_n0))
 
     def _rule(self) -> StoppingRule:
         """The stopping rule that follows from `n` and `stopping`."""

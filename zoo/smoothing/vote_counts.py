@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
+
 import numpy as np
 import numpy.typing as npt
 
@@ -13,8 +16,11 @@ Ints = npt.NDArray[np.int64]
 class VoteCounts:
     """The number of votes for each class; classes without a vote need not be known."""
 
-    def __init__(self) -> None:
-        self._counts_K: Ints = np.zeros(0, dtype=np.int64)
+    def __init__(self, counts: Mapping[int, int] = MappingProxyType({})) -> None:
+        """Starts from counts by class, by default from none."""
+        self._counts_K: Ints = np.zeros(max(counts, default=-1) + 1, dtype=np.int64)
+        for label, count in counts.items():
+            self._counts_K[label] = count
 
     def add(self, classes_M: Classes) -> None:
         """Counts the votes."""

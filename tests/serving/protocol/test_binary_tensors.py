@@ -3,7 +3,6 @@
 import base64
 import json
 import struct
-from collections import Counter
 
 import pytest
 
@@ -13,6 +12,7 @@ from tests.zoo.models.test_spec import SPEC
 from zoo.errors import ImageError, RequestError
 from zoo.smoothing import SmoothingSpec
 from zoo.smoothing.certificate import conclude
+from zoo.smoothing.vote_counts import VoteCounts
 
 LIMITS = Limits(max_images=3, max_bytes=100)
 IMAGES = (b"first \xff\xd8", b"", b"third")
@@ -96,7 +96,7 @@ def test_more_bytes_than_the_cap_are_refused_in_binary():
 def answers_of(*counts):
     """The answers about images of which so many draws of a thousand were class 1."""
     smoothing = SmoothingSpec(sigma=0.5, n=1000)
-    certificates = [conclude(1, Counter({1: count, 0: 1000 - count}), smoothing, alpha=0.001) for count in counts]
+    certificates = [conclude(1, VoteCounts({1: count, 0: 1000 - count}), smoothing, alpha=0.001) for count in counts]
     return [answer(certificate, SPEC, model_sha256="ab", repeatable=False) for certificate in certificates]
 
 

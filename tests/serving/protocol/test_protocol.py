@@ -26,6 +26,7 @@ from zoo.errors import ImageError, RequestError
 from zoo.smoothing import Anytime, AtRadius, FixedSample, SmoothingSpec
 from zoo.smoothing.certificate import conclude
 from zoo.smoothing.prediction import predict_from_votes
+from zoo.smoothing.vote_counts import VoteCounts
 
 LIMITS = Limits(max_n=5000, max_images=2)
 B64 = base64.b64encode(b"image").decode()
@@ -247,7 +248,7 @@ def test_an_error_has_the_shape_of_torchserve_and_that_of_the_open_inference_pro
 
 
 def concluded(label, count_a):
-    votes = Counter({label: count_a, label + 1: 1000 - count_a})
+    votes = VoteCounts({label: count_a, label + 1: 1000 - count_a})
     return conclude(label, votes, SmoothingSpec(sigma=0.5, n=1000), alpha=0.001)
 
 

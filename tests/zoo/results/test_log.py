@@ -1,7 +1,5 @@
 """Certification logs: ours and the published ones, and nothing that cannot be."""
 
-from collections import Counter
-
 import numpy as np
 import pytest
 
@@ -22,6 +20,7 @@ from zoo.smoothing import Certificate, FixedSample, SmoothingSpec
 from zoo.smoothing.bounds import clopper_pearson_lower
 from zoo.smoothing.certificate import conclude
 from zoo.smoothing.radius import certified_radius, probability_at
+from zoo.smoothing.vote_counts import VoteCounts
 from zoo.verification.recomputation import recomputation_faults
 
 PUBLISHED = (
@@ -178,7 +177,7 @@ def test_a_missing_log_is_said_to_be_missing(tmp_path):
 def simultaneous_row(count_a, count_b, *, n=N, idx=3):
     """The row of a certificate by the bound of class and runner-up, as the rule itself makes it."""
     rule = FixedSample(n, bound="simultaneous")
-    votes = Counter({4: count_a, 7: count_b, 1: n - count_a - count_b})
+    votes = VoteCounts({4: count_a, 7: count_b, 1: n - count_a - count_b})
     smoothing = SmoothingSpec(sigma=SIGMA, n0=100, alpha=ALPHA, stopping=rule)
     certificate = conclude(4, votes, smoothing, alpha=ALPHA, backend="torch-cpu-float32")
     return row_of(certificate, idx=idx, label=4, seconds=1.5, seed=7)

@@ -2,7 +2,6 @@
 
 import csv
 import math
-from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,6 +15,7 @@ from zoo.errors import CertificationError
 from zoo.smoothing import Anytime, AtRadius, FixedSample, SmoothingSpec
 from zoo.smoothing.bounds import clopper_pearson_lower
 from zoo.smoothing.certificate import certified_radius, conclude
+from zoo.smoothing.vote_counts import VoteCounts
 
 # Radii that published certification logs hold, each with the one count that gives it (the ImageNet ResNet-50 logs of
 # Salman et al. 2019 and of Jeong and Shin 2020).
@@ -23,7 +23,7 @@ VECTORS = Path(__file__).with_name("count_radius_vectors.tsv")
 
 
 def concluded(label, count_a, spec):
-    return conclude(label, Counter({label: count_a, label + 1: spec.n - count_a}), spec, alpha=spec.alpha)
+    return conclude(label, VoteCounts({label: count_a, label + 1: spec.n - count_a}), spec, alpha=spec.alpha)
 
 
 def test_published_radii_are_reproduced():

@@ -1,0 +1,43 @@
+"""Counts of votes equal those of a naive count, after every vote."""
+
+import sys
+from collections import Counter
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from zoo.smoothing.vote_counts import VoteCounts
+
+Votes = st.lists(st.integers(0, 6), max_size=40)
+
+
+@given(Votes, Votes, st.integers(0, 6))
+def test_running_counts_equal_a_naive_count_after_every_vote(earlier, further, label):
+    votes, naive = VoteCounts(), Counter(earlier)
+    votes.add(np.array(earlier, dtype=np.int64))
+    counts_a, counts_b = votes.running(label, np.array(further, dtype=np.int64))
+    for position, vote in enumerate(further):
+        naive[vote] += 1
+        most_other = max((count for other, count in naive.items() if other != label), default=0)
+        assert (counts_a[position], counts_b[position]) == (naive[label], most_other)
+    votes.add(np.array(further, dtype=np.int64))
+    assert votes.of(label) == naive[label] and votes.total == naive.total()
+    assert dict(votes.by_class) == {vote: count for vote, count in naive.items() if count}
+
+
+@given(Votes.filter(bool), Votes)
+def test_the_top_class_is_the_lowest_of_the_most_frequent_and_the_others_follow(first, second):
+    votes = VoteCounts()
+    votes.add(np.array(first, dtype=np.int64))
+    votes.add(np.array(second, dtype=np.int64))
+    ranked = sorted(Counter(first + second).items(), key=lambda pair: (-pair[1], pair[0]))
+    assert votes.by_class == tuple(ranked) and votes.top == ranked[0][0]
+    assert votes.most_other(votes.top) == (ranked[1][1] if len(ranked) > 1 else 0)
+
+
+def test_a_thousand_classes_need_little_memory():
+    votes = VoteCounts()
+    votes.add(np.arange(1000))
+    votes.add(np.arange(1000))
+    assert sum(sys.getsizeof(value) for value in vars(votes).values()) < 10_000
