@@ -100,7 +100,8 @@ def greatest_wealth(
 ) -> Floats:
     """The greatest log wealth of each run over all numbers of draws, shape `(runs,)`.
 
-    `gap` is the gap under test, by default the true one. With `selects_from_same_draws`, the class under test is the most frequent one after each draw.
+    `gap` is the gap under test, by default the true one. With `selects_from_same_draws`, the class under test is the
+    most frequent one after each draw.
     """
     rng, gap = np.random.default_rng(seed), boundary.gap if gap is None else gap
     cumulative_K = boundary.probabilities.cumsum()[:-1]

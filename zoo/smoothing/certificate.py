@@ -28,8 +28,8 @@ class SmoothingSpec:
         stopping: The stopping rule, by default `FixedSample(n)`. Its `max_n` becomes `n`.
         noise: "gaussian", or "discrete" for integer noise on 8-bit pixels.
 
-    `dataclasses.replace(spec, n=...)` keeps the kind of rule. `replace(spec, stopping=...)` takes `n` from the rule, and
-    `n0` too unless it was given.
+    `dataclasses.replace(spec, n=...)` keeps the kind of rule. `replace(spec, stopping=...)` takes `n` from the rule,
+    and also `n0` unless it was given.
 
     >>> from dataclasses import replace
     >>> from zoo.smoothing import AtRadius, SmoothingSpec
@@ -46,8 +46,8 @@ class SmoothingSpec:
     alpha: float = 0.001
     stopping: StoppingRule = None  # type: ignore[assignment] # by default FixedSample(n)
     noise: Noise = "gaussian"
-    # `n` and `stopping` as initialized, and `n0` if it is the rule's. `dataclasses.replace` passes all of them; comparing
-    # them shows which one changed.
+    # `n` and `stopping` as initialized, and `n0` if it is the rule's. `dataclasses.replace` passes all of them.
+    # Comparing them shows which one changed.
     _settled: tuple[int, StoppingRule, int | None] | None = field(default=None, repr=False, compare=False)
 
     def __post_init__(self) -> None:
