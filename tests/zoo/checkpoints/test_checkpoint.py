@@ -57,7 +57,7 @@ def test_timm_resizes_and_centres_a_padded_picture_alike_and_pads_with_the_mean(
         architecture="resnet18",
         num_classes=1,
         certified=CertifiedConfig(
-            objective="o", task="t", class_names="a", has_trained_head=False, preprocessing=preprocessing
+            objective="o", task="t", class_names=("a",), has_trained_head=False, preprocessing=preprocessing
         ),
     ).to_config()["pretrained_cfg"]
     transform = create_transform(**resolve_data_config(pretrained_cfg=config), normalize=False)
