@@ -4,6 +4,7 @@ import base64
 import io
 import struct
 import zlib
+from functools import partial
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from PIL import Image
 
 import zoo
 from serving.service.local import ask_service
-from tests.serving.toy import CROP, TOY, FirstPixel, toy_service
+from tests.serving.toy import CROP, PADDED_TOY, TOY, FirstPixel, toy_service
 from training.evaluation.certification import certified_rows
 from training.evaluation.certification_log import CertificationRun
 from training.tasks import open_task
@@ -127,8 +128,19 @@ class AdmittedError(BaseException):
 
 
 @pytest.fixture
-def ways(folder, tmp_path, monkeypatch):
-    """Per way in, a function from a picture's name to the tensor that it puts before the network."""
+def ways(ways_to):
+    """The ways in to a model that crops."""
+    return ways_to(TOY)
+
+
+@pytest.fixture
+def ways_to(folder, tmp_path, monkeypatch):
+    """A model's ways in: per way, a function from a picture's name to the tensor that it puts before the network."""
+    return partial(ways_in, folder, tmp_path, monkeypatch)
+
+
+def ways_in(folder, tmp_path, monkeypatch, spec):
+    preprocessing = spec.preprocessing
     task = open_task(f"imagefolder:{folder}", data_dir=tmp_path)
     place = {path.rpartition("/")[2]: index for index, path in enumerate(task.test.paths)}
 
@@ -137,9 +149,12 @@ def ways(folder, tmp_path, monkeypatch):
 
     monkeypatch.setattr(CertificationEngine, "admit", admit)
     run = CertificationRun(
-        model_sha256="ab", preprocessing=PREPROCESSING, task=task.name, data=task.digest, backend="first-pixel",
+        model_sha256="ab", preprocessing=preprocessing, task=task.name, data=task.digest, backend="first-pixel",
         smoothing=SmoothingSpec(sigma=0.25, n0=10, n=20), batch_size=None, seed=0,
     )  # fmt: skip
+
+    def service():
+        return toy_service(spec=spec, max_pixels=100_000)
 
     def admitted(ask):
         with pytest.raises(AdmittedError) as ended:
@@ -153,22 +168,20 @@ def ways(folder, tmp_path, monkeypatch):
 
     def by_http(name):
         body = {"instances": [{"b64": base64.b64encode((folder / "test" / "a" / name).read_bytes()).decode()}]}
-        return admitted(lambda: raise_refusal(toy_service(max_pixels=100_000).step({0: {"body": body}})[0]))
+        return admitted(lambda: raise_refusal(service().step({0: {"body": body}})[0]))
 
     def predict(name):
-        return admitted(
-            lambda: ask_service(toy_service(max_pixels=100_000), (folder / "test" / "a" / name).read_bytes(), {})
-        )
+        return admitted(lambda: ask_service(service(), (folder / "test" / "a" / name).read_bytes(), {}))
 
     path_of = folder.joinpath("test", "a").joinpath
     return {
-        "evaluate": lambda name: to_pixels(EvaluationImages(task.test, PREPROCESSING)[place[name]][0]),
-        "train": lambda name: to_pixels(TrainingImages(task.train, PREPROCESSING, "none", seed=0)[place[name]][0]),
+        "evaluate": lambda name: to_pixels(EvaluationImages(task.test, preprocessing)[place[name]][0]),
+        "train": lambda name: to_pixels(TrainingImages(task.train, preprocessing, "none", seed=0)[place[name]][0]),
         "certify": certify,
         "predict": predict,
         "HTTP": by_http,
-        "Python, by path": lambda name: Transforms(PREPROCESSING)(path_of(name)),
-        "Python, by Pillow": lambda name: Transforms(PREPROCESSING)(Image.open(path_of(name))),
+        "Python, by path": lambda name: Transforms(preprocessing)(path_of(name)),
+        "Python, by Pillow": lambda name: Transforms(preprocessing)(Image.open(path_of(name))),
     }
 
 
@@ -186,6 +199,13 @@ def test_a_picture_is_one_tensor_on_every_way_in(name, ways):
     tensors = {way: x_CHW_of(name) for way, x_CHW_of in ways.items()}
     assert {way for way, x_CHW in tensors.items() if not torch.equal(x_CHW, tensors["HTTP"])} == set()
     assert tensors["HTTP"].shape == (3, CROP, CROP)
+
+
+@pytest.mark.parametrize("name", ["exif-6.jpg", "alpha.png", "tall.png", "wide.jpg"])
+def test_a_padded_picture_is_one_tensor_on_every_way_in(name, ways_to):
+    tensors = {way: x_CHW_of(name) for way, x_CHW_of in ways_to(PADDED_TOY).items()}
+    assert {way for way, x_CHW in tensors.items() if not torch.equal(x_CHW, tensors["HTTP"])} == set()
+    assert tensors["HTTP"].shape == (3, CROP, CROP) and not torch.equal(tensors["HTTP"], ways_to(TOY)["HTTP"](name))
 
 
 @pytest.mark.parametrize("name", REFUSED)

@@ -20,7 +20,7 @@ from training.tasks.task import Augmentation
 from zoo.errors import RecipeError
 from zoo.errors.suggestions import did_you_mean
 from zoo.importing.normalization import parse_normalization
-from zoo.models.spec import Preprocessing
+from zoo.models.spec import Fit, Preprocessing, usual_resize
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,12 +83,12 @@ class TrainingRecipe:
     """All settings of a training run except its task, starting point and seed.
 
     `batch_size` counts distinct images over all processes. Each process forwards its share in `accumulation` parts, and
-    batch normalization sees one part at a time. `image_size` replaces the task's crop. `resize` replaces the length of
-    the shorter side before the crop; by default it keeps the task's ratio to the crop. `normalization` is `task`,
-    `init` (that of the starting point) or a normalization that `zoo import` takes. `limit_per_class` is the number of
-    labelled images per class, including the validation set. `precision` applies to the forward pass: `auto` is bfloat16
-    on a GPU that supports it, else float32; attacks use at least float32. `memory_format` `auto` is channels last on
-    GPUs. `compile` turns on torch.compile.
+    batch normalization sees one part at a time. `image_size` replaces the task's crop. `fit` is `task`, `crop` or `pad`
+    (the whole picture on a white square). `resize` replaces the length of the shorter side before the crop; by default
+    it keeps the task's ratio to the crop. `normalization` is `task`, `init` (that of the starting point) or a
+    normalization that `zoo import` takes. `limit_per_class` is the number of labelled images per class, including the
+    validation set. `precision` applies to the forward pass: `auto` is bfloat16 on a GPU that supports it, else float32;
+    attacks use at least float32. `memory_format` `auto` is channels last on GPUs. `compile` turns on torch.compile.
     """
 
     objective: Objective
@@ -104,6 +104,7 @@ class TrainingRecipe:
     limit_per_class: int | None = None
     validation_share: float = 0.1
     image_size: int | None = None
+    fit: Literal["task"] | Fit = "task"
     resize: int | None = None
     augmentation: Literal["task", "none", "shift-flip", "resized-crop-flip"] = "task"
     normalization: str = "task"
@@ -152,14 +153,18 @@ class TrainingRecipe:
         return hashlib.sha256(json.dumps(self.describe(), sort_keys=True).encode()).hexdigest()
 
     def fit_preprocessing(self, of_task: Preprocessing, *, of_init: Preprocessing | None = None) -> Preprocessing:
-        """The task's preprocessing with this recipe's image size and normalization; `of_init` is the starting point's.
+        """The task's preprocessing with this recipe's image size, fit and normalization.
 
-        Raises: RecipeError if the normalization is `init` without a starting point, or `resize` is below the crop.
+        `of_init` is the starting point's preprocessing, for the normalization `init`.
+
+        Raises: RecipeError if the normalization is `init` without a starting point, `resize` is below the crop, or is
+        set to another value than the crop with the fit `pad`.
         """
-        crop = self.image_size or of_task.crop
-        resize = self.resize or round(crop * of_task.resize / of_task.crop)
+        crop, fit = self.image_size or of_task.crop, of_task.fit if self.fit == "task" else self.fit
+        resize = self.resize or _default_resize(crop, fit, of_task)
         require(resize >= crop, f"resize must be at least the image size, {crop}; got {resize}")
-        fields: dict[str, Any] = {"crop": crop, "resize": resize}
+        require(fit == "crop" or resize == crop, f"resize={resize} needs fit=crop: padding resizes to {crop}")
+        fields: dict[str, Any] = {"crop": crop, "resize": resize, "fit": fit}
         if self.normalization == "init":
             if of_init is None:
                 raise RecipeError(
@@ -170,6 +175,12 @@ class TrainingRecipe:
             chosen = parse_normalization(self.normalization)
             fields |= {"mean": chosen.mean, "std": chosen.std}
         return of_task.model_copy(update=fields)
+
+
+def _default_resize(crop: int, fit: Fit, of_task: Preprocessing) -> int:
+    if fit == "pad":
+        return crop
+    return usual_resize(crop) if of_task.fit == "pad" else round(crop * of_task.resize / of_task.crop)
 
 
 def override(recipe: TrainingRecipe, assignments: Iterable[str]) -> TrainingRecipe:

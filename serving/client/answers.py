@@ -51,7 +51,7 @@ class Answer(_Message):
     A certification has a `certificate`; a prediction has `votes` and no certificate. `repeatable` says whether the same
     request gets the same noise again. `deadline_reached` is None unless
     the request had a deadline. `copies` is None unless requested: noisy copies of the image as the network classified
-    them, as PNG in base64.
+    them, as PNG in base64. `input_image` is None unless requested: the image before noise, as PNG in base64.
     """
 
     label: int | None
@@ -63,6 +63,7 @@ class Answer(_Message):
     model: ServedModel
     deadline_reached: bool | None = None
     copies: list[str] | None = None
+    input_image: str | None = None
 
     @property
     def radius(self) -> float:

@@ -33,6 +33,7 @@ class PredictParameters(TypedDict, total=False):
     alpha: float
     noise: Literal["gaussian", "discrete"]
     copies: int
+    input_image: bool
     seed: int
 
 

@@ -120,7 +120,7 @@ class Answer(Shape):
 
     A certification has a `certificate`, a prediction has `votes`. `repeatable` says whether the same request gets the
     same noise again. `copies` are noisy copies that the network
-    classified, as PNG.
+    classified, and `input_image` is the image before noise, as PNG.
     """
 
     label: int | None = Field(ge=0)
@@ -132,6 +132,7 @@ class Answer(Shape):
     model: ServedModelObject
     deadline_reached: bool | None = None
     copies: list[Base64] | None = None
+    input_image: Base64 | None = None
 
 
 class StreamLine(Answer):

@@ -19,6 +19,7 @@ def answer(
     repeatable: bool,
     deadline_reached: bool | None = None,
     copies: Sequence[str] | None = None,
+    input_image: str | None = None,
     final: bool | None = None,
 ) -> dict[str, Any]:
     """The JSON object that answers one image. All its numbers are finite.
@@ -30,6 +31,7 @@ def answer(
         repeatable: whether the same request gets the same noise again; False if this answer's noise is fresh.
         deadline_reached: whether the deadline cut the image off; None if the request has no deadline.
         copies: noisy copies as PNG in base64; None if the request does not ask for copies.
+        input_image: the image before noise as PNG in base64; None if the request does not ask for it.
         final: whether this is the last line of a stream; None outside a stream.
 
     The object omits the keys of arguments that are None.
@@ -42,7 +44,7 @@ def answer(
     }
     body |= {"certificate": _certificate(result)} if isinstance(result, Certificate) else _votes(result)
     body |= {"repeatable": repeatable, "model": {"name": spec.name, "sha256": model_sha256}}
-    optional = {"deadline_reached": deadline_reached, "copies": copies, "final": final}
+    optional = {"deadline_reached": deadline_reached, "copies": copies, "input_image": input_image, "final": final}
     return body | {name: value for name, value in optional.items() if value is not None}
 
 

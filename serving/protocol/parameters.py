@@ -19,7 +19,7 @@ DRAWS_PER_PREDICTION = 100
 MOST_COPIES = 8
 LARGEST_SEED = 2**32 - 1  # torch's CPU generator uses only 32 bits of a seed
 INTEGERS = ("n", "n0", "deadline_ms", "copies", "seed")
-BOOLEANS = ("stream",)
+BOOLEANS = ("stream", "input_image")
 # The parameters that an answer depends on; the others change when and how it is sent.
 DECIDING = ("mode", "stopping", "noise", "n", "n0", "alpha", "radius", "tolerance")
 CERTIFICATION_ONLY = {"n0", "stopping", "radius", "tolerance", "stream", "deadline_ms"}
@@ -44,6 +44,7 @@ class Parameters(BaseModel):
     deadline_ms: int | None = Field(default=None, ge=1)
     stream: bool = False
     copies: int = Field(default=0, ge=0, le=MOST_COPIES)
+    input_image: bool = False
     seed: int | None = Field(default=None, ge=0, le=LARGEST_SEED)
 
 

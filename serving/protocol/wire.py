@@ -25,8 +25,9 @@ def parse_request(row: Mapping[str, object], limits: Limits) -> Request:
     Raises: RequestError with a message for the client; ImageError if there are too many bytes.
     """
     request = _parse(row, limits)
-    if request.parameters.copies and len(request.images) > 1:
-        raise RequestError(f"parameter copies requires one image per request, got {len(request.images)} images")
+    for name in ("copies", "input_image"):
+        if getattr(request.parameters, name) and len(request.images) > 1:
+            raise RequestError(f"parameter {name} requires one image per request, got {len(request.images)} images")
     if request.parameters.stream and (len(request.images) > 1 or request.wire == "v2"):
         raise RequestError(
             "parameter stream requires one image per request and is not available in the open inference protocol"

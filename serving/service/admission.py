@@ -90,5 +90,9 @@ class Admission:
                 f"server accepts at most {limits.max_draws_per_request:,}: reduce n, or send fewer images"
             )
         most_copies = MOST_BYTES_OF_COPIES // (4 * self.spec.preprocessing.crop**2)  # base64 of 3 bytes per pixel
-        if parameters.copies > most_copies:
-            raise RequestError(f"copies={parameters.copies} is too many: at most {most_copies} for images of this size")
+        if parameters.copies + parameters.input_image > most_copies:
+            counted = " with input_image" if parameters.input_image else ""
+            raise RequestError(
+                f"copies={parameters.copies}{counted} is too many: at most {most_copies}{counted and ' together'} for "
+                "images of this size"
+            )

@@ -104,7 +104,10 @@ class Reply:
 
 
 def encode_copies(noisy_MCHW: Tensor) -> list[str]:
-    """Noisy copies as PNG in base64 for display, clipped to [0, 1] and rounded to 8 bits."""
+    """Noisy copies as PNG in base64 for display, clipped to [0, 1] and rounded to 8 bits.
+
+    An image without noise loses nothing: its pixels are multiples of 1/255.
+    """
     pixels_MHWC = (noisy_MCHW.clamp(0, 1) * 255).round().to(torch.uint8).permute(0, 2, 3, 1).numpy()
     return [_png(Image.fromarray(pixels_HWC)) for pixels_HWC in pixels_MHWC]
 

@@ -12,6 +12,8 @@ from collections.abc import Callable, Hashable, Iterable, Mapping, Set
 from concurrent.futures import FIRST_COMPLETED, wait
 from typing import Any
 
+import torch
+
 from serving.protocol import Limits, answer, parse_request, respond, wire_of
 from serving.service.admission import Admission
 from serving.service.decoding import Decoder, InlineDecoder
@@ -251,9 +253,9 @@ class InferenceService:
 
     def _answer_of(self, opened: OpenRequest, place: int) -> dict[str, Any]:
         result, parameters = opened.results[place], opened.request.parameters
-        copies = None
+        job, copies = opened.questions[place].job, None
         if parameters.copies:  # an image that was cut off before its class was selected has no copies
-            draws = opened.questions[place].job.first_draws(parameters.copies)
+            draws = job.first_draws(parameters.copies)
             copies = encode_copies(self.engine.sampler.copies(draws)) if result.n else []
         return answer(
             result,
@@ -262,6 +264,7 @@ class InferenceService:
             repeatable=opened.questions[place].entry.repeats,
             deadline_reached=None if opened.cut_at is None else place in opened.cut,
             copies=copies,
+            input_image=encode_copies(torch.from_numpy(job.x_CHW[None]))[0] if parameters.input_image else None,
             final=True if opened.is_stream else None,
         )
 

@@ -12,12 +12,7 @@ from PIL import Image
 from serving.protocol import Limits
 from serving.service.service import InferenceService
 from tests.zoo.models.test_spec import SPEC
-from zoo.models.spec import Preprocessing
-
-CROP = 16
-TOY = SPEC.model_copy(
-    update={"certified": SPEC.certified.model_copy(update={"preprocessing": Preprocessing(resize=CROP, crop=CROP)})}
-)
+from zoo.models.spec import ModelSpec, Preprocessing
 
 
 class FirstPixel:
@@ -39,10 +34,20 @@ class FirstPixel:
         return (x_BCHW.numpy()[:, 0, 0, 0] > 0.5).astype(np.int64)
 
 
-def toy_service(*, batch_size: int = 64, **limits: object) -> InferenceService:
+def toy_spec(preprocessing: Preprocessing) -> ModelSpec:
+    """The spec of the toy network for an input."""
+    return SPEC.model_copy(update={"certified": SPEC.certified.model_copy(update={"preprocessing": preprocessing})})
+
+
+CROP = 16
+TOY = toy_spec(Preprocessing(resize=CROP, crop=CROP))
+PADDED_TOY = toy_spec(Preprocessing(resize=CROP, crop=CROP, fit="pad"))
+
+
+def toy_service(*, spec: ModelSpec = TOY, batch_size: int = 64, **limits: object) -> InferenceService:
     """A service of `FirstPixel`, which stands at `service.engine.sampler.base`."""
     given = Limits.model_validate({"n": 300, "max_pixels": 10_000, "allows_seed": True, **limits})
-    return InferenceService(FirstPixel(), TOY, sigma=0.25, model_sha256="ab", limits=given, batch_size=batch_size)
+    return InferenceService(FirstPixel(), spec, sigma=0.25, model_sha256="ab", limits=given, batch_size=batch_size)
 
 
 def png(value: int, size: int = CROP) -> bytes:

@@ -227,6 +227,10 @@ def test_a_run_is_resumed_beside_its_own_output_and_bystanders_in_the_data_folde
     done = zoo_command(*words)
     assert done.code == 0, done.err
     assert "test picture(s) are training pictures too, byte for byte, such as " in done.err
+    fitted = open_checkpoint(root / "model").spec.preprocessing
+    assert (fitted.fit, fitted.resize, fitted.crop) == ("pad", 32, 32)
+    refused = zoo_command(*words, "--resume", "--fit", "crop")
+    assert refused.code == 2 and "contains a different run (recipe.fit was 'task', is 'crop'" in refused.err
     (root / "notes.txt").write_text("a bystander")
     shutil.copy(root / "cat" / "0.png", root / "cat" / "._0.png")
     shutil.copy(root / "cat" / "0.png", root / "model" / "certified_accuracy.png")

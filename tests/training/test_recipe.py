@@ -58,6 +58,25 @@ def test_the_image_size_scales_the_resize_with_the_crop():
     assert (fitted.resize, fitted.crop) == (128, 112)
 
 
+@pytest.mark.parametrize(
+    ("assignments", "expected"),
+    [
+        ([], ("pad", 224, 224)),
+        (["image_size=64"], ("pad", 64, 64)),
+        (["fit=crop"], ("crop", 256, 224)),
+        (["fit=crop", "image_size=112"], ("crop", 128, 112)),
+        (["fit=crop", "resize=224"], ("crop", 224, 224)),
+    ],
+)
+def test_the_fit_is_the_tasks_or_the_recipes(assignments, expected):
+    fitted = override(RECIPE, assignments).fit_preprocessing(Preprocessing(resize=224, crop=224, fit="pad"))
+    assert (fitted.fit, fitted.resize, fitted.crop) == expected
+    cropping = Preprocessing(resize=256, crop=224)
+    assert override(RECIPE, ["fit=pad"]).fit_preprocessing(cropping) == Preprocessing(resize=224, crop=224, fit="pad")
+    with pytest.raises(RecipeError, match="resize=256 needs fit=crop: padding resizes to 224"):
+        override(RECIPE, ["fit=pad", "resize=256"]).fit_preprocessing(cropping)
+
+
 def test_the_cosine_rises_over_its_warmup_and_falls_to_zero():
     schedule = Schedule(name="cosine", warmup_epochs=2.0)
     steps = {"steps_per_epoch": 10, "total_epochs": 10, "history": []}

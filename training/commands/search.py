@@ -18,6 +18,7 @@ from zoo.cli._options import (
     Architecture,
     DataDir,
     Device,
+    Fit,
     Freeze,
     Init,
     Json,
@@ -50,6 +51,7 @@ def search(
     init: Init = "random",
     recipe: Recipe = "quick",
     assignments: Set = None,
+    fit: Fit = None,
     freeze: Freeze = None,
     limit_per_class: LimitPerClass = None,
     seed: Seed = 0,
@@ -69,7 +71,7 @@ def search(
     from zoo.loading.device import pick_device
 
     parent = find_starting_point(init)
-    given = {"architecture": architecture, "freeze": freeze, "limit_per_class": limit_per_class}
+    given = {"architecture": architecture, "fit": fit, "freeze": freeze, "limit_per_class": limit_per_class}
     resolved = resolve_recipe(recipe, objective, parent, given, assignments or [])
     axes = parse_grid(grid) if grid else _own_grid(recipe)
     require_valid_grid(axes, resolved)

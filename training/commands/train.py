@@ -16,6 +16,7 @@ from zoo.cli._options import (
     Architecture,
     DataDir,
     Device,
+    Fit,
     Freeze,
     Init,
     Json,
@@ -40,6 +41,7 @@ def train(
     init: Init = "random",
     recipe: Recipe = "quick",
     assignments: Set = None,
+    fit: Fit = None,
     freeze: Freeze = None,
     limit_per_class: LimitPerClass = None,
     seed: Seed = 0,
@@ -64,7 +66,7 @@ def train(
             with ranks.local_first_rank_first():
                 parent = find_starting_point(init)
                 opened = open_task(task, data_dir=data_dir)
-            given = {"architecture": architecture, "freeze": freeze, "limit_per_class": limit_per_class}
+            given = {"architecture": architecture, "fit": fit, "freeze": freeze, "limit_per_class": limit_per_class}
             resolved = resolve_recipe(recipe, objective, parent, given, assignments or [])
             picked = pick_device(ranks.device_name(device))
         console = PlainConsole(stderr=True, quiet=not ranks.is_first)

@@ -16,11 +16,10 @@ from typing import Any
 from PIL import Image
 
 from training.tasks.image_files import files_digest, read_bytes
-from training.tasks.task import LabelledImages, Subset, Task, stratified_split
+from training.tasks.task import ANY_ASPECT, LabelledImages, Subset, Task, stratified_split
 from zoo.download.environment import require_usable_settings
 from zoo.errors import ImageError, TaskError
 from zoo.models.decoding import decode_image
-from zoo.models.spec import Preprocessing
 
 TEST_SPLITS = ("test", "validation", "valid", "val", "dev")
 TEST_SHARE = 0.2
@@ -73,7 +72,7 @@ class EncodedImages:
 
 
 def open_hugging_face(argument: str | None, data_dir: Path) -> Task:
-    """The task hf: pictures of any size, used at 3x224x224 after resize 256.
+    """The task hf: pictures of any size and aspect, padded to 3x224x224.
 
     Raises: TaskError if the data set cannot be loaded, or does not have exactly one column of images and one of class
     labels.
@@ -93,7 +92,7 @@ def open_hugging_face(argument: str | None, data_dir: Path) -> Task:
     return Task(
         name=source.name,
         class_names=_class_names(source.name, features[label_column]),
-        preprocessing=Preprocessing(resize=256, crop=224),
+        preprocessing=ANY_ASPECT,
         augmentation="resized-crop-flip",
         train=train,
         test=test,

@@ -15,10 +15,9 @@ from pathlib import Path
 from training.tasks.class_folders import labelled_pictures, pictures_below
 from training.tasks.contents import LabelledPath
 from training.tasks.image_files import ImageFiles, files_digest
-from training.tasks.task import LabelledImages, Subset, Task, listed, num_held_out
+from training.tasks.task import ANY_ASPECT, LabelledImages, Subset, Task, listed, num_held_out
 from zoo.errors import TaskError
 from zoo.models.decoding import SUFFIXES
-from zoo.models.spec import Preprocessing
 
 TEST_SHARE = 0.2
 TEST_FOLDERS = ("test", "val")
@@ -26,7 +25,7 @@ SPLIT_RULE = f"share {TEST_SHARE} of every class, by a hash of the name"
 
 
 def open_image_folder(argument: str | None, data_dir: Path) -> Task:
-    """The task imagefolder: pictures of any size, used at 3x224x224 after resize 256.
+    """The task imagefolder: pictures of any size and aspect, padded to 3x224x224.
 
     Raises: TaskError if the folder has a different layout, fewer than two classes, a class without pictures or an empty
     set.
@@ -64,7 +63,7 @@ def open_image_folder(argument: str | None, data_dir: Path) -> Task:
     return Task(
         name=f"imagefolder:{root.resolve().name}",
         class_names=class_names,
-        preprocessing=Preprocessing(resize=256, crop=224),
+        preprocessing=ANY_ASPECT,
         augmentation="resized-crop-flip",
         train=train,
         test=test,
@@ -109,7 +108,7 @@ UNLABELLED = ("unlabelled",)
 
 
 def open_unlabelled(argument: str | None, data_dir: Path) -> Task:
-    """The task unlabelled: pictures of any size, used at 3x224x224, in one placeholder class; the test set is empty.
+    """The task unlabelled: pictures of any size, padded to 3x224x224, in one placeholder class; the test set is empty.
 
     Raises: TaskError if the folder contains fewer than two pictures.
     """
@@ -125,7 +124,7 @@ def open_unlabelled(argument: str | None, data_dir: Path) -> Task:
     return Task(
         name=f"unlabelled:{root.resolve().name}",
         class_names=UNLABELLED,
-        preprocessing=Preprocessing(resize=256, crop=224),
+        preprocessing=ANY_ASPECT,
         augmentation="resized-crop-flip",
         train=images,
         test=Subset(images, []),

@@ -8,19 +8,23 @@ from functools import partial
 from typing import Any
 
 import torch
-from PIL import Image
+from PIL import Image, ImageColor
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
-from torchvision.transforms import v2
+from torchvision.transforms import RandomResizedCrop, v2
 
 from training.streams import global_cpu_stream, stream
 from training.tasks.task import Augmentation, LabelledImages
 from zoo.errors import ImageError
-from zoo.models.preprocessing import to_bytes_CHW
+from zoo.models.preprocessing import BORDER, padded_window, to_bytes_CHW
 from zoo.models.spec import Preprocessing
 
 Transform = Callable[[Image.Image], Tensor]
 SMALLEST_BLURRED = 64
+WINDOW_SHARE = (0.35, 1.0)
+"""The share of the padded picture's area that a training window covers. With an aspect of at least 3/4, every window is
+wider and higher than half of the square, so it contains a part of the picture, however thin the picture is."""
+ASPECTS = (3 / 4, 4 / 3)
 
 
 class EvaluationImages(Dataset[tuple[Tensor, int]]):
@@ -127,21 +131,36 @@ class ShuffledBatches:
 def augmenting_transform(augmentation: Augmentation, preprocessing: Preprocessing) -> Transform:
     """A random transform from a picture to uint8 `(3, crop, crop)`; it draws from torch's global generator.
 
+    With the fit `pad`, a resized crop is a window of the padded picture, so that training sees borders as evaluation
+    does. `simclr` crops the picture itself with either fit: its small crops would often contain only border.
     The transform can be pickled for spawned loader workers.
     """
-    crop = preprocessing.crop
+    crop, pads = preprocessing.crop, preprocessing.fit == "pad"
     to_bytes = partial(to_bytes_CHW, preprocessing=preprocessing)
     if augmentation == "resized-crop-flip":
-        transform: Transform = v2.Compose(
-            [v2.RGB(), v2.RandomResizedCrop(crop, antialias=True), v2.RandomHorizontalFlip(), v2.PILToTensor()]
-        )
+        part = [PaddedWindow(preprocessing)] if pads else [v2.RGB(), v2.RandomResizedCrop(crop, antialias=True)]
+        transform: Transform = v2.Compose([*part, v2.RandomHorizontalFlip(), v2.PILToTensor()])
         return transform
     if augmentation == "simclr":
         return _simclr_transform(crop)
     if augmentation == "none":
         return to_bytes
-    shift_flip: Transform = v2.Compose([to_bytes, v2.RandomCrop(crop, padding=crop // 8), v2.RandomHorizontalFlip()])
+    shift = v2.RandomCrop(crop, padding=crop // 8, fill=ImageColor.getrgb(BORDER) if pads else 0)
+    shift_flip: Transform = v2.Compose([to_bytes, shift, v2.RandomHorizontalFlip()])
     return shift_flip
+
+
+@dataclass(frozen=True, slots=True)
+class PaddedWindow:
+    """A random window of the padded picture, resized to the crop, as `RandomResizedCrop` is of the picture itself."""
+
+    preprocessing: Preprocessing
+
+    def __call__(self, image: Image.Image) -> Image.Image:
+        side = max(image.size)
+        square = torch.empty(1).expand(1, side, side)  # only its shape is read; it takes no memory
+        top, left, height, width = RandomResizedCrop.get_params(square, WINDOW_SHARE, ASPECTS)
+        return padded_window(image, self.preprocessing, top=top, left=left, height=height, width=width)
 
 
 def _simclr_transform(crop: int) -> Transform:

@@ -14,6 +14,9 @@ from zoo.models.spec import Preprocessing
 
 Augmentation = Literal["none", "shift-flip", "resized-crop-flip", "simclr"]
 
+ANY_ASPECT = Preprocessing(resize=224, crop=224, fit="pad")
+"""The preprocessing of pictures of any size and aspect: a centre crop would cut off what is at their ends."""
+
 MAX_LISTED = 10
 
 

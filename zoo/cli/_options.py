@@ -1,7 +1,7 @@
 """Options that several commands share."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -40,6 +40,15 @@ Freeze = Annotated[
         "--freeze",
         metavar="LAYER",
         help="Keep the starting point's layers up to this one: conv1, layer1, layer2, layer3 or all-but-head.",
+    ),
+]
+Fit = Annotated[
+    Literal["task", "crop", "pad"] | None,
+    typer.Option(
+        "--fit",
+        help="crop: the network sees the centre of a picture; pad: the whole picture on a white square; "
+        "task (default): as the task does, which is pad for folders of pictures.",
+        show_default=False,
     ),
 ]
 LimitPerClass = Annotated[

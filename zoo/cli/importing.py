@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from zoo.importing.importer import ImportReport
 
 Interpolation = Literal["nearest", "bilinear", "bicubic"]
+FitOption = Literal["crop", "pad"]
 
 
 def import_file(
@@ -57,7 +58,10 @@ def import_file(
     sigma: Annotated[float | None, typer.Option(min=0, help="The noise of its training, if any.")] = None,
     task: Annotated[str, typer.Option(help="The task it was trained on, by its name in this zoo.")] = "unknown",
     objective: Annotated[str, typer.Option(metavar="NAME", help="The method it was trained with.")] = "unknown",
-    image_size: Annotated[int, typer.Option(metavar="N", min=1, help="Side of the centre crop.")] = 224,
+    image_size: Annotated[int, typer.Option(metavar="N", min=1, help="Side of the network's input.")] = 224,
+    fit: Annotated[
+        FitOption, typer.Option(help="crop: the centre of the picture; pad: the whole picture on a white square.")
+    ] = "crop",
     resize: Annotated[
         int | None, typer.Option(metavar="N", min=1, help="Shorter side before the crop; by default 8/7 of the crop.")
     ] = None,
@@ -95,6 +99,7 @@ def import_file(
         task=task,
         objective=objective,
         image_size=image_size,
+        fit=fit,
         resize=resize,
         interpolation=interpolation,
         url=url,

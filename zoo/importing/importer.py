@@ -19,7 +19,17 @@ from zoo.importing.location import LocatedNetwork, locate_network
 from zoo.importing.matching import MatchedNetwork, match
 from zoo.importing.normalization import ChannelStatistics, choose_normalization
 from zoo.models.architecture import ARCHITECTURES, NormalizedNetwork, find_architecture
-from zoo.models.spec import UNKNOWN, CertifiedConfig, JsonScalar, ModelSpec, Origin, Preprocessing, ReportedNumber
+from zoo.models.spec import (
+    UNKNOWN,
+    CertifiedConfig,
+    Fit,
+    JsonScalar,
+    ModelSpec,
+    Origin,
+    Preprocessing,
+    ReportedNumber,
+    usual_resize,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,7 +38,8 @@ class ImportOptions:
 
     `network` names the network to import from a file that contains several, such as `state_dict_ema`.
     `class_names` also sets the number of classes of a file without a head. Without `resize` an image's shorter side is
-    8/7 of `image_size`, such as 256 for 224. `sigma` is the noise of the network's training, on the [0, 1] pixel scale.
+    8/7 of `image_size`, such as 256 for 224; with the fit `pad`, the longer side is `image_size`, and `resize` is not
+    given. `sigma` is the noise of the network's training, on the [0, 1] pixel scale.
     `reported` are numbers that its authors report; they were not measured here.
     """
 
@@ -44,6 +55,7 @@ class ImportOptions:
     objective: str = UNKNOWN
     hyper_parameters: Mapping[str, JsonScalar] = field(default_factory=dict)
     image_size: int = 224
+    fit: Fit = "crop"
     resize: int | None = None
     interpolation: Literal["nearest", "bilinear", "bicubic"] = "bilinear"
     url: str | None = None
@@ -162,8 +174,9 @@ def _spec(
             ),
             has_trained_head=matched.has_trained_head,
             preprocessing=Preprocessing(
-                resize=options.resize or round(options.image_size * 8 / 7),
+                resize=options.resize or _default_resize(options),
                 crop=options.image_size,
+                fit=options.fit,
                 interpolation=options.interpolation,
                 mean=normalization.mean,
                 std=normalization.std,
@@ -174,6 +187,10 @@ def _spec(
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
         raise RequestError(f"{where or 'the import'}: {first['msg']}") from error
+
+
+def _default_resize(options: ImportOptions) -> int:
+    return options.image_size if options.fit == "pad" else usual_resize(options.image_size)
 
 
 def _report(

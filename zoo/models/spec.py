@@ -18,6 +18,9 @@ from zoo.models.migration import SCHEMA_VERSION, STEPS, migrate
 
 JsonScalar = bool | int | float | str | None
 
+Fit = Literal["crop", "pad"]
+"""How a picture of any aspect becomes a square."""
+
 UNKNOWN = "unknown"
 """The task or the objective of an imported network for which none was stated."""
 
@@ -25,13 +28,16 @@ UNKNOWN = "unknown"
 class Preprocessing(Strict):
     """Parameters of the conversion of a decoded picture to `x_CHW`.
 
-    The shorter side is resized to `resize` pixels and the centre is cropped to `crop` pixels, both in 8 bits. Then the
+    `crop` is the side of the square that the network sees. With the fit `crop`, the shorter side is resized to `resize`
+    pixels and the centre is cropped; a config without `fit` means this. With the fit `pad`, the longer side is resized
+    to `crop` pixels and the picture is centred on a white square; `resize` equals `crop`. Both use 8 bits. Then the
     pixels are divided by 255. `mean` and `std` belong to the network's first layer, per channel on the [0, 1] pixel
     scale.
     """
 
     resize: int = Field(gt=0)
     crop: int = Field(gt=0)
+    fit: Fit = "crop"
     interpolation: Literal["nearest", "bilinear", "bicubic"] = "bilinear"
     mean: tuple[float, float, float] = (0.0, 0.0, 0.0)
     std: tuple[float, float, float] = (1.0, 1.0, 1.0)
@@ -40,13 +46,25 @@ class Preprocessing(Strict):
     def _is_possible(self) -> Preprocessing:
         if self.crop > self.resize:
             raise ValueError(f"crop {self.crop} is larger than resize {self.resize}")
+        if self.fit == "pad" and self.crop != self.resize:
+            raise ValueError(f"the fit pad resizes to the crop, so resize must be {self.crop}, got {self.resize}")
         if min(self.std) <= 0:
             raise ValueError(f"std must be positive, got {self.std}")
         return self
 
     def describe(self) -> str:
         """The tensor that the noise is added to and a certificate covers, in words."""
-        return f"3x{self.crop}x{self.crop} in [0, 1], after resize {self.resize} and center crop {self.crop}"
+        side = self.crop
+        if self.fit == "pad":
+            steps = f"resize of the longer side to {side} and pad to {side}x{side} with white"
+        else:
+            steps = f"resize {self.resize} and center crop {side}"
+        return f"3x{side}x{side} in [0, 1], after {steps}"
+
+
+def usual_resize(crop: int) -> int:
+    """The usual length of the shorter side before a centre crop: 8/7 of the crop, such as 256 for 224."""
+    return round(crop * 8 / 7)
 
 
 class ReportedNumber(Strict):
@@ -168,7 +186,7 @@ class ModelSpec(Strict):
                 "fixed_input_size": False,
                 "interpolation": pre.interpolation,
                 "crop_pct": pre.crop / pre.resize,
-                "crop_mode": "center",
+                "crop_mode": "border" if pre.fit == "pad" else "center",
                 "mean": list(pre.mean),
                 "std": list(pre.std),
                 "num_classes": self.num_classes,

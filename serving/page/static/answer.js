@@ -13,7 +13,7 @@ export function showNothing() {
 
 export function showWaiting() {
   points = [];
-  for (const id of ["error", "empty", "growth", "votes", "copies", "whole", "figures", "meaning"]) $(id).hidden = true;
+  for (const id of ["error", "empty", "input", "growth", "votes", "copies", "whole", "figures", "meaning"]) $(id).hidden = true;
   $("answer").hidden = false;
   $("status").textContent = "Drawing noise…";
   $("result").scrollIntoView({ block: "nearest" });
@@ -41,8 +41,9 @@ export function showAnswer(answer) {
   if (answer.certificate && answer.certificate.stopping !== "fixed") showGrowth(answer.certificate, isDone);
   if (answer.votes) showVotes(answer);
   if (isDone) {
+    showInput(answer);
     showCopies(answer.copies ?? []);
-    $("json").textContent = JSON.stringify({ ...answer, copies: undefined }, null, 2);
+    $("json").textContent = JSON.stringify({ ...answer, copies: undefined, input_image: undefined }, null, 2);
     $("whole").hidden = false;
   }
 }
@@ -115,6 +116,15 @@ function showVotes({ votes, class_name, label }) {
   });
   $("vote-rows").replaceChildren(...rows);
   $("votes").hidden = false;
+}
+
+/** Shows the image that the noise is added to: what is not in it, the answer does not cover. */
+function showInput({ input_image, certificate }) {
+  $("input").hidden = !input_image;
+  if (!input_image) return;
+  $("input-image").src = `data:image/png;base64,${input_image}`;
+  const text = "The network's input before noise";
+  $("input-text").textContent = certificate ? `${text}: ${certificate.input}` : text;
 }
 
 function showCopies(copies) {

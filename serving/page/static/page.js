@@ -84,6 +84,7 @@ function requestForm() {
   form.set("data", image);
   form.set("mode", chosenMode());
   form.set("copies", COPIES);
+  form.set("input_image", "true");
   if (chosenMode() === "predict") return form;
   const stopping = $("stopping").value;
   form.set("stopping", stopping);

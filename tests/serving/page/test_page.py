@@ -1,5 +1,6 @@
 """The page in a real browser, with the second front end and, in one test, with TorchServe (`zoo serve --ui`)."""
 
+import base64
 import io
 import re
 import shutil
@@ -16,7 +17,8 @@ from serving.asgi import application
 from serving.loopback import running
 from serving.page.server import serve_page
 from tests.serving.client.scripted_server import ScriptedServer, answer, reply, reset, stream
-from tests.serving.toy import CROP, png, toy_service
+from tests.serving.toy import CROP, PADDED_TOY, png, toy_service
+from zoo.models.preprocessing import to_bytes_CHW
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 needs_browser = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on the PATH")
@@ -119,6 +121,28 @@ def test_the_radius_grows_live_and_ends_with_the_copies_and_the_whole_answer(tab
     tab.get_by_text("Full response (JSON)").click()
     expect(tab.locator("#json")).to_contain_text('"stopping": "anytime"')
     expect(tab.get_by_role("button", name="Stop")).to_be_hidden()
+
+
+@needs_browser
+def test_a_padded_picture_is_shown_whole_as_the_network_sees_it(tab):
+    thin, file = Image.new("RGB", (20, 60), (250, 0, 0)), io.BytesIO()
+    thin.paste((0, 0, 250), (0, 0, 20, 20))  # a head, which a centre crop would cut off
+    thin.save(file, format="PNG")
+    service = toy_service(spec=PADDED_TOY)
+    with running(application(service)) as server_url, serve_page(server_url, [MODEL]) as url:
+        tab.goto(url)
+        choose(tab, file.getvalue())
+        ask(tab)
+        shown = tab.get_by_role("img", name="The network's input before noise")
+        expect(shown).to_be_visible()
+        encoded = shown.get_attribute("src").removeprefix("data:image/png;base64,")
+    pixels = Image.open(io.BytesIO(base64.b64decode(encoded)))
+    expect(tab.locator("#input-text")).to_contain_text(
+        "3x16x16 in [0, 1], after resize of the longer side to 16 and pad"
+    )
+    expected = to_bytes_CHW(thin, PADDED_TOY.preprocessing).permute(1, 2, 0).numpy()
+    assert pixels.tobytes() == expected.tobytes()
+    assert [pixels.getpixel(at) for at in ((0, 8), (8, 1), (8, 14))] == [(255, 255, 255), (0, 0, 250), (250, 0, 0)]
 
 
 @needs_browser

@@ -11,7 +11,8 @@ from PIL import Image
 
 FORMATS = ("PNG", "JPEG", "GIF", "BMP", "TIFF", "WEBP", "PPM", "ICO")
 PARAMETERS = (
-    "mode", "stopping", "noise", "n", "n0", "alpha", "radius", "tolerance", "deadline_ms", "stream", "copies", "seed",
+    "mode", "stopping", "noise", "n", "n0", "alpha", "radius", "tolerance", "deadline_ms", "stream", "copies",
+    "input_image", "seed",
 )  # fmt: skip
 ODD_VALUES = (
     "", " ", "0", "-1", "1e9", "1e400", "nan", "inf", "-inf", "true", "false", "null", "None", "\u0661\u0662", "0x10",

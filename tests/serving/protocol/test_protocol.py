@@ -95,6 +95,7 @@ def test_json_holds_images_in_order_and_is_answered_by_a_list():
         ({"data": b"x", "samples": b"9"}, "Did you mean 'n'?"),
         ({"data": b"x", "deadline": b"9"}, "Did you mean 'deadline_ms'?"),
         ({"data_0": b"x", "data_1": b"y", "copies": b"1"}, "copies requires one image"),
+        ({"data_0": b"x", "data_1": b"y", "input_image": b"true"}, "input_image requires one image"),
         ({"data_0": b"x", "data_1": b"y", "stopping": b"anytime", "stream": b"1"}, "stream requires one image"),
         ({"data_x": b"x"}, 'no file field "data"'),
         ({"body": {"instances": [{"b64": B64}], "parameters": {"stream": 1}}}, "stream=1: expected true or false"),

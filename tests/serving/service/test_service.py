@@ -18,6 +18,7 @@ from serving.service.local import ask_service
 from serving.service.service import InferenceService
 from serving.service.step_size import fit_batch_size
 from tests.serving.journal import Journal
+from tests.serving.toy import PADDED_TOY, toy_service
 from tests.zoo.models.test_spec import SPEC
 from zoo.errors import CertificationError, OutOfMemoryError, RequestError, ServerError
 from zoo.models.preprocessing import prepare
@@ -412,6 +413,21 @@ def test_the_copies_are_those_that_the_network_saw_first(service):
         assert np.abs(np.stack(pictures) - expected).max() <= 0.5 / 255 + 1e-6 and expected.std() > 0.1
 
 
+@pytest.mark.parametrize("mode", [b"predict", b"certify"])
+def test_the_input_image_is_the_exact_tensor_before_noise(mode):
+    rng = np.random.default_rng(0)
+    tall = Image.fromarray(rng.integers(0, 256, (60, 20, 3), dtype=np.uint8))
+    file = io.BytesIO()
+    tall.save(file, format="PNG")
+    row = {"data": file.getvalue(), "mode": mode, "n": b"50", "input_image": b"true"}
+    body = drive(toy_service(spec=PADDED_TOY), {"x": row})["x"].body
+    shown = np.asarray(Image.open(io.BytesIO(base64.b64decode(body["input_image"]))))
+    assert np.array_equal(shown.transpose(2, 0, 1) / np.float32(255), prepare(tall, PADDED_TOY.preprocessing).numpy())
+    assert (shown[:, :5] == 255).all() and (shown[:, -5:] == 255).all()
+    if mode == b"certify":
+        assert body["certificate"]["input"].endswith("and pad to 16x16 with white")
+
+
 def test_more_copies_than_a_response_may_hold_are_refused():
     large = SPEC.model_copy(
         update={"certified": SPEC.certified.model_copy(update={"preprocessing": Preprocessing(resize=512, crop=512)})}
@@ -419,6 +435,10 @@ def test_more_copies_than_a_response_may_hold_are_refused():
     service = InferenceService(Brightness(), large, sigma=0.25, model_sha256="ab", limits=Limits(), batch_size=4)
     refusal = service.step({"x": {"data": png(0), "copies": b"4"}})["x"]
     assert refusal.status == 400 and "at most 3" in refusal.body["message"]
+    refusal = service.step({"x": {"data": png(0), "copies": b"3", "input_image": b"1"}})["x"]
+    assert (
+        refusal.status == 400 and "copies=3 with input_image is too many: at most 3 together" in refusal.body["message"]
+    )
 
 
 def test_draws_of_all_images_of_a_request_are_capped():

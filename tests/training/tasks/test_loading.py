@@ -7,12 +7,14 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image
 
-from training.tasks.loading import EvaluationImages, ShuffledBatches, TrainingImages
+from training.tasks.loading import EvaluationImages, PaddedWindow, ShuffledBatches, TrainingImages
 from training.tasks.task import ArrayImages
 from zoo.models.spec import Preprocessing
 
 PREPROCESSING = Preprocessing(resize=16, crop=16)
+PADDED = Preprocessing(resize=16, crop=16, fit="pad")
 IMAGES = ArrayImages(np.random.default_rng(0).integers(0, 256, (6, 20, 20), dtype=np.uint8), [0, 1] * 3)
 
 
@@ -29,10 +31,11 @@ def test_epochs_have_different_orders():
     assert list(ShuffledBatches(50, 10, seed=1, epoch=0)) != list(ShuffledBatches(50, 10, seed=1, epoch=1))
 
 
+@pytest.mark.parametrize("preprocessing", [PREPROCESSING, PADDED], ids=["crop", "pad"])
 @pytest.mark.parametrize("augmentation", ["none", "shift-flip", "resized-crop-flip"])
-def test_an_augmented_image_depends_on_seed_epoch_and_index_alone(augmentation):
+def test_an_augmented_image_depends_on_seed_epoch_and_index_alone(augmentation, preprocessing):
     def load(seed, epoch, indices):
-        images = TrainingImages(IMAGES, PREPROCESSING, augmentation, seed=seed)
+        images = TrainingImages(IMAGES, preprocessing, augmentation, seed=seed)
         images.epoch = epoch
         return [images[index][0] for index in indices]
 
@@ -43,9 +46,23 @@ def test_an_augmented_image_depends_on_seed_epoch_and_index_alone(augmentation):
     assert changed == (augmentation != "none")
 
 
+@pytest.mark.parametrize("size", [(1, 9), (1000, 1), (12, 36), (5, 5)])
+def test_every_training_window_of_a_padded_picture_shows_a_part_of_it(size):
+    image, window = Image.new("RGB", size, "black"), PaddedWindow(PADDED)
+    torch.manual_seed(0)
+    darkest = [np.asarray(window(image)).min() for _ in range(200)]
+    assert set(darkest) == {0}
+
+
+def test_a_shifted_padded_picture_has_no_border_but_white():
+    images = TrainingImages(ArrayImages(np.full((1, 20, 20), 200, dtype=np.uint8), [0]), PADDED, "shift-flip", seed=1)
+    assert images[0][0].unique().tolist() == [200, 255]
+
+
+@pytest.mark.parametrize("preprocessing", [PREPROCESSING, PADDED], ids=["crop", "pad"])
 @pytest.mark.parametrize("augmentation", ["none", "shift-flip", "resized-crop-flip", "simclr"])
-def test_training_images_can_be_sent_to_a_loader_worker_that_is_spawned(augmentation):
-    images = TrainingImages(IMAGES, PREPROCESSING, augmentation, seed=0)
+def test_training_images_can_be_sent_to_a_loader_worker_that_is_spawned(augmentation, preprocessing):
+    images = TrainingImages(IMAGES, preprocessing, augmentation, seed=0)
     assert torch.equal(pickle.loads(pickle.dumps(images))[2][0], images[2][0])
 
 

@@ -65,6 +65,7 @@ def test_split_classes_and_pictures_are_those_of_the_official_layout(name, write
     assert {type(label) for label in (*task.train.labels, *task.test.labels)} == {int}  # what batches are made of
     assert (labels_shown(task.train), labels_shown(task.test)) == (train_labels, test_labels)
     assert task.split == {"rule": TASKS[name].split} and task.augmentation == "resized-crop-flip"
+    assert task.preprocessing.fit == "crop"
     assert not (tmp_path / "unused").exists()
 
 

@@ -11,6 +11,7 @@ from PIL import Image
 from training.tasks import TASKS, fashion_mnist, open_task
 from training.tasks.task import stratified_split
 from zoo.errors import ImageError, TaskError, UnknownNameError
+from zoo.models.spec import Preprocessing
 
 
 def test_digits_are_split_the_same_way_every_time_and_the_indices_are_recorded(tmp_path):
@@ -108,7 +109,8 @@ def test_a_folder_with_train_and_test_is_taken_as_it_is(tmp_path):
     write_pictures(tmp_path / "test", each=2)
     task = open_task(f"imagefolder:{tmp_path}", data_dir=tmp_path)
     assert (len(task.train), len(task.test), task.class_names, task.split) == (10, 4, ("cat", "dog"), {})
-    assert task.train[7].size == (32, 40) and task.preprocessing.crop == 224
+    assert task.train[7].size == (32, 40)
+    assert task.preprocessing == Preprocessing(resize=224, crop=224, fit="pad")
 
 
 def test_a_folder_of_classes_is_split_and_the_split_recorded(tmp_path):

@@ -78,7 +78,7 @@ IMPORTED = ModelSpec(
             file="best.pth.tar", sha256="99" * 32, format="cohen", url="https://example.org/best.pth.tar",
             licence="as its README says", reported=REPORTED,
         ),
-        preprocessing=Preprocessing(resize=256, crop=224),
+        preprocessing=Preprocessing(resize=224, crop=224, fit="pad"),
     ),
 )  # fmt: skip
 CARDS = {

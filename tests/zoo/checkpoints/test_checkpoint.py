@@ -4,10 +4,13 @@ import dataclasses
 import json
 import shutil
 
+import numpy as np
 import pytest
 import timm
 import torch
+from PIL import Image
 from safetensors.torch import load_file
+from timm.data import create_transform, resolve_data_config
 
 import zoo
 from tests.full_disk import files_no_larger_than
@@ -15,6 +18,7 @@ from tests.zoo.cards.test_card import CERTIFICATION, EMPIRICAL
 from zoo.checkpoints.checkpoint import open_checkpoint, record_results, save_checkpoint
 from zoo.errors import CertificationError, CheckpointError, RequestError
 from zoo.models.architecture import ARCHITECTURES, build_network
+from zoo.models.preprocessing import to_bytes_CHW
 from zoo.models.spec import CertifiedConfig, ModelSpec, Preprocessing
 
 ROWS = b"idx\tlabel\tpredict\tradius\tcorrect\ttime\n0\t1\t1\t0.7\t1\t0:00:01\n3\t1\t-1\t0.0\t0\t0:00:01\n"
@@ -44,6 +48,24 @@ def test_timm_loads_a_checkpoint_and_its_logits_equal_ours(architecture, tmp_pat
     with torch.inference_mode():
         assert torch.allclose(theirs((x_BCHW - mean) / std), network(x_BCHW), atol=1e-5)
         assert torch.allclose(zoo.load(str(tmp_path))(x_BCHW), network(x_BCHW))
+
+
+def test_timm_resizes_and_centres_a_padded_picture_alike_and_pads_with_the_mean():
+    pixels = np.random.default_rng(0).integers(0, 255, (50, 70, 3), dtype=np.uint8)
+    preprocessing = Preprocessing(resize=32, crop=32, fit="pad", mean=MEAN, std=STD)
+    config = ModelSpec(
+        architecture="resnet18",
+        num_classes=1,
+        certified=CertifiedConfig(
+            objective="o", task="t", class_names=("a",), has_trained_head=False, preprocessing=preprocessing
+        ),
+    ).to_config()["pretrained_cfg"]
+    transform = create_transform(**resolve_data_config(pretrained_cfg=config), normalize=False)
+    theirs, ours = transform(Image.fromarray(pixels)), to_bytes_CHW(Image.fromarray(pixels), preprocessing)
+    border = torch.ones(32, 32, dtype=torch.bool)
+    border[4:27] = False  # round(50 * 32 / 70) = 23 rows
+    assert config["crop_mode"] == "border" and torch.equal(theirs[:, ~border], ours[:, ~border])
+    assert (ours[:, border] == 255).all() and theirs[:, 0, 0].tolist() == [round(255 * mean) for mean in MEAN]
 
 
 def test_torchvision_loads_the_weights_strictly(tmp_path):

@@ -43,6 +43,14 @@ def test_different_sigmas_have_different_names(sigma, level):
 
 def test_the_input_is_described_in_words():
     assert SPEC.preprocessing.describe() == "3x224x224 in [0, 1], after resize 256 and center crop 224"
+    padded = Preprocessing(resize=224, crop=224, fit="pad").describe()
+    assert padded == "3x224x224 in [0, 1], after resize of the longer side to 224 and pad to 224x224 with white"
+
+
+def test_a_config_that_does_not_state_the_fit_means_a_crop():
+    config = copy.deepcopy(SPEC.to_config())
+    assert config["certified"]["preprocessing"].pop("fit") == "crop"
+    assert ModelSpec.from_config(config, source="config.json") == SPEC
 
 
 @pytest.mark.parametrize(
@@ -58,6 +66,7 @@ def test_the_input_is_described_in_words():
         (lambda config: config["certified"].update(surprise=1), "certified.surprise"),
         (lambda config: config.update(num_classes=3), "2 class names for 3 classes"),
         (lambda config: config["certified"]["preprocessing"].update(crop=300), "larger than resize"),
+        (lambda config: config["certified"]["preprocessing"].update(fit="pad"), "resize must be 224, got 256"),
         (lambda config: config["certified"]["preprocessing"].update(std=[0, 1, 1]), "std must be positive"),
     ],
 )
