@@ -19,7 +19,9 @@ from zoo.smoothing import Certification, NoiseKey, Prediction, SmoothingSpec
 from zoo.smoothing.jobs import Job
 from zoo.smoothing.keys import fresh_key, root_key
 
-MOST_BYTES_OF_COPIES = 4_000_000  # TorchServe kills a worker whose response is larger than 6.5 MB
+# TorchServe kills a worker whose response is larger than 6.5 MB.
+MOST_BYTES_OF_COPIES = 4_000_000
+MOST_BYTES_OF_INPUT = 2_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,10 +91,9 @@ class Admission:
                 f"the request could take {num_draws * len(request.images):,} draws ({num_draws:,} per image), this "
                 f"server accepts at most {limits.max_draws_per_request:,}: reduce n, or send fewer images"
             )
-        most_copies = MOST_BYTES_OF_COPIES // (4 * self.spec.preprocessing.crop**2)  # base64 of 3 bytes per pixel
-        if parameters.copies + parameters.input_image > most_copies:
-            counted = " with input_image" if parameters.input_image else ""
-            raise RequestError(
-                f"copies={parameters.copies}{counted} is too many: at most {most_copies}{counted and ' together'} for "
-                "images of this size"
-            )
+        bytes_per_image = 4 * self.spec.preprocessing.crop**2  # base64 of 3 bytes per pixel
+        most_copies = MOST_BYTES_OF_COPIES // bytes_per_image
+        if parameters.copies > most_copies:
+            raise RequestError(f"copies={parameters.copies} is too many: at most {most_copies} for images of this size")
+        if parameters.input_image and bytes_per_image > MOST_BYTES_OF_INPUT:
+            raise RequestError("input_image is not available for images of this size: the response would be too large")

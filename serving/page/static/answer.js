@@ -13,7 +13,9 @@ export function showNothing() {
 
 export function showWaiting() {
   points = [];
-  for (const id of ["error", "empty", "input", "growth", "votes", "copies", "whole", "figures", "meaning"]) $(id).hidden = true;
+  for (const id of ["error", "empty", "figures", "meaning", "input", "growth", "votes", "copies", "whole"]) {
+    $(id).hidden = true;
+  }
   $("answer").hidden = false;
   $("status").textContent = "Drawing noise…";
   $("result").scrollIntoView({ block: "nearest" });
@@ -118,7 +120,7 @@ function showVotes({ votes, class_name, label }) {
   $("votes").hidden = false;
 }
 
-/** Shows the image that the noise is added to: what is not in it, the answer does not cover. */
+/** Shows the image that the noise is added to. The answer does not cover what is not in it. */
 function showInput({ input_image, certificate }) {
   $("input").hidden = !input_image;
   if (!input_image) return;

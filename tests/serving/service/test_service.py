@@ -18,7 +18,7 @@ from serving.service.local import ask_service
 from serving.service.service import InferenceService
 from serving.service.step_size import fit_batch_size
 from tests.serving.journal import Journal
-from tests.serving.toy import PADDED_TOY, toy_service
+from tests.serving.toy import PADDED_TOY, toy_service, toy_spec
 from tests.zoo.models.test_spec import SPEC
 from zoo.errors import CertificationError, OutOfMemoryError, RequestError, ServerError
 from zoo.models.preprocessing import prepare
@@ -428,17 +428,17 @@ def test_the_input_image_is_the_exact_tensor_before_noise(mode):
         assert body["certificate"]["input"].endswith("and pad to 16x16 with white")
 
 
-def test_more_copies_than_a_response_may_hold_are_refused():
-    large = SPEC.model_copy(
-        update={"certified": SPEC.certified.model_copy(update={"preprocessing": Preprocessing(resize=512, crop=512)})}
-    )
-    service = InferenceService(Brightness(), large, sigma=0.25, model_sha256="ab", limits=Limits(), batch_size=4)
-    refusal = service.step({"x": {"data": png(0), "copies": b"4"}})["x"]
-    assert refusal.status == 400 and "at most 3" in refusal.body["message"]
-    refusal = service.step({"x": {"data": png(0), "copies": b"3", "input_image": b"1"}})["x"]
-    assert (
-        refusal.status == 400 and "copies=3 with input_image is too many: at most 3 together" in refusal.body["message"]
-    )
+@pytest.mark.parametrize(
+    ("side", "asked", "said"),
+    [(512, {"copies": b"4"}, "at most 3"), (720, {"input_image": b"true"}, "input_image is not available")],
+)
+def test_more_images_than_a_response_may_hold_are_refused(side, asked, said):
+    service = InferenceService(
+        Brightness(), toy_spec(Preprocessing(resize=side, crop=side)), sigma=0.25, model_sha256="ab", limits=Limits(),
+        batch_size=4,
+    )  # fmt: skip
+    refusal = service.step({"x": {"data": png(0), **asked}})["x"]
+    assert refusal.status == 400 and said in refusal.body["message"]
 
 
 def test_draws_of_all_images_of_a_request_are_capped():

@@ -65,6 +65,8 @@ def test_timm_resizes_and_centres_a_padded_picture_alike_and_pads_with_the_mean(
     border = torch.ones(32, 32, dtype=torch.bool)
     border[4:27] = False  # round(50 * 32 / 70) = 23 rows
     assert config["crop_mode"] == "border" and torch.equal(theirs[:, ~border], ours[:, ~border])
+    with pytest.raises(ValueError, match="height and width must be > 0"):
+        transform(Image.new("RGB", (1000, 1)))
     assert (ours[:, border] == 255).all() and theirs[:, 0, 0].tolist() == [round(255 * mean) for mean in MEAN]
 
 
