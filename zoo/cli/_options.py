@@ -91,7 +91,7 @@ Radius = Annotated[
 Tolerance = Annotated[
     float | None,
     typer.Option(
-        "--tolerance", metavar="T", help="With --stopping anytime: stop if the radius can grow by less than T."
+        "--tolerance", metavar="T", help="With --stopping anytime: stop if the forecast gain is below T."
     ),
 ]
 
