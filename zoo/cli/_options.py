@@ -85,5 +85,14 @@ Tolerance = Annotated[
         "--tolerance", metavar="T", help="With --stopping anytime: stop if the radius can grow by less than T."
     ),
 ]
+Bound = Annotated[
+    str | None,
+    typer.Option(
+        "--bound",
+        metavar="BOUND",
+        help="With --stopping fixed: clopper-pearson (default) bounds the class and leaves the rest to the runner-up; "
+        "simultaneous also bounds the runner-up, which certifies classes below one half.",
+    ),
+]
 
 DATA_DIR = Path("~/.cache/certified-zoo/data").expanduser()

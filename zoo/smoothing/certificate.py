@@ -95,12 +95,12 @@ class Certificate:
         radius: The certified radius; 0 for an abstention.
         p_a_lower: Lower bound of the selected class's probability; 0 if an at-radius rule did not certify.
         count_a: Draws among the `n` that voted for the class that the `n0` draws selected, even if not certified.
+        count_b: Draws among the `n` that voted for the most frequent other class.
         sigma: Standard deviation of the noise.
         n0, n: Draws for the selection and for the bound.
         alpha: Upper bound of the probability that the certificate is wrong.
         stopping, bound: Names of the stopping rule and of the confidence bound.
         p_b_upper: Upper bound of the probability of every other class, if the bound uses one.
-        count_b: Draws that voted for the most frequent other class, if the bound uses `p_b_upper`.
         radius_asked: The radius that an at-radius rule tested.
         noise: "gaussian" or "discrete".
         input: Description of the certified tensor.
@@ -116,6 +116,7 @@ class Certificate:
     radius: float
     p_a_lower: float
     count_a: int
+    count_b: int
     sigma: float
     n0: int
     n: int
@@ -123,7 +124,6 @@ class Certificate:
     stopping: str = "fixed"
     bound: str = "clopper-pearson"
     p_b_upper: float | None = None
-    count_b: int | None = None
     radius_asked: float | None = None
     noise: Noise = "gaussian"
     norm: str = "l2"
@@ -173,6 +173,7 @@ def conclude(
         radius=proof.radius or 0.0,
         p_a_lower=proof.p_a_lower,
         count_a=count_a,
+        count_b=count_b,
         sigma=spec.sigma,
         n0=spec.n0,
         n=n,
@@ -180,7 +181,6 @@ def conclude(
         stopping=spec.stopping.name,
         bound=spec.stopping.bound,
         p_b_upper=proof.p_b_upper,
-        count_b=None if proof.p_b_upper is None else count_b,
         radius_asked=spec.stopping.radius_asked,
         noise=spec.noise,
         input=input,

@@ -8,11 +8,11 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 
 from zoo.results.log import ABSTAIN, CertificationRow, Provenance
-from zoo.smoothing.bounds import clopper_pearson_lower
 from zoo.smoothing.confidence_sequence import log_wealth_above, mixture_lower
 from zoo.smoothing.jobs import alpha_left
-from zoo.smoothing.named_rules import ANYTIME, AT_RADIUS, FIXED
+from zoo.smoothing.named_rules import ANYTIME, AT_RADIUS, BETA_MIXTURE, FIXED
 from zoo.smoothing.radius import certified_radius, probability_at
+from zoo.smoothing.stopping import CLOPPER_PEARSON, SIMULTANEOUS
 
 # The last digits of a bound may differ between machines and library versions.
 CLOSE = 1e-9
@@ -38,35 +38,40 @@ def recomputation_faults(rows: Sequence[CertificationRow], *, num_values: int) -
 def _fault(row: CertificationRow, provenance: Provenance, num_values: int) -> str | None:
     if provenance.sigma == 0:
         return _differs("p_a_lower", provenance.p_a_lower, 1.0) or _differs("radius", row.radius, 0.0)
+    recompute = RULES.get((provenance.stopping, provenance.bound))
+    if recompute is None:
+        return f"no recomputation is known for the bound {provenance.bound} under the rule {provenance.stopping}"
     alpha, sigma, noise = provenance.alpha, provenance.sigma, provenance.noise
     left = alpha_left(alpha, sigma=sigma, noise=noise, num_values=num_values)  # type: ignore[arg-type]
-    return RULES[provenance.stopping](row, provenance, left)
+    return recompute(row, provenance, left)
 
 
 def _fixed(row: CertificationRow, provenance: Provenance, alpha: float) -> str | None:
-    if provenance.bound is not None:
-        return _simultaneous(row, provenance, alpha)
-    bound = clopper_pearson_lower(provenance.count_a, provenance.n, alpha)
-    return _differs("p_a_lower", provenance.p_a_lower, bound) or _radius_differs(row, provenance)
-
-
-def _simultaneous(row: CertificationRow, provenance: Provenance, alpha: float) -> str | None:
     proof = provenance.proof_by_counts(alpha=alpha)
     if (proof.radius is None) != (row.predict == ABSTAIN):
         if proof.radius is None:
             return f"it certifies radius {row.radius}, but its counts prove no radius"
         return f"it abstains, but its counts prove radius {proof.radius}"
-    bound_fault = _differs("p_a_lower", provenance.p_a_lower, proof.p_a_lower)
-    return bound_fault or _differs("radius", row.radius, proof.radius or 0.0)
+    p_b_upper = provenance.p_b_upper
+    return (
+        _differs("p_a_lower", provenance.p_a_lower, proof.p_a_lower)
+        or (None if p_b_upper is None else _differs("p_b_upper", p_b_upper, proof.p_b_upper))
+        or _differs("radius", row.radius, proof.radius or 0.0)
+    )
 
 
 def _anytime(row: CertificationRow, provenance: Provenance, alpha: float) -> str | None:
-    count_a, n = provenance.count_a, provenance.n
+    count_a, n, p_a_lower = provenance.count_a, provenance.n, provenance.p_a_lower
+    assert p_a_lower is not None  # parse_log refuses this bound without it
     counts, nums = np.array([count_a, count_a]), np.array([n, max(count_a, 1)])
     last, most = mixture_lower(counts, nums, alpha).tolist()  # most: if the votes for the class came first
-    if not last * (1 - CLOSE) <= provenance.p_a_lower <= most * (1 + CLOSE):
-        return f"p_a_lower is {provenance.p_a_lower}, but its counts give at least {last} and at most {most}"
-    return _radius_differs(row, provenance)
+    if not last * (1 - CLOSE) <= p_a_lower <= most * (1 + CLOSE):
+        return f"p_a_lower is {p_a_lower}, but its counts give at least {last} and at most {most}"
+    if p_a_lower <= 0.5:
+        return None if row.predict == ABSTAIN else f"it certifies a class, but p_a_lower is only {p_a_lower}"
+    if row.predict == ABSTAIN:
+        return f"it abstains, but p_a_lower is {p_a_lower}"
+    return _differs("radius", row.radius, certified_radius(p_a_lower, provenance.sigma))
 
 
 def _at_radius(row: CertificationRow, provenance: Provenance, alpha: float) -> str | None:
@@ -80,22 +85,17 @@ def _at_radius(row: CertificationRow, provenance: Provenance, alpha: float) -> s
     return _differs("p_a_lower", provenance.p_a_lower, p if is_certified else 0.0)
 
 
-def _radius_differs(row: CertificationRow, provenance: Provenance) -> str | None:
-    if provenance.p_a_lower <= 0.5:
-        return None if row.predict == ABSTAIN else f"it certifies a class, but p_a_lower is only {provenance.p_a_lower}"
-    if row.predict == ABSTAIN:
-        return f"it abstains, but p_a_lower is {provenance.p_a_lower}"
-    return _differs("radius", row.radius, certified_radius(provenance.p_a_lower, provenance.sigma))
-
-
-def _differs(name: str, claimed: float, computed: float) -> str | None:
+def _differs(name: str, claimed: float | None, computed: float | None) -> str | None:
+    if claimed is None or computed is None:
+        return None if claimed is computed else f"{name} is {claimed}, but its counts give {computed}"
     if math.isclose(claimed, computed, rel_tol=CLOSE, abs_tol=CLOSE):
         return None
     return f"{name} is {claimed}, but its counts give {computed}"
 
 
-RULES: Mapping[str, Callable[[CertificationRow, Provenance, float], str | None]] = {
-    FIXED: _fixed,
-    ANYTIME: _anytime,
-    AT_RADIUS: _at_radius,
+RULES: Mapping[tuple[str, str], Callable[[CertificationRow, Provenance, float], str | None]] = {
+    (FIXED, CLOPPER_PEARSON): _fixed,
+    (FIXED, SIMULTANEOUS): _fixed,
+    (ANYTIME, BETA_MIXTURE): _anytime,
+    (AT_RADIUS, BETA_MIXTURE): _at_radius,
 }

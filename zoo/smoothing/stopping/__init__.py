@@ -7,7 +7,7 @@ Anytime       draws until further draws could add little to the radius
 
 from zoo.smoothing.stopping.anytime import Anytime
 from zoo.smoothing.stopping.at_radius import AtRadius
-from zoo.smoothing.stopping.fixed_sample import CLOPPER_PEARSON, SIMULTANEOUS, FixedSample
+from zoo.smoothing.stopping.fixed_sample import CLOPPER_PEARSON, SIMULTANEOUS, Bound, FixedSample
 from zoo.smoothing.stopping.rule import DEFAULT_MAX_N, Proof, StoppingRule, Tally
 
 __all__ = [
@@ -16,6 +16,7 @@ __all__ = [
     "SIMULTANEOUS",
     "Anytime",
     "AtRadius",
+    "Bound",
     "FixedSample",
     "Proof",
     "StoppingRule",

@@ -15,6 +15,7 @@ from zoo.smoothing.stopping.rule import Look, Proof, Tally, first_end, one_sided
 
 CLOPPER_PEARSON: Final = "clopper-pearson"
 SIMULTANEOUS: Final = "simultaneous"
+Bound = Literal["clopper-pearson", "simultaneous"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +30,7 @@ class FixedSample:
     """
 
     n: int
-    bound: Literal["clopper-pearson", "simultaneous"] = CLOPPER_PEARSON
+    bound: Bound = CLOPPER_PEARSON
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "n", checked_count("n", self.n))
