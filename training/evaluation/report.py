@@ -75,7 +75,7 @@ def table_of(path: Path, summary: Summary) -> Table:
     if summary.p_a is not None:
         first, *_, last = deciles = summary.p_a.lower.deciles
         middle = deciles[len(deciles) // 2]
-        name = "p_A of the selected class, lower bound"
+        name = "p_A of selected class, lower bound"
         table.add_row(name, f"median {middle:.4f}", f"80 % of images: {first:.4f} to {last:.4f}")
     if summary.image_spacing is not None:
         table.caption = f"the images are evenly spaced, {summary.image_spacing} apart: not a random sample"
@@ -85,10 +85,10 @@ def table_of(path: Path, summary: Summary) -> Table:
 def _rows_of_label(summary: Summary) -> Iterator[tuple[str, str, str]]:
     distribution = summary.p_a_of_label
     if distribution is None:
-        yield "p_A of the true class", "not known", str(summary.p_a_of_label_missing)
+        yield "p_A of true class", "not known", str(summary.p_a_of_label_missing)
         return
     for point in distribution.points:
-        name = f"images with p_A of the true class <= {point.p_a:g}"
+        name = f"p_A of true class <= {point.p_a:g}"
         yield name, _percent(point.share), f"{_percents((point.low, point.high))} (band)"
 
 

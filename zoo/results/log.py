@@ -215,8 +215,8 @@ def _parse_row(values: dict[str, str]) -> CertificationRow:
         raise ValueError(f"an abstention has radius {row.radius}, expected 0")
     if row.provenance is not None:
         _require_answers(row, row.provenance.stopping, row.provenance.radius_asked)
+        _require_counts(row, row.provenance)
         _require_possible(row.radius, row.provenance)
-        _require_votes(row, row.provenance)
     return row
 
 
@@ -233,11 +233,31 @@ def _require_answers(row: CertificationRow, stopping: str, radius_asked: float |
         raise ValueError(f"radius {row.radius} is neither the requested {radius_asked} nor an abstention")
 
 
-def _require_possible(radius: float, provenance: Provenance) -> None:
-    """Raises ValueError if a bound or the radius claims more than the row proves."""
+def _require_counts(row: CertificationRow, provenance: Provenance) -> None:
+    """Raises ValueError if no votes can give these counts."""
     if not 0 <= provenance.count_a <= provenance.n or provenance.n < 1 or provenance.n0 < 0:
         counts = f"count_a is {provenance.count_a} of n {provenance.n} after n0 {provenance.n0}"
         raise ValueError(f"{counts}: expected 0 <= count_a <= n, n >= 1 and n0 >= 0")
+    count_a, count_b, count_label = provenance.count_a, provenance.count_b, provenance.count_label
+    num_others = provenance.n - count_a
+    if count_b is None:
+        if count_label is not None:
+            raise ValueError(f"count_label is {count_label}, but the row has no count_b")
+        return
+    if not min(1, num_others) <= count_b <= num_others:
+        raise ValueError(f"count_b is {count_b}, which does not fit count_a {count_a} of n {provenance.n}")
+    if count_label is None:
+        return
+    is_selected = row.correct or (row.predict == ABSTAIN and count_label == count_a)
+    if count_label < 0 or (count_label != count_a if is_selected else count_label > count_b):
+        raise ValueError(
+            f"count_label is {count_label}, which does not fit label {row.label}, predict {row.predict}, "
+            f"count_a {count_a} and count_b {count_b}"
+        )
+
+
+def _require_possible(radius: float, provenance: Provenance) -> None:
+    """Raises ValueError if a bound or the radius claims more than the row proves."""
     alpha = checked_alpha(provenance.alpha)
     require_noise(provenance.noise, sigma=checked_sigma(provenance.sigma))
     _require_bound(provenance)
@@ -284,26 +304,6 @@ def _radius_of_bounds(p_a_lower: float, p_b_upper: float | None, sigma: float) -
     if p_b_upper is None:
         return certified_radius(p_a_lower, sigma) if 0.5 < p_a_lower < 1 else 0.0
     return certified_radius(p_a_lower, sigma, p_b_upper=p_b_upper) if 0 < p_b_upper < p_a_lower < 1 else 0.0
-
-
-def _require_votes(row: CertificationRow, provenance: Provenance) -> None:
-    """Raises ValueError if no votes can give these counts of the runner-up and of the true class."""
-    count_a, count_b, count_label = provenance.count_a, provenance.count_b, provenance.count_label
-    num_others = provenance.n - count_a
-    if count_b is None:
-        if count_label is not None:
-            raise ValueError(f"count_label is {count_label}, but the row has no count_b")
-        return
-    if not min(1, num_others) <= count_b <= num_others:
-        raise ValueError(f"count_b is {count_b}, which does not fit count_a {count_a} of n {provenance.n}")
-    if count_label is None:
-        return
-    is_selected = row.correct or (row.predict == ABSTAIN and count_label == count_a)
-    if count_label < 0 or (count_label != count_a if is_selected else count_label > count_b):
-        raise ValueError(
-            f"count_label is {count_label}, which does not fit label {row.label}, predict {row.predict}, "
-            f"count_a {count_a} and count_b {count_b}"
-        )
 
 
 def _parse_provenance(values: dict[str, str]) -> Provenance:

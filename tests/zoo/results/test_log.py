@@ -239,7 +239,7 @@ def test_a_log_of_the_first_version_with_a_runner_up_is_read_and_recomputed():
     [
         ({"count_b": "100"}, None),  # fewer votes for the runner-up would allow more
         ({"count_b": "299"}, None),
-        ({"p_b_upper": "0.4"}, None),
+        ({"p_b_upper": "0.4"}, "above 0.0, the radius that p_a_lower .* and p_b_upper 0.4 prove"),
         ({"count_b": "301"}, "p_b_upper is .*, but the counts prove no less than"),
         ({"p_b_upper": "0.2"}, "p_b_upper is 0.2, but the counts prove no less than 0.34"),
         ({"p_b_upper": "nan"}, "p_b_upper is nan"),
