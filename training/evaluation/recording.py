@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import cast
 
 from training.evaluation.certification_log import CertificationRun, log_text
 from zoo.checkpoints.checkpoint import Checkpoint, record_results
-from zoo.models.measurements import CertificationResult
+from zoo.models.measurements import Bound, CertificationResult
 from zoo.results.log import CertificationRow
 from zoo.results.summary import summarize
 from zoo.smoothing.named_rules import tolerance_of
@@ -50,7 +51,7 @@ def certification_result(
         mean_n=summary.mean_n,
         alpha=smoothing.alpha,
         stopping=smoothing.stopping.name,
-        bound=smoothing.stopping.bound,
+        bound=cast("Bound", smoothing.stopping.bound),  # checked there
         radius_asked=smoothing.stopping.radius_asked,
         tolerance=tolerance_of(smoothing.stopping),
         backend=run.backend,

@@ -16,7 +16,7 @@ from PIL import Image, UnidentifiedImageError
 from zoo.errors import LogError
 from zoo.results.log import CertificationRow, parse_log
 from zoo.results.p_a_distribution import dkw_half_width, p_a_lower_bounds, p_a_of_label
-from zoo.results.summary import Summary, summarize
+from zoo.results.summary import Summary, image_spacing, summarize
 
 NUM_POINTS = 200
 
@@ -49,6 +49,8 @@ def certified_accuracy_figure(logs: Mapping[str, Sequence[CertificationRow]]) ->
     axes, *p_a_panel = figure.subplots(1, 2 if has_p_a else 1, squeeze=False, width_ratios=(7, 4)[: 1 + has_p_a])[0]
     if p_a_panel:
         draw_panel(p_a_panel[0], p_a_of)
+        if draw_panel is draw_label_distribution:
+            _note(p_a_panel[0], p_a_of, list(logs.values()))
     furthest = max((_furthest(rows) for rows in logs.values()), default=0.0)
     radii = np.linspace(0, max(furthest, 0.01) * 1.04, NUM_POINTS).tolist()
     for name, rows in logs.items():
@@ -101,14 +103,25 @@ def draw_label_distribution(axes: Axes, p_a_of_logs: Sequence[npt.NDArray[np.flo
             low, high = (100 * np.clip(shares + offset, 0, 1) for offset in (-half_width, half_width))
             axes.step(values, 100 * shares, where="post", color=f"C{index}")
             axes.fill_between(values, low, high, step="post", color=f"C{index}", alpha=0.15, linewidth=0)
-    if any(p_a_N is None for p_a_N in p_a_of_logs):
-        axes.text(0.03, 97, "logs without count_label are left out", color="gray", fontsize="small", va="top")
     axes.axvline(0.5, color="gray", linewidth=1, linestyle=":")
     axes.set_xlabel("x = p_A of the true class (count_label / n)")
     axes.set_ylabel("images with p_A of at most x (%), 95 % band")
     axes.set_xlim(0, 1)
     axes.set_ylim(0, 100)
     axes.grid(alpha=0.3)
+
+
+def _note(
+    axes: Axes, p_a_of_logs: Sequence[npt.NDArray[np.float64] | None], logs: Sequence[Sequence[CertificationRow]]
+) -> None:
+    """Writes which logs are left out of the distribution, and whether its images are no random sample."""
+    notes = []
+    if any(p_a_N is None for p_a_N in p_a_of_logs):
+        notes.append("logs that do not determine it are left out")
+    shown = (rows for p_a_N, rows in zip(p_a_of_logs, logs, strict=True) if p_a_N is not None)
+    if any(image_spacing(rows) is not None for rows in shown):
+        notes.append("evenly spaced images, not a random sample")
+    axes.text(0.02, 98, "\n".join(notes), color="gray", fontsize="x-small", va="top")
 
 
 def _draw_curve(axes: Axes, summary: Summary, *, label: str) -> None:

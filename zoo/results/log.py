@@ -11,72 +11,31 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from datetime import timedelta
 from io import StringIO
 from pathlib import Path
-from typing import cast
 
 from zoo.errors import CertificationError, LogError
-from zoo.smoothing.arguments import checked_alpha, checked_sigma
+from zoo.results.possible_row import require_possible
+from zoo.results.row import ABSTAIN, CertificationRow, Provenance
 from zoo.smoothing.certificate import Certificate
-from zoo.smoothing.named_rules import AT_RADIUS, BOUNDS, FIXED, RULES, TANGENT_BETS, UNNAMED_BOUND
-from zoo.smoothing.noise import require_noise
-from zoo.smoothing.radius import certified_radius
-from zoo.smoothing.stopping import SIMULTANEOUS, Bound, FixedSample, Proof, Tally
+from zoo.smoothing.named_rules import UNNAMED_BOUND
+
+__all__ = [
+    "ABSTAIN",
+    "COLUMNS",
+    "HEADER",
+    "CertificationRow",
+    "Provenance",
+    "common_radius_asked",
+    "format_row",
+    "parse_log",
+    "read_log",
+    "row_of",
+]
 
 PUBLISHED_COLUMNS = ("idx", "label", "predict", "radius", "correct", "time")
-ABSTAIN = -1
-# The last digits of a bound may differ between machines and library versions.
-ROUNDING = 1e-12
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Provenance:
-    """How a row's radius was found. Published logs do not record it.
-
-    `n` is the number of draws made. Of these, `count_a` voted for the selected class, `count_b` for the most frequent
-    other class and `count_label` for the image's true class. `p_a_lower` and `p_b_upper` bound the probabilities of the
-    selected class and of every other class; None if `bound` is a test that bounds neither, or assigns all remaining
-    probability to the other classes. Logs of earlier versions do not record `count_b` and `count_label`: None.
-    """
-
-    count_a: int
-    n: int
-    n0: int
-    alpha: float
-    sigma: float
-    p_a_lower: float | None
-    stopping: str
-    radius_asked: float | None
-    noise: str
-    backend: str
-    seed: int
-    bound: str
-    count_b: int | None = None
-    p_b_upper: float | None = None
-    count_label: int | None = None
-
-    def proof_by_counts(self, *, alpha: float) -> Proof:
-        """The proof that the counts give under the rule "fixed", with error probability `alpha` left for the bound."""
-        rule = FixedSample(self.n, bound=cast("Bound", self.bound))  # it checks its bound
-        tally = Tally(count_a=self.count_a, count_b=self.count_b or 0, n=self.n)
-        return rule.prove(tally, p_a_lower=0.0, sigma=self.sigma, alpha=alpha)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CertificationRow:
-    """The result for one image: its true class, the smoothed classifier's prediction (-1: abstained) and the radius."""
-
-    idx: int
-    label: int
-    predict: int
-    radius: float
-    correct: bool
-    time: str
-    provenance: Provenance | None = None
-
-
 PROVENANCE_COLUMNS = tuple(field.name for field in fields(Provenance))
 COLUMNS = PUBLISHED_COLUMNS + PROVENANCE_COLUMNS
 HEADER = "\t".join(COLUMNS)
@@ -214,96 +173,8 @@ def _parse_row(values: dict[str, str]) -> CertificationRow:
     if row.predict == ABSTAIN and row.radius > 0:
         raise ValueError(f"an abstention has radius {row.radius}, expected 0")
     if row.provenance is not None:
-        _require_answers(row, row.provenance.stopping, row.provenance.radius_asked)
-        _require_counts(row, row.provenance)
-        _require_possible(row.radius, row.provenance)
+        require_possible(row, row.provenance)
     return row
-
-
-def _require_answers(row: CertificationRow, stopping: str, radius_asked: float | None) -> None:
-    """Raises ValueError if the row does not fit its rule: at-radius rows certify the requested radius or abstain."""
-    if stopping not in RULES:
-        raise ValueError(f"stopping is {stopping!r}, expected one of {', '.join(RULES)}")
-    if stopping != AT_RADIUS:
-        if radius_asked is not None:
-            raise ValueError(f"radius_asked is {radius_asked}, but the rule is {stopping}")
-    elif radius_asked is None:
-        raise ValueError("an at-radius row has no radius_asked")
-    elif row.predict != ABSTAIN and row.radius != radius_asked:
-        raise ValueError(f"radius {row.radius} is neither the requested {radius_asked} nor an abstention")
-
-
-def _require_counts(row: CertificationRow, provenance: Provenance) -> None:
-    """Raises ValueError if no votes can give these counts."""
-    if not 0 <= provenance.count_a <= provenance.n or provenance.n < 1 or provenance.n0 < 0:
-        counts = f"count_a is {provenance.count_a} of n {provenance.n} after n0 {provenance.n0}"
-        raise ValueError(f"{counts}: expected 0 <= count_a <= n, n >= 1 and n0 >= 0")
-    count_a, count_b, count_label = provenance.count_a, provenance.count_b, provenance.count_label
-    num_others = provenance.n - count_a
-    if count_b is None:
-        if count_label is not None:
-            raise ValueError(f"count_label is {count_label}, but the row has no count_b")
-        return
-    if not min(1, num_others) <= count_b <= num_others:
-        raise ValueError(f"count_b is {count_b}, which does not fit count_a {count_a} of n {provenance.n}")
-    if count_label is None:
-        return
-    is_selected = row.correct or (row.predict == ABSTAIN and count_label == count_a)
-    if count_label < 0 or (count_label != count_a if is_selected else count_label > count_b):
-        raise ValueError(
-            f"count_label is {count_label}, which does not fit label {row.label}, predict {row.predict}, "
-            f"count_a {count_a} and count_b {count_b}"
-        )
-
-
-def _require_possible(radius: float, provenance: Provenance) -> None:
-    """Raises ValueError if a bound or the radius claims more than the row proves."""
-    alpha = checked_alpha(provenance.alpha)
-    require_noise(provenance.noise, sigma=checked_sigma(provenance.sigma))
-    _require_bound(provenance)
-    if provenance.bound == TANGENT_BETS:
-        return  # a test of the counts themselves, which claims no bound of a probability
-    if provenance.p_a_lower is None or not 0 <= provenance.p_a_lower <= 1:
-        raise ValueError(f"p_a_lower is {provenance.p_a_lower}, expected a probability")
-    p_b_upper = provenance.p_b_upper
-    if provenance.stopping == FIXED and provenance.sigma > 0:
-        proof = provenance.proof_by_counts(alpha=alpha)
-        _require_proved(provenance, proof)
-        p_b_upper = proof.p_b_upper if p_b_upper is None else p_b_upper  # earlier versions did not record it
-    proved = _radius_of_bounds(provenance.p_a_lower, p_b_upper, provenance.sigma)
-    if radius > proved * (1 + ROUNDING):
-        bounds = f"p_a_lower {provenance.p_a_lower}"
-        bounds += "" if p_b_upper is None else f" and p_b_upper {p_b_upper}"
-        raise ValueError(f"radius {radius} is above {proved}, the radius that {bounds} prove")
-
-
-def _require_bound(provenance: Provenance) -> None:
-    """Raises ValueError if the rule does not have the bound, or the row has not what the bound uses."""
-    bound, stopping, count_b = provenance.bound, provenance.stopping, provenance.count_b
-    if bound not in BOUNDS[stopping]:
-        raise ValueError(f"bound is {bound}, expected one of {', '.join(BOUNDS[stopping])} under the rule {stopping}")
-    if count_b is None and bound in (SIMULTANEOUS, TANGENT_BETS):
-        raise ValueError(f"count_b is missing, which the bound {bound} uses")
-    if provenance.p_b_upper is not None and bound != SIMULTANEOUS:
-        raise ValueError(f"p_b_upper is {provenance.p_b_upper}, but the bound {bound} has none")
-
-
-def _require_proved(provenance: Provenance, proof: Proof) -> None:
-    """Raises ValueError if a bound of a row of the rule "fixed" is better than the counts prove."""
-    assert provenance.p_a_lower is not None and proof.p_a_lower is not None
-    if provenance.p_a_lower > proof.p_a_lower * (1 + ROUNDING):
-        raise ValueError(f"p_a_lower {provenance.p_a_lower} is above the {proof.p_a_lower} that the counts prove")
-    if proof.p_b_upper is None or provenance.p_b_upper is None:
-        return
-    if not proof.p_b_upper * (1 - ROUNDING) <= provenance.p_b_upper <= 1:
-        raise ValueError(f"p_b_upper is {provenance.p_b_upper}, but the counts prove no less than {proof.p_b_upper}")
-
-
-def _radius_of_bounds(p_a_lower: float, p_b_upper: float | None, sigma: float) -> float:
-    """The radius that the bounds prove; 0 if they prove none."""
-    if p_b_upper is None:
-        return certified_radius(p_a_lower, sigma) if 0.5 < p_a_lower < 1 else 0.0
-    return certified_radius(p_a_lower, sigma, p_b_upper=p_b_upper) if 0 < p_b_upper < p_a_lower < 1 else 0.0
 
 
 def _parse_provenance(values: dict[str, str]) -> Provenance:
