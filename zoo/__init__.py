@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from zoo.loading.pretrained import CertifiedNetwork
     from zoo.smoothing import Noise, SmoothedClassifier, StoppingRule
+    from zoo.smoothing.stopping import Bound
 
 __all__ = ["CertifiedNetwork", "ZooError", "load", "preprocess", "smooth"]
 __version__ = "0.1.0"
@@ -55,6 +56,7 @@ def smooth(
     n: int | None = None,
     alpha: float = 0.001,
     stopping: StoppingRule | None = None,
+    bound: Bound | None = None,
     noise: Noise = "gaussian",
 ) -> SmoothedClassifier:
     """The smoothed classifier of MODEL at its training sigma; the classifier takes tensors, pictures and paths.
@@ -69,6 +71,8 @@ def smooth(
         n: Further draws for the bound, as in Cohen et al.; 100,000 unless `n` or `stopping` is given.
         alpha: Upper bound of the probability that a certificate is wrong, as in Cohen et al.
         stopping: The stopping rule, such as `zoo.smoothing.AtRadius(0.5)`; by default drawing stops after `n` draws.
+        bound: "clopper-pearson" (the default) or "simultaneous", which also bounds the runner-up and so certifies
+            classes below one half. Only for the default rule: `zoo.smoothing.FixedSample` takes it as an argument.
         noise: "gaussian", or "discrete" for a certificate that is exact for 8-bit images.
 
     Raises: RequestError if `model` is not a MODEL, has an untrained head or was changed, or if the device or backend
@@ -91,7 +95,8 @@ def smooth(
     from zoo.loading.device import pick_device
     from zoo.loading.pretrained import checkpoint_of
     from zoo.models.transforms import Transforms
-    from zoo.smoothing import SmoothedClassifier, SmoothingSpec
+    from zoo.smoothing import FixedSample, SmoothedClassifier, SmoothingSpec
+    from zoo.smoothing.stopping import DEFAULT_MAX_N
 
     checkpoint = checkpoint_of(model, revision=revision)
     require_trained_head(checkpoint)
@@ -100,6 +105,10 @@ def smooth(
         raise CertificationError(
             f"{checkpoint.path} has no sigma: it was not trained under noise; construct a SmoothedClassifier instead"
         )
+    if bound is not None:
+        if stopping is not None:
+            raise CertificationError("give either stopping or bound: FixedSample(n, bound=...) has both")
+        stopping = FixedSample(DEFAULT_MAX_N if n is None else n, bound=bound)
     smoothing = SmoothingSpec(
         sigma=spec.certified.sigma,
         n0=n0,  # type: ignore[arg-type] # None: by default the rule's

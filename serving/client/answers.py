@@ -12,14 +12,19 @@ class _Message(BaseModel):
 
 
 class Certificate(_Message):
-    """The certificate of an answer; its fields are those of `zoo.smoothing.Certificate`."""
+    """The certificate of an answer; its fields are those of `zoo.smoothing.Certificate`.
+
+    `p_a_lower` and `p_b_upper` are None if the bound that `bound` names gives no such number.
+    """
 
     norm: str
     radius: float
     sigma: float
     alpha: float
-    p_a_lower: float
+    p_a_lower: float | None
+    p_b_upper: float | None
     count_a: int
+    count_b: int
     n0: int
     n: int
     stopping: str

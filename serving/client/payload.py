@@ -38,12 +38,16 @@ class PredictParameters(TypedDict, total=False):
 
 
 class CertifyParameters(PredictParameters, total=False):
-    """The parameters of `certify`. `radius` requires at-radius, `tolerance` anytime, `deadline_ms` one of the two."""
+    """The parameters of `certify`.
+
+    `radius` requires at-radius, `tolerance` anytime, `deadline_ms` one of the two, and `bound` fixed.
+    """
 
     n0: int
     stopping: Literal["fixed", "anytime", "at-radius"]
     radius: float
     tolerance: float
+    bound: Literal["clopper-pearson", "simultaneous"]
     deadline_ms: int
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from zoo.cli._options import Backend, Device, Json
+from zoo.cli._options import Backend, Bound, Device, Json
 from zoo.cli._plain import cell, echo
 from zoo.errors import RequestError, ZooError
 
@@ -33,6 +33,7 @@ def predict(
     tolerance: Annotated[
         float | None, typer.Option("--tolerance", help="anytime: stop when the radius can grow by at most this.")
     ] = None,
+    bound: Bound = None,
     noise: Annotated[str | None, typer.Option("--noise", help="gaussian or discrete.")] = None,
     deadline_ms: Annotated[
         int | None,
@@ -54,7 +55,8 @@ def predict(
     if (url is None) == (model is None):
         raise RequestError("zoo predict needs either --url of a served model or --model, and not both")
     given = {"mode": mode, "n": n, "n0": n0, "alpha": alpha, "noise": noise}
-    given |= {"stopping": stopping, "radius": radius, "tolerance": tolerance, "deadline_ms": deadline_ms}
+    given |= {"stopping": stopping, "radius": radius, "tolerance": tolerance, "bound": bound}
+    given["deadline_ms"] = deadline_ms
     parameters = {name: value for name, value in given.items() if value is not None}
     # The server checks its own caps, which are unknown here.
     parse_parameters(parameters, Limits(max_n=sys.maxsize, longest_deadline_ms=sys.maxsize))

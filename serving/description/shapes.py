@@ -82,14 +82,20 @@ class InferenceRequest(Shape):
 
 class CertificateObject(Shape):
     """With probability at least `1 - alpha` over the server's noise, the smoothed classifier returns the label
-    everywhere within `radius`, in `norm` and on the [0, 1] pixel scale, of the tensor that `input` describes."""
+    everywhere within `radius`, in `norm` and on the [0, 1] pixel scale, of the tensor that `input` describes.
+
+    Of the `n` draws, `count_a` voted for the selected class and `count_b` for the most frequent other class. `bound`
+    names what the radius rests on; `p_a_lower` and `p_b_upper` are null if it bounds no such probability.
+    """
 
     norm: Literal["l2"]
     radius: float = Field(ge=0)
     sigma: float = Field(gt=0)
     alpha: float = Field(gt=0, lt=1)
-    p_a_lower: Share
+    p_a_lower: Share | None
+    p_b_upper: Share | None
     count_a: Count
+    count_b: Count
     n0: Count
     n: Count
     stopping: Literal["fixed", "anytime", "at-radius"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from zoo.smoothing.stopping import DEFAULT_N0
+from zoo.smoothing.stopping import CLOPPER_PEARSON, DEFAULT_N0, Bound
 
 MOST_OPEN_REQUESTS = 1024
 MOST_CACHED_ANSWERS = 1_000_000
@@ -14,6 +14,7 @@ class Limits(BaseModel):
     """The operator's settings of one model.
 
     `n0`, `n`, `alpha`: the defaults of a certification. `n0` None: the default of the stopping rule.
+    `bound`: the default bound of the rule "fixed".
     `max_n`: the maximum number of draws per image in either phase. An at-radius rule stops undecided at `max_n` draws.
     `max_pixels`: the maximum total of pixels in the images of a request, read from the headers before decoding.
     `max_bytes`: the maximum total size of the encoded images of a request.
@@ -33,6 +34,7 @@ class Limits(BaseModel):
     n0: int | None = Field(default=None, ge=1)
     n: int = Field(default=1_000, ge=1)
     alpha: float = Field(default=0.001, gt=0, lt=1)
+    bound: Bound = CLOPPER_PEARSON
     max_n: int = Field(default=100_000, ge=1)
     max_pixels: int = Field(default=25_000_000, ge=1)
     max_bytes: int = Field(default=16_777_216, ge=1)

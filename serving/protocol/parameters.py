@@ -14,6 +14,7 @@ from zoo.errors import CertificationError, RequestError
 from zoo.errors.suggestions import did_you_mean
 from zoo.smoothing import Noise, SmoothingSpec
 from zoo.smoothing.named_rules import AT_RADIUS, FIXED, rule_from
+from zoo.smoothing.stopping import Bound
 
 DRAWS_PER_PREDICTION = 100
 MOST_COPIES = 8
@@ -21,8 +22,8 @@ LARGEST_SEED = 2**32 - 1  # torch's CPU generator uses only 32 bits of a seed
 INTEGERS = ("n", "n0", "deadline_ms", "copies", "seed")
 BOOLEANS = ("stream", "input_image")
 # The parameters that an answer depends on; the others change when and how it is sent.
-DECIDING = ("mode", "stopping", "noise", "n", "n0", "alpha", "radius", "tolerance")
-CERTIFICATION_ONLY = {"n0", "stopping", "radius", "tolerance", "stream", "deadline_ms"}
+DECIDING = ("mode", "stopping", "noise", "n", "n0", "alpha", "radius", "tolerance", "bound")
+CERTIFICATION_ONLY = {"n0", "stopping", "radius", "tolerance", "bound", "stream", "deadline_ms"}
 LONGEST_ECHO = 80
 _SHORT = reprlib.Repr()  # of a deeply nested or large value it visits the beginning only
 _SHORT.maxstring = _SHORT.maxlong = _SHORT.maxother = 2 * LONGEST_ECHO
@@ -41,6 +42,7 @@ class Parameters(BaseModel):
     alpha: float | None = Field(default=None, gt=0, lt=1)
     radius: float | None = Field(default=None, ge=0)
     tolerance: float | None = Field(default=None, ge=0)
+    bound: Bound | None = None
     deadline_ms: int | None = Field(default=None, ge=1)
     stream: bool = False
     copies: int = Field(default=0, ge=0, le=MOST_COPIES)
@@ -81,11 +83,12 @@ def smoothing_of(parameters: Parameters, limits: Limits, *, sigma: float) -> Smo
     """
     stopping = parameters.stopping
     n = parameters.n or (limits.max_n if stopping == AT_RADIUS else limits.n)
+    bound = parameters.bound or (limits.bound if stopping == FIXED else None)
     return SmoothingSpec(
         sigma=sigma,
         n0=parameters.n0 or limits.n0,  # type: ignore[arg-type] # None: by default the rule's
         alpha=parameters.alpha or limits.alpha,
-        stopping=rule_from(stopping, n=n, radius=parameters.radius, tolerance=parameters.tolerance),
+        stopping=rule_from(stopping, n=n, radius=parameters.radius, tolerance=parameters.tolerance, bound=bound),
         noise=parameters.noise,
     )
 
@@ -159,6 +162,10 @@ def _require_together_possible(parameters: Parameters) -> None:
             raise RequestError(
                 f"parameter {name} requires mode=certify: a prediction has neither a radius nor a confidence bound"
             )
+    if parameters.bound is not None and parameters.stopping != FIXED:
+        raise RequestError(
+            f"parameter bound requires stopping=fixed: stopping={parameters.stopping} has a single bound of its own"
+        )
     for name in ("stream", "deadline_ms"):
         if getattr(parameters, name) and parameters.stopping == FIXED:
             raise RequestError(

@@ -12,7 +12,7 @@ import zoo
 import zoo.errors
 import zoo.smoothing
 from zoo.errors import CertificationError, RequestError, ZooError
-from zoo.smoothing import AtRadius, SmoothingSpec
+from zoo.smoothing import AtRadius, FixedSample, SmoothingSpec
 
 ERRORS = {name: value for name, value in vars(zoo.errors).items() if getattr(value, "__module__", "") == "zoo.errors"}
 
@@ -78,6 +78,10 @@ def test_from_a_picture_file_to_a_certificate_in_five_lines(digits_checkpoint, t
 def test_a_smoothed_classifier_wants_a_sigma_and_draws_that_can_certify(digits_checkpoint):
     with pytest.raises(CertificationError):
         zoo.smooth(digits_checkpoint.path, n=5)
+    with pytest.raises(CertificationError, match="give either stopping or bound"):
+        zoo.smooth(digits_checkpoint.path, stopping=AtRadius(0.5), bound="simultaneous")
+    rule = zoo.smooth(digits_checkpoint.path, n=500, bound="simultaneous").smoothing.stopping
+    assert rule == FixedSample(500, bound="simultaneous")
     with pytest.raises(RequestError, match="neither a directory nor a Hub id"):
         zoo.smooth("nothing")
 

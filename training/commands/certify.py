@@ -13,6 +13,7 @@ from zoo.cli._errors import interruptible
 from zoo.cli._options import (
     DATA_DIR,
     Backend,
+    Bound,
     CertificationBatchSize,
     DataDir,
     Device,
@@ -58,6 +59,7 @@ def certify(
     stopping: Stopping = "fixed",
     radius: Radius = None,
     tolerance: Tolerance = None,
+    bound: Bound = None,
     seed: Seed = 0,
     device: Device = "auto",
     backend: Backend = "auto",
@@ -87,7 +89,7 @@ def certify(
     with join_ranks() as ranks:
         with ranks.failing_together():
             require_recordable(model, record, sigma=sigma)
-            rule = rule_from(stopping, n=n, radius=radius, tolerance=tolerance)
+            rule = rule_from(stopping, n=n, radius=radius, tolerance=tolerance, bound=bound)
             with ranks.local_first_rank_first():
                 checkpoint, opened = locate(model), open_task(task, data_dir=data_dir)
             smoothing = _smoothing(checkpoint, sigma=sigma, n0=n0, alpha=alpha, rule=rule, noise=noise)

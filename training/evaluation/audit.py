@@ -40,7 +40,7 @@ from zoo.results.subsampling import subsampled
 from zoo.results.summary import Summary, summarize
 from zoo.smoothing import BaseClassifier, Noise, SamplingOptions, SmoothingSpec
 from zoo.smoothing.named_rules import FIXED, rule_from
-from zoo.smoothing.stopping import FixedSample
+from zoo.smoothing.stopping import SIMULTANEOUS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -196,11 +196,10 @@ def _smoothing_of(claim: CertificationResult, *, n: int | None) -> SmoothingSpec
         raise RequestError(f"--n {n} is above the card's {claim.n}: more draws give larger radii than the card claims")
     if n is not None and n < claim.n and claim.stopping != FIXED:
         raise RequestError(f"--n needs the stopping rule {FIXED}, but the card's rule is {claim.stopping}: omit --n")
-    if n is not None and n < claim.n and claim.bound is not None:
+    if n is not None and n < claim.n and claim.bound == SIMULTANEOUS:
         raise RequestError(f"--n needs the default bound of the rule, but the card's bound is {claim.bound}: omit --n")
-    rule = rule_from(claim.stopping, n=n or claim.n, radius=claim.radius_asked, tolerance=claim.tolerance)
-    if claim.bound is not None:
-        rule = FixedSample(claim.n, bound=claim.bound)
+    bound = claim.bound if claim.stopping == FIXED else None
+    rule = rule_from(claim.stopping, n=n or claim.n, radius=claim.radius_asked, tolerance=claim.tolerance, bound=bound)
     noise = cast("Noise", claim.noise)
     return SmoothingSpec(sigma=claim.sigma, n0=claim.n0, alpha=claim.alpha, stopping=rule, noise=noise)
 

@@ -69,7 +69,12 @@ def table_of(comparisons: tuple[Comparison, ...]) -> Table:
 
 def describe_row(row: ImplausibleRow) -> str:
     """The refuted row, in words."""
+    fresh = f"at most {row.most_votes:,} of {row.n:,} fresh draws gave this class"
+    other = ""
+    if row.p_b_upper is not None:
+        other = f" and of at most {row.p_b_upper:.4f} for every other class"
+        fresh += f", and at least {row.least_votes_b:,} gave one other class"
     return (
         f"row {row.idx} claims radius {row.radius:.4f} for class {row.predict}, which needs a class probability of at "
-        f"least {row.p_a_lower:.4f}; at most {row.most_votes:,} of {row.n:,} fresh draws gave this class"
+        f"least {row.p_a_lower:.4f}{other}; {fresh}"
     )

@@ -108,19 +108,27 @@ def certified_rows(
 ) -> Iterator[CertificationRow]:
     """Yields the rows of these images in order, each as soon as it and all earlier rows are certified."""
     waiting, engine = list(reversed(indices)), CertificationEngine(NoisySampler(base, options))
-    started: dict[int, float] = {}
-    done: dict[int, tuple[Certificate, float]] = {}
+    started: dict[int, tuple[Certification, float]] = {}
+    done: dict[int, CertificationRow] = {}
     for index in indices:
         while index not in done:
             while waiting and engine.num_remaining < options.batch_size:
                 admitted = waiting.pop()
-                started[admitted] = time.perf_counter()
-                engine.admit(_job(run, images, admitted))
+                started[admitted] = _job(run, images, admitted), time.perf_counter()
+                engine.admit(started[admitted][0])
             for finished in engine.step():
                 assert isinstance(finished.result, Certificate) and isinstance(finished.id, int)
-                done[finished.id] = finished.result, time.perf_counter() - started.pop(finished.id)
-        certificate, seconds = done.pop(index)
-        yield row_of(certificate, idx=index, label=images.labels[index], seconds=seconds, seed=run.seed)
+                job, start = started.pop(finished.id)
+                label = images.labels[finished.id]
+                done[finished.id] = row_of(
+                    finished.result,
+                    idx=finished.id,
+                    label=label,
+                    count_label=job.num_votes(label),
+                    seconds=time.perf_counter() - start,
+                    seed=run.seed,
+                )
+        yield done.pop(index)
 
 
 def _job(run: CertificationRun, images: LabelledImages, index: int) -> Certification:

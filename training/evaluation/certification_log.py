@@ -11,10 +11,9 @@ from training.evaluation.run_log import RunLog, text_of
 from training.tasks import Task
 from zoo.checkpoints.checkpoint import Checkpoint
 from zoo.models.spec import Preprocessing
-from zoo.results.log import HEADER, HEADER_WITH_BOUND, CertificationRow, format_row, parse_log
+from zoo.results.log import HEADER, CertificationRow, format_row, parse_log
 from zoo.smoothing import BaseClassifier, SamplingOptions, SmoothingSpec
 from zoo.smoothing.named_rules import tolerance_of
-from zoo.smoothing.stopping import SIMULTANEOUS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,7 +89,7 @@ class CertificationLog(RunLog[CertificationRow]):
 
     @property
     def header(self) -> str:
-        return HEADER_WITH_BOUND if self.run.smoothing.stopping.bound == SIMULTANEOUS else HEADER
+        return HEADER
 
     def format_row(self, row: CertificationRow) -> str:
         return format_row(row)
@@ -104,5 +103,4 @@ class CertificationLog(RunLog[CertificationRow]):
 
 def log_text(rows: Sequence[CertificationRow]) -> str:
     """The text of a log file with these rows."""
-    names_bound = any(row.provenance is not None and row.provenance.bound is not None for row in rows)
-    return text_of(HEADER_WITH_BOUND if names_bound else HEADER, map(format_row, rows))
+    return text_of(HEADER, map(format_row, rows))

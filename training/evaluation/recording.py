@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import cast
 
 from training.evaluation.certification_log import CertificationRun, log_text
 from zoo.checkpoints.checkpoint import Checkpoint, record_results
-from zoo.models.measurements import CertificationResult
+from zoo.models.measurements import Bound, CertificationResult
 from zoo.results.log import CertificationRow
 from zoo.results.summary import summarize
 from zoo.smoothing.named_rules import tolerance_of
-from zoo.smoothing.stopping import SIMULTANEOUS
 
 RECORDED_RADII = (0.0, 0.25, 0.5, 0.75, 1.0, 1.25, 1.5)
 
@@ -51,7 +51,7 @@ def certification_result(
         mean_n=summary.mean_n,
         alpha=smoothing.alpha,
         stopping=smoothing.stopping.name,
-        bound=SIMULTANEOUS if smoothing.stopping.bound == SIMULTANEOUS else None,
+        bound=cast("Bound", smoothing.stopping.bound),  # checked there
         radius_asked=smoothing.stopping.radius_asked,
         tolerance=tolerance_of(smoothing.stopping),
         backend=run.backend,
@@ -63,4 +63,5 @@ def certification_result(
         average_certified_radius_interval=summary.average_certified_radius_interval,
         abstention_rate=summary.abstention_rate,
         certified_accuracy=summary.certified_accuracy,
+        p_a_of_label=summary.p_a_of_label,
     )

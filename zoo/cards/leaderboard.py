@@ -28,6 +28,7 @@ from zoo.models.layout import ROWS, WEIGHTS
 from zoo.models.measurements import Attack, CertificationResult, EmpiricalResult, SmoothedTarget
 from zoo.models.spec import ModelSpec, Origin
 from zoo.results.summary import Interval, binomial_interval
+from zoo.smoothing.named_rules import UNNAMED_BOUND
 
 Part = TypeVar("Part", bound=BaseModel)
 
@@ -88,6 +89,7 @@ def _certified(result: CertificationResult | None, *, rows_sha256: str | None) -
         Certified,
         result,
         norm="l2",
+        bound=result.bound or UNNAMED_BOUND.get(result.stopping),
         images=_derive(Images, result),
         standard_accuracy=_estimate(result.standard_accuracy, result.standard_accuracy_interval),
         certified_accuracy=tuple(

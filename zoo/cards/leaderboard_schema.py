@@ -13,7 +13,14 @@ from pydantic import Field, ValidationError, model_validator
 from pydantic_core import PydanticUndefined
 
 from zoo.errors import RequestError
-from zoo.models.measurements import AttackParameters, CertificationConditions, ImageSelection, Strict
+from zoo.models.measurements import (
+    AttackParameters,
+    Bound,
+    CertificationConditions,
+    ImageSelection,
+    LabelDistribution,
+    Strict,
+)
 
 SCHEMA_VERSION: Final = 1
 
@@ -48,7 +55,10 @@ class Estimate(_Complete):
 
 
 class Images(_Complete, ImageSelection):
-    """The images that were measured: every `skip`-th image of the split, below number `maximum` unless it is null."""
+    """The images that were measured: every `skip`-th image of the split, below number `maximum` unless it is null.
+
+    With a `skip` above 1 they are an evenly spaced subset, not a random sample.
+    """
 
 
 class CertifiedAccuracyAt(_Complete):
@@ -63,11 +73,16 @@ class Certified(_Complete, CertificationConditions):
 
     Radii are in `norm`; radii and sigma are on the [0, 1] pixel scale. An abstention counts as wrong; `abstention_rate`
     is the share of abstentions. A bound uses `n` draws, or at most `n` if `stopping` is not "fixed"; `mean_n` is the
-    average number. If the rule decides a single radius, `radius_asked`, standard accuracy and average certified radius
-    are null. `rows_sha256` is the SHA-256 of the log from which the numbers are computed.
+    average number. `bound` is the confidence bound or test behind the radii: "simultaneous" and "tangent-bets" use the
+    runner-up's votes, the others assign all remaining probability to the runner-up. If the rule decides a single
+    radius, `radius_asked`, standard accuracy and average certified radius are null. `p_a_of_label` is the distribution
+    over images of the probability of the true class under noise, which the average certified radius does not show
+    (arXiv 2410.06895); null if the log does not determine it. `rows_sha256` is the SHA-256 of the log from which the
+    numbers are computed.
     """
 
     norm: Literal["l2"]
+    bound: Bound
     sigma: float = Field(gt=0)
     n0: int = Field(ge=1)
     images: Images
@@ -75,6 +90,7 @@ class Certified(_Complete, CertificationConditions):
     certified_accuracy: tuple[CertifiedAccuracyAt, ...]
     abstention_rate: Estimate
     average_certified_radius: Estimate | None
+    p_a_of_label: LabelDistribution | None
     rows_sha256: str | None
 
 

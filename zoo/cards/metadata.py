@@ -109,6 +109,7 @@ def _certified_metrics(result: CertificationResult) -> Iterator[Metric]:
         "mean_n": result.mean_n,
         "radius_asked": result.radius_asked,
         "tolerance": result.tolerance,
+        "bound": result.bound,
     }
     conditions |= {name: value for name, value in optional.items() if value is not None}
     for point in result.certified_accuracy:

@@ -38,14 +38,15 @@ def train_command(spec: ModelSpec) -> str | None:
 
 
 def certify_command(spec: ModelSpec) -> str | None:
-    """The `zoo certify` command behind the certified numbers; None if there are none or no command produces them."""
+    """The `zoo certify` command behind the certified numbers; None if there are none."""
     result = spec.certified.certification
-    if result is None or result.bound is not None:
+    if result is None:
         return None
     words: list[object] = ["zoo", "certify", MODEL, "--task", result.task, "--skip", result.skip]
     words += [] if result.maximum is None else ["--max", result.maximum]
     words += ["--sigma", result.sigma, "--n0", result.n0, "--n", result.n, "--alpha", result.alpha]
     words += ["--noise", result.noise, "--stopping", result.stopping]
+    words += ["--bound", result.bound] if result.stopping == "fixed" and result.bound is not None else []
     words += [] if result.radius_asked is None else ["--radius", result.radius_asked]
     words += [] if result.tolerance is None else ["--tolerance", result.tolerance]
     words += ["--backend", "torch" if result.backend.startswith("torch") else "onnx"]

@@ -90,8 +90,15 @@ Radius = Annotated[
 ]
 Tolerance = Annotated[
     float | None,
+    typer.Option("--tolerance", metavar="T", help="With --stopping anytime: stop if the forecast gain is below T."),
+]
+Bound = Annotated[
+    str | None,
     typer.Option(
-        "--tolerance", metavar="T", help="With --stopping anytime: stop if the forecast gain is below T."
+        "--bound",
+        metavar="BOUND",
+        help="With --stopping fixed: clopper-pearson (default) bounds the class and leaves the rest to the runner-up; "
+        "simultaneous also bounds the runner-up, which certifies classes below one half.",
     ),
 ]
 

@@ -9,6 +9,8 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+Bound = Literal["clopper-pearson", "simultaneous", "tangent-bets", "beta-mixture"]
+
 
 class Strict(BaseModel):
     """A frozen pydantic model that rejects unknown keys and numbers that are not finite."""
@@ -36,6 +38,28 @@ class CertifiedAccuracy(Strict):
     def at(self) -> str:
         """The radius with all its digits: a rounded radius could be larger than the certified radius."""
         return repr(self.radius).removesuffix(".0")
+
+
+class ShareAtMost(Strict):
+    """Share of the images whose estimate of p_A is at most `p_a`, with the band of the distribution there."""
+
+    p_a: float = Field(ge=0, le=1)
+    share: float = Field(ge=0, le=1)
+    low: float = Field(ge=0, le=1)
+    high: float = Field(ge=0, le=1)
+
+
+class LabelDistribution(Strict):
+    """The distribution over images of p_A of the true class, estimated per image as `count_label / n`.
+
+    `points` are values of the empirical distribution function. The band of `half_width` around the function contains
+    the distribution function of the estimate everywhere at once with probability `confidence`, for images that are a
+    random sample. It does not bound the exact probabilities, which differ from the estimates by the noise of `n` draws.
+    """
+
+    confidence: float = Field(gt=0, lt=1)
+    half_width: float = Field(gt=0)
+    points: tuple[ShareAtMost, ...]
 
 
 class ImageSelection(Strict):
@@ -72,11 +96,12 @@ class CertificationResult(CertificationConditions, ImageSelection):
     """The numbers on the card that are computed from the certification log of a test set.
 
     Fractions are in [0, 1], intervals at 95 % over images. A stopping rule that decides a single radius yields neither
-    standard accuracy nor average certified radius: both are None. `bound` is None for the usual bound of the stopping
-    rule. `batch_size` is the number of noisy copies per forward pass, where the votes depend on it and it was recorded.
+    standard accuracy nor average certified radius: both are None. `bound` is None on cards of earlier versions, which
+    had one bound per rule. `p_a_of_label` is None if the log does not determine it. `batch_size` is the number of noisy
+    copies per forward pass, where the votes depend on it and it was recorded.
     """
 
-    bound: Literal["simultaneous"] | None = Field(default=None, exclude_if=is_none)
+    bound: Bound | None = Field(default=None, exclude_if=is_none)
     batch_size: int | None = Field(default=None, ge=1, exclude_if=is_none)
     standard_accuracy: float | None = Field(default=None, ge=0, le=1)
     standard_accuracy_interval: tuple[float, float] | None = None
@@ -84,6 +109,7 @@ class CertificationResult(CertificationConditions, ImageSelection):
     average_certified_radius_interval: tuple[float, float] | None = None
     abstention_rate: float = Field(ge=0, le=1)
     certified_accuracy: tuple[CertifiedAccuracy, ...]
+    p_a_of_label: LabelDistribution | None = Field(default=None, exclude_if=is_none)
 
     @property
     def images(self) -> str:
@@ -93,7 +119,7 @@ class CertificationResult(CertificationConditions, ImageSelection):
     @property
     def rule(self) -> str:
         """The number of draws and the bound on the probability, in words."""
-        if self.bound is not None:
+        if self.bound == "simultaneous":
             return (
                 f"bounds of the class and of the runner-up from n = {self.n:,} further draws (simultaneous "
                 f"Clopper-Pearson at alpha / 2 each, stopping rule `{self.stopping}`)"
@@ -103,9 +129,12 @@ class CertificationResult(CertificationConditions, ImageSelection):
         radius = "" if self.radius_asked is None else f" at radius {self.radius_asked}"
         tolerance = "" if self.tolerance is None else f" with tolerance {self.tolerance}"
         mean = "" if self.mean_n is None else f", {self.mean_n:,.1f} on average"
+        method = "beta-mixture confidence sequence"
+        if self.bound == "tangent-bets":
+            method = "bets on tangents, for the class and against every other class"
         return (
-            f"bound from at most n = {self.n:,} further draws{mean} (beta-mixture confidence sequence, "
-            f"stopping rule `{self.stopping}`{radius}{tolerance})"
+            f"bound from at most n = {self.n:,} further draws{mean} ({method}, stopping rule "
+            f"`{self.stopping}`{radius}{tolerance})"
         )
 
 

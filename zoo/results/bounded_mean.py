@@ -16,7 +16,6 @@ from scipy.optimize import brentq
 from scipy.special import rel_entr
 
 from zoo.results.log import CertificationRow, Provenance
-from zoo.smoothing.bounds import clopper_pearson_lower
 from zoo.smoothing.named_rules import FIXED
 from zoo.smoothing.radius import certified_radius
 
@@ -53,12 +52,10 @@ def _ceiling(provenance: Provenance) -> float:
     """The radius if all n draws agree. A rule that determines n while drawing allows every bound below 1."""
     if provenance.sigma == 0:
         return 0.0
-    if provenance.bound is not None:
+    if provenance.stopping == FIXED:
         all_agree = replace(provenance, count_a=provenance.n, count_b=0)
         return all_agree.proof_by_counts(alpha=provenance.alpha).radius or 0.0
-    n, largest = provenance.n, math.nextafter(1.0, 0.0)
-    p_a = clopper_pearson_lower(n, n, provenance.alpha) if provenance.stopping == FIXED else largest
-    return certified_radius(min(p_a, largest), provenance.sigma) if p_a > 0.5 else 0.0
+    return certified_radius(math.nextafter(1.0, 0.0), provenance.sigma)
 
 
 def _smallest_mean(sample_mean: float, max_divergence: float) -> float:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 
-from zoo.models.measurements import CertificationResult
+from zoo.models.measurements import CertificationResult, LabelDistribution
 from zoo.results.log import CertificationRow
 from zoo.results.summary import Interval, summarize
-from zoo.smoothing.named_rules import FIXED
+from zoo.smoothing.named_rules import FIXED, UNNAMED_BOUND
 
 # Sums are rounded, and the bounds' last digits differ between machines.
 CLOSE = 1e-9
@@ -68,6 +68,8 @@ def _of_images(result: CertificationResult, rows: Sequence[CertificationRow], la
 def _of_conditions(result: CertificationResult, rows: Sequence[CertificationRow]) -> Iterator[str]:
     for name in (*SAME_FOR_ALL, "n"):
         claimed = getattr(result, name)
+        if name == "bound" and claimed is None:  # an earlier version wrote the card
+            claimed = UNNAMED_BOUND.get(result.stopping)
         for row in rows:
             in_log = None if row.provenance is None else getattr(row.provenance, name)
             is_fewer_draws = name == "n" and result.stopping != FIXED and in_log is not None and in_log <= claimed
@@ -90,6 +92,24 @@ def _of_numbers(result: CertificationResult, rows: Sequence[CertificationRow]) -
         claims = (point.accuracy, point.low, point.high)
         if in_log is None or not all(map(_is_close, claims, in_log)):
             yield f"certified accuracy at {point.at} and its interval: the card says {claims}, the log gives {in_log}"
+    yield from _of_label_distribution(result.p_a_of_label, summary.p_a_of_label)
+
+
+def _of_label_distribution(claimed: LabelDistribution | None, in_log: LabelDistribution | None) -> Iterator[str]:
+    if claimed is None:
+        return
+    if in_log is None:
+        yield "distribution of p_A of the true class: the card gives it, but the log does not determine it"
+        return
+    expected = {point.p_a: point for point in in_log.points}
+    for point in claimed.points:
+        computed = expected.get(point.p_a)
+        names = ("share", "low", "high")
+        if computed is None or not all(_is_close(getattr(point, name), getattr(computed, name)) for name in names):
+            claims, given = (None if p is None else (p.share, p.low, p.high) for p in (point, computed))
+            yield f"share of images with p_A of at most {point.p_a}: the card says {claims}, the log gives {given}"
+    if not _is_close(claimed.half_width, in_log.half_width) or not _is_close(claimed.confidence, in_log.confidence):
+        yield f"band of the distribution of p_A: the card says {claimed.half_width}, the log gives {in_log.half_width}"
 
 
 def _of_resampled(claimed: Interval | None, in_log: Interval | None) -> Iterator[str]:

@@ -15,8 +15,8 @@ from PIL import Image, UnidentifiedImageError
 
 from zoo.errors import LogError
 from zoo.results.log import CertificationRow, parse_log
-from zoo.results.p_a_distribution import p_a_lower_bounds
-from zoo.results.summary import Summary, summarize
+from zoo.results.p_a_distribution import dkw_half_width, p_a_lower_bounds, p_a_of_label
+from zoo.results.summary import Summary, image_spacing, summarize
 
 NUM_POINTS = 200
 
@@ -37,15 +37,20 @@ def certified_accuracy_figure(logs: Mapping[str, Sequence[CertificationRow]]) ->
     """Certified accuracy over the radius, with 95 % intervals.
 
     Each log gives a curve with a band. A log of at-radius rows gives a point at the requested radius. A second panel
-    shows the lower bounds of p_A of the logs that record them.
+    shows the distribution of p_A of the true class of the logs that determine it. If none does, it shows the lower
+    bounds of p_A of the selected class, which logs of earlier versions record.
     Raises: LogError if a log has no rows or mixes rules.
     """
-    p_a_of = {name: p_a_lower_bounds(rows) for name, rows in logs.items()}
-    has_p_a = any(p_a_N is not None for p_a_N in p_a_of.values())
+    draw_panel, p_a_of = draw_label_distribution, [p_a_of_label(rows) for rows in logs.values()]
+    if all(p_a_N is None for p_a_N in p_a_of):
+        draw_panel, p_a_of = draw_p_a, [p_a_lower_bounds(rows) for rows in logs.values()]
+    has_p_a = any(p_a_N is not None for p_a_N in p_a_of)
     figure = Figure(figsize=(11, 4.5) if has_p_a else (7, 4.5), layout="constrained")
     axes, *p_a_panel = figure.subplots(1, 2 if has_p_a else 1, squeeze=False, width_ratios=(7, 4)[: 1 + has_p_a])[0]
     if p_a_panel:
-        draw_p_a(p_a_panel[0], list(p_a_of.values()))
+        draw_panel(p_a_panel[0], p_a_of)
+        if draw_panel is draw_label_distribution:
+            _note(p_a_panel[0], p_a_of, list(logs.values()))
     furthest = max((_furthest(rows) for rows in logs.values()), default=0.0)
     radii = np.linspace(0, max(furthest, 0.01) * 1.04, NUM_POINTS).tolist()
     for name, rows in logs.items():
@@ -83,6 +88,40 @@ def draw_p_a(axes: Axes, p_a_of_logs: Sequence[npt.NDArray[np.float64] | None]) 
     axes.set_xlim(0, 1)
     axes.set_ylim(0, 100)
     axes.grid(alpha=0.3)
+
+
+def draw_label_distribution(axes: Axes, p_a_of_logs: Sequence[npt.NDArray[np.float64] | None]) -> None:
+    """Draws, for each log, the empirical distribution function of p_A of the true class with its 95 % band.
+
+    The colors match `draw_log`, which uses one color of the cycle per log.
+    """
+    for index, p_a_N in enumerate(p_a_of_logs):
+        if p_a_N is not None:
+            values = np.concatenate([[0.0], np.unique(p_a_N), [1.0]])
+            shares = np.array([(p_a_N <= value).mean() for value in values])
+            half_width = dkw_half_width(len(p_a_N))
+            low, high = (100 * np.clip(shares + offset, 0, 1) for offset in (-half_width, half_width))
+            axes.step(values, 100 * shares, where="post", color=f"C{index}")
+            axes.fill_between(values, low, high, step="post", color=f"C{index}", alpha=0.15, linewidth=0)
+    axes.axvline(0.5, color="gray", linewidth=1, linestyle=":")
+    axes.set_xlabel("x = p_A of the true class (count_label / n)")
+    axes.set_ylabel("images with p_A of at most x (%), 95 % band")
+    axes.set_xlim(0, 1)
+    axes.set_ylim(0, 100)
+    axes.grid(alpha=0.3)
+
+
+def _note(
+    axes: Axes, p_a_of_logs: Sequence[npt.NDArray[np.float64] | None], logs: Sequence[Sequence[CertificationRow]]
+) -> None:
+    """Writes which logs are left out of the distribution, and whether its images are no random sample."""
+    notes = []
+    if any(p_a_N is None for p_a_N in p_a_of_logs):
+        notes.append("logs that do not determine it are left out")
+    shown = (rows for p_a_N, rows in zip(p_a_of_logs, logs, strict=True) if p_a_N is not None)
+    if any(image_spacing(rows) is not None for rows in shown):
+        notes.append("evenly spaced images, not a random sample")
+    axes.text(0.02, 98, "\n".join(notes), color="gray", fontsize="x-small", va="top")
 
 
 def _draw_curve(axes: Axes, summary: Summary, *, label: str) -> None:

@@ -12,10 +12,15 @@ from scipy import stats
 from statsmodels.stats.proportion import proportion_confint
 
 from zoo.errors import LogError
-from zoo.models.measurements import CertifiedAccuracy
+from zoo.models.measurements import CertifiedAccuracy, LabelDistribution
 from zoo.results.bounded_mean import chernoff_hoeffding_interval, radius_ceiling
 from zoo.results.log import ABSTAIN, CertificationRow, common_radius_asked
-from zoo.results.p_a_distribution import TopClassProbability, p_a_distribution
+from zoo.results.p_a_distribution import (
+    TopClassProbability,
+    label_distribution,
+    p_a_distribution,
+    why_no_p_a_of_label,
+)
 from zoo.smoothing.named_rules import FIXED
 
 CONFIDENCE = 0.95
@@ -30,14 +35,18 @@ IntervalMethod = Literal["bootstrap", "chernoff-hoeffding"]
 class Summary:
     """The numbers of one log. Fractions in [0, 1]; radii on the [0, 1] pixel scale; intervals at 95 % over images.
 
-    `sigma`, `n0`, `n`, `alpha`, `stopping` are None if a published log does not record them or the rows differ.
+    `sigma`, `n0`, `n`, `alpha`, `stopping`, `bound` are None if a published log does not record them, or rows differ.
     `mean_n` is the mean number of draws behind the bounds. Standard accuracy is that of the smoothed classifier: the
     share of correct predictions at radius 0, where an abstention counts as wrong. For at-radius rows, whose requested
     radius is `radius_asked`, standard accuracy and average certified radius are unknown: both are None.
 
     `average_certified_radius_interval_method` names the method of that interval: the bootstrap, unless all radii are
     equal. Equal radii cannot be resampled. Their interval is the Chernoff-Hoeffding interval for values up to the
-    largest possible radius, or None if the log does not record sigma, n and alpha. `p_a` is the distribution of p_A.
+    largest possible radius, or None if the log does not record sigma, n and alpha.
+
+    `p_a` is the distribution of p_A of the selected class, `p_a_of_label` that of the true class; if the log does not
+    determine the latter, `p_a_of_label_missing` is the reason. `image_spacing` is the constant distance between the
+    numbers of the images if it is above 1: the images are then an evenly spaced subset, not a random sample.
     """
 
     num_images: int
@@ -46,6 +55,7 @@ class Summary:
     n: int | None
     alpha: float | None
     stopping: str | None
+    bound: str | None
     radius_asked: float | None
     mean_n: float | None
     standard_accuracy: float | None
@@ -57,6 +67,9 @@ class Summary:
     abstention_rate_interval: Interval
     certified_accuracy: tuple[CertifiedAccuracy, ...]
     p_a: TopClassProbability | None
+    p_a_of_label: LabelDistribution | None
+    p_a_of_label_missing: str | None
+    image_spacing: int | None
 
     @property
     def conditions(self) -> str:
@@ -99,6 +112,7 @@ def summarize(rows: Sequence[CertificationRow], *, radii: Sequence[float]) -> Su
         n=_common(rows, "n"),
         alpha=_common(rows, "alpha"),
         stopping=_common(rows, "stopping"),
+        bound=_common(rows, "bound"),
         radius_asked=requested,
         mean_n=_mean_n(rows),
         standard_accuracy=float(correct_N.mean()) if requested is None else None,
@@ -112,6 +126,9 @@ def summarize(rows: Sequence[CertificationRow], *, radii: Sequence[float]) -> Su
             _certified_accuracy(correct_N, certified_N, r) for r in (radii if requested is None else [requested])
         ),
         p_a=p_a_distribution(rows),
+        p_a_of_label=label_distribution(rows),
+        p_a_of_label_missing=why_no_p_a_of_label(rows),
+        image_spacing=image_spacing(rows),
     )
 
 
@@ -119,6 +136,12 @@ def binomial_interval(count: int, n: int) -> Interval:
     """The two-sided 95 % Clopper-Pearson interval for a probability, given `count` successes in `n` trials."""
     low, high = proportion_confint(count, n, alpha=1 - CONFIDENCE, method="beta")
     return float(low), float(high)
+
+
+def image_spacing(rows: Sequence[CertificationRow]) -> int | None:
+    """The distance between the numbers of any two neighbouring images, if it is constant and above 1."""
+    distances = set(np.diff(sorted(row.idx for row in rows)).tolist())
+    return distances.pop() if len(distances) == 1 and distances != {1} else None
 
 
 def _certified_accuracy(

@@ -111,7 +111,6 @@ class Certificate:
         input: Description of the certified tensor.
         backend: The backend that computed the base classifier. The guarantee is about this base classifier.
         class_name: The name of `label`, if names are known.
-        votes: All classes with votes among the `n` draws and their counts, most frequent first.
 
     With "gaussian" noise, the theorem about real numbers is applied to float32 arithmetic. With "discrete" noise, the
     tensor is the 8-bit image k / 255. The theorem then holds for the arithmetic that ran, provided that the backend
@@ -136,7 +135,6 @@ class Certificate:
     input: str = ""
     backend: str = ""
     class_name: str | None = None
-    votes: tuple[tuple[int, int], ...] = ()
 
     @property
     def abstained(self) -> bool:
@@ -190,5 +188,4 @@ def conclude(
         noise=spec.noise,
         input=input,
         backend=backend,
-        votes=votes.by_class,
     )

@@ -37,12 +37,6 @@ class VoteCounts:
         """The most frequent class, the lowest one on ties."""
         return int(np.argmax(self._counts_K))
 
-    @property
-    def by_class(self) -> tuple[tuple[int, int], ...]:
-        """The classes with votes and their counts, most frequent first, lower classes first on ties."""
-        order = np.argsort(-self._counts_K, kind="stable")
-        return tuple((int(label), int(self._counts_K[label])) for label in order if self._counts_K[label])
-
     def of(self, label: int) -> int:
         """The votes for one class."""
         return int(self._counts_K[label]) if label < len(self._counts_K) else 0

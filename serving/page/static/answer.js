@@ -3,6 +3,16 @@
 import { drawChart } from "./chart.js";
 
 const $ = (id) => document.getElementById(id);
+const BOUNDS = {
+  "clopper-pearson": "The radius rests on a lower bound of the label's probability (Clopper-Pearson). All remaining " +
+    "probability counts for the runner-up.",
+  "simultaneous": "The radius rests on a lower bound of the label's probability and an upper bound of the runner-up's " +
+    "(Clopper-Pearson, at half of the error probability each).",
+  "beta-mixture": "The radius rests on a lower bound of the label's probability that holds after any number of draws " +
+    "(beta-mixture). All remaining probability counts for the runner-up.",
+  "tangent-bets": "The radius rests on a test of the label against every other class that holds after any number of " +
+    "draws (bets on tangents).",
+};
 let points = [];
 
 /** Shows the initial state, before the first request. */
@@ -13,7 +23,7 @@ export function showNothing() {
 
 export function showWaiting() {
   points = [];
-  for (const id of ["error", "empty", "figures", "meaning", "input", "growth", "votes", "copies", "whole"]) {
+  for (const id of ["error", "empty", "figures", "meaning", "basis", "input", "growth", "votes", "copies", "whole"]) {
     $(id).hidden = true;
   }
   $("answer").hidden = false;
@@ -58,12 +68,13 @@ function summary({ abstained, certificate, class_name }) {
 
 function showFigures(answer, isDone) {
   const { certificate, votes } = answer;
-  $("figures").hidden = $("meaning").hidden = false;
+  $("figures").hidden = $("meaning").hidden = $("basis").hidden = false;
   $("label").textContent = answer.abstained ? (isDone ? "abstained" : "not yet") : answer.class_name;
   $("radius-figure").hidden = !certificate;
   if (certificate) $("certified").textContent = figure(certificate.radius);
   $("draws").textContent = (certificate ?? votes).n.toLocaleString("en");
   $("meaning").textContent = meaning(answer, isDone);
+  $("basis").textContent = basis(answer);
 }
 
 function meaning({ abstained, certificate, votes, class_name }, isDone) {
@@ -88,8 +99,18 @@ function abstention(certificate, votes) {
     return `The draws do not certify radius ${figure(certificate.radius_asked)}: too few noisy copies were ` +
       `classified as the same class. ${isResult} More draws, or a smaller radius, may succeed.`;
   }
-  return `No class has significantly more than half of the votes. ${isResult} More draws, or a clearer image, ` +
-    "may decide.";
+  const needed = certificate.bound === "simultaneous" || certificate.bound === "tangent-bets"
+    ? "more votes than every other class" : "more than half of the votes";
+  return `No class has significantly ${needed}. ${isResult} More draws, or a clearer image, may decide.`;
+}
+
+/** What the radius rests on; empty if nothing is certified. */
+function basis({ abstained, certificate }) {
+  if (!certificate || abstained) return "";
+  const { bound, count_a, count_b, n } = certificate;
+  const votes = `${count_a.toLocaleString("en")} of ${n.toLocaleString("en")} votes for the label, ` +
+    `${count_b.toLocaleString("en")} for the runner-up.`;
+  return `${BOUNDS[bound] ?? `The radius rests on the bound “${bound}”.`} ${votes}`;
 }
 
 /** Draws the radius over the draws; if one radius is decided, the class's share of the votes and the needed share. */

@@ -68,6 +68,7 @@ function showChoices() {
   const certifies = chosenMode() === "certify";
   $("certify-only").hidden = !certifies;
   $("radius-field").hidden = $("stopping").value !== "at-radius";
+  $("bound-field").hidden = $("stopping").value !== "fixed";
   $("n-name").textContent = $("stopping").value === "fixed" ? "Draws" : "Maximum draws";
   for (const input of $("certify-only").querySelectorAll("input, select")) {
     input.disabled = !certifies || input.closest("[hidden]") !== null;  // the browser does not validate disabled fields
@@ -90,7 +91,8 @@ function requestForm() {
   form.set("stopping", stopping);
   form.set("n", $("n").value);
   if (stopping === "at-radius") form.set("radius", $("radius").value);
-  if (stopping !== "fixed") form.set("stream", "true");
+  if (stopping === "fixed") form.set("bound", $("bound").value);
+  else form.set("stream", "true");
   return form;
 }
 

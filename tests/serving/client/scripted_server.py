@@ -89,9 +89,9 @@ def died() -> Act:
 def answer(**changes: Any) -> dict[str, Any]:
     """A certificate of a 7, as a server would send it."""
     certificate = {
-        "norm": "l2", "radius": 0.5, "sigma": 0.25, "alpha": 0.001, "p_a_lower": 0.98, "count_a": 995, "n0": 100,
-        "n": 1000, "stopping": "fixed", "bound": "clopper-pearson", "input": "3x32x32 in [0, 1]",
-        "radius_asked": None, "noise": "gaussian", "backend": "torch-cpu-float32",
+        "norm": "l2", "radius": 0.5, "sigma": 0.25, "alpha": 0.001, "p_a_lower": 0.98, "p_b_upper": None,
+        "count_a": 995, "count_b": 3, "n0": 100, "n": 1000, "stopping": "fixed", "bound": "clopper-pearson",
+        "input": "3x32x32 in [0, 1]", "radius_asked": None, "noise": "gaussian", "backend": "torch-cpu-float32",
     }  # fmt: skip
     of_certificate = {name: changes.pop(name) for name in list(changes) if name in certificate}
     told = {"label": 7, "class_name": "seven", "abstained": False, "certificate": certificate | of_certificate}

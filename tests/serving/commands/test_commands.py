@@ -8,6 +8,7 @@ from serving.client import Client
 from serving.server import Ports
 from tests.serving.client.scripted_server import ScriptedServer, answer, reply
 from training.tasks import open_task
+from zoo.smoothing.bounds import clopper_pearson_upper
 
 
 @pytest.fixture
@@ -20,9 +21,13 @@ def folder(tmp_path):
 
 
 def test_one_image_is_answered_by_the_http_object(zoo_command, digits_checkpoint, folder):
-    done = zoo_command("predict", folder / "1.png", "--model", digits_checkpoint.path, "--n", 200, "--json")
+    words = ["--n", 200, "--bound", "simultaneous", "--json"]
+    done = zoo_command("predict", folder / "1.png", "--model", digits_checkpoint.path, *words)
     told = json.loads(done.out)
     assert done.code == 0 and told["certificate"]["n"] == 200 and told["model"]["name"] == digits_checkpoint.spec.name
+    certificate = told["certificate"]
+    assert certificate["bound"] == "simultaneous" and certificate["count_a"] + certificate["count_b"] <= 200
+    assert certificate["p_b_upper"] == clopper_pearson_upper(certificate["count_b"], 200, 0.001 / 2)
 
 
 @pytest.mark.parametrize("backend", ["onnx", "torch"])

@@ -64,7 +64,9 @@ HALF = {"stopping": "at-radius", "radius": "0.5"}
 SMALL_DEADLINE = {"stopping": "anytime", "deadline_ms": "1"}
 
 
-@pytest.mark.parametrize("fields", [{}, PREDICTION, HALF, SMALL_DEADLINE, {"copies": "2", "n": "60"}])
+@pytest.mark.parametrize(
+    "fields", [{}, PREDICTION, HALF, SMALL_DEADLINE, {"copies": "2", "n": "60", "bound": "simultaneous"}]
+)
 def test_every_kind_of_answer_is_as_described(served, digit_pngs, fields):
     answer = httpx.post(served.url, files={"data": digit_pngs[0]}, data=fields, timeout=TIMEOUT).json()
     assert complaints("Answer", answer) == []

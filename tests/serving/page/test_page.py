@@ -172,8 +172,13 @@ def test_a_radius_is_decided_and_a_fixed_number_of_draws_made(tab, page_url):
     tab.get_by_label("Stop drawing noise").select_option("after a fixed number of draws")
     expect(tab.get_by_label("Radius to decide")).to_be_hidden()
     tab.get_by_label("Draws", exact=True).fill("700")
+    tab.get_by_label("Bound").select_option("of the label and the runner-up")
     ask(tab)
     expect(tab.locator("#draws")).to_have_text("700")
+    expect(tab.locator("#basis")).to_contain_text("an upper bound of the runner-up's")
+    expect(tab.locator("#basis")).to_contain_text(
+        re.compile(r"\d+ of 700 votes for the label, \d+ for the runner-up\.")
+    )
     expect(tab.locator("#growth")).to_be_hidden()
 
 

@@ -69,6 +69,9 @@ def test_json_holds_images_in_order_and_is_answered_by_a_list():
         ({"data": b"x", "stopping": b"whenever"}, "parameter stopping='whenever'"),
         ({"data": b"x", "mode": b"predict", "n0": b"10"}, "n0 requires mode=certify"),
         ({"data": b"x", "mode": b"predict", "radius": b"0.5"}, "radius requires mode=certify"),
+        ({"data": b"x", "mode": b"predict", "bound": b"simultaneous"}, "bound requires mode=certify"),
+        ({"data": b"x", "stopping": b"anytime", "bound": b"simultaneous"}, "bound requires stopping=fixed"),
+        ({"data": b"x", "bound": b"tangent-bets"}, "parameter bound='tangent-bets'"),
         ({"data": b"x", "radius": b"-1"}, "parameter radius='-1'"),
         ({"data": b"x", "tolerance": b"inf"}, "parameter tolerance='inf'"),
         ({"data": b"x", "noise": b"uniform"}, "parameter noise='uniform'"),
@@ -258,8 +261,8 @@ def test_a_certificate_is_answered_with_all_that_it_depends_on():
     assert (told["label"], told["class_name"], told["abstained"]) == (1, "dog", False)
     certificate = told["certificate"]
     assert set(certificate) >= {
-        "norm", "radius", "sigma", "alpha", "p_a_lower", "count_a", "n0", "n", "stopping", "bound", "input",
-        "noise", "backend",
+        "norm", "radius", "sigma", "alpha", "p_a_lower", "p_b_upper", "count_a", "count_b", "n0", "n", "stopping",
+        "bound", "input", "noise", "backend",
     }  # fmt: skip
     assert told["model"] == {"name": "resnet50.consistency_s50_pets", "sha256": "ab"}
 
@@ -294,6 +297,8 @@ def test_defaults_above_the_cap_are_refused():
     [
         ({}, FixedSample(1000)),
         ({"n": 200}, FixedSample(200)),
+        ({"bound": "simultaneous"}, FixedSample(1000, bound="simultaneous")),
+        ({"bound": "clopper-pearson"}, FixedSample(1000)),
         ({"stopping": "anytime", "tolerance": 0.1}, Anytime(1000, 0.1)),
         ({"stopping": "at-radius", "radius": 0.5}, AtRadius(0.5, max_n=5000)),
         ({"stopping": "at-radius", "radius": 0.5, "n": 900}, AtRadius(0.5, max_n=900)),

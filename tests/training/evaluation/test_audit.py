@@ -84,7 +84,8 @@ def claim(path, **changed):
 
 def wrong_class(row):
     """A row that is right about a class which is not the test set's."""
-    return replace(row, label=row.label + 1, predict=row.label + 1, correct=True)
+    how = replace(row.provenance, count_label=row.provenance.count_a)
+    return replace(row, label=row.label + 1, predict=row.label + 1, correct=True, provenance=how)
 
 
 def test_an_honest_checkpoint_passes_and_the_result_says_what_was_drawn(audit, honest):

@@ -1,6 +1,7 @@
 """Certifying a test set: a row an image, the same rows after any interruption, never another run's."""
 
 import re
+from collections import Counter
 
 import pytest
 import torch
@@ -15,8 +16,19 @@ from training.evaluation.run_log import run_record_path
 from training.tasks import open_task
 from training.tasks.loading import EvaluationImages
 from zoo.errors import LogError
+from zoo.models.preprocessing import prepare
 from zoo.results.log import read_log
-from zoo.smoothing import Anytime, AtRadius, FixedSample, SamplingOptions, SmoothingSpec, TorchBackend
+from zoo.smoothing import (
+    Anytime,
+    AtRadius,
+    FixedSample,
+    NoiseKey,
+    NoisySampler,
+    SamplingOptions,
+    SmoothingSpec,
+    TorchBackend,
+)
+from zoo.smoothing.noise import Draws, Phase
 
 pytestmark = pytest.mark.usefixtures("two_threads")
 
@@ -75,6 +87,27 @@ def test_there_is_a_row_an_image_in_order_and_the_log_holds_the_same(certify, tm
     assert read_log(tmp_path / "log.tsv") == rows
     assert sum(row.correct for row in rows) >= 6
     assert {row.provenance.n for row in rows} == {200} and {row.provenance.seed for row in rows} == {0}
+
+
+def test_rows_count_the_votes_for_the_true_class_and_for_the_runner_up(certify, digits_checkpoint, digits):
+    """Recounted from the base classifier's own answers, whose draws a second sampler repeats."""
+    rows = certify(stopping=FixedSample(200, "simultaneous"), sigma=2.0)
+    assert any(row.predict != row.label for row in rows) and any(row.correct for row in rows)
+    sampler = NoisySampler(
+        TorchBackend(digits_checkpoint.load_network(), num_classes=10), SamplingOptions(batch_size=64)
+    )
+    for row in rows:
+        x_CHW = prepare(digits.test[row.idx], digits_checkpoint.spec.preprocessing).numpy()
+        key = NoiseKey(root=0, job=row.idx)
+        selection, estimation = (
+            Counter(sampler.votes([Draws(x_CHW, 2.0, "gaussian", key, phase, 0, num)])[0].tolist())
+            for phase, num in ((Phase.SELECTION, 100), (Phase.ESTIMATION, 200))
+        )
+        selected = min(selection, key=lambda label: (-selection[label], label))
+        others = [votes for label, votes in estimation.items() if label != selected]
+        assert row.provenance.count_a == estimation[selected]
+        assert row.provenance.count_b == max(others, default=0)
+        assert row.provenance.count_label == estimation[row.label]
 
 
 @pytest.mark.parametrize("noise", ["gaussian", "discrete"])

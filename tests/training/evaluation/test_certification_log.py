@@ -23,9 +23,11 @@ INDICES = list(range(0, 90, 10))
 
 def row(idx, *, seconds=1.0, label=4):
     certificate = Certificate(
-        label=label, radius=0.4, p_a_lower=0.8, count_a=95, sigma=0.5, n0=100, n=100, alpha=0.001, backend=RUN.backend
-    )
-    return row_of(certificate, idx=idx, label=4, seconds=seconds, seed=0)
+        label=label, radius=0.4, p_a_lower=0.8, count_a=95, count_b=3, sigma=0.5, n0=100, n=100, alpha=0.001,
+        backend=RUN.backend,
+    )  # fmt: skip
+    count_label = 95 if label == 4 else 2
+    return row_of(certificate, idx=idx, label=4, count_label=count_label, seconds=seconds, seed=0)
 
 
 ROWS = [row(idx) for idx in INDICES]
@@ -136,7 +138,7 @@ def test_a_malformed_part_is_refused_by_name(files):
         files.merge_by(1)
     part_path(files.path, 0).unlink()
     files.leave_part(0, ROWS[:1], torn="1\t2\n")
-    with pytest.raises(LogError, match=r"part-0, line 3: expected 17 columns"):
+    with pytest.raises(LogError, match=r"part-0, line 3: expected 21 columns"):
         files.merge_by(1)
 
 

@@ -25,6 +25,7 @@ def log(digits_checkpoint, tmp_path_factory):
 def test_acr_of_the_report_is_that_of_the_radii_and_that_of_the_counts(zoo_command, digits_checkpoint, log):
     """The consistency objective, the engine, the log and the report agree end to end."""
     words = ["certify", digits_checkpoint.path, "--task", "digits", "--skip", 10, "--n", N, "--output", log, "--json"]
+    words += ["--bound", "clopper-pearson"]
     (told,) = json.loads(zoo_command(*words).out)
     (reported,) = json.loads(zoo_command("report", log, "--json").out)
     rows = read_log(log)
@@ -43,8 +44,14 @@ def test_acr_of_the_report_is_that_of_the_radii_and_that_of_the_counts(zoo_comma
     assert all(low < high for low, high in zip(p_a["lower"]["deciles"], p_a["estimate"]["deciles"], strict=True))
     assert reported["average_certified_radius_interval_method"] == "bootstrap"
 
+    assert reported["bound"] == "clopper-pearson" and reported["image_spacing"] == 10
+    assert reported["p_a_of_label_missing"] is None
+    shares = {point["p_a"]: point["share"] for point in reported["p_a_of_label"]["points"]}
+    assert shares[0.9] == sum(row.provenance.count_label <= 0.9 * N for row in rows) / 36 > 0
+
     text = zoo_command("report", log, "--figure", log.with_suffix(".png")).out
-    assert "p_A, lower bound" in text and f"median {p_a['lower']['deciles'][4]:.4f}" in text
+    assert "arXiv 2410.06895" in text and "evenly spaced, 10 apart" in text and "p_A of true class <= 0.9" in text
+    assert "p_A of selected class" in text and f"median {p_a['lower']['deciles'][4]:.4f}" in text
     assert log.with_suffix(".png").exists()
 
 
@@ -53,5 +60,6 @@ def test_a_published_log_tells_no_p_a_and_its_radii_no_interval_where_they_are_e
     log.write_text("idx\tlabel\tpredict\tradius\tcorrect\ttime\n0\t1\t1\t0.7\t1\t0:01\n1\t2\t2\t0.7\t1\t0:01\n")
     (told,) = json.loads(zoo_command("report", log, "--json").out)
     assert told["p_a"] is told["average_certified_radius_interval"] is None
+    assert told["bound"] is told["p_a_of_label"] is None and "count_label" in told["p_a_of_label_missing"]
     text = zoo_command("report", log).out
-    assert "p_A" not in text and "unknown" in text
+    assert "p_A of true class" in text and "not known" in text and "count_label" in text and "unknown" in text

@@ -4,7 +4,14 @@ import yaml
 
 from tests.zoo.models.test_spec import SPEC
 from zoo.cards import render_card
-from zoo.models.measurements import CertificationResult, CertifiedAccuracy, EmpiricalResult, NoiseAccuracy
+from zoo.models.measurements import (
+    CertificationResult,
+    CertifiedAccuracy,
+    EmpiricalResult,
+    LabelDistribution,
+    NoiseAccuracy,
+    ShareAtMost,
+)
 from zoo.models.spec import Origin
 
 CERTIFICATION = CertificationResult(
@@ -14,6 +21,14 @@ CERTIFICATION = CertificationResult(
     average_certified_radius_interval=(1.1, 1.4), abstention_rate=0.05,
     certified_accuracy=(CertifiedAccuracy(radius=0.5, accuracy=0.8, low=0.7, high=0.9),),
 )  # fmt: skip
+WITH_DISTRIBUTION = CERTIFICATION.model_copy(
+    update={
+        "bound": "simultaneous",
+        "p_a_of_label": LabelDistribution(
+            confidence=0.95, half_width=0.124, points=(ShareAtMost(p_a=0.5, share=0.2, low=0.076, high=0.324),)
+        ),
+    }
+)
 EMPIRICAL = EmpiricalResult(
     task="pets", split="test", num_images=100, standard_accuracy=0.95, standard_accuracy_interval=(0.9, 0.98),
     noise=(NoiseAccuracy(sigma=0.5, accuracy=0.91),), seed=0,
@@ -54,6 +69,19 @@ def test_certified_numbers_stand_with_all_that_they_depend_on():
         "--n 1000 --alpha 0.001 --noise gaussian --stopping fixed --backend torch --device cpu --seed 7 --output"
         in body
     )
+
+
+def test_the_distribution_of_p_a_stands_below_the_average_radius_that_alone_misleads():
+    _, body = card_of(certification=WITH_DISTRIBUTION)
+    assert "| 0.5 | 20.0 | 7.6 to 32.4 |" in body and "12.4 points to each side" in body
+    assert "can mislead" in body and "arXiv 2410.06895" in body
+    assert "evenly spaced subset (images 0, 3, 6 and so on), not a random sample" in body
+    _, body = card_of(certification=WITH_DISTRIBUTION.model_copy(update={"skip": 1}))
+    assert "evenly spaced" not in body
+    anytime = {"stopping": "anytime", "bound": "tangent-bets", "p_a_of_label": None}
+    _, body = card_of(certification=WITH_DISTRIBUTION.model_copy(update=anytime))
+    assert "under the stopping rule `anytime` the share of the votes is biased" in body
+    assert "bets on tangents, for the class and against every other class" in body
 
 
 def test_a_rule_with_a_tolerance_stands_with_it_its_bound_and_the_mean_draws():

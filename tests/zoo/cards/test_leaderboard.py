@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.zoo.cards.test_card import CERTIFICATION, EMPIRICAL
+from tests.zoo.cards.test_card import CERTIFICATION, EMPIRICAL, WITH_DISTRIBUTION
 from tests.zoo.models.test_spec import SPEC
 from zoo.cards.leaderboard import leaderboard_entry
 from zoo.cards.leaderboard_schema import LeaderboardEntry, read_entry, write_entry
@@ -64,6 +64,13 @@ def test_certified_numbers_stand_with_their_threat_model_draws_images_interval_a
     low, high = binomial_interval(6, 120)
     assert told["abstention_rate"] == {"value": 0.05, "low": pytest.approx(low), "high": pytest.approx(high)}
     assert (told["rows_sha256"], told["tolerance"], told["radius_asked"]) == (ROWS, None, None)
+    assert (told["bound"], told["p_a_of_label"]) == ("clopper-pearson", None), "a card of an earlier version names none"
+
+
+def test_the_bound_and_the_distribution_of_p_a_stand_beside_the_average_radius():
+    told = written(certification=WITH_DISTRIBUTION)["measured"]["certified"]
+    assert told["bound"] == "simultaneous"
+    assert told["p_a_of_label"] == WITH_DISTRIBUTION.p_a_of_label.model_dump(mode="json")
 
 
 def test_empirical_numbers_stand_apart_with_their_attack():

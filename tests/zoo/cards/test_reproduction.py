@@ -8,7 +8,7 @@ import pytest
 
 from tests.zoo.cards.test_attack_cards import ATTACKED
 from tests.zoo.cards.test_card import CERTIFICATION, card_of
-from zoo.cards.reproduction import certify_command, evaluate_commands, train_command
+from zoo.cards.reproduction import evaluate_commands, train_command
 from zoo.checkpoints.checkpoint import open_checkpoint
 
 
@@ -113,10 +113,11 @@ def test_a_backend_whose_name_tells_no_device_gets_none(backend):
     assert "--device" not in line
 
 
-def test_no_command_is_printed_for_a_bound_that_none_gives(certified_digits):
-    spec = certified_digits.spec
-    assert certify_command(spec) is not None
-    result = spec.certified.certification.model_copy(update={"bound": "simultaneous"})
-    certified = spec.certified.model_copy(update={"certification": result})
-    assert certify_command(spec.model_copy(update={"certified": certified})) is None
-    assert "bounds of the class and of the runner-up" in result.rule and "one-sided" not in result.rule
+def test_the_command_names_the_bound_that_the_radii_rest_on_and_so_does_the_card():
+    metadata, body = card_of(certification=CERTIFICATION.model_copy(update={"bound": "simultaneous"}))
+    (line,) = [line for line in body.splitlines() if line.startswith("zoo certify MODEL --task pets --skip")]
+    assert "--stopping fixed --bound simultaneous --backend" in line
+    assert "bounds of the class and of the runner-up" in body and "one-sided" not in body
+    assert metadata["model-index"][0]["results"][0]["metrics"][0]["args"]["bound"] == "simultaneous"
+    _, old = card_of(certification=CERTIFICATION)
+    assert "--bound" not in old, "a card of an earlier version is rendered as it was"

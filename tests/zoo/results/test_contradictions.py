@@ -5,11 +5,12 @@ from dataclasses import replace
 import pytest
 
 from tests.zoo.cards.test_card import CERTIFICATION
-from tests.zoo.results.test_log import ANYTIME
+from tests.zoo.results.test_log import ADDED, ANYTIME, log_of, without
 from tests.zoo.results.test_log import row as certified_row
 from tests.zoo.results.test_summary import row as published_row
 from zoo.models.measurements import CertifiedAccuracy
 from zoo.results.contradictions import contradictions
+from zoo.results.log import parse_log
 from zoo.results.summary import summarize
 
 # Images 0, 3, 6, ... of 30: eight right, one wrong, one abstention.
@@ -21,17 +22,34 @@ ROWS = [
 LABELS = [row.label for row in ROWS for _ in range(3)]
 
 
+BETTER = summarize(ROWS, radii=[]).p_a_of_label
+BETTER = BETTER.model_copy(
+    update={
+        "points": tuple(
+            point.model_copy(update={"share": 0.0}) if point.p_a == 0.9 else point for point in BETTER.points
+        )
+    }
+)
+
+
 def honest(rows, **changed):
     summary = summarize(rows, radii=[0.0, 0.5, 0.8])
     names = ("num_images", "mean_n", "standard_accuracy", "standard_accuracy_interval", "average_certified_radius")
-    names += ("average_certified_radius_interval", "abstention_rate", "certified_accuracy")
+    names += ("average_certified_radius_interval", "abstention_rate", "certified_accuracy", "bound", "p_a_of_label")
     told = {name: getattr(summary, name) for name in names}
     return CERTIFICATION.model_copy(update=told | changed)
 
 
 def test_a_card_that_follows_from_its_rows_is_not_contradicted():
     assert contradictions(honest(ROWS), ROWS, labels=LABELS) == []
-    assert contradictions(honest(ROWS, mean_n=None), ROWS, labels=LABELS) == []  # a card of before it was recorded
+    before = honest(ROWS, mean_n=None, bound=None, p_a_of_label=None)  # a card of before these were recorded
+    assert contradictions(before, ROWS, labels=LABELS) == []
+
+
+def test_a_distribution_that_the_log_does_not_determine_is_named():
+    old = parse_log(without(log_of(*ROWS), *ADDED), source="old")
+    (found,) = contradictions(honest(ROWS), old, labels=LABELS)
+    assert found == "distribution of p_A of the true class: the card gives it, but the log does not determine it"
 
 
 @pytest.mark.parametrize(
@@ -53,6 +71,8 @@ def test_a_card_that_follows_from_its_rows_is_not_contradicted():
         ({"noise": "discrete"}, "noise: the card says discrete, row 0 of the log says gaussian"),
         ({"seed": 8}, "seed: the card says 8, row 0 of the log says 7"),
         ({"backend": "x"}, "backend: the card says x, row 0 of the log says torch-cpu-float32"),
+        ({"bound": "simultaneous"}, "bound: the card says simultaneous, row 0 of the log says clopper-pearson"),
+        ({"p_a_of_label": BETTER}, "share of images with p_A of at most 0.9: the card says (0.0, "),
         ({"skip": 1}, "the card says every image (30), but the log contains 10 images; image 1 is not in the log"),
         ({"maximum": 27}, "below 27 (9), but the log contains 10 images; image 27 is in the log too"),
     ],

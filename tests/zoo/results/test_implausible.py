@@ -1,11 +1,13 @@
 """Rows that fresh draws refute, and how seldom an honest row is."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy.stats import binom
 
-from tests.zoo.results.test_log import ALPHA, ANYTIME, AT_HALF, FIXED, N, row
-from zoo.results.implausible import implausible_rows
+from tests.zoo.results.test_log import ALPHA, ANYTIME, AT_HALF, FIXED, N, row, simultaneous_row
+from zoo.results.implausible import _refutes_runner_up, implausible_rows
 from zoo.smoothing.bounds import clopper_pearson_lower, clopper_pearson_upper
 
 LEVEL = 0.005 / 50
@@ -48,8 +50,6 @@ def test_what_is_said_of_a_row_is_its_claim_and_the_fresh_votes():
 
 
 def test_votes_for_another_class_and_abstentions_count_for_the_claimed_class_as_far_as_they_can():
-    from dataclasses import replace
-
     claimed = row(600)
     assert named(claimed, replace(row(600), predict=7)) == [3]  # at most 400 votes
     assert named(claimed, row(500)) == [3]  # an abstention: 500 votes, whichever class was meant
@@ -65,3 +65,31 @@ def test_rows_that_claim_nothing_are_never_named_and_do_not_cost_the_others_thei
     assert [found.idx for found in implausible_rows(pairs, significance=0.005)] == [3]
     many = [(claimed, fresh), *[(row(990, idx=100 + idx), row(990)) for idx in range(500)]]
     assert implausible_rows(many, significance=1e-6) == [] == implausible_rows([], significance=0.005)
+
+
+def test_a_row_that_claims_too_little_for_the_runner_up_is_named():
+    claimed = simultaneous_row(500, 260)
+    assert claimed.predict == 4
+    assert named(claimed, simultaneous_row(500, 400)) == [3]
+    assert named(claimed, simultaneous_row(500, 270)) == []
+    (found,) = implausible_rows([(claimed, simultaneous_row(500, 400))], significance=0.005)
+    assert (found.least_votes_b, found.p_b_upper) == (400, claimed.provenance.p_b_upper)
+    # An abstention does not record its class: the runner-up of the claimed one may be either.
+    assert simultaneous_row(420, 400).predict == -1 and named(claimed, simultaneous_row(420, 400)) == [3]
+    assert named(claimed, replace(claimed, predict=7)) == [3]
+    unlikely = replace(claimed, provenance=replace(claimed.provenance, bound="tangent-bets", p_a_lower=None))
+    assert named(unlikely, simultaneous_row(500, 400)) == [], "a test that bounds no probability is not tested by one"
+
+
+@pytest.mark.parametrize("p", [0.05, 0.2, 0.4])
+def test_an_honest_row_is_named_for_its_runner_up_more_rarely_than_half_of_the_level(p):
+    """Exact, for one other class of probability p, and for several that share the rest of it."""
+    n = 300
+    upper = [clopper_pearson_upper(count, n, ALPHA / 2) for count in range(n + 1)]
+    is_named = [[_refutes_runner_up(fresh, n, bound, level=LEVEL / 2) for fresh in range(n + 1)] for bound in upper]
+    counts = binom.pmf(np.arange(n + 1), n, p)
+    assert counts @ np.array(is_named) @ counts <= LEVEL / 2
+    # A bound that is exactly right is refuted at the level, by the most frequent of as many classes as can be.
+    exact = [_refutes_runner_up(fresh, n, p, level=LEVEL) for fresh in range(n + 1)]
+    assert binom.pmf(np.arange(n + 1), n, p) @ exact * (1 / p) <= LEVEL
+    assert any(exact) and not _refutes_runner_up(1, n, p, level=0.5)

@@ -1,5 +1,7 @@
 """Certification logs: ours and the published ones, and nothing that cannot be."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -8,7 +10,6 @@ from zoo.results.bounded_mean import radius_ceiling
 from zoo.results.log import (
     COLUMNS,
     HEADER,
-    HEADER_WITH_BOUND,
     common_radius_asked,
     format_row,
     parse_log,
@@ -17,8 +18,9 @@ from zoo.results.log import (
 )
 from zoo.results.subsampling import subsampled
 from zoo.smoothing import Certificate, FixedSample, SmoothingSpec
-from zoo.smoothing.bounds import clopper_pearson_lower
+from zoo.smoothing.bounds import clopper_pearson_lower, clopper_pearson_upper
 from zoo.smoothing.certificate import conclude
+from zoo.smoothing.named_rules import UNNAMED_BOUND
 from zoo.smoothing.radius import certified_radius, probability_at
 from zoo.smoothing.vote_counts import VoteCounts
 from zoo.verification.recomputation import recomputation_faults
@@ -42,10 +44,12 @@ def row(count_a, *, label=4, idx=3, rule=FIXED, noise="gaussian"):
         certifies = bound >= probability_at(radius_asked, SIGMA)
         p_a_lower, radius = (probability_at(radius_asked, SIGMA), radius_asked) if certifies else (0.0, 0.0)
     certificate = Certificate(
-        label=4 if certifies else None, radius=radius, p_a_lower=p_a_lower, count_a=count_a, sigma=SIGMA, n0=100, n=N,
-        alpha=ALPHA, stopping=stopping, radius_asked=radius_asked, noise=noise, backend="torch-cpu-float32",
+        label=4 if certifies else None, radius=radius, p_a_lower=p_a_lower, count_a=count_a, count_b=N - count_a,
+        sigma=SIGMA, n0=100, n=N, alpha=ALPHA, stopping=stopping, radius_asked=radius_asked, noise=noise,
+        bound=UNNAMED_BOUND[stopping], backend="torch-cpu-float32",
     )  # fmt: skip
-    return row_of(certificate, idx=idx, label=label, seconds=1.5, seed=7)
+    count_label = count_a if label == 4 else N - count_a
+    return row_of(certificate, idx=idx, label=label, count_label=count_label, seconds=1.5, seed=7)
 
 
 def line_of(row, **changed):
@@ -57,7 +61,7 @@ def line_of(row, **changed):
 def test_the_published_columns_come_first_in_the_published_order():
     assert COLUMNS == (
         "idx", "label", "predict", "radius", "correct", "time", "count_a", "n", "n0", "alpha", "sigma", "p_a_lower",
-        "stopping", "radius_asked", "noise", "backend", "seed",
+        "stopping", "radius_asked", "noise", "backend", "seed", "bound", "count_b", "p_b_upper", "count_label",
     )  # fmt: skip
 
 
@@ -113,7 +117,7 @@ def test_a_log_that_is_malformed_or_claims_the_impossible_is_refused(text, said)
         ("count_a", "2000", "count_a is 2000 of n 1000"),
         ("p_a_lower", "0.4", "is above 0.0"),
         ("n", "many", "invalid literal"),
-        ("count_a", "899", "p_a_lower .* is above the .* that the counts prove"),
+        ("count_a", "899", "count_label is 900, which does not fit label 4, predict 4, count_a 899"),
         ("alpha", "nan", "alpha must be in"),
         ("alpha", "0.0001", "that the counts prove"),
         ("n0", "-3", "after n0 -3"),
@@ -138,7 +142,7 @@ def test_a_row_that_claims_more_than_its_own_bound_proves_is_refused(column, val
         (AT_HALF, {"radius": "0.0"}, "radius 0.0 is neither the requested 0.5 nor an abstention"),
         (AT_HALF, {"radius": "0.75", "radius_asked": "0.75"}, "is above 0.5"),
         (AT_HALF, {"radius_asked": ""}, "has no radius_asked"),
-        (AT_HALF, {"stopping": "fixed"}, "radius_asked is 0.5, but the rule is fixed"),
+        (AT_HALF, {"stopping": "fixed", "bound": ""}, "radius_asked is 0.5, but the rule is fixed"),
         (FIXED, {"radius_asked": "0.5"}, "radius_asked is 0.5, but the rule is fixed"),
         (ANYTIME, {"radius_asked": "0.5"}, "radius_asked is 0.5, but the rule is anytime"),
     ],
@@ -165,7 +169,7 @@ def test_at_radius_rows_beside_others_are_refused_naming_both(other, said):
 def test_a_log_with_half_of_our_columns_or_a_row_cut_off_is_refused():
     with pytest.raises(LogError, match=r"but not n$"):
         parse_log("\t".join(COLUMNS[:7]) + "\n", source="log")
-    with pytest.raises(LogError, match="line 2: expected 17 columns; is the file cut off"):
+    with pytest.raises(LogError, match="line 2: expected 21 columns; is the file cut off"):
         parse_log(f"{HEADER}\n{format_row(row(900))[:30]}\n", source="log")
 
 
@@ -174,55 +178,126 @@ def test_a_missing_log_is_said_to_be_missing(tmp_path):
         read_log(tmp_path / "none.tsv")
 
 
-def simultaneous_row(count_a, count_b, *, n=N, idx=3):
+def simultaneous_row(count_a, count_b, *, n=N, idx=3, label=4):
     """The row of a certificate by the bound of class and runner-up, as the rule itself makes it."""
     rule = FixedSample(n, bound="simultaneous")
     votes = VoteCounts({4: count_a, 7: count_b, 1: n - count_a - count_b})
     smoothing = SmoothingSpec(sigma=SIGMA, n0=100, alpha=ALPHA, stopping=rule)
     certificate = conclude(4, votes, smoothing, alpha=ALPHA, backend="torch-cpu-float32")
-    return row_of(certificate, idx=idx, label=4, seconds=1.5, seed=7)
+    return row_of(certificate, idx=idx, label=label, count_label=votes[label], seconds=1.5, seed=7)
 
 
-def simultaneous_log(*rows):
-    return "\n".join([HEADER_WITH_BOUND, *map(format_row, rows)]) + "\n"
+def log_of(*rows):
+    return "\n".join([HEADER, *map(format_row, rows)]) + "\n"
 
 
-def test_a_log_of_the_simultaneous_bound_names_it_and_is_read_back_to_the_last_digit():
+def without(text, *names):
+    """The log without some columns, as an earlier version wrote it."""
+    kept = [place for place, name in enumerate(COLUMNS) if name not in names]
+    lines = [[line.split("\t")[place] for place in kept] for line in text.splitlines()]
+    return "\n".join(map("\t".join, lines)) + "\n"
+
+
+ADDED = ("bound", "count_b", "p_b_upper", "count_label")
+
+
+def test_a_log_names_its_bound_and_is_read_back_to_the_last_digit():
     rows = [simultaneous_row(450, 300, idx=0), simultaneous_row(450, 440, idx=1), simultaneous_row(999, 1, idx=2)]
-    assert [row.predict for row in rows] == [4, -1, 4] and rows[0].provenance.p_a_lower < 0.5 and rows[0].radius > 0
-    assert f"{HEADER}\tbound\tcount_b" == HEADER_WITH_BOUND
-    assert format_row(rows[0]).endswith("\tsimultaneous\t300")
-    assert parse_log(simultaneous_log(*rows), source="log") == rows
+    rows.append(simultaneous_row(450, 300, idx=3, label=7))
+    assert [row.predict for row in rows] == [4, -1, 4, 4]
+    assert rows[0].provenance.p_a_lower < 0.5 and rows[0].radius > 0
+    values = dict(zip(COLUMNS, format_row(rows[0]).split("\t"), strict=True))
+    assert (values["bound"], values["count_b"], values["count_label"]) == ("simultaneous", "300", "450")
+    assert float(values["p_b_upper"]) == clopper_pearson_upper(300, N, ALPHA / 2)
+    assert rows[3].provenance.count_label == 300
+    assert parse_log(log_of(*rows), source="log") == rows
     assert recomputation_faults(rows, num_values=3 * 32 * 32 * 1100) == []
 
 
+@pytest.mark.parametrize("rule", RULES)
+def test_a_log_without_the_later_columns_has_the_bound_that_its_rule_had(rule):
+    (read,) = parse_log(without(log_of(row(1000, rule=rule)), *ADDED), source="log")
+    how = read.provenance
+    assert how.bound == ("clopper-pearson" if rule == FIXED else "beta-mixture")
+    assert how.count_b is how.p_b_upper is how.count_label is None
+    resumed = parse_log(log_of(read, row(900, idx=5, rule=rule)), source="log")
+    assert resumed[0] == read and resumed[1].provenance.count_b == 100
+
+
+def test_a_log_of_the_first_version_with_a_runner_up_is_read_and_recomputed():
+    (read,) = parse_log(without(log_of(simultaneous_row(450, 300)), "p_b_upper", "count_label"), source="log")
+    assert (read.provenance.bound, read.provenance.count_b, read.provenance.p_b_upper) == ("simultaneous", 300, None)
+    assert recomputation_faults([read], num_values=1) == []
+    (doctored,) = parse_log(log_of(replace(read, provenance=replace(read.provenance, count_b=100))), source="log")
+    assert "radius is" in recomputation_faults([doctored], num_values=1)[0]
+    with pytest.raises(LogError, match="is above"):
+        parse_log(log_of(replace(read, provenance=replace(read.provenance, count_b=301))), source="log")
+
+
 @pytest.mark.parametrize(
-    ("old", "new", "said"),
+    ("changed", "said"),
     [
-        ("\t300", "\t100", None),  # fewer votes for the runner-up would allow more
-        ("\t300", "\t301", "the radius that the counts prove"),
-        ("\t300", "\t551", "count_b is 551, which does not fit count_a 450 of n 1000"),
-        ("\t300", "\t", "count_b None"),
-        ("\tsimultaneous", "\tother", "bound is other"),
-        ("\tsimultaneous", "\t", "bound is None, count_b 300"),
-        ("\tfixed", "\tanytime", "stopping anytime"),
-        ("\t450", "\t449", "above the"),
+        ({"count_b": "100"}, None),  # fewer votes for the runner-up would allow more
+        ({"count_b": "299"}, None),
+        ({"p_b_upper": "0.4"}, "above 0.0, the radius that p_a_lower .* and p_b_upper 0.4 prove"),
+        ({"count_b": "301"}, "p_b_upper is .*, but the counts prove no less than"),
+        ({"p_b_upper": "0.2"}, "p_b_upper is 0.2, but the counts prove no less than 0.34"),
+        ({"p_b_upper": "nan"}, "p_b_upper is nan"),
+        ({"p_b_upper": "7"}, "p_b_upper is 7"),
+        ({"radius": "0.2"}, "above .*, the radius that p_a_lower .* and p_b_upper .* prove"),
+        ({"count_b": "551"}, "count_b is 551, which does not fit count_a 450 of n 1000"),
+        ({"count_b": "-1"}, "count_b is -1|is out of range|must be in"),
+        ({"count_b": "", "count_label": ""}, "count_b is missing, which the bound simultaneous uses"),
+        ({"bound": "other"}, "bound is other, expected one of clopper-pearson, simultaneous under the rule fixed"),
+        ({"bound": "tangent-bets"}, "bound is tangent-bets, expected one of"),
+        ({"bound": ""}, "p_b_upper is .*, but the bound clopper-pearson has none|p_a_lower"),
+        ({"stopping": "anytime"}, "bound is simultaneous, expected one of tangent-bets, beta-mixture"),
+        ({"count_a": "449", "count_label": "449"}, "p_a_lower .* is above the .* that the counts prove"),
+        ({"p_a_lower": ""}, "p_a_lower is None, expected a probability"),
+        ({"count_label": "449"}, "count_label is 449, which does not fit label 4, predict 4, count_a 450"),
+        ({"label": "7", "correct": "0"}, "count_label is 450, which does not fit label 7, predict 4"),
+        ({"count_label": "-1"}, "count_label is -1"),
     ],
 )
-def test_a_row_of_the_simultaneous_bound_claims_no_more_than_its_counts_prove(old, new, said):
-    text = simultaneous_log(simultaneous_row(450, 300))
-    assert text.count(old) == 1
+def test_a_row_of_the_simultaneous_bound_claims_no_more_than_its_counts_prove(changed, said):
+    honest = simultaneous_row(450, 300)
+    text = f"{HEADER}\n{line_of(honest, **changed)}\n"
     if said is None:
-        (row,) = parse_log(text.replace(old, new), source="log")
-        assert "radius is" in recomputation_faults([row], num_values=1)[0]
+        (row,) = parse_log(text, source="log")
+        assert "p_b_upper is" in recomputation_faults([row], num_values=1)[0]
         return
     with pytest.raises(LogError, match=said):
-        parse_log(text.replace(old, new), source="log")
+        parse_log(text, source="log")
 
 
-def test_a_log_with_one_of_the_columns_of_a_bound_is_refused():
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"count_b": "0"}, "count_b is 0, which does not fit count_a 500 of n 1000"),
+        ({"count_b": "400", "count_label": "450"}, "count_label is 450, which does not fit label 4, predict -1"),
+        ({"count_b": "", "count_label": "450"}, "count_label is 450, but the row has no count_b"),
+        ({"p_b_upper": "0.4"}, "p_b_upper is 0.4, but the bound clopper-pearson has none"),
+    ],
+)
+def test_an_abstention_has_votes_that_can_be(changed, said):
+    with pytest.raises(LogError, match=said):
+        parse_log(f"{HEADER}\n{line_of(row(500), **changed)}\n", source="log")
+
+
+def test_a_log_with_some_of_the_later_columns_is_refused():
     with pytest.raises(LogError, match="but not count_b"):
-        parse_log(f"{HEADER}\tbound\n{format_row(row(1000))}\tsimultaneous\n", source="log")
+        parse_log(without(log_of(row(1000)), "count_b", "p_b_upper", "count_label"), source="log")
+    with pytest.raises(LogError, match="but not count_label"):
+        parse_log(without(log_of(row(1000)), "count_label"), source="log")
+
+
+def test_a_test_of_tangents_claims_no_probability():
+    certified = row(1000, rule=AT_HALF)
+    how = replace(certified.provenance, bound="tangent-bets", p_a_lower=None)
+    (read,) = parse_log(log_of(replace(certified, provenance=how)), source="log")
+    assert read.provenance == how
+    with pytest.raises(LogError, match="p_a_lower is None"):
+        parse_log(log_of(replace(certified, provenance=replace(how, bound="beta-mixture"))), source="log")
 
 
 def test_what_follows_from_rows_of_the_simultaneous_bound():

@@ -9,6 +9,7 @@ from zoo.smoothing.named_rules import rule_from, tolerance_of
 
 def test_each_name_gives_its_rule_and_n_is_the_draws_or_the_most_of_them():
     assert rule_from("fixed", n=500) == FixedSample(500)
+    assert rule_from("fixed", n=500, bound="simultaneous") == FixedSample(500, bound="simultaneous")
     assert rule_from("at-radius", n=500, radius=0.5) == AtRadius(0.5, max_n=500)
     assert rule_from("anytime", n=500) == Anytime(max_n=500)
     assert rule_from("anytime", n=500, tolerance=0.0) == Anytime(max_n=500, tolerance=0.0)
@@ -22,6 +23,12 @@ def test_each_name_gives_its_rule_and_n_is_the_draws_or_the_most_of_them():
         ("fixed", {"radius": 0.5}, "radius 0.5 applies only to the stopping rule at-radius, not to fixed"),
         ("anytime", {"radius": 0.5}, "radius 0.5 applies only to the stopping rule at-radius, not to anytime"),
         ("fixed", {"tolerance": 0.0}, "tolerance 0 applies only to the stopping rule anytime, not to fixed"),
+        ("fixed", {"bound": "hoeffding"}, "bound must be clopper-pearson or simultaneous, got 'hoeffding'"),
+        (
+            "anytime",
+            {"bound": "simultaneous"},
+            "bound simultaneous applies only to the stopping rule fixed, not to any",
+        ),
         ("at-radius", {"radius": 0.5, "tolerance": 0.1}, "tolerance 0.1 applies only to the stopping rule anytime"),
     ],
 )

@@ -150,7 +150,13 @@ def voted(row: CertificationRow, count: int, predict: int | None = None) -> Cert
         predict=predict if is_certified else -1,
         radius=certified_radius(p_a_lower, how.sigma) if is_certified else 0.0,
         correct=is_certified and predict == row.label,
-        provenance=replace(how, count_a=count, p_a_lower=p_a_lower),
+        provenance=replace(
+            how,
+            count_a=count,
+            p_a_lower=p_a_lower,
+            count_b=how.n - count,
+            count_label=count if predict == row.label else min(how.count_label, how.n - count),
+        ),
     )
 
 
@@ -160,7 +166,7 @@ def invent(path: Path, rows: list[CertificationRow]) -> None:
     claim = read_spec(path).certified.certification
     summary = summarize(rows, radii=[point.radius for point in claim.certified_accuracy])
     names = ("standard_accuracy", "standard_accuracy_interval", "abstention_rate", "certified_accuracy", "mean_n")
-    names += ("average_certified_radius", "average_certified_radius_interval")
+    names += ("average_certified_radius", "average_certified_radius_interval", "p_a_of_label")
     write_config(path, certification=claim.model_copy(update={name: getattr(summary, name) for name in names}))
 
 

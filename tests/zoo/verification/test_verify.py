@@ -103,7 +103,7 @@ def test_a_row_that_says_less_than_its_counts_was_edited_too():
 def test_a_row_that_does_not_answer_as_its_bound_says_is_named():
     honest = row(900)
     silent = replace(honest, predict=-1, radius=0.0, correct=False)
-    assert "it abstains, but p_a_lower is" in recomputation_faults([silent], num_values=PIXELS)[0]
+    assert "it abstains, but its counts prove radius" in recomputation_faults([silent], num_values=PIXELS)[0]
     published = replace(honest, provenance=None)
     assert "does not record how" in recomputation_faults([published], num_values=PIXELS)[0]
 
@@ -114,7 +114,7 @@ def test_rows_under_other_rules_follow_from_their_counts_and_edited_ones_do_not(
     smoothing = SmoothingSpec(sigma=0.5, n0=20, stopping=rule_from(rule, n=500, radius=radius))
     g = SmoothedClassifier(base, num_classes=2, smoothing=smoothing)
     certificate = g.certify(x_CHW, generator=torch.Generator().manual_seed(0))
-    honest = row_of(certificate, idx=0, label=1, seconds=0.0, seed=0)
+    honest = row_of(certificate, idx=0, label=1, count_label=certificate.count_a, seconds=0.0, seed=0)
     assert honest.predict == 1 and recomputation_faults([honest], num_values=x_CHW.numel()) == []
     few = replace(honest, provenance=replace(honest.provenance, count_a=honest.provenance.n // 10))
     many = replace(honest, provenance=replace(honest.provenance, count_a=honest.provenance.n))

@@ -105,6 +105,10 @@ class Certification:
             backend=backend,
         )
 
+    def num_votes(self, label: int) -> int:
+        """The number of draws that voted for class `label`, among those that the certificate counts as `n`."""
+        return self._votes[Phase.ESTIMATION].of(label)
+
     def so_far(self, *, backend: str) -> Certificate:
         """The certificate that the votes so far prove; an abstention while the class is not selected.
 

@@ -16,6 +16,7 @@ from zoo.smoothing.stopping.forecast import favourable_votes
 from zoo.smoothing.stopping.rule import (
     DEFAULT_MAX_N,
     DEFAULT_N0,
+    TANGENT_BETS,
     Look,
     Proof,
     Tallies,
@@ -73,7 +74,7 @@ class Anytime:
 
     @property
     def bound(self) -> str:
-        return "tangent-bets"
+        return TANGENT_BETS
 
     @property
     def radius_asked(self) -> None:
@@ -124,6 +125,20 @@ class Anytime:
         rungs = range(rung + 1, HIGHEST_RUNG + 1)
         highest = rung + bisect_left(rungs, True, key=lambda next_rung: not _is_proved(next_rung, at_end, alpha=alpha))
         return max(at_last_look, _radius_at(highest, sigma) or 0.0) - (_radius_at(rung, sigma) or 0.0)
+
+
+def proved_by_sequence(tally: Tally, *, sigma: float, alpha: float) -> float | None:
+    """The radius that a single look of the sequence proves with these votes; None if it proves nothing.
+
+    Args:
+        tally: The votes.
+        sigma: Standard deviation of the noise, on the [0, 1] pixel scale.
+        alpha: The failure probability of the whole rule, of which the sequence has a tenth.
+    """
+    arrays = (np.array([count]) for count in (tally.count_a, tally.count_b, tally.n))
+    counts_a_M, counts_b_M, nums_M = arrays
+    tallies = Tallies(counts_a_M=counts_a_M, counts_b_M=counts_b_M, nums_M=nums_M)
+    return _radius_at(_climb(-1, tallies, alpha=alpha), sigma)
 
 
 def _climb(rung: int, tally: Tallies, *, alpha: float) -> int:

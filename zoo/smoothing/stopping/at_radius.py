@@ -14,6 +14,7 @@ from zoo.smoothing.stopping.forecast import favourable_votes
 from zoo.smoothing.stopping.rule import (
     DEFAULT_MAX_N,
     DEFAULT_N0,
+    TANGENT_BETS,
     Look,
     Proof,
     Tallies,
@@ -59,7 +60,7 @@ class AtRadius:
 
     @property
     def bound(self) -> str:
-        return "tangent-bets"
+        return TANGENT_BETS
 
     @property
     def radius_asked(self) -> float:

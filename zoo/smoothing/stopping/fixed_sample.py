@@ -23,6 +23,7 @@ from zoo.smoothing.stopping.rule import (
 
 CLOPPER_PEARSON: Final = "clopper-pearson"
 SIMULTANEOUS: Final = "simultaneous"
+Bound = Literal["clopper-pearson", "simultaneous"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +38,7 @@ class FixedSample:
     """
 
     n: int
-    bound: Literal["clopper-pearson", "simultaneous"] = CLOPPER_PEARSON
+    bound: Bound = CLOPPER_PEARSON
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "n", checked_count("n", self.n))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol, Self, runtime_checkable
+from typing import Final, Protocol, Self, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -15,6 +15,7 @@ Ints = npt.NDArray[np.int64]
 
 DEFAULT_MAX_N = 100_000
 DEFAULT_N0 = 100
+TANGENT_BETS: Final = "tangent-bets"
 FIRST_REQUEST = 16
 GROWTH = 4
 
