@@ -248,7 +248,7 @@ ANYTIME = {"stopping": Anytime(max_n=200, tolerance=0.1)}
         ({}, {"stopping": FixedSample(300)}, "(n was 200, is 300)"),
         ({}, {"stopping": FixedSample(200, "simultaneous")}, "(bound was 'clopper-pearson', is 'simultaneous')"),
         ({}, AT_HALF, "stopping was 'fixed', is 'at-radius'"),
-        (AT_HALF, {"stopping": AtRadius(0.25, max_n=200)}, "(radius was 0.5, is 0.25)"),
+        (AT_HALF, {"stopping": AtRadius(0.25, max_n=200)}, "radius was 0.5, is 0.25)"),
         (AT_HALF, {"stopping": AtRadius(0.5, max_n=300)}, "(n was 200, is 300)"),
         (AT_HALF, ANYTIME, "radius was 0.5, is None"),
         (ANYTIME, {"stopping": Anytime(max_n=200, tolerance=0.2)}, "(tolerance was 0.1, is 0.2)"),

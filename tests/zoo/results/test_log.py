@@ -184,7 +184,7 @@ def simultaneous_row(count_a, count_b, *, n=N, idx=3, label=4):
     votes = VoteCounts({4: count_a, 7: count_b, 1: n - count_a - count_b})
     smoothing = SmoothingSpec(sigma=SIGMA, n0=100, alpha=ALPHA, stopping=rule)
     certificate = conclude(4, votes, smoothing, alpha=ALPHA, backend="torch-cpu-float32")
-    return row_of(certificate, idx=idx, label=label, count_label=votes[label], seconds=1.5, seed=7)
+    return row_of(certificate, idx=idx, label=label, count_label=votes.of(label), seconds=1.5, seed=7)
 
 
 def log_of(*rows):
