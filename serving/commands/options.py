@@ -19,7 +19,7 @@ Limit = Annotated[
         "--limit",
         metavar="NAME=VALUE",
         help="Another limit or default of the model: n0, alpha, max_bytes, max_images, max_draws_per_request, "
-        "max_open_requests, longest_deadline_ms, allows_seed, cached_answers. See docs/operations.md.",
+        "max_open_requests, longest_deadline_ms, allows_seed, families, cached_answers. See docs/operations.md.",
     ),
 ]
 
