@@ -109,6 +109,7 @@ def _certified_metrics(result: CertificationResult) -> Iterator[Metric]:
         "mean_n": result.mean_n,
         "radius_asked": result.radius_asked,
         "tolerance": result.tolerance,
+        "family_alpha": None if result.family is None else result.family.alpha,
     }
     conditions |= {name: value for name, value in optional.items() if value is not None}
     for point in result.certified_accuracy:
