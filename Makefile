@@ -33,6 +33,7 @@ check: $(INSTALLED)
 
 bench: $(INSTALLED)
 	$(BIN)/python -m benchmarks.stopping
+	$(BIN)/python -m benchmarks.family
 	$(BIN)/python -m benchmarks.throughput
 	$(BIN)/python -m benchmarks.training
 

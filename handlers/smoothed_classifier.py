@@ -13,6 +13,7 @@ from serving.metrics import PrometheusObserver
 from serving.protocol import BinaryBody, binary_tensors, error_body, to_json
 from serving.server.draining import DrainSign
 from serving.server.logs import log_json_lines
+from serving.service.family_store import families_folder_of_environment
 from serving.service.loading import load_from_archive
 from serving.service.noise_secret import noise_secret_of_environment
 from serving.service.replies import JSON, Reply
@@ -49,12 +50,15 @@ class SmoothedClassifierHandler:
         self.observer = PrometheusObserver(model=model, version=version)
         gpu = properties.get("gpu_id")
         device = f"cuda:{gpu}" if gpu is not None and torch.cuda.is_available() else "cpu"
+        model_dir = Path(properties["model_dir"])
         self.service = load_from_archive(
-            Path(properties["model_dir"]),
+            model_dir,
             context.model_yaml_config,
             device=device,
             version=version,
             noise_secret=noise_secret_of_environment(),
+            # All workers of a model have the same model_dir, also under a TorchServe that zoo serve did not start.
+            families_folder=families_folder_of_environment() or model_dir / "families",
             observer=self.observer,
             is_closing=DrainSign.from_environment(model, version).is_up,
         )

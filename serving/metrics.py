@@ -19,6 +19,7 @@ SECONDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 1
 STEP_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.2, 0.4, 0.8, 1.6, 3.2)
 DRAWS = (100.0, 300.0, 1e3, 3e3, 1e4, 3e4, 1e5, 3e5, 1e6)
 RADII = (0.0, 0.1, 0.25, 0.5, 0.75, 1.0, 1.25, 1.5, 2.0, 2.5, 3.0, 4.0)  # the bucket le="0" counts the abstentions
+INDICES = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 1024.0, 16384.0)
 SHARES = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
 NO_RULE = "none"  # the label value of predictions, which have no stopping rule
 
@@ -58,6 +59,9 @@ class PrometheusObserver:
         self._seconds = histogram("zoo_request_seconds", "From admission to the answer.", SECONDS, "mode").labels
         self._request_draws = histogram("zoo_request_draws", "Draws of an answered request.", DRAWS, "mode").labels
         self._radii = histogram("zoo_certified_radius", "l2 radius of a certification.", RADII).labels(*values)
+        self._indices = histogram(
+            "zoo_family_index", "Index of an answered question among the questions about its image.", INDICES
+        ).labels(*values)
         self._open = gauge("zoo_open_requests", "Requests being drawn for.")
         self._called_at: float | None = None
         self._lock = threading.Lock()
@@ -103,6 +107,8 @@ class PrometheusObserver:
         self._seconds(*self._values, answered.mode).observe(answered.seconds)
         for radius in answered.radii:
             self._radii.observe(radius)
+        for index in answered.family_indices:
+            self._indices.observe(index)
         if answered.deadline_reached:
             self._cut.inc()
 

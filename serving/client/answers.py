@@ -11,6 +11,14 @@ class _Message(BaseModel):
     model_config = ConfigDict(frozen=True, extra="allow", strict=True)
 
 
+class FamilyMember(_Message):
+    """The place of a question among the questions about its image; the fields are those of `zoo.smoothing`'s."""
+
+    alpha: float
+    index: int
+    size: int | None = None
+
+
 class Certificate(_Message):
     """The certificate of an answer; its fields are those of `zoo.smoothing.Certificate`.
 
@@ -33,6 +41,7 @@ class Certificate(_Message):
     radius_asked: float | None = None
     noise: str = "gaussian"
     backend: str = ""
+    family: FamilyMember | None = None
 
 
 class Votes(_Message):
@@ -41,6 +50,7 @@ class Votes(_Message):
     n: int
     top: list[list[int]]
     alpha: float | None = None
+    family: FamilyMember | None = None
 
 
 class ServedModel(_Message):

@@ -53,7 +53,8 @@ async def on_the_spot(
     from zoo.models.decoding import MAX_PIXELS
 
     picked = str(pick_device(device))
-    limits = Limits(max_pixels=MAX_PIXELS, max_bytes=sys.maxsize)  # no other user to protect: only the decoder's caps
+    # No other user to protect: only the decoder's caps. One answer per file, and nothing counts over two commands.
+    limits = Limits(max_pixels=MAX_PIXELS, max_bytes=sys.maxsize, families=False)
     service = load_service(
         locate(model), device=picked, limits=limits, backend=backend, spins=True, decodes_inline=True
     )

@@ -55,6 +55,14 @@ def serve(
             help="File with a secret that servers share whose repeatable answers must be equal.",
         ),
     ] = None,
+    families: Annotated[
+        Path | None,
+        typer.Option(
+            "--families",
+            metavar="DIR",
+            help="Directory that keeps the counts of questions about each image when the server stops.",
+        ),
+    ] = None,
     store: Annotated[
         Path | None,
         typer.Option("--store", metavar="DIR", help="Directory for the archives; enables zoo models."),
@@ -112,6 +120,7 @@ def serve(
         can_switch_models=store is not None,
         max_request_bytes=REQUEST_BYTES_PER_IMAGE_BYTE * limits.max_bytes,
         noise_secret=None if noise_secret is None else read_noise_secret(noise_secret),
+        families=families,
         logs=logs,
         echoes_logs=echo_logs,
     )

@@ -80,6 +80,16 @@ class InferenceRequest(Shape):
     parameters: InferenceParameters = InferenceParameters()
 
 
+class FamilyObject(Shape):
+    """The place of a question among the questions about its image, from 1 on. `alpha` is the request's. All answers
+    about the image that were requested with at most this alpha are right at once, with probability at least 1 - alpha.
+    `size` is null, because the number of questions is not known beforehand."""
+
+    alpha: float = Field(gt=0, lt=1)
+    index: int = Field(ge=1)
+    size: int | None = Field(ge=1)
+
+
 class CertificateObject(Shape):
     """With probability at least `1 - alpha` over the server's noise, the smoothed classifier returns the label
     everywhere within `radius`, in `norm` and on the [0, 1] pixel scale, of the tensor that `input` describes.
@@ -104,6 +114,7 @@ class CertificateObject(Shape):
     noise: Noise
     input: str
     backend: str
+    family: FamilyObject | None
 
 
 class VotesObject(Shape):
@@ -112,6 +123,7 @@ class VotesObject(Shape):
     n: Count
     top: list[tuple[Count, Count]]
     alpha: float = Field(gt=0, lt=1)
+    family: FamilyObject | None
 
 
 class ServedModelObject(Shape):

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import Any
 
 from zoo.models.spec import ModelSpec
-from zoo.smoothing import Certificate, Votes
+from zoo.smoothing import Certificate, FamilyMember, Votes
 from zoo.smoothing.class_names import named
 
 
@@ -17,6 +18,7 @@ def answer(
     *,
     model_sha256: str,
     repeatable: bool,
+    family: FamilyMember | None = None,
     deadline_reached: bool | None = None,
     copies: Sequence[str] | None = None,
     input_image: str | None = None,
@@ -29,6 +31,7 @@ def answer(
         spec: the model, which provides its name and the class names.
         model_sha256: the SHA-256 of the model's weights.
         repeatable: whether the same request gets the same noise again; False if this answer's noise is fresh.
+        family: the place among the questions about the image that share one alpha; None if they are not counted.
         deadline_reached: whether the deadline cut the image off; None if the request has no deadline.
         copies: noisy copies as PNG in base64; None if the request does not ask for copies.
         input_image: the image before noise as PNG in base64; None if the request does not ask for it.
@@ -42,7 +45,11 @@ def answer(
         "class_name": result.class_name,
         "abstained": result.abstained,
     }
-    body |= {"certificate": _certificate(result)} if isinstance(result, Certificate) else _votes(result)
+    place = {"family": None if family is None else asdict(family)}
+    if isinstance(result, Certificate):
+        body |= {"certificate": _certificate(result) | place}
+    else:
+        body |= {"certificate": None, "votes": _votes(result) | place}
     body |= {"repeatable": repeatable, "model": {"name": spec.name, "sha256": model_sha256}}
     optional = {"deadline_reached": deadline_reached, "copies": copies, "input_image": input_image, "final": final}
     return body | {name: value for name, value in optional.items() if value is not None}
@@ -86,5 +93,4 @@ def _certificate(result: Certificate) -> dict[str, Any]:
 
 
 def _votes(result: Votes) -> dict[str, Any]:
-    votes = {"n": result.n, "top": [list(pair) for pair in result.top], "alpha": result.alpha}
-    return {"certificate": None, "votes": votes}
+    return {"n": result.n, "top": [list(pair) for pair in result.top], "alpha": result.alpha}

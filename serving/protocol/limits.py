@@ -24,9 +24,12 @@ class Limits(BaseModel):
     `longest_deadline_ms`: the largest `deadline_ms` that a client may request.
     `allows_seed`: whether a client may choose the noise with a `seed`. The guarantee holds for noise that is drawn
     after the image was chosen. With seeds a client can search for noise that produces a wrong certificate.
+    `families`: whether the questions about an image share one alpha. Question i then gets 6 alpha / (pi^2 i^2), so that
+    all answers about the image hold at once; answers are repeatable, and a repeated question costs nothing.
     `cached_answers`: above 0, answers are repeatable: the noise is a keyed hash of the image, the weights and the
-    parameters, so that every worker and every server with the same noise secret gives the same answer. Each worker
-    keeps this many answers and returns them again without draws. 0 draws fresh noise for every answer.
+    parameters, so that every worker and every server with the same noise secret draws the same noise. Each worker
+    keeps this many answers and returns them again without draws. 0 without `families` draws fresh noise for every
+    answer.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -43,6 +46,7 @@ class Limits(BaseModel):
     max_open_requests: int = Field(default=64, ge=1, le=MOST_OPEN_REQUESTS)
     longest_deadline_ms: int = Field(default=600_000, ge=1)
     allows_seed: bool = False
+    families: bool = True
     cached_answers: int = Field(default=0, ge=0, le=MOST_CACHED_ANSWERS)
 
     @model_validator(mode="after")

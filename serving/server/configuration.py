@@ -16,7 +16,7 @@ from serving.server.draining import SIGNS
 from serving.server.model_store import Archive
 from serving.server.options import ServerOptions
 from serving.server.ports import LOOPBACK, UNREACHABLE, Ports
-from serving.service import noise_secret
+from serving.service import family_store, noise_secret
 from zoo.errors import ServerError
 
 TOKEN_MINUTES = 525_600  # TorchServe's tokens expire after an hour by default, and nothing renews them
@@ -120,6 +120,7 @@ def environment(
     }  # the JVM uses the last of two conflicting options
     own |= {METRICS: str(metrics), SIGNS: str(signs)}
     own |= {noise_secret.VARIABLE: (options.noise_secret or noise_secret.fresh_noise_secret()).hex()}
+    own |= {family_store.VARIABLE: str((options.families or folder / "families").absolute())}
     # Our packages come first, so workers import them. An empty entry would mean the working directory.
     own |= {PYTHONPATH: os.pathsep.join(filter(None, [str(OUR_PACKAGES), inherited.get(PYTHONPATH)]))}
     if options.threads is not None or "OMP_NUM_THREADS" not in inherited:

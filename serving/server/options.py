@@ -20,6 +20,8 @@ class ServerOptions:
     `max_request_bytes`: TorchServe's own limit, beyond which it refuses a request without a message. It must be well
     above the limit of every model.
     `noise_secret`: the secret from which repeatable answers derive their noise; None for a secret of this server.
+    `families`: the folder in which questions about each image are counted, for servers that run after each other or
+    together on this machine; None counts from the start to the stop of this server.
     `logs`: the folder of logs, which outlives the server; None uses a temporary folder.
     `echoes_logs`: also writes warnings to stderr.
     """
@@ -30,6 +32,7 @@ class ServerOptions:
     can_switch_models: bool = False
     max_request_bytes: int = 33_554_432
     noise_secret: bytes | None = field(default=None, repr=False)
+    families: Path | None = None
     logs: Path | None = None
     echoes_logs: bool = False
 

@@ -6,16 +6,18 @@ A request is checked before its images are decoded, and gets its jobs after that
 from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
 from serving.protocol import Limits, Request, Target, deciding, target_of
 from serving.service.answer_cache import AnswerCache, Entry
+from serving.service.family_store import FamilyStore
 from zoo.errors import RequestError
 from zoo.models.spec import ModelSpec
-from zoo.smoothing import Certification, NoiseKey, Prediction, SmoothingSpec
+from zoo.smoothing import Certification, FamilyMember, NoiseKey, Prediction, SmoothingSpec
+from zoo.smoothing.family import place_in_errors
 from zoo.smoothing.jobs import Job
 from zoo.smoothing.keys import fresh_key, root_key
 
@@ -36,7 +38,15 @@ class Admission:
     """Creates one job per image, within the operator's limits."""
 
     def __init__(
-        self, spec: ModelSpec, *, sigma: float, model_sha256: str, limits: Limits, noise_secret: bytes
+        self,
+        spec: ModelSpec,
+        *,
+        sigma: float,
+        model_sha256: str,
+        limits: Limits,
+        noise_secret: bytes,
+        families: FamilyStore,
+        backend: str,
     ) -> None:
         """Creates an admission.
 
@@ -46,10 +56,14 @@ class Admission:
             model_sha256: the SHA-256 of the weights.
             limits: the operator's limits and defaults.
             noise_secret: the deployment's secret, from which repeatable answers derive their noise.
+            families: counts the questions about each image, if `limits.families`.
+            backend: the name of the backend; the same question to another backend is another question.
         """
         self.spec = spec
         self.sigma = sigma
         self.limits = limits
+        self.families = families
+        self.backend = backend
         self.cache = AnswerCache(limits.cached_answers, secret=noise_secret, model_sha256=model_sha256)
 
     def target(self, request: Request) -> Target:
@@ -62,14 +76,22 @@ class Admission:
         return target
 
     def questions(self, id: Hashable, request: Request, target: Target, images: Sequence[Tensor]) -> list[Question]:
-        """The questions of a request about the tensors `x_CHW` of its images; the id of each job is `(id, place)`."""
+        """The questions of a request about the tensors `x_CHW` of its images; the id of each job is `(id, place)`.
+
+        A question whose noise the server chooses gets its index among the questions about its image, and with it its
+        own alpha, before any of its noise is drawn. The index stays spent if the question fails.
+        Raises: CertificationError if the draws can never certify at that alpha; OverloadError, ServerError.
+        """
         seed = request.parameters.seed
         generator = None if seed is None else torch.Generator().manual_seed(seed)
         questions = []
         for place, x_CHW in enumerate(images):
             # This matches the offline path, which draws one root per image from a single generator.
-            entry = self._entry(x_CHW, request) if generator is None else Entry(root_key(generator), repeats=True)
-            questions.append(Question(self._job((id, place), x_CHW, target, entry.key), entry))
+            seeded = None if generator is None else Entry(root_key(generator), repeats=True)
+            entry = seeded or self._entry(x_CHW, request, target)
+            with place_in_errors(entry.family):
+                own = target if entry.family is None else replace(target, alpha=entry.family.level)
+                questions.append(Question(self._job((id, place), x_CHW, own, entry.key), entry))
         return questions
 
     def _job(self, id: Hashable, x_CHW: Tensor, target: Target, key: NoiseKey) -> Job:
@@ -78,10 +100,16 @@ class Admission:
         n, alpha, noise = target.n, target.alpha, target.noise
         return Prediction(id, x_CHW, sigma=self.sigma, n=n, alpha=alpha, key=key, noise=noise)
 
-    def _entry(self, x_CHW: Tensor, request: Request) -> Entry:
-        if self.limits.cached_answers == 0:
+    def _entry(self, x_CHW: Tensor, request: Request, target: Target) -> Entry:
+        if self.limits.cached_answers == 0 and not self.limits.families:
             return Entry(fresh_key(), repeats=False)
-        return self.cache.entry(x_CHW, deciding(request.parameters, self.limits))
+        entry = self.cache.entry(x_CHW, deciding(request.parameters, self.limits))
+        if self.limits.families and entry.family is None:
+            # The resolved target, because other defaults of another start make another question of omitted parameters.
+            question = entry.question + f"{self.backend} {self.sigma} {target!r}".encode()
+            index = self.families.index(image=entry.image, question=question)
+            entry.family = FamilyMember(alpha=target.alpha, index=index)
+        return entry
 
     def _require_affordable(self, request: Request, target: Target) -> None:
         parameters, limits = request.parameters, self.limits

@@ -11,17 +11,25 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from zoo.smoothing import Certificate, NoiseKey, Votes
+from zoo.smoothing import Certificate, FamilyMember, NoiseKey, Votes
 
 PURPOSE = "certified-zoo: noise key of a repeatable answer"
 
 
 @dataclass(slots=True)
 class Entry:
-    """The noise key of a question and, once known, its answer. `repeats`: whether the same question gets this key."""
+    """The noise key of a question and, once known, its answer.
+
+    `repeats`: whether the same question gets this key.
+    `image`, `question`: what identifies the image with the weights, and the question; empty if the noise is not keyed.
+    `family`: the question's place among the questions about its image, if they are counted.
+    """
 
     key: NoiseKey
     repeats: bool
+    image: bytes = b""
+    question: bytes = b""
+    family: FamilyMember | None = None
     result: Certificate | Votes | None = None
 
 
@@ -37,7 +45,8 @@ class AnswerCache:
         """Creates an empty cache.
 
         Args:
-            size: the maximum number of answers to keep; evicting an answer costs its draws, not its repeatability.
+            size: the maximum number of answers to keep, at least 0; evicting an answer costs its draws, not its
+                repeatability.
             secret: the deployment's noise secret.
             model_sha256: the SHA-256 of the weights; other weights draw other noise.
         """
@@ -51,20 +60,21 @@ class AnswerCache:
 
         `x_CHW` is the preprocessed image, and `parameters` are the JSON values that the answer depends on.
         """
-        digest = self._digest(x_CHW, parameters)
+        image = {
+            "model": self._model_sha256,
+            "shape": list(x_CHW.shape),
+            "image": hashlib.sha256(x_CHW.numpy().tobytes()).hexdigest(),
+        }
+        question = _json(image | {"purpose": PURPOSE, "parameters": dict(parameters)})
+        digest = hmac.digest(self._secret, question, "sha256")
         words = (int.from_bytes(digest[start : start + 8], "big") for start in (0, 8))
-        entry = self._entries.setdefault(digest, Entry(NoiseKey(*words), repeats=True))
+        new = Entry(NoiseKey(*words), repeats=True, image=_json(image), question=digest)
+        entry = self._entries.setdefault(digest, new)
         self._entries.move_to_end(digest)
         if len(self._entries) > self._size:
             self._entries.popitem(last=False)
         return entry
 
-    def _digest(self, x_CHW: Tensor, parameters: Mapping[str, object]) -> bytes:
-        question = {
-            "purpose": PURPOSE,
-            "model": self._model_sha256,
-            "shape": list(x_CHW.shape),
-            "image": hashlib.sha256(x_CHW.numpy().tobytes()).hexdigest(),
-            "parameters": dict(parameters),
-        }
-        return hmac.digest(self._secret, json.dumps(question, sort_keys=True).encode(), "sha256")
+
+def _json(value: Mapping[str, object]) -> bytes:
+    return json.dumps(value, sort_keys=True).encode()

@@ -11,6 +11,7 @@ from pydantic import ValidationError
 
 from serving.protocol import Limits
 from serving.service.decoding import DecodingProcesses, InlineDecoder
+from serving.service.family_store import FamilyStore
 from serving.service.observer import ServiceObserver
 from serving.service.service import FIRST_VERSION, SECONDS_PER_STEP, InferenceService
 from serving.service.step_size import fit_batch_size
@@ -36,6 +37,7 @@ def load_service(
     decodes_inline: bool = False,
     version: str = FIRST_VERSION,
     noise_secret: bytes | None = None,
+    families_folder: Path | None = None,
     observer: ServiceObserver | None = None,
     is_closing: Callable[[], bool] = lambda: False,
 ) -> InferenceService:
@@ -52,6 +54,8 @@ def load_service(
             images are decoded in processes of their own.
         version: the version that responses name.
         noise_secret: as in InferenceService.
+        families_folder: the folder in which services that share it count the questions about each image; None counts
+            in this service alone.
         observer: as in InferenceService.
         is_closing: as in InferenceService.
 
@@ -74,6 +78,7 @@ def load_service(
         decoder=decoder,
         version=version,
         noise_secret=noise_secret,
+        families=FamilyStore(families_folder) if limits.families else None,
         observer=observer,
         is_closing=is_closing,
     )
@@ -86,6 +91,7 @@ def load_from_archive(
     device: str,
     version: str = FIRST_VERSION,
     noise_secret: bytes | None = None,
+    families_folder: Path | None = None,
     observer: ServiceObserver | None = None,
     is_closing: Callable[[], bool] = lambda: False,
 ) -> InferenceService:
@@ -97,6 +103,8 @@ def load_from_archive(
         device: `cpu`, `cuda` or `cuda:INDEX`.
         version: the version that responses name.
         noise_secret: as in InferenceService.
+        families_folder: the folder in which services that share it count the questions about each image; None counts
+            in this service alone.
         observer: as in InferenceService.
         is_closing: as in InferenceService.
 
@@ -122,6 +130,7 @@ def load_from_archive(
         exported=exported.read_bytes() if exported.exists() else None,
         version=version,
         noise_secret=noise_secret,
+        families_folder=families_folder,
         observer=observer,
         is_closing=is_closing,
     )

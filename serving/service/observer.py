@@ -12,6 +12,7 @@ class Answered:
     """A request that was answered `seconds` after its admission.
 
     For a certification, `radii` has one l2 radius per image, 0 for an abstention. For a prediction it is empty.
+    `family_indices` has the index of each question among the questions about its image, if they are counted.
     """
 
     mode: str
@@ -20,6 +21,7 @@ class Answered:
     num_draws: int
     radii: Sequence[float]
     num_abstained: int
+    family_indices: Sequence[int]
     deadline_reached: bool
     seconds: float
 

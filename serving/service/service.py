@@ -17,6 +17,7 @@ import torch
 from serving.protocol import Limits, answer, parse_request, respond, wire_of
 from serving.service.admission import Admission
 from serving.service.decoding import Decoder, InlineDecoder
+from serving.service.family_store import FamilyStore
 from serving.service.noise_secret import fresh_noise_secret
 from serving.service.observer import Answered, NullObserver, ServiceObserver
 from serving.service.open_request import DecodingRequest, OpenRequest
@@ -52,6 +53,7 @@ class InferenceService:
         decoder: Decoder | None = None,
         version: str = FIRST_VERSION,
         noise_secret: bytes | None = None,
+        families: FamilyStore | None = None,
         observer: ServiceObserver | None = None,
         is_closing: Callable[[], bool] = lambda: False,
         clock: Callable[[], float] = time.monotonic,
@@ -71,6 +73,8 @@ class InferenceService:
             version: the version that responses name.
             noise_secret: the deployment's secret, from which repeatable answers derive their noise; services with the
                 same secret repeat each other's answers. None for a secret of this service.
+            families: counts the questions about each image for all services that share it; None for counts of this
+                service.
             observer: receives the service's events.
             is_closing: while it returns True, the service refuses new requests with 503 and continues open ones.
             clock: seconds of a monotonic clock, for tests.
@@ -91,6 +95,8 @@ class InferenceService:
             model_sha256=model_sha256,
             limits=limits,
             noise_secret=noise_secret or fresh_noise_secret(),
+            families=families or FamilyStore(),
+            backend=base.name,
         )
         self._decoder = decoder or InlineDecoder(spec.preprocessing, limits)
         self._decoding: dict[RequestId, DecodingRequest] = {}
@@ -247,8 +253,15 @@ class InferenceService:
         news = opened.news(backend=backend) if opened.is_stream else None
         if news is None:
             return Reply.nothing_yet(self._form(opened))
-        repeatable = opened.questions[0].entry.repeats
-        body = answer(news, self.spec, model_sha256=self.model_sha256, repeatable=repeatable, final=False)
+        entry = opened.questions[0].entry
+        body = answer(
+            news,
+            self.spec,
+            model_sha256=self.model_sha256,
+            repeatable=entry.repeats,
+            family=entry.family,
+            final=False,
+        )
         return Reply.line(body, is_last=False)
 
     def _answer_of(self, opened: OpenRequest, place: int) -> dict[str, Any]:
@@ -262,6 +275,7 @@ class InferenceService:
             self.spec,
             model_sha256=self.model_sha256,
             repeatable=opened.questions[place].entry.repeats,
+            family=opened.questions[place].entry.family,
             deadline_reached=None if opened.cut_at is None else place in opened.cut,
             copies=copies,
             input_image=encode_copies(torch.from_numpy(job.x_CHW[None]))[0] if parameters.input_image else None,
@@ -270,6 +284,7 @@ class InferenceService:
 
     def _report_answered(self, opened: OpenRequest) -> None:
         results = list(opened.results.values())
+        members = [question.entry.family for question in opened.questions]
         self.observer.answered(
             Answered(
                 mode=opened.request.parameters.mode,
@@ -278,6 +293,7 @@ class InferenceService:
                 num_draws=opened.num_draws,
                 radii=[result.radius for result in results if isinstance(result, Certificate)],
                 num_abstained=sum(result.label is None for result in results),
+                family_indices=[member.index for member in members if member is not None],
                 deadline_reached=bool(opened.cut),
                 seconds=self.clock() - opened.admitted_at,
             )

@@ -29,7 +29,7 @@ def samples(text):
 
 def answered(observer, **changes):
     values = {"mode": "certify", "stopping": "fixed", "num_images": 1, "num_draws": 600, "radii": [0.7]}
-    values |= {"num_abstained": 0, "deadline_reached": False, "seconds": 0.3}
+    values |= {"num_abstained": 0, "family_indices": [], "deadline_reached": False, "seconds": 0.3}
     observer.answered(Answered(**{**values, **changes}))
 
 
@@ -45,6 +45,12 @@ def test_an_abstention_and_a_radius_fall_into_buckets_of_their_own():
     assert value(observer, "zoo_certified_radius_sum") == 2.0
     assert value(observer, "zoo_images_answered_total", mode="certify") == 3
     assert value(observer, "zoo_images_abstained_total", mode="certify") == 1
+
+
+def test_the_index_of_a_question_about_its_image_is_counted():
+    observer = PrometheusObserver(model="m", version="1.0")
+    answered(observer, num_images=3, family_indices=[1, 1, 5])
+    assert [value(observer, "zoo_family_index_bucket", le=le) for le in ("1.0", "4.0", "8.0")] == [2, 2, 3]
 
 
 def test_a_step_is_told_by_its_draws_its_share_and_its_seconds():

@@ -20,9 +20,9 @@ ERRORS = {name: value for name, value in vars(zoo.errors).items() if getattr(val
 def test_the_public_names_are_these():
     assert zoo.__all__ == ["CertifiedNetwork", "ZooError", "load", "preprocess", "smooth"]
     assert zoo.smoothing.__all__ == [
-        "Anytime", "AtRadius", "BaseClassifier", "Certificate", "Certification", "CertificationEngine", "FixedSample",
-        "Noise", "NoiseKey", "NoisySampler", "Prediction", "SamplingOptions", "SmoothedClassifier", "SmoothingSpec",
-        "StoppingRule", "TorchBackend", "Votes",
+        "Anytime", "AtRadius", "BaseClassifier", "Certificate", "Certification", "CertificationEngine", "Family",
+        "FamilyMember", "FixedSample", "Noise", "NoiseKey", "NoisySampler", "Prediction", "SamplingOptions",
+        "SmoothedClassifier", "SmoothingSpec", "StoppingRule", "TorchBackend", "Votes",
     ]  # fmt: skip
 
 

@@ -55,6 +55,14 @@ def certify(
         int, typer.Option("--n", help="Further draws that bound its probability, or at most so many.")
     ] = 100_000,
     alpha: Annotated[float, typer.Option("--alpha", help="Probability of a wrong certificate.")] = 0.001,
+    family: Annotated[
+        bool,
+        typer.Option(
+            "--family",
+            help="Let all certificates of the run hold at once, except with probability alpha: each gets alpha divided "
+            "by the number of images.",
+        ),
+    ] = False,
     noise: Noise = "gaussian",
     stopping: Stopping = "fixed",
     radius: Radius = None,
@@ -83,7 +91,9 @@ def certify(
     from zoo.loading.backend import default_batch_size, open_backend
     from zoo.loading.device import pick_device
     from zoo.loading.locate import locate
-    from zoo.smoothing import SamplingOptions
+    from zoo.models.measurements import SharedAlpha
+    from zoo.smoothing import FamilyMember, SamplingOptions
+    from zoo.smoothing.family import place_in_errors
     from zoo.smoothing.named_rules import rule_from
 
     with join_ranks() as ranks:
@@ -92,18 +102,25 @@ def certify(
             rule = rule_from(stopping, n=n, radius=radius, tolerance=tolerance, bound=bound)
             with ranks.local_first_rank_first():
                 checkpoint, opened = locate(model), open_task(task, data_dir=data_dir)
-            smoothing = _smoothing(checkpoint, sigma=sigma, n0=n0, alpha=alpha, rule=rule, noise=noise)
+            indices = select_indices(len(opened.test), skip=skip, maximum=maximum)
+            shared = SharedAlpha(alpha=alpha, size=len(indices)) if family else None
+            member = FamilyMember(alpha=alpha, index=1, size=len(indices)) if family else None
+            with place_in_errors(member):
+                own_alpha = alpha if member is None else member.level
+                smoothing = _smoothing(checkpoint, sigma=sigma, n0=n0, alpha=own_alpha, rule=rule, noise=noise)
             require_same_classes(checkpoint, opened)
             picked = pick_device(ranks.device_name(device))
             base = open_backend(checkpoint, backend=backend, device=picked)
             options = SamplingOptions(batch_size=batch_size or default_batch_size(checkpoint, picked))
-            run = certification_run(checkpoint, opened, smoothing=smoothing, base=base, options=options, seed=seed)
+            run = certification_run(
+                checkpoint, opened, smoothing=smoothing, base=base, options=options, seed=seed, family=shared
+            )
         with interruptible(hint="every finished row is kept; run the same command to resume"):
             rows = certify_images(
                 run,
                 base,
                 opened.test,
-                select_indices(len(opened.test), skip=skip, maximum=maximum),
+                indices,
                 output=output,
                 options=options,
                 console=PlainConsole(stderr=True, quiet=not ranks.is_first),

@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 from training.evaluation.run_log import RunLog, text_of
 from training.tasks import Task
 from zoo.checkpoints.checkpoint import Checkpoint
+from zoo.models.measurements import SharedAlpha
 from zoo.models.spec import Preprocessing
 from zoo.results.log import HEADER, CertificationRow, format_row, parse_log
 from zoo.smoothing import BaseClassifier, SamplingOptions, SmoothingSpec
@@ -20,7 +21,8 @@ from zoo.smoothing.named_rules import tolerance_of
 class CertificationRun:
     """The identity of a certification. Every field affects the rows, so runs that differ cannot share a log.
 
-    `batch_size` is None if votes do not depend on it.
+    `batch_size` is None if votes do not depend on it. `family` is the alpha that all certificates share, of which
+    `smoothing.alpha` is the part of each; None if they do not share one.
     """
 
     model_sha256: str
@@ -31,6 +33,7 @@ class CertificationRun:
     backend: str
     batch_size: int | None
     seed: int
+    family: SharedAlpha | None = None
 
     def as_json(self) -> dict[str, Any]:
         """The identity as recorded next to the log; `n` is the largest number of draws of the stopping rule."""
@@ -52,6 +55,7 @@ class CertificationRun:
             "backend": self.backend,
             "batch_size": self.batch_size,
             "seed": self.seed,
+            "family": None if self.family is None else self.family.model_dump(),
         }
         as_read_back: dict[str, Any] = json.loads(json.dumps(identity))
         return as_read_back
@@ -65,8 +69,9 @@ def certification_run(
     base: BaseClassifier,
     options: SamplingOptions,
     seed: int,
+    family: SharedAlpha | None = None,
 ) -> CertificationRun:
-    """The run that certifies a checkpoint on a task."""
+    """The run that certifies a checkpoint on a task. `family` is as in CertificationRun."""
     return CertificationRun(
         model_sha256=checkpoint.weights_sha256,
         preprocessing=checkpoint.spec.preprocessing,
@@ -76,6 +81,7 @@ def certification_run(
         backend=base.name,
         batch_size=options.batch_size if base.depends_on_batch_shape else None,
         seed=seed,
+        family=family,
     )
 
 

@@ -56,6 +56,7 @@ def certification_result(
         tolerance=tolerance_of(smoothing.stopping),
         backend=run.backend,
         batch_size=run.batch_size,
+        family=run.family,
         seed=run.seed,
         standard_accuracy=summary.standard_accuracy,
         standard_accuracy_interval=summary.standard_accuracy_interval,

@@ -110,6 +110,7 @@ def _certified_metrics(result: CertificationResult) -> Iterator[Metric]:
         "radius_asked": result.radius_asked,
         "tolerance": result.tolerance,
         "bound": result.bound,
+        "family_alpha": None if result.family is None else result.family.alpha,
     }
     conditions |= {name: value for name, value in optional.items() if value is not None}
     for point in result.certified_accuracy:

@@ -44,7 +44,8 @@ def certify_command(spec: ModelSpec) -> str | None:
         return None
     words: list[object] = ["zoo", "certify", MODEL, "--task", result.task, "--skip", result.skip]
     words += [] if result.maximum is None else ["--max", result.maximum]
-    words += ["--sigma", result.sigma, "--n0", result.n0, "--n", result.n, "--alpha", result.alpha]
+    words += ["--sigma", result.sigma, "--n0", result.n0, "--n", result.n]
+    words += ["--alpha", result.alpha] if result.family is None else ["--alpha", result.family.alpha, "--family"]
     words += ["--noise", result.noise, "--stopping", result.stopping]
     words += ["--bound", result.bound] if result.stopping == "fixed" and result.bound is not None else []
     words += [] if result.radius_asked is None else ["--radius", result.radius_asked]

@@ -92,17 +92,29 @@ class CertificationConditions(Strict):
     seed: int
 
 
+class SharedAlpha(Strict):
+    """The certificates of a run as one family: all `size` hold at once with probability at least 1 - `alpha`.
+
+    Each certificate has the error probability `alpha / size`.
+    """
+
+    alpha: float = Field(gt=0, lt=1)
+    size: int = Field(ge=1)
+
+
 class CertificationResult(CertificationConditions, ImageSelection):
     """The numbers on the card that are computed from the certification log of a test set.
 
     Fractions are in [0, 1], intervals at 95 % over images. A stopping rule that decides a single radius yields neither
     standard accuracy nor average certified radius: both are None. `bound` is None on cards of earlier versions, which
     had one bound per rule. `p_a_of_label` is None if the log does not determine it. `batch_size` is the number of noisy
-    copies per forward pass, where the votes depend on it and it was recorded.
+    copies per forward pass, where the votes depend on it and it was recorded. `alpha` is the error probability of each
+    certificate; `family` is None if it is not a part of a shared one.
     """
 
     bound: Bound | None = Field(default=None, exclude_if=is_none)
     batch_size: int | None = Field(default=None, ge=1, exclude_if=is_none)
+    family: SharedAlpha | None = Field(default=None, exclude_if=is_none)
     standard_accuracy: float | None = Field(default=None, ge=0, le=1)
     standard_accuracy_interval: tuple[float, float] | None = None
     average_certified_radius: float | None = Field(default=None, ge=0)

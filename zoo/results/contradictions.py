@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from zoo.models.measurements import CertificationResult, LabelDistribution
 from zoo.results.log import CertificationRow
 from zoo.results.summary import Interval, summarize
+from zoo.smoothing.family import FamilyMember
 from zoo.smoothing.named_rules import FIXED, UNNAMED_BOUND
 
 # Sums are rounded, and the bounds' last digits differ between machines.
@@ -35,7 +36,7 @@ def contradictions(
     if not rows:
         return ["the card claims certified numbers, but the log has no rows"]
     images = _of_places(result, rows) if labels is None else _of_images(result, rows, labels)
-    return [*images, *_of_conditions(result, rows), *_of_numbers(result, rows)]
+    return [*images, *_of_conditions(result, rows), *_of_family(result, rows), *_of_numbers(result, rows)]
 
 
 def _of_places(result: CertificationResult, rows: Sequence[CertificationRow]) -> Iterator[str]:
@@ -76,6 +77,18 @@ def _of_conditions(result: CertificationResult, rows: Sequence[CertificationRow]
             if in_log != claimed and not is_fewer_draws:
                 yield f"{name}: the card says {claimed}, row {row.idx} of the log says {in_log}"
                 break
+
+
+def _of_family(result: CertificationResult, rows: Sequence[CertificationRow]) -> Iterator[str]:
+    """Contradictions to the claim that all certificates hold at once: too many rows, or too large an alpha for each."""
+    family = result.family
+    if family is None:
+        return
+    if len(rows) > family.size:
+        yield f"family: the card says that {family.size} certificates share alpha, the log has {len(rows)} rows"
+    most = FamilyMember(alpha=family.alpha, index=1, size=family.size).level
+    if result.alpha > most:
+        yield f"family: each of {family.size} certificates may have alpha {most}, the card says {result.alpha}"
 
 
 def _of_numbers(result: CertificationResult, rows: Sequence[CertificationRow]) -> Iterator[str]:

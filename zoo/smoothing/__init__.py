@@ -13,6 +13,7 @@ from zoo.smoothing.backends import BaseClassifier, TorchBackend
 from zoo.smoothing.certificate import Certificate, SmoothingSpec
 from zoo.smoothing.classifier import SmoothedClassifier
 from zoo.smoothing.engine import CertificationEngine
+from zoo.smoothing.family import Family, FamilyMember
 from zoo.smoothing.jobs import Certification, Prediction
 from zoo.smoothing.noise import Noise, NoiseKey
 from zoo.smoothing.prediction import Votes
@@ -26,6 +27,8 @@ __all__ = [
     "Certificate",
     "Certification",
     "CertificationEngine",
+    "Family",
+    "FamilyMember",
     "FixedSample",
     "Noise",
     "NoiseKey",

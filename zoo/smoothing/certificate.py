@@ -7,6 +7,7 @@ from typing import cast
 
 from zoo.errors import CertificationError
 from zoo.smoothing.arguments import checked_alpha, checked_count, checked_sigma
+from zoo.smoothing.family import FamilyMember
 from zoo.smoothing.noise import Noise, require_noise
 from zoo.smoothing.radius import certified_radius
 from zoo.smoothing.stopping import DEFAULT_MAX_N, FixedSample, Proof, StoppingRule, Tally
@@ -111,6 +112,7 @@ class Certificate:
         input: Description of the certified tensor.
         backend: The backend that computed the base classifier. The guarantee is about this base classifier.
         class_name: The name of `label`, if names are known.
+        family: The place among the questions that share one alpha, of which `alpha` is this certificate's part.
 
     With "gaussian" noise, the theorem about real numbers is applied to float32 arithmetic. With "discrete" noise, the
     tensor is the 8-bit image k / 255. The theorem then holds for the arithmetic that ran, provided that the backend
@@ -135,6 +137,7 @@ class Certificate:
     input: str = ""
     backend: str = ""
     class_name: str | None = None
+    family: FamilyMember | None = None
 
     @property
     def abstained(self) -> bool:

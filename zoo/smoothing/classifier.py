@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeGuard, overload
 
@@ -16,6 +17,7 @@ from zoo.smoothing.backends import BaseClassifier, TorchBackend
 from zoo.smoothing.certificate import Certificate, SmoothingSpec
 from zoo.smoothing.class_names import Answer, named
 from zoo.smoothing.engine import CertificationEngine
+from zoo.smoothing.family import Family, FamilyMember, place_in_errors
 from zoo.smoothing.jobs import Certification, Job, Prediction, checked_pixels
 from zoo.smoothing.keys import fresh_key, root_key
 from zoo.smoothing.noise import NoiseKey
@@ -101,17 +103,29 @@ class SmoothedClassifier:
         self._sampler = NoisySampler(self.base, SamplingOptions(batch_size=batch_size))
 
     @overload
-    def certify(self, images: Picture, *, generator: torch.Generator | None = None) -> Certificate: ...  # type: ignore[overload-overlap] # a str is one path
+    def certify(  # type: ignore[overload-overlap] # a str is one path
+        self, images: Picture, *, generator: torch.Generator | None = None, family: Family | None = None
+    ) -> Certificate: ...
     @overload
     def certify(
-        self, images: Sequence[Picture | Tensor], *, generator: torch.Generator | None = None
+        self,
+        images: Sequence[Picture | Tensor],
+        *,
+        generator: torch.Generator | None = None,
+        family: Family | None = None,
     ) -> list[Certificate]: ...
     # A type checker cannot distinguish an image from a batch. With Any, neither use needs a cast.
     @overload
-    def certify(self, images: Tensor, *, generator: torch.Generator | None = None) -> Any: ...
+    def certify(
+        self, images: Tensor, *, generator: torch.Generator | None = None, family: Family | None = None
+    ) -> Any: ...
 
     def certify(
-        self, images: Picture | Tensor | Sequence[Picture | Tensor], *, generator: torch.Generator | None = None
+        self,
+        images: Picture | Tensor | Sequence[Picture | Tensor],
+        *,
+        generator: torch.Generator | None = None,
+        family: Family | None = None,
     ) -> Certificate | list[Certificate]:
         """The certificate of an image, or a list of certificates for a batch or a list of images.
 
@@ -120,24 +134,37 @@ class SmoothedClassifier:
             generator: Source of the noise roots, one per image in order. Separate calls with the same generator
                 therefore give the same certificates as one call with a list. By default the roots come from the
                 operating system.
+            family: The family that the certificates belong to, which replaces the spec's alpha: all its certificates
+                are right at once with probability at least 1 - `family.alpha`. Each image takes the next place, also
+                if it was certified before. By default every certificate has the spec's alpha.
 
-        Raises: CertificationError if an image or the logits are not finite or have a wrong shape; ImageError if a file
-        is not an image.
+        Raises: CertificationError if an image or the logits are not finite or have a wrong shape, if the family has no
+        place left, or if the draws can never certify at the alpha of a place; ImageError if a file is not an image.
         """
 
-        def new_job(id: int, x_CHW: Tensor, key: NoiseKey) -> Job:
-            return Certification(id, x_CHW, smoothing=self.smoothing, key=key)
+        def new_job(id: int, x_CHW: Tensor, key: NoiseKey, member: FamilyMember | None) -> Job:
+            smoothing = self.smoothing if member is None else replace(self.smoothing, alpha=member.level)
+            return Certification(id, x_CHW, smoothing=smoothing, key=key)
 
-        return self._answer(images, new_job, generator, Certificate)
+        return self._answer(images, new_job, generator, family, Certificate)
 
     @overload
-    def predict(self, images: Picture, *, n: int = 100, generator: torch.Generator | None = None) -> Votes: ...  # type: ignore[overload-overlap] # a str is one path
+    def predict(  # type: ignore[overload-overlap] # a str is one path
+        self, images: Picture, *, n: int = 100, generator: torch.Generator | None = None, family: Family | None = None
+    ) -> Votes: ...
     @overload
     def predict(
-        self, images: Sequence[Picture | Tensor], *, n: int = 100, generator: torch.Generator | None = None
+        self,
+        images: Sequence[Picture | Tensor],
+        *,
+        n: int = 100,
+        generator: torch.Generator | None = None,
+        family: Family | None = None,
     ) -> list[Votes]: ...
     @overload
-    def predict(self, images: Tensor, *, n: int = 100, generator: torch.Generator | None = None) -> Any: ...
+    def predict(
+        self, images: Tensor, *, n: int = 100, generator: torch.Generator | None = None, family: Family | None = None
+    ) -> Any: ...
 
     def predict(
         self,
@@ -145,6 +172,7 @@ class SmoothedClassifier:
         *,
         n: int = 100,
         generator: torch.Generator | None = None,
+        family: Family | None = None,
     ) -> Votes | list[Votes]:
         """The predicted class of an image from `n` draws, or a list of predictions for a batch or a list of images.
 
@@ -154,32 +182,45 @@ class SmoothedClassifier:
             images: As in `certify`.
             n: Draws per image.
             generator: As in `certify`.
+            family: As in `certify`. Predictions and certificates may share a family.
 
         Raises: as `certify`; CertificationError also if `n` draws can never decide.
         """
         spec = self.smoothing
 
-        def new_job(id: int, x_CHW: Tensor, key: NoiseKey) -> Job:
-            return Prediction(id, x_CHW, sigma=spec.sigma, n=n, alpha=spec.alpha, key=key, noise=spec.noise)
+        def new_job(id: int, x_CHW: Tensor, key: NoiseKey, member: FamilyMember | None) -> Job:
+            alpha = spec.alpha if member is None else member.level
+            return Prediction(id, x_CHW, sigma=spec.sigma, n=n, alpha=alpha, key=key, noise=spec.noise)
 
-        return self._answer(images, new_job, generator, Votes)
+        return self._answer(images, new_job, generator, family, Votes)
 
     def _answer(
         self,
         images: Picture | Tensor | Sequence[Picture | Tensor],
-        new_job: Callable[[int, Tensor, NoiseKey], Job],
+        new_job: Callable[[int, Tensor, NoiseKey, FamilyMember | None], Job],
         generator: torch.Generator | None,
+        family: Family | None,
         kind: type[Answer],
     ) -> Answer | list[Answer]:
         """The answers, of type `kind`, to the jobs of the images: a list, or one answer for a single image."""
-        if not _is_batch(images):
-            return self._run([new_job(0, self._pixels(images), _key(generator))], kind)[0]
-        x_CHWs = []
+        x_CHWs = self._pixels_of_all(images) if _is_batch(images) else [self._pixels(images)]
+        members = _places(family, len(x_CHWs))
+        jobs = []
+        for position, (x_CHW, member) in enumerate(zip(x_CHWs, members, strict=True)):
+            with place_in_errors(member):
+                jobs.append(new_job(position, x_CHW, _key(generator), member))
+        pairs = zip(self._run(jobs, kind), members, strict=True)
+        answers = [replace(answer, family=member) for answer, member in pairs]
+        return answers if _is_batch(images) else answers[0]
+
+    def _pixels_of_all(self, images: Sequence[object] | Tensor) -> list[Tensor]:
+        """`x_CHW` of each image; all have the same shape."""
+        x_CHWs: list[Tensor] = []
         for position, image in enumerate(images):
             with _position_in_errors(position):
                 x_CHWs.append(self._pixels(image))
                 _require_same_shape(x_CHWs[-1], x_CHWs[0])
-        return self._run([new_job(position, x_CHW, _key(generator)) for position, x_CHW in enumerate(x_CHWs)], kind)
+        return x_CHWs
 
     def _pixels(self, image: object) -> Tensor:
         """`x_CHW` of one image."""
@@ -227,6 +268,15 @@ def _is_batch(images: object) -> TypeGuard[Sequence[Any] | Tensor]:
 
 def _key(generator: torch.Generator | None) -> NoiseKey:
     return fresh_key() if generator is None else root_key(generator)
+
+
+def _places(family: Family | None, num: int) -> list[FamilyMember | None]:
+    """The next `num` places of the family; None for each image without a family."""
+    if family is None:
+        return [None] * num
+    if not isinstance(family, Family):
+        raise CertificationError(f"family must be a Family, such as Family(alpha=0.001), got {family!r}")
+    return [family.next() for _ in range(num)]
 
 
 def _require_same_shape(x_CHW: Tensor, first_CHW: Tensor) -> None:

@@ -10,6 +10,7 @@ from scipy.special import betainc
 from zoo.errors import CertificationError
 from zoo.smoothing.arguments import checked_alpha
 from zoo.smoothing.bounds import ROUNDING_UP
+from zoo.smoothing.family import FamilyMember
 
 NUM_REPORTED = 5
 
@@ -25,6 +26,7 @@ class Votes:
         n, alpha, sigma: The parameters of the prediction.
         top: The most frequent classes with their counts among the `n` draws, at most five, most frequent first.
         class_name: The name of `label`, if names are known.
+        family: The place among the questions that share one alpha, of which `alpha` is this prediction's part.
     """
 
     label: int | None
@@ -33,6 +35,7 @@ class Votes:
     sigma: float
     top: tuple[tuple[int, int], ...]
     class_name: str | None = None
+    family: FamilyMember | None = None
 
     @property
     def abstained(self) -> bool:

@@ -15,7 +15,7 @@ from tests.serving.service.test_service import SMALL, Brightness, drive, png
 from zoo.loading.backend import open_backend
 from zoo.models.decoding import decode_image
 from zoo.models.preprocessing import prepare
-from zoo.smoothing import SmoothedClassifier, SmoothingSpec
+from zoo.smoothing import FamilyMember, SmoothedClassifier, SmoothingSpec
 from zoo.smoothing.named_rules import rule_from
 
 pytestmark = pytest.mark.slow
@@ -87,10 +87,15 @@ def test_a_seed_is_refused_by_name_unless_the_operator_allows_it():
     assert replies["seeded"].status == 400 and "seed is refused" in replies["seeded"].body["message"]
 
 
-def test_without_a_seed_two_equal_requests_get_different_noise(served, digit_pngs):
-    # 64 draws of an image of which the classifier is not sure: equal counts six times over would be odd.
-    grey = io.BytesIO()
-    Image.new("L", (8, 8), 128).save(grey, format="PNG")
-    ask = {"files": {"data": grey.getvalue()}, "data": {"n": "400"}, "timeout": 120}
-    counts = {httpx.post(served.url, **ask).json()["certificate"]["count_a"] for _ in range(6)}
-    assert len(counts) > 1
+def test_without_a_seed_a_question_is_answered_once_and_every_other_one_spends_alpha(served):
+    gray = io.BytesIO()
+    Image.new("L", (8, 8), 128).save(gray, format="PNG")
+
+    def ask(n):
+        return httpx.post(served.url, files={"data": gray.getvalue()}, data={"n": n}, timeout=120).json()
+
+    first, again, other = ask(400), ask(400), ask(401)
+    assert first == again and first["repeatable"]
+    families = [answer["certificate"]["family"] for answer in (first, other)]
+    assert families[1] == families[0] | {"index": families[0]["index"] + 1}
+    assert other["certificate"]["alpha"] == FamilyMember(**families[1]).level < first["certificate"]["alpha"] < 0.001

@@ -169,7 +169,8 @@ def test_a_client_that_went_away_is_forgotten(service):
     assert service.engine.num_open == 0
 
 
-def test_two_equal_requests_get_different_noise(service):
+def test_without_families_two_equal_requests_get_different_noise():
+    service = new_service(families=False)
     noise = service.engine.sampler.base
     replies = drive(service, {id: {"data": png(140), "n": b"1000"} for id in range(6)})
     assert len({reply.body["certificate"]["count_a"] for reply in replies.values()}) > 1
@@ -300,7 +301,8 @@ def test_a_request_that_is_done_before_its_deadline_says_so(service):
     assert drive(service, {"x": row})["x"].body["deadline_reached"] is False
 
 
-def test_of_several_images_only_those_are_cut_that_are_not_finished(service):
+def test_of_several_images_only_those_are_cut_that_are_not_finished():
+    service = new_service(families=False)
     body = {
         "instances": [{"b64": base64.b64encode(png(value)).decode()} for value in (255, 129)],
         "parameters": {"stopping": "at-radius", "radius": 0.05, "n": 50_000, "deadline_ms": 1000},
@@ -556,7 +558,7 @@ def test_services_with_one_secret_give_a_question_one_answer_and_others_do_not()
 
 def test_a_fresh_answer_says_that_it_is_and_a_seeded_one_that_it_repeats():
     row = {"data": png(0), "mode": b"predict"}
-    assert drive(new_service(), {"x": row})["x"].body["repeatable"] is False
+    assert drive(new_service(families=False), {"x": row})["x"].body["repeatable"] is False
     seeded = drive(new_service(allows_seed=True), {"x": row | {"seed": b"3"}})["x"].body
     assert seeded["repeatable"] is True
 

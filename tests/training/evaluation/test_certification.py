@@ -16,6 +16,7 @@ from training.evaluation.run_log import run_record_path
 from training.tasks import open_task
 from training.tasks.loading import EvaluationImages
 from zoo.errors import LogError
+from zoo.models.measurements import SharedAlpha
 from zoo.models.preprocessing import prepare
 from zoo.results.log import read_log
 from zoo.smoothing import (
@@ -55,6 +56,7 @@ def certify(digits_checkpoint, digits, tmp_path):
         data="",
         backend="torch-cpu-float32",
         seed=0,
+        family=None,
         ranks=SINGLE_PROCESS,
         **smoothing,
     ):
@@ -68,6 +70,7 @@ def certify(digits_checkpoint, digits, tmp_path):
             backend=backend,
             batch_size=64,
             seed=seed,
+            family=family,
         )
         path = tmp_path / output
         options = SamplingOptions(batch_size=64)
@@ -240,6 +243,7 @@ ANYTIME = {"stopping": Anytime(max_n=200, tolerance=0.1)}
         ({}, {"sha": "f" * 64}, "model_sha256 was"),
         ({}, {"data": "grown"}, "(data was '', is 'grown')"),
         ({}, {"seed": 1}, "(seed was 0, is 1)"),
+        ({}, {"family": SharedAlpha(alpha=0.01, size=10)}, "(family was None, is {'alpha': 0.01, 'size': 10})"),
         ({}, {"sigma": 0.25}, "(sigma was 0.5, is 0.25)"),
         ({}, {"alpha": 0.01}, "(alpha was 0.001, is 0.01)"),
         ({}, {"n0": 50}, "(n0 was 100, is 50)"),

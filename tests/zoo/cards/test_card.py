@@ -11,6 +11,7 @@ from zoo.models.measurements import (
     LabelDistribution,
     NoiseAccuracy,
     ShareAtMost,
+    SharedAlpha,
 )
 from zoo.models.spec import Origin
 
@@ -109,6 +110,16 @@ def test_a_rule_that_decides_one_radius_has_accuracy_there_only():
     assert "stopping rule `at-radius` at radius 0.5)" in body
     assert "| average certified radius |" not in body and "| standard accuracy" not in body
     assert "--stopping at-radius --radius 0.5 --backend torch --device cpu --seed 7" in body
+
+
+def test_only_a_family_is_said_to_hold_at_once():
+    family = SharedAlpha(alpha=0.12, size=120)
+    metadata, body = card_of(certification=CERTIFICATION.model_copy(update={"family": family}))
+    assert "All 120 certificates behind the table below hold at once with probability at least 1 - 0.12" in body
+    assert "--n 1000 --alpha 0.12 --family --noise" in body
+    assert metadata["model-index"][0]["results"][0]["metrics"][0]["args"]["family_alpha"] == 0.12
+    metadata, body = card_of(certification=CERTIFICATION)
+    assert "at once" not in body and "family" not in str(metadata) + body
 
 
 def test_the_limits_tell_gaussian_noise_in_floating_point_from_discrete_noise():

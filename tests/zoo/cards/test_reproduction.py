@@ -10,6 +10,8 @@ from tests.zoo.cards.test_attack_cards import ATTACKED
 from tests.zoo.cards.test_card import CERTIFICATION, card_of
 from zoo.cards.reproduction import evaluate_commands, train_command
 from zoo.checkpoints.checkpoint import open_checkpoint
+from zoo.results.contradictions import contradictions
+from zoo.results.log import read_log
 
 
 def printed_on_card(path, command):
@@ -32,7 +34,7 @@ def again(zoo_command, line, path, output):
     "options",
     [
         "--n0 11 --n 130 --backend torch --batch-size 37 --seed 5",
-        "--n 130 --alpha 0.0123456789 --sigma 0.123456789 --noise discrete --max 300 --backend onnx",
+        "--n 130 --alpha 0.0123456789 --sigma 0.123456789 --noise discrete --max 300 --backend onnx --family",
         "--n 200 --stopping anytime --tolerance 0.0712345678 --backend torch --batch-size 9",
         "--n 200 --stopping at-radius --radius 0.123456789 --backend torch",
     ],
@@ -42,7 +44,9 @@ def test_the_certify_command_is_of_the_run_that_was_recorded(options, copy_of_di
     words = ["certify", copy_of_digits, "--task", "digits", "--skip", 90, "--output", log, "--record", "--json"]
     done = zoo_command(*words, *options.split())
     assert done.code == 0, done.err
-    text = log.read_text()
+    text, result = log.read_text(), open_checkpoint(copy_of_digits).spec.certified.certification
+    assert contradictions(result, read_log(log), labels=None) == []
+    assert (result.family is not None) == ("--family" in options)
     line = printed_on_card(copy_of_digits, "zoo certify")
     assert "--device cpu" in line
     done = again(zoo_command, line, copy_of_digits, log)

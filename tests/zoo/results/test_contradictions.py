@@ -8,7 +8,7 @@ from tests.zoo.cards.test_card import CERTIFICATION
 from tests.zoo.results.test_log import ADDED, ANYTIME, log_of, without
 from tests.zoo.results.test_log import row as certified_row
 from tests.zoo.results.test_summary import row as published_row
-from zoo.models.measurements import CertifiedAccuracy
+from zoo.models.measurements import CertifiedAccuracy, SharedAlpha
 from zoo.results.contradictions import contradictions
 from zoo.results.log import parse_log
 from zoo.results.summary import summarize
@@ -50,6 +50,24 @@ def test_a_distribution_that_the_log_does_not_determine_is_named():
     old = parse_log(without(log_of(*ROWS), *ADDED), source="old")
     (found,) = contradictions(honest(ROWS), old, labels=LABELS)
     assert found == "distribution of p_A of the true class: the card gives it, but the log does not determine it"
+
+
+def test_certificates_that_hold_at_once_are_not_too_many_and_have_their_part_of_alpha():
+    shared = SharedAlpha(alpha=0.01, size=10)
+    assert contradictions(honest(ROWS, family=shared), ROWS, labels=LABELS) == []
+    for family, said in (
+        (
+            SharedAlpha(alpha=0.0091, size=9),
+            "family: the card says that 9 certificates share alpha, the log has 10 rows",
+        ),
+        (
+            SharedAlpha(alpha=0.001, size=10),
+            "family: each of 10 certificates may have alpha 9.999999999999999e-05, the card says 0.001",
+        ),
+        (SharedAlpha(alpha=0.01, size=11), "family: each of 11 certificates may have alpha 0.00090"),
+    ):
+        (found,) = contradictions(honest(ROWS, family=family), ROWS, labels=LABELS)
+        assert found.startswith(said)
 
 
 @pytest.mark.parametrize(
