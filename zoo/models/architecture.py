@@ -66,11 +66,11 @@ class Architecture:
     keys: str
 
 
-def _resnet(name: str, timm: TimmNetwork | None = None, *, keys: str = "torchvision") -> Architecture:
+def _resnet(name: str, timm: TimmNetwork | None = None) -> Architecture:
     def build(num_classes: int, size: int) -> nn.Module:
         return RESNETS[name](num_classes)
 
-    return Architecture(name=name, build=build, timm=timm or TimmNetwork(name=name), keys=keys)
+    return Architecture(name=name, build=build, timm=timm or TimmNetwork(name=name), keys="torchvision")
 
 
 ARCHITECTURES: Mapping[str, Architecture] = {
