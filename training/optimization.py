@@ -118,7 +118,10 @@ class Optimization:
 
 
 def _synchronized(network: nn.Module) -> nn.Module:
-    converted: nn.Module = nn.SyncBatchNorm.convert_sync_batchnorm(network)  # type: ignore[no-untyped-call]
+    from timm.layers import convert_sync_batchnorm
+
+    # torch's function would drop the activation inside timm's batch normalizations.
+    converted: nn.Module = convert_sync_batchnorm(network)
     return converted
 
 

@@ -6,13 +6,15 @@ import copy
 
 from torch import nn
 
-from training.freezing import HEAD, freeze_parameters
+from training.architecture import require_logits
+from training.freezing import freeze_parameters, require_stages
+from training.objectives.table import objective_name
 from training.recipe import TrainingRecipe
-from training.streams import global_cpu_stream
+from training.streams import global_stream
 from training.tasks import Task
 from zoo.checkpoints.checkpoint import Checkpoint
 from zoo.errors import CheckpointError, RecipeError, TaskError
-from zoo.models.architecture import NormalizedNetwork, build_network
+from zoo.models.architecture import NormalizedNetwork, build_network, head_names, is_inside
 from zoo.models.spec import Preprocessing
 
 
@@ -27,8 +29,9 @@ def starting_network(task: Task, recipe: TrainingRecipe, *, seed: int, parent: C
         recipe: recipe of the run.
         seed: seed of the run, for random weights.
         parent: starting point; None for random weights.
-    Raises: RecipeError if random layers would be frozen; TaskError if there are no classes to learn; CheckpointError if
-    the parent's weights do not fit.
+    Raises: RecipeError if random layers would be frozen, or the method or the freezing does not fit the architecture;
+    TaskError if there are no classes to learn; CheckpointError if the parent's weights do not fit; RequestError if the
+    architecture cannot be built or does not take the task's images.
     """
     if recipe.objective.learns_classes and task.num_classes < 2:
         raise TaskError(f"{task.name} has no classes to learn: use a method without labels, such as simclr")
@@ -38,15 +41,16 @@ def starting_network(task: Task, recipe: TrainingRecipe, *, seed: int, parent: C
             f"freeze={recipe.freeze} with batch_statistics={recipe.batch_statistics} keeps parts of a trained "
             "starting point, and random weights are untrained: give --init"
         )
-    with global_cpu_stream(seed, "weights"):
-        network = build_network(
-            recipe.architecture, num_classes=task.num_classes, preprocessing=fitted_preprocessing(task, recipe, parent)
-        )
-        head = recipe.objective.head(_num_features(network.backbone))
+    name, preprocessing = recipe.architecture, fitted_preprocessing(task, recipe, parent)
+    with global_stream(seed, "weights"):
+        network = build_network(name, num_classes=task.num_classes, preprocessing=preprocessing)
+        require_logits(network, name=name, num_classes=task.num_classes, size=preprocessing.crop)
+        require_stages(network.backbone, recipe.freeze, architecture=name)
+        head = _own_head(network.backbone, recipe)
     if parent is not None:
         _copy_weights(parent, network, keep_head=_has_head_for(parent, task))
     if head is not None:
-        network.backbone.set_submodule(HEAD, head)
+        network.backbone.set_submodule(*head_names(network.backbone), head)
     freeze_parameters(network.backbone, recipe.freeze)
     return network
 
@@ -58,14 +62,29 @@ def published_network(
     if recipe.objective.learns_classes:
         return network
     published = copy.deepcopy(network)
-    with global_cpu_stream(seed, "head"):
-        published.backbone.set_submodule(HEAD, nn.Linear(_num_features(network.backbone), task.num_classes))
+    with global_stream(seed, "head"):
+        (name,) = head_names(published.backbone)
+        own_head = published.backbone.get_submodule(name)
+        num_features = next(module.in_features for module in own_head.modules() if isinstance(module, nn.Linear))
+        published.backbone.set_submodule(name, nn.Linear(num_features, task.num_classes))
     return published
 
 
-def _num_features(backbone: nn.Module) -> int:
-    head = backbone.get_submodule(HEAD)
-    return next(module.in_features for module in head.modules() if isinstance(module, nn.Linear))
+def _own_head(backbone: nn.Module, recipe: TrainingRecipe) -> nn.Module | None:
+    """The method's own head for the network, if it has one.
+
+    Raises: RecipeError if the network's last layer is not a single linear layer, which such a head could replace.
+    """
+    layers = [backbone.get_submodule(name) for name in head_names(backbone)]
+    features = [layer.in_features for layer in layers if type(layer) is nn.Linear and layer.bias is not None]
+    if len(layers) == len(features) == 1:
+        return recipe.objective.head(features[0])
+    if not recipe.objective.learns_classes:
+        raise RecipeError(
+            f"{objective_name(recipe.objective)} replaces the last layer, and that of {recipe.architecture} is not a "
+            "single linear layer: choose another architecture"
+        )
+    return None
 
 
 def fitted_preprocessing(task: Task, recipe: TrainingRecipe, parent: Checkpoint | None) -> Preprocessing:
@@ -80,10 +99,10 @@ def _has_head_for(parent: Checkpoint, task: Task) -> bool:
 
 def _copy_weights(parent: Checkpoint, network: NormalizedNetwork, *, keep_head: bool) -> None:
     weights = parent.load_network().backbone.state_dict()
-    fresh = network.backbone.state_dict()
     if not keep_head:
-        weights = {name: value for name, value in weights.items() if not name.startswith(f"{HEAD}.")}
-        weights |= {name: value for name, value in fresh.items() if name.startswith(f"{HEAD}.")}
+        heads, fresh = head_names(network.backbone), network.backbone.state_dict()
+        weights = {name: value for name, value in weights.items() if not is_inside(name, heads)}
+        weights |= {name: value for name, value in fresh.items() if is_inside(name, heads)}
     try:
         network.backbone.load_state_dict(weights, strict=True)
     except RuntimeError as error:

@@ -54,9 +54,16 @@ def _streams_per_image(
 
 
 @contextmanager
-def global_cpu_stream(root: int, *names: str | int) -> Iterator[None]:
-    """Replaces torch's global CPU generator with this stream inside the context, for libraries without a generator."""
-    with torch.random.fork_rng(devices=[]):
+def global_stream(root: int, *names: str | int, device: torch.device | str = "cpu") -> Iterator[None]:
+    """Replaces torch's global generators of the CPU and of `device` with this stream inside the context.
+
+    It is for libraries and layers that take no generator, such as dropout.
+    """
+    device, seed = torch.device(device), derived_seed(root, *names)
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         # torch.manual_seed would also seed CUDA, which formats a stack trace per call while CUDA is not initialized.
-        torch.default_generator.manual_seed(derived_seed(root, *names))
+        torch.default_generator.manual_seed(seed)
+        if device.type == "cuda":
+            with torch.cuda.device(device):
+                torch.cuda.manual_seed(seed)
         yield

@@ -26,7 +26,7 @@ from training.run import TrainingRun
 from training.run_folder import RunFolder, RunState
 from training.schedule import is_exhausted, lr_factor
 from training.starting_point import fitted_preprocessing, published_network, starting_network
-from training.streams import derived_seed, stream
+from training.streams import derived_seed, global_stream, stream
 from training.tasks.loading import EvaluationImages, ShuffledBatches, TrainingImages, loaded_batches
 from training.tasks.subsets import limit_per_class
 from training.tasks.task import Subset, listed, stratified_split
@@ -221,7 +221,10 @@ class _Loop:
 
         def loss_of(model: nn.Module, part: Batch) -> ObjectiveOutput:
             generator = stream(self.run.seed, "noise", step)  # re-created per part: noise is keyed by image
-            return recipe.objective(model, part, progress=progress, generator=generator)
+            # Dropout and stochastic depth draw from torch's global generators.
+            first, device = int(part.numbers_B[0]), self.optimization.device
+            with global_stream(self.run.seed, "layers", step, first, device=device):
+                return recipe.objective(model, part, progress=progress, generator=generator)
 
         rate = recipe.optimizer.lr * factor
         values = self.optimization.step(

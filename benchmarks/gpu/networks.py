@@ -70,7 +70,7 @@ def build(settings: Settings, *, num_classes: int = NUM_CLASSES) -> NormalizedNe
     units are faster on zeros.
     """
     torch.manual_seed(0)
-    return fitted(find_architecture(settings.architecture).build(num_classes), settings)
+    return fitted(find_architecture(settings.architecture).build(num_classes, settings.size), settings)
 
 
 def build_to_compile(settings: Settings) -> NormalizedNetwork:

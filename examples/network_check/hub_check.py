@@ -181,7 +181,7 @@ class PrivateRepository:
         except subprocess.TimeoutExpired as error:
             raise FailedCheckError(f"timm did not load the checkpoint within {TIMM_SECONDS} s") from error
         if "No module named 'timm'" in process.stderr:
-            return Result(outcome="skipped", sentence="timm is not installed: pip install 'certified-zoo[demo]'")
+            return Result(outcome="skipped", sentence="timm is not installed")
         if process.returncode != 0:
             last = process.stderr.strip().splitlines()[-1:] or [f"exit code {process.returncode}"]
             raise FailedCheckError(f"timm did not load hf_hub:{self.repository}: {last[0]}")

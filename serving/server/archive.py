@@ -21,9 +21,8 @@ from serving.service.loading import BACKEND, EXPORTED, SECTION, require_servable
 from serving.service.service import FIRST_VERSION
 from zoo.checkpoints.checkpoint import Checkpoint
 from zoo.errors import RequestError, ServerError
-from zoo.export.cached_export import specialized_export
 from zoo.filesystem.atomic_write import replaced_file
-from zoo.loading.backend import require_backend_name, runs_onnx
+from zoo.loading.backend import export_for, require_backend_name, runs_onnx
 from zoo.loading.device import pick_device, require_device_name
 
 # TorchServe passes on more requests than the service keeps open. The service refuses the rest with 429 and Retry-After.
@@ -76,7 +75,8 @@ def make_archive(
     try:
         store.mkdir(parents=True, exist_ok=True)
         if runs_onnx(backend, pick_device("auto").type if device == "auto" else device.partition(":")[0]):
-            own_files[EXPORTED] = specialized_export(checkpoint)
+            exported = export_for(checkpoint, backend=backend)
+            own_files |= {} if exported is None else {EXPORTED: exported}
         with replaced_file(path) as temporary:
             _write(temporary, checkpoint, own_files)
             require_weights(temporary, checkpoint.weights_sha256)

@@ -4,7 +4,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from training.streams import derived_seed, global_cpu_stream, normal_per_image, stream, uniform_per_image
+from training.streams import derived_seed, global_stream, normal_per_image, stream, uniform_per_image
 
 CPU = torch.device("cpu")
 NUMBERS = torch.tensor([5, 0, 17, 2**40, 3, 8])
@@ -24,7 +24,7 @@ def test_the_global_generator_is_borrowed_and_given_back():
     torch.manual_seed(0)
     expected = torch.rand(3)
     torch.manual_seed(0)
-    with global_cpu_stream(7, "weights"):
+    with global_stream(7, "weights"):
         inside = torch.rand(3)
     assert torch.equal(torch.rand(3), expected)
     assert torch.equal(inside, torch.rand(3, generator=stream(7, "weights")))

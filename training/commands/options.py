@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    import torch
     from rich.console import Console
 
     from training.recipe import TrainingRecipe
@@ -104,22 +105,41 @@ def find_starting_point(init: str) -> Checkpoint | None:
 
 
 def resolve_recipe(
-    name: str, objective: str, parent: Checkpoint | None, asked: dict[str, str | int | None], assignments: list[str]
+    name: str,
+    objective: str,
+    parent: Checkpoint | None,
+    asked: dict[str, str | int | None],
+    assignments: list[str],
+    *,
+    task: Task,
+    device: torch.device,
+    console: Console,
 ) -> TrainingRecipe:
     """The named recipe, overridden by the starting point's architecture, the `asked` options and --set, in this order.
+
+    If none of them names an architecture, a general recipe takes the default of the device and of the image size, and
+    the console prints it.
 
     Raises: RecipeError, UnknownNameError.
     """
     from dataclasses import replace
 
+    from training.architecture import default_architecture, describe_default
     from training.recipe import override
-    from training.recipes import find_recipe
+    from training.recipes import ARCHITECTURE_BY_DEVICE, find_recipe
     from zoo.models.architecture import find_architecture
 
     recipe = find_recipe(name, objective=objective)
     if parent is not None:
         recipe = replace(recipe, architecture=parent.spec.architecture)
     given = [f"{field}={value}" for field, value in asked.items() if value is not None]
-    recipe = override(recipe, [*given, *assignments])
+    words = [*given, *assignments]
+    recipe = override(recipe, words)
+    is_named = parent is not None or any(word.partition("=")[0].strip() == "architecture" for word in words)
+    if name in ARCHITECTURE_BY_DEVICE and not is_named:
+        size = recipe.image_size or task.preprocessing.crop
+        recipe = replace(recipe, architecture=default_architecture(device.type, size))
+        line = describe_default(recipe.architecture, device_type=device.type, size=size)
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
     find_architecture(recipe.architecture)
     return recipe

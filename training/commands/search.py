@@ -70,9 +70,12 @@ def search(
     from zoo.errors import DivergenceError
     from zoo.loading.device import pick_device
 
-    parent = find_starting_point(init)
+    console = PlainConsole(stderr=True)
+    parent, opened, picked = find_starting_point(init), open_task(task, data_dir=data_dir), pick_device(device)
     given = {"architecture": architecture, "fit": fit, "freeze": freeze, "limit_per_class": limit_per_class}
-    resolved = resolve_recipe(recipe, objective, parent, given, assignments or [])
+    resolved = resolve_recipe(
+        recipe, objective, parent, given, assignments or [], task=opened, device=picked, console=console
+    )
     axes = parse_grid(grid) if grid else _own_grid(recipe)
     require_valid_grid(axes, resolved)
     options: dict[str, str | int] = {
@@ -82,9 +85,10 @@ def search(
         "--init": init,
         "--seed": seed,
     }
+    given["architecture"] = resolved.architecture  # the default depends on the device
     options |= {f"--{name.replace('_', '-')}": value for name, value in given.items() if value is not None}
     plan = Search(
-        task=open_task(task, data_dir=data_dir),
+        task=opened,
         recipe=resolved,
         grid=axes,
         seed=seed,
@@ -92,7 +96,6 @@ def search(
         parent=parent,
         train_words=_train_words(options, assignments or []),
     )
-    console = PlainConsole(stderr=True)
     print_notes(plan.task, console)
     if any(path.startswith("objective.") for path in axes):
         console.print(
@@ -101,7 +104,7 @@ def search(
             highlight=False,
         )
     with interruptible(hint=f"{output} contains the finished trials; run the same command to resume"):
-        results = run_search(plan, device=pick_device(device), console=console)
+        results = run_search(plan, device=picked, console=console)
     _print(results, as_json=as_json)
     if results[0].error is not None:
         raise DivergenceError(f"all {len(results)} trials failed; {results[0].checkpoint.name}: {results[0].error}")

@@ -62,14 +62,16 @@ def train(
     from zoo.loading.device import pick_device
 
     with join_ranks() as ranks:
+        console = PlainConsole(stderr=True, quiet=not ranks.is_first)
         with ranks.failing_together():
             with ranks.local_first_rank_first():
                 parent = find_starting_point(init)
                 opened = open_task(task, data_dir=data_dir)
             given = {"architecture": architecture, "fit": fit, "freeze": freeze, "limit_per_class": limit_per_class}
-            resolved = resolve_recipe(recipe, objective, parent, given, assignments or [])
             picked = pick_device(ranks.device_name(device))
-        console = PlainConsole(stderr=True, quiet=not ranks.is_first)
+            resolved = resolve_recipe(
+                recipe, objective, parent, given, assignments or [], task=opened, device=picked, console=console
+            )
         if ranks.is_first:
             print_notes(opened, console)
         run = TrainingRun(

@@ -11,7 +11,17 @@ from training.recipes.published import LEFT_OUT, published_settings
 from training.recipes.quick import quick
 from zoo.errors import RecipeError, UnknownNameError
 
-__all__ = ["GENERAL", "GRIDS", "PAPER_GRID", "find_recipe", "paper", "paper_finetune", "quick", "recipe_names"]
+__all__ = [
+    "ARCHITECTURE_BY_DEVICE",
+    "GENERAL",
+    "GRIDS",
+    "PAPER_GRID",
+    "find_recipe",
+    "paper",
+    "paper_finetune",
+    "quick",
+    "recipe_names",
+]
 
 GENERAL: Mapping[str, Callable[[Objective], TrainingRecipe]] = {
     "paper": paper,
@@ -19,6 +29,10 @@ GENERAL: Mapping[str, Callable[[Objective], TrainingRecipe]] = {
     "quick": quick,
 }
 """Recipes for any method; the study's recipes only for methods that learn classes."""
+
+ARCHITECTURE_BY_DEVICE = ("quick",)
+"""Recipes for any network, whose default architecture depends on the device. The others are published for one network.
+"""
 
 GRIDS: Mapping[str, Mapping[str, tuple[float, ...]]] = {"paper": PAPER_GRID, "paper-finetune": FINETUNE_GRID}
 """The default grids of `zoo search`."""

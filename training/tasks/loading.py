@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 from torchvision.transforms import RandomResizedCrop, v2
 
-from training.streams import global_cpu_stream, stream
+from training.streams import global_stream, stream
 from training.tasks.task import Augmentation, LabelledImages
 from zoo.errors import ImageError
 from zoo.models.preprocessing import BORDER, padded_window, to_bytes_CHW
@@ -73,7 +73,7 @@ class TrainingImages(Dataset[tuple[Tensor, int, int]]):
 
     def _view(self, image: Image.Image, index: int, view: int) -> Tensor:
         place = (self.epoch, index, view) if view > 0 else (self.epoch, index)
-        with global_cpu_stream(self.seed, "augmentation", *place):
+        with global_stream(self.seed, "augmentation", *place):
             return self.transform(image)
 
 

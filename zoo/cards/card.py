@@ -17,7 +17,6 @@ from zoo.models.spec import UNKNOWN, ModelSpec
 
 TEMPLATE = "template.md.j2"
 PURPOSES = {
-    WEIGHTS: "the network without its normalization, with torchvision's key names",
     ONNX: "the network with its normalization, for ONNX Runtime",
     ROWS: "one row per image; the certified numbers are computed from these rows",
     CURVE: "the figure above",
@@ -32,6 +31,8 @@ def render_card(spec: ModelSpec, *, files: Mapping[str, str]) -> str:
     `files` maps the names of the checkpoint's files to their SHA-256; an entry for the card itself is ignored. The card
     is therefore a function of the other files of its checkpoint, and `zoo verify` can check that it matches them.
     """
+    from zoo.models.architecture import find_architecture
+
     files = {name: files[name] for name in sorted(files) if name != CARD}
     environment = jinja2.Environment(
         undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True
@@ -39,17 +40,19 @@ def render_card(spec: ModelSpec, *, files: Mapping[str, str]) -> str:
     environment.filters["percent"] = lambda share: f"{100 * share:.1f}"
     environment.filters["cell"] = _cell
     template = environment.from_string((files_of("zoo.cards") / TEMPLATE).read_text())
-    certified = spec.certified
+    certified, key_names = spec.certified, find_architecture(spec.architecture).keys
+    purposes = {**PURPOSES, WEIGHTS: f"the network without its normalization, with {key_names}'s key names"}
     return template.render(
         metadata=_yaml(card_metadata(spec, files=files)),
         spec=spec,
         certified=certified,
+        key_names=key_names,
         origin=certified.origin,
         unknown=UNKNOWN,
         data=data_set_of(certified.task),
         result=certified.certification,
         empirical=certified.empirical,
-        files={name: (PURPOSES.get(name, ""), sha256) for name, sha256 in files.items()},
+        files={name: (purposes.get(name, ""), sha256) for name, sha256 in files.items()},
         curve=CURVE if CURVE in files else None,
         onnx=ONNX if ONNX in files else None,
         citation=CITATIONS.get(certified.objective),

@@ -100,12 +100,17 @@ def save_checkpoint(
 
     Raises: CheckpointError if a weight is not finite, or another process keeps writing the checkpoint.
     """
+    import torch
     from safetensors.torch import save
 
     from zoo.checkpoints.weights import require_finite
 
     require_finite(network.backbone, path / WEIGHTS)
-    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in network.backbone.state_dict().items()}
+    # A tensor that two layers share is stored under both names, as copies: safetensors refuses shared memory.
+    state = network.backbone.state_dict()
+    tensors = {
+        name: tensor.detach().cpu().clone(memory_format=torch.contiguous_format) for name, tensor in state.items()
+    }
     weights = save(tensors, metadata={"format": "pt"})
     contents = {WEIGHTS: weights} if split is None else {WEIGHTS: weights, SPLIT: _json_bytes(split)}
     with being_written(path):
@@ -283,8 +288,7 @@ def config_bytes(spec: ModelSpec) -> bytes:
     """The contents of config.json."""
     from zoo.models.architecture import find_architecture
 
-    architecture = find_architecture(spec.architecture)
-    return _json_bytes(spec.to_config(timm_name=architecture.timm_name, model_args=architecture.timm_args))
+    return _json_bytes(spec.to_config(find_architecture(spec.architecture).timm))
 
 
 def _json_bytes(value: object) -> bytes:

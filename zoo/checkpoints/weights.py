@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
 from pathlib import Path
 
 import safetensors.torch
+import torch
 from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from zoo.errors import CheckpointError
-from zoo.models.architecture import empty_backbone
+from zoo.models.architecture import empty_backbone, find_architecture
 from zoo.models.spec import ModelSpec
 
 
@@ -31,13 +33,27 @@ def load_backbone(path: Path, spec: ModelSpec, *, sha256: str) -> nn.Module:
 def backbone_of(spec: ModelSpec, weights: dict[str, Tensor]) -> nn.Module:
     """The bare network that `spec` describes, with exactly these weights, in the precision of the architecture.
 
-    Raises: RuntimeError if a weight is missing, unexpected or has another shape.
+    Raises: RuntimeError if a weight is missing, unexpected or has another shape; RequestError if the architecture is
+    unknown or cannot be built.
     """
-    backbone = empty_backbone(spec.architecture, num_classes=spec.num_classes)
+    architecture, num_classes, size = find_architecture(spec.architecture), spec.num_classes, spec.preprocessing.crop
+    backbone = empty_backbone(architecture, num_classes=num_classes, size=size)
     expected = backbone.state_dict()
     fitting = {name: value.to(expected[name].dtype) if name in expected else value for name, value in weights.items()}
     backbone.load_state_dict(fitting, strict=True, assign=True)
+    if any(value.is_meta for value in _computed_values(backbone)):
+        # The constructor computes tables that are not weights. Only now, since the file may name a network of any size.
+        with torch.random.fork_rng(devices=[]):
+            backbone = architecture.build(num_classes, size)
+        backbone.load_state_dict(fitting, strict=True, assign=True)
     return backbone
+
+
+def _computed_values(backbone: nn.Module) -> Iterator[Tensor]:
+    """The network's buffers, and the tensors that are plain attributes of its modules."""
+    yield from backbone.buffers()
+    for module in backbone.modules():
+        yield from (value for value in vars(module).values() if isinstance(value, Tensor))
 
 
 def read_weights(path: Path, *, sha256: str) -> dict[str, Tensor]:

@@ -29,7 +29,14 @@ Objective = Annotated[
     ),
 ]
 Architecture = Annotated[
-    str | None, typer.Option("--architecture", help="resnet50 (default), resnet34, resnet18 or resnet10-quarter.")
+    str | None,
+    typer.Option(
+        "--architecture",
+        metavar="NAME",
+        help="resnet50, resnet34, resnet18, resnet10-quarter or any network of timm, such as convnext_atto. By default "
+        "that of --init, else resnet50 on a GPU; on a CPU resnet18, or tf_efficientnet_lite0 for larger images.",
+        show_default=False,
+    ),
 ]
 Init = Annotated[
     str, typer.Option("--init", help="random, or a MODEL to start from: a directory, a Hub id or a catalog id.")

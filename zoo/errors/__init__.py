@@ -10,6 +10,7 @@
     ├── OverloadError             a server has reached its limit of open requests: HTTP 429, retry later
     │   └── ClosingError          a server is about to stop and accepts no new requests: HTTP 503
     ├── BackendError              a backend failed, or cannot run on this device
+    │   ├── ExportError           a network that cannot be expressed in ONNX
     │   └── OutOfMemoryError      a device has too little memory for a batch
     ├── InterruptionError         the user stopped the work: exit code 130; the message says how to resume
     └── RequestError              the request is invalid: exit code 2, HTTP 4xx
@@ -82,6 +83,10 @@ class BackendError(ZooError):
     """A backend failed, or cannot run on this device."""
 
 
+class ExportError(BackendError):
+    """A network cannot be expressed in ONNX."""
+
+
 class OutOfMemoryError(BackendError):
     """A device has too little memory for a batch."""
 
@@ -110,9 +115,22 @@ class RefusedError(RequestError):
 class UnknownNameError(RequestError):
     """A name is not in a table; the message lists the known names."""
 
-    def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:
-        known = sorted(known)
-        super().__init__(f"unknown {kind} {name!r}; known: {', '.join(known)}.{did_you_mean(name, known)}")
+    def __init__(
+        self, kind: str, name: str, known: Iterable[str], *, others: Iterable[str] = (), more: str | None = None
+    ) -> None:
+        """Composes the message.
+
+        Args:
+            kind: what the name is for, such as "task".
+            name: the unknown name.
+            known: the names of the table, which the message lists.
+            others: further known names, too many to list; a suggestion may be one of them.
+            more: what `others` are, in words.
+        """
+        known, others = sorted(known), sorted(others)
+        hint = did_you_mean(name, known, cutoff=0.8 if others else 0.6) or did_you_mean(name, others)
+        listed = ", ".join(known) + ("" if more is None else f" and {more}")
+        super().__init__(f"unknown {kind} {name!r}; known: {listed}.{hint}")
 
 
 class CertificationError(RequestError):

@@ -41,9 +41,9 @@ def suggestions(name: str, known: Iterable[str], *, most: int = 1, cutoff: float
     return list(dict.fromkeys(found))[:most]
 
 
-def did_you_mean(name: str, known: Iterable[str]) -> str:
+def did_you_mean(name: str, known: Iterable[str], *, cutoff: float = 0.6) -> str:
     """The sentence that ends an error about an unknown name, with a space before it; empty without a suggestion."""
-    return "".join(f" Did you mean {each!r}?" for each in suggestions(name, known))
+    return "".join(f" Did you mean {each!r}?" for each in suggestions(name, known, cutoff=cutoff))
 
 
 def _plain(name: str) -> str:

@@ -31,7 +31,7 @@ from zoo.smoothing.backends.onnxruntime import OnnxBackend
 NUM_PROBES = 4
 NUM_CACHED = 8
 WEIGHTS_SHA256, EXPECTED = "weights_sha256", "expected_logits"
-EXPORTER_PACKAGES = ("torch", "torchvision", "onnx", "onnxscript")
+EXPORTER_PACKAGES = ("torch", "torchvision", "timm", "onnx", "onnxscript")
 SOURCES = Path(__file__).parents[1]  # the whole package zoo
 
 _logger = logging.getLogger(__name__)
@@ -42,7 +42,7 @@ def specialized_export(checkpoint: Checkpoint) -> bytes:
 
     The cache keeps the NUM_CACHED most recently used models. Its key covers the weights and everything else that
     determines the model. A damaged cached model is exported again. If the cache cannot be written, nothing is cached.
-    Raises: CheckpointError if the checkpoint is damaged.
+    Raises: CheckpointError if the checkpoint is damaged; ExportError if the network cannot be expressed in ONNX.
     """
     key = _key(checkpoint)
     try:

@@ -14,8 +14,10 @@ import numpy as np
 import numpy.typing as npt
 import onnx
 import torch
+from google.protobuf.message import EncodeError
 from torch import nn
 
+from zoo.errors import ExportError
 from zoo.host import WARNINGS_IGNORED
 
 INPUT, OUTPUT = "image", "logits"
@@ -26,21 +28,25 @@ def export_network(network: nn.Module, *, size: int) -> bytes:
     """The ONNX model of a network on `3 x size x size` pixels: float32, any batch size.
 
     The exporter folds batch normalization into the convolutions.
+    Raises: ExportError if the exporter cannot express the network.
     """
     frozen = copy.deepcopy(network).to("cpu").eval()
     batch = torch.export.Dim("batch", min=1, max=LARGEST_BATCH)
-    with WARNINGS_IGNORED:  # the exporter warns about its own internals
-        program = torch.onnx.export(
-            frozen,
-            (torch.zeros(2, 3, size, size),),
-            dynamo=True,
-            dynamic_shapes=({0: batch},),
-            input_names=[INPUT],
-            output_names=[OUTPUT],
-            verbose=False,
-        )
-    assert program is not None
-    exported: bytes = program.model_proto.SerializeToString()
+    try:
+        with WARNINGS_IGNORED:  # the exporter warns about its own internals
+            program = torch.onnx.export(
+                frozen,
+                (torch.zeros(2, 3, size, size),),
+                dynamo=True,
+                dynamic_shapes=({0: batch},),
+                input_names=[INPUT],
+                output_names=[OUTPUT],
+                verbose=False,
+            )
+        assert program is not None
+        exported: bytes = program.model_proto.SerializeToString()
+    except (torch.onnx.OnnxExporterError, EncodeError, ValueError) as error:  # protobuf refuses more than 2 GB
+        raise ExportError("the network cannot be expressed in ONNX with any batch size; PyTorch can run it") from error
     return exported
 
 

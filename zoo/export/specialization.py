@@ -61,15 +61,18 @@ class WholeMapProduct(nn.Module):
 def specialized(network: nn.Module, *, size: int) -> nn.Module:
     """A copy of the network in eval mode for `3 x size x size` pixels; its logits differ only in the last digits.
 
-    Batch normalizations are folded. Convolutions on maps of at most 2x2 positions become matrix products.
+    Batch normalizations are folded. Convolutions on maps of at most 2x2 positions become matrix products. A network
+    that cannot be traced symbolically is only copied.
     """
-    graph = cast(fx.GraphModule, fused(network))
+    graph = fused(network)
+    if not isinstance(graph, fx.GraphModule):
+        return graph
     ShapeProp(graph).propagate(torch.zeros(1, 3, size, size))
     modules = dict(graph.named_modules())
     channels_last: set[fx.Node] = set()
     for node in list(graph.graph.nodes):
         module = modules.get(node.target) if node.op == "call_module" else None
-        if isinstance(module, nn.Conv2d) and _is_small(node.args[0], module):
+        if type(module) is nn.Conv2d and _is_small(node.args[0], module):
             _replace(graph, node, _as_product(module, _shape(node.args[0])))
             node.args = (_permuted(graph, node.args[0], channels_last, to_last=True),)
             channels_last.add(node)

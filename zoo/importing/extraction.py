@@ -1,4 +1,4 @@
-"""Extraction of a located network's tensors under torchvision's names, and of the file's normalization."""
+"""Extraction of a located network's tensors under its architecture's names, and of the file's normalization."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _CHILDREN = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExtractedNetwork:
-    """A ResNet's tensors by torchvision's names, not yet checked against an architecture.
+    """A network's tensors by its architecture's names, not yet checked against an architecture.
 
     `original` maps each name to the tensor's name in the file. `dropped` are names in the file that the format knows
     and does not need. `unexpected` are names that the format does not know.
@@ -35,7 +35,7 @@ class ExtractedNetwork:
 
 
 def extract(located: LocatedNetwork, *, path: Path) -> ExtractedNetwork:
-    """The network's tensors under torchvision's names, and the names of the tensors left out.
+    """The network's tensors under its architecture's names, and the names of the tensors left out.
 
     Raises: ForeignCheckpointError if the file contradicts itself.
     """

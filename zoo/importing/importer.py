@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from pydantic import ValidationError
+from torch import Tensor
 
 from zoo.checkpoints.checkpoint import Checkpoint, save_checkpoint
 from zoo.errors import ForeignCheckpointError, RequestError
@@ -16,9 +17,9 @@ from zoo.importing.extraction import ExtractedNetwork, extract
 from zoo.importing.files import ForeignFile, read_foreign_file
 from zoo.importing.formats import AUTO
 from zoo.importing.location import LocatedNetwork, locate_network
-from zoo.importing.matching import MatchedNetwork, match
+from zoo.importing.matching import MatchedNetwork, match, names_of
 from zoo.importing.normalization import ChannelStatistics, choose_normalization
-from zoo.models.architecture import ARCHITECTURES, NormalizedNetwork, find_architecture
+from zoo.models.architecture import NormalizedNetwork, find_architecture
 from zoo.models.spec import (
     UNKNOWN,
     CertifiedConfig,
@@ -81,7 +82,7 @@ class ImportOptions:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImportReport:
-    """The use of every key. `missing` are torchvision's names of new tensors; the other names are those in the file.
+    """The use of every key. `missing` are the architecture's names of new tensors; other names are those in the file.
 
     `network` is the place of the imported network, and `other_networks` are the places of the file's other networks.
     `unread` are further keys of the file with the number of tensors under each.
@@ -109,16 +110,25 @@ def import_file(path: Path, output: Path, options: ImportOptions) -> tuple[Check
     """
     require_new(output)
     file = read_foreign_file(path)
-    located = locate_network(file, format=options.format, network=options.network)
+    architecture = options.architecture or _stated_architecture(file)
+    head_name, names = names_of(architecture, size=options.image_size)
+    located = locate_network(
+        file,
+        format=options.format,
+        network=options.network,
+        architecture=architecture,
+        names=names,
+    )
     extracted = extract(located, path=path)
-    _require_names_for_head(extracted, options, path)
+    _require_names_for_head(extracted.tensors.get(f"{head_name}.bias"), options, path)
     normalization = choose_normalization(options.normalization, extracted.normalization, path=path)
     matched = match(
         extracted.tensors,
         path=path,
-        architecture=options.architecture or _stated_architecture(file),
+        architecture=architecture,
         num_classes=options.wanted_classes,
         fresh_head=options.fresh_head,
+        size=options.image_size,
     )
     spec = _spec(file, located, matched, normalization, options)
     network = NormalizedNetwork(matched.backbone(), mean=normalization.mean, std=normalization.std)
@@ -131,9 +141,9 @@ def require_new(output: Path) -> None:
         raise RequestError(f"{output} exists and is not an empty directory: choose a new one")
 
 
-def _require_names_for_head(extracted: ExtractedNetwork, options: ImportOptions, path: Path) -> None:
+def _require_names_for_head(bias: Tensor | None, options: ImportOptions, path: Path) -> None:
     """Raises if the number of names is not that of the trained head: a short list must not discard the head."""
-    bias, names = extracted.tensors.get("fc.bias"), options.class_names
+    names = options.class_names
     if bias is None or names is None or options.num_classes is not None or options.fresh_head:
         return
     if bias.numel() != len(names):
@@ -145,7 +155,10 @@ def _require_names_for_head(extracted: ExtractedNetwork, options: ImportOptions,
 
 def _stated_architecture(file: ForeignFile) -> str | None:
     arch = file.content.get("arch")
-    return arch if isinstance(arch, str) and arch in ARCHITECTURES else None
+    try:
+        return find_architecture(arch).name if isinstance(arch, str) else None
+    except RequestError:  # other projects have names of their own
+        return None
 
 
 def _spec(

@@ -38,23 +38,32 @@ class LocatedNetwork:
     unread: Mapping[str, int]
 
 
-def locate_network(file: ForeignFile, *, format: str = AUTO, network: str | None = None) -> LocatedNetwork:
+def locate_network(
+    file: ForeignFile,
+    *,
+    format: str = AUTO,
+    network: str | None = None,
+    architecture: str | None = None,
+    names: tuple[str, ...] = (),
+) -> LocatedNetwork:
     """The network in the file, read by the named format or by the first format that fits.
 
     Args:
         file: The file.
         format: A name in `FORMATS`, or "auto".
         network: The name of the network's place, if the file contains several networks.
+        architecture: The architecture to search for, if it is not a ResNet of this project.
+        names: The names of the architecture's tensors.
 
-    Raises: UnknownNameError; ForeignCheckpointError if the file contains no ResNet in that format, or several networks
-        of which the format knows no order and `network` is None.
+    Raises: UnknownNameError; ForeignCheckpointError if the file contains no such network in that format, or several of
+        which the format knows no order and `network` is None.
     """
     if format != AUTO and format not in FORMATS:
         raise UnknownNameError("format", format, [AUTO, *FORMATS])
-    contents = contents_of(file.content)
+    contents = contents_of(file.content, ((names[0], names[-1:]),)) if names else contents_of(file.content)
     chosen = None if network is None else _named(network, contents)
     for name in FORMATS if format == AUTO else (format,):
-        place = _search(file, name, contents, chosen=chosen, needs_mark=format == AUTO)
+        place = _search(file, name, contents, chosen=chosen, needs_mark=format == AUTO, names=names)
         if place is not None:
             others = [other for other in contents.places if other != place]
             if chosen is None:
@@ -64,7 +73,8 @@ def locate_network(file: ForeignFile, *, format: str = AUTO, network: str | None
     expected = "any known format" if format == AUTO else f"the format {format} ({FORMATS[format].made_by})"
     where = "" if chosen is None else f" at {chosen.name}"
     raise ForeignCheckpointError(
-        f"{file.path} contains no ResNet{where} in {expected}; its keys are {keys}. Known formats: {', '.join(FORMATS)}"
+        f"{file.path} contains no {architecture or 'ResNet'}{where} in {expected}; its keys are {keys}. "
+        f"Known formats: {', '.join(FORMATS)}"
     )
 
 
@@ -76,13 +86,21 @@ def _named(network: str, contents: Contents) -> Place:
 
 
 def _search(
-    file: ForeignFile, name: str, contents: Contents, *, chosen: Place | None, needs_mark: bool
+    file: ForeignFile,
+    name: str,
+    contents: Contents,
+    *,
+    chosen: Place | None,
+    needs_mark: bool,
+    names: tuple[str, ...],
 ) -> Place | None:
     """The place of a network in this format; only the chosen place if one is chosen."""
     format = FORMATS[name]
     if name == OTHER:
         return chosen or next(iter(contents.places), None)
-    signature = _NUMBERED if format.numbered else _NAMED
+    if names and format.numbered:
+        return None
+    signature = names or (_NUMBERED if format.numbered else _NAMED)
     for container in format.containers:
         state = state_at(file.content, container)
         if state is None:

@@ -1,4 +1,4 @@
-"""The search for every ResNet in a foreign file, wherever it is and whatever precedes its tensors' names."""
+"""The search for every network in a foreign file, wherever it is and whatever precedes its tensors' names."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ from torch import Tensor
 # "conv1.weight" too.
 _NAMED = ("layer1.0.conv1.weight", ("conv1.weight", "bn1.weight"))
 _NUMBERED = ("4.0.conv1.weight", ("5.0.conv1.weight",))  # nn.Sequential of torchvision's children
+RESNET = (_NAMED, _NUMBERED)
+Signature = tuple[str, tuple[str, ...]]
 _MAX_DEPTH = 20  # a malicious file may nest deeper than Python can recurse
 TOP_LEVEL = "."
 
@@ -41,14 +43,17 @@ class Place:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Contents:
-    """The places of all ResNets in a file, and the number of tensors under each of the file's own keys."""
+    """The places of all networks of one kind in a file, and the number of tensors under each of the file's own keys."""
 
     places: tuple[Place, ...]
     num_tensors: Mapping[str, int]
 
 
-def contents_of(content: Mapping[str, Any]) -> Contents:
-    """The networks and tensors in a file, in the order of its keys."""
+def contents_of(content: Mapping[str, Any], signatures: tuple[Signature, ...] = RESNET) -> Contents:
+    """The networks and tensors in a file, in the order of its keys.
+
+    A network's tensors include the first name of a signature and one of the others.
+    """
     places: list[Place] = []
     num_tensors: dict[str, int] = {}
     for container, values in _containers(content, (), set()):
@@ -57,7 +62,7 @@ def contents_of(content: Mapping[str, Any]) -> Contents:
             num_tensors[str(container[0])] = num_tensors.get(str(container[0]), 0) + len(names)
         places += [
             Place(container=container, prefix=prefix, numbered=signature is _NUMBERED)
-            for signature in (_NAMED, _NUMBERED)
+            for signature in signatures
             for prefix in _prefixes(names, *signature)
         ]
     return Contents(places=tuple(places), num_tensors=num_tensors)

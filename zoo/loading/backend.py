@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import logging
+
 import numpy as np
 import torch
 
 from zoo.checkpoints.checkpoint import Checkpoint
-from zoo.errors import RequestError
+from zoo.errors import ExportError, RequestError
 from zoo.export.cached_export import require_agreement, specialized_export
 from zoo.smoothing.backends import BaseClassifier, TorchBackend, fused
 from zoo.smoothing.backends.onnxruntime import OnnxBackend
 
 BACKENDS = ("auto", "torch", "onnx")
 VALUES_PER_BATCH = {"cpu": 2**20, "cuda": 2**25}
+
+_logger = logging.getLogger(__name__)
 
 
 def open_backend(
@@ -28,24 +32,40 @@ def open_backend(
     Args:
         checkpoint: The checkpoint to compute.
         backend: `torch`, `onnx`, or `auto`: ONNX Runtime, the fastest on CPUs, for CPUs and PyTorch elsewhere.
+            `auto` also takes PyTorch, with a warning, for a network that cannot be expressed in ONNX.
         device: The device that computes.
         spins: Threads of ONNX Runtime wait actively during a run, as in OnnxBackend.
         exported: An earlier result of `specialized_export` for this checkpoint, possibly from another machine.
 
     Raises: RequestError if `backend` is another name; CheckpointError if the checkpoint is damaged; BackendError if
-    ONNX Runtime cannot run on the device, or its logits differ from PyTorch's beyond the tolerance.
+    ONNX Runtime cannot run on the device, or its logits differ from PyTorch's beyond the tolerance; ExportError if
+    `backend` is `onnx` and the network cannot be expressed in ONNX.
     """
     require_backend_name(backend)
     device = torch.device(device)
     num_classes = checkpoint.spec.num_classes
-    if not runs_onnx(backend, device.type):
+    if exported is None and runs_onnx(backend, device.type):
+        exported = export_for(checkpoint, backend=backend)
+    if exported is None or not runs_onnx(backend, device.type):
         network = fused(checkpoint.load_network())
         return TorchBackend(network, num_classes=num_classes, device=device, is_channels_last=True)
-    onnx_backend = OnnxBackend(
-        exported or specialized_export(checkpoint), num_classes=num_classes, device=device, spins=spins
-    )
+    onnx_backend = OnnxBackend(exported, num_classes=num_classes, device=device, spins=spins)
     require_agreement(onnx_backend, checkpoint)
     return onnx_backend
+
+
+def export_for(checkpoint: Checkpoint, *, backend: str) -> bytes | None:
+    """The result of `specialized_export`; None, with a warning, if `backend` leaves the choice and it is impossible.
+
+    Raises: ExportError if `backend` is `onnx` and the network cannot be expressed in ONNX; CheckpointError.
+    """
+    try:
+        return specialized_export(checkpoint)
+    except ExportError as error:
+        if backend != "auto":
+            raise
+        _logger.warning("%s: %s, and does so now", checkpoint.spec.name, error)
+        return None
 
 
 def runs_onnx(backend: str, device_type: str) -> bool:

@@ -1,20 +1,24 @@
-"""Networks with torchvision's key names and the normalization as their first layer.
+"""The architecture of a base classifier, and a network with the normalization as its first layer.
 
-sigma, epsilon and radius are therefore always on the [0, 1] pixel scale. The normalization never clamps: a clamp
-after the noise would change the base classifier from the one that was trained.
+An architecture is one of this project's ResNets or any network of timm. Everything that depends on the kind of network
+asks its `Architecture`, or asks the network itself for its last layer (`head_names`).
+
+sigma, epsilon and radius are always on the [0, 1] pixel scale, since the normalization is the first layer. The
+normalization never clamps: a clamp after the noise would change the base classifier from the one that was trained.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
-from torchvision.models import resnet
 
-from zoo.errors import UnknownNameError
+from zoo.errors import RequestError, UnknownNameError
+from zoo.models.resnets import RESNETS, QuarterResNet
+from zoo.models.spec import TimmNetwork
 
 if TYPE_CHECKING:
     from zoo.models.spec import Preprocessing
@@ -48,91 +52,97 @@ class NormalizedNetwork(nn.Module):
         return logits_BK
 
 
-class QuarterResNet(nn.Module):
-    """ResNet-10 with a quarter of the channels, for CPUs.
-
-    On 3x32x32 pixels it needs 1.5 M multiply-adds in addition to its stem's 2.4 M. The stem, the block and the key
-    names are torchvision's; timm builds the network as `resnet18` with `layers` and `channels` overridden.
-    """
-
-    CHANNELS = (16, 32, 64, 128)
-
-    def __init__(self, num_classes: int) -> None:
-        super().__init__()
-        self.conv1 = nn.Conv2d(3, 64, kernel_size=7, stride=2, padding=3, bias=False)
-        self.bn1 = nn.BatchNorm2d(64)
-        self.relu = nn.ReLU(inplace=True)
-        self.maxpool = nn.MaxPool2d(kernel_size=3, stride=2, padding=1)
-        in_channels = 64
-        for number, channels in enumerate(self.CHANNELS, start=1):
-            self.add_module(f"layer{number}", _stage(in_channels, channels, stride=1 if number == 1 else 2))
-            in_channels = channels
-        self.fc = nn.Linear(in_channels, num_classes)
-        for module in self.modules():
-            if isinstance(module, nn.Conv2d):
-                nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
-
-    def forward(self, x_BCHW: Tensor) -> Tensor:
-        features_BCHW = self.maxpool(self.relu(self.bn1(self.conv1(x_BCHW))))
-        for number in range(1, len(self.CHANNELS) + 1):
-            features_BCHW = self.get_submodule(f"layer{number}")(features_BCHW)
-        logits_BK: Tensor = self.fc(features_BCHW.mean(dim=(2, 3)))
-        return logits_BK
-
-
-def _stage(in_channels: int, channels: int, *, stride: int) -> nn.Sequential:
-    shortcut = nn.Sequential(
-        nn.Conv2d(in_channels, channels, kernel_size=1, stride=stride, bias=False), nn.BatchNorm2d(channels)
-    )
-    return nn.Sequential(resnet.BasicBlock(in_channels, channels, stride=stride, downsample=shortcut))
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Architecture:
-    """A builder of a bare network, and the name and arguments with which timm builds the same network."""
+    """A kind of bare network, without the normalization.
 
-    build: Callable[[int], nn.Module]
-    timm_name: str
-    timm_args: dict[str, Any] = field(default_factory=dict)
+    `build` returns a randomly initialized network for a number of classes and for square images of a size in pixels.
+    `timm` describes the same network to timm. `keys` names the project whose key names the state dict has.
+    """
+
+    name: str
+    build: Callable[[int, int], nn.Module]
+    timm: TimmNetwork
+    keys: str
 
 
-# The residual branches start at zero: otherwise ResNet-50's first gradient norm is in the hundreds on digits.
-ARCHITECTURES = {
-    "resnet50": Architecture(
-        build=lambda num_classes: resnet.resnet50(num_classes=num_classes, zero_init_residual=True),
-        timm_name="resnet50",
-    ),
-    "resnet34": Architecture(
-        build=lambda num_classes: resnet.resnet34(num_classes=num_classes, zero_init_residual=True),
-        timm_name="resnet34",
-    ),
-    "resnet18": Architecture(
-        build=lambda num_classes: resnet.resnet18(num_classes=num_classes, zero_init_residual=True),
-        timm_name="resnet18",
-    ),
-    "resnet10-quarter": Architecture(
-        build=QuarterResNet,
-        timm_name="resnet18",
-        timm_args={"layers": [1, 1, 1, 1], "channels": list(QuarterResNet.CHANNELS)},
+def _resnet(name: str, timm: TimmNetwork | None = None) -> Architecture:
+    def build(num_classes: int, size: int) -> nn.Module:
+        return RESNETS[name](num_classes)
+
+    return Architecture(name=name, build=build, timm=timm or TimmNetwork(name=name), keys="torchvision")
+
+
+ARCHITECTURES: Mapping[str, Architecture] = {
+    "resnet50": _resnet("resnet50"),
+    "resnet34": _resnet("resnet34"),
+    "resnet18": _resnet("resnet18"),
+    "resnet10-quarter": _resnet(
+        "resnet10-quarter",
+        TimmNetwork(name="resnet18", args={"layers": [1, 1, 1, 1], "channels": list(QuarterResNet.CHANNELS)}),
     ),
 }
+"""This project's own networks. `find_architecture` knows timm's too."""
 
 
 def find_architecture(name: str) -> Architecture:
-    """The architecture with the given name. Raises: UnknownNameError, which lists the known architectures."""
-    try:
+    """The architecture with the given name: one of this project's, or a network of timm.
+
+    Only names in timm's table of networks reach timm: it would read weights of the Hub or of a folder for others.
+
+    Raises: UnknownNameError; RequestError if the name also names weights.
+    """
+    if name in ARCHITECTURES:
         return ARCHITECTURES[name]
-    except KeyError:
-        raise UnknownNameError("architecture", name, ARCHITECTURES) from None
+    from zoo.models import timm_networks  # importing timm takes about a second
+
+    known = timm_networks.names()
+    if name in known:
+        return Architecture(
+            name=name,
+            build=lambda num_classes, size: timm_networks.build(name, num_classes=num_classes, size=size),
+            timm=timm_networks.describe(name),
+            keys="timm",
+        )
+    network, dot, tag = name.partition(".")
+    if dot and (network in known or network in ARCHITECTURES):
+        raise RequestError(
+            f"architecture {name!r} also names weights, {tag!r}: the architecture is {network!r}, and a starting point "
+            "is given as --init MODEL"
+        )
+    more = f"the {len(known):,} networks that timm.list_models() names"
+    raise UnknownNameError("architecture", name, ARCHITECTURES, others=known, more=more)
 
 
-def empty_backbone(name: str, *, num_classes: int) -> nn.Module:
+def head_names(backbone: nn.Module) -> tuple[str, ...]:
+    """The names of the layers that compute the logits; a few networks of timm average the logits of two.
+
+    Raises: RequestError if timm does not say which layers they are.
+    """
+    if not hasattr(backbone, "pretrained_cfg"):  # timm sets it on every network
+        return ("fc",)
+    stated = backbone.pretrained_cfg.get("classifier") or ()
+    heads = (stated,) if isinstance(stated, str) else tuple(stated)
+    if not heads or not {name for name, _ in backbone.named_modules()}.issuperset(heads):
+        raise RequestError(f"timm does not say which layer of {type(backbone).__name__} computes the logits")
+    return heads
+
+
+def is_inside(name: str, modules: Sequence[str]) -> bool:
+    """Whether a module or tensor is one of the named modules or inside one."""
+    return any(name == module or name.startswith(f"{module}.") for module in modules)
+
+
+def empty_backbone(architecture: Architecture, *, num_classes: int, size: int) -> nn.Module:
     """A bare network on the meta device. It is quick to build, and unusable until weights are assigned to it."""
     with torch.device("meta"):
-        return find_architecture(name).build(num_classes)
+        return architecture.build(num_classes, size)
 
 
 def build_network(name: str, *, num_classes: int, preprocessing: Preprocessing) -> NormalizedNetwork:
-    """A network with its normalization, randomly initialized from torch's global generator."""
-    backbone = find_architecture(name).build(num_classes)
+    """A network with its normalization, randomly initialized from torch's global generator.
+
+    Raises: UnknownNameError; RequestError if timm cannot build the network.
+    """
+    backbone = find_architecture(name).build(num_classes, preprocessing.crop)
     return NormalizedNetwork(backbone, mean=preprocessing.mean, std=preprocessing.std)

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from pydantic import Field, ValidationError, model_validator
@@ -23,6 +25,22 @@ Fit = Literal["crop", "pad"]
 
 UNKNOWN = "unknown"
 """The task or the objective of an imported network for which none was stated."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TimmNetwork:
+    """The facts with which timm builds a network and gives it another last layer or another first one.
+
+    `first_conv` and `classifier` name these layers; a network may have several. If `is_of_fixed_size`, timm builds the
+    network for the image size of the config. `stride` is the ratio of the image's size to that of the last feature map.
+    """
+
+    name: str
+    args: Mapping[str, Any] = field(default_factory=dict)
+    first_conv: str | tuple[str, ...] | None = "conv1"
+    classifier: str | tuple[str, ...] | None = "fc"
+    is_of_fixed_size: bool = False
+    stride: int | None = 32
 
 
 class Preprocessing(Strict):
@@ -173,31 +191,31 @@ class ModelSpec(Strict):
         )
         return self.model_copy(update={"certified": self.certified.model_copy(update=stated)})
 
-    def to_config(self, *, model_args: dict[str, Any] | None = None, timm_name: str | None = None) -> dict[str, Any]:
-        """The contents of `config.json`. timm builds the same network from `timm_name` and `model_args`."""
+    def to_config(self, timm: TimmNetwork) -> dict[str, Any]:
+        """The contents of `config.json`. timm builds the same network from `timm`."""
         pre = self.preprocessing
         config: dict[str, Any] = {
-            "architecture": timm_name or self.architecture,
+            "architecture": timm.name,
             "num_classes": self.num_classes,
             "label_names": list(self.certified.class_names),
             "pretrained_cfg": {
                 "tag": self.name.partition(".")[2],
                 "input_size": [3, pre.crop, pre.crop],
-                "fixed_input_size": False,
+                "fixed_input_size": timm.is_of_fixed_size,
                 "interpolation": pre.interpolation,
                 "crop_pct": pre.crop / pre.resize,
                 "crop_mode": "border" if pre.fit == "pad" else "center",
                 "mean": list(pre.mean),
                 "std": list(pre.std),
                 "num_classes": self.num_classes,
-                "pool_size": [math.ceil(pre.crop / 32)] * 2,
-                "first_conv": "conv1",
-                "classifier": "fc",
+                "pool_size": None if timm.stride is None else [math.ceil(pre.crop / timm.stride)] * 2,
+                "first_conv": timm.first_conv,
+                "classifier": timm.classifier,
             },
             "certified": {"architecture": self.architecture, **self.certified.model_dump(mode="json")},
         }
-        if model_args:
-            config["model_args"] = model_args
+        if timm.args:
+            config["model_args"] = dict(timm.args)
         return config
 
     @classmethod

@@ -1,6 +1,7 @@
 """All of a network must be there and fit; only its head may be new."""
 
 import pytest
+import timm
 import torch
 from torch import nn
 from torchvision.models import resnet
@@ -170,3 +171,24 @@ def test_a_head_with_hidden_layers_is_refused_unless_a_fresh_one_is_asked_for(sm
 )
 def test_a_head_that_does_not_fit_is_refused(head, reason, small, tmp_path):
     assert reason in refusal(without_head(small.state_dict()) | head, tmp_path)
+
+
+@pytest.mark.parametrize("states_it", [True, False])
+def test_a_file_of_any_timm_network_is_taken_by_its_name(states_it, tmp_path):
+    name = "mobilenetv3_small_050"
+    state = timm.create_model(name, num_classes=3).state_dict()
+    content, options = ({"state_dict_ema": state, "arch": name}, {}) if states_it else (state, {"architecture": name})
+    checkpoint, report = imported(content, tmp_path, image_size=32, **options)
+    assert (report.architecture, report.num_classes, report.missing) == (name, 3, ())
+    taken = checkpoint.load_network().backbone.state_dict()
+    assert all(torch.equal(taken[key], tensor) for key, tensor in state.items())
+
+
+def test_a_file_that_lacks_a_tensor_of_the_named_timm_network_is_refused(small, tmp_path):
+    assert "contains no convnext_atto in any known format" in refusal(
+        small.state_dict(), tmp_path, architecture="convnext_atto"
+    )
+    state = dict(timm.create_model("convnext_atto", num_classes=3).state_dict())
+    del state["stages.1.blocks.0.norm.bias"]
+    message = refusal(state, tmp_path, architecture="convnext_atto")
+    assert message.endswith("is not a convnext_atto: stages.1.blocks.0.norm.bias is missing")

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 import torch
 
+from tests.zoo.export.test_host_state import Unexportable
 from training.tasks import open_task
-from zoo.errors import BackendError, RequestError
+from zoo.errors import BackendError, ExportError, RequestError
 from zoo.export.onnx import export_network, quantize_to_int8
 from zoo.loading.backend import default_batch_size, open_backend
 from zoo.models.preprocessing import prepare
@@ -46,6 +47,22 @@ def certificates(base, images, *, packed, batch_size=64):
 def test_the_default_on_cpus_is_onnx_runtime(digits_checkpoint, backends):
     assert open_backend(digits_checkpoint).name == backends["onnx"].name == "onnxruntime-cpu-float32"
     assert backends["torch"].name == "torch-cpu-float32"
+
+
+def test_a_network_that_onnx_cannot_express_is_run_by_pytorch_with_a_note_or_refused(
+    digits_checkpoint, monkeypatch, caplog
+):
+    def fails(checkpoint):
+        return export_network(Unexportable(), size=32)
+
+    monkeypatch.setattr("zoo.loading.backend.specialized_export", fails)
+    assert open_backend(digits_checkpoint).name == "torch-cpu-float32"
+    (record,) = caplog.records
+    assert record.getMessage().endswith(
+        "cannot be expressed in ONNX with any batch size; PyTorch can run it, and does so now"
+    )
+    with pytest.raises(ExportError, match="the network cannot be expressed in ONNX with any batch size"):
+        open_backend(digits_checkpoint, backend="onnx")
 
 
 def test_logits_and_votes_agree_across_backends(digits_checkpoint, backends, images):

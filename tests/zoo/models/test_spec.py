@@ -6,7 +6,7 @@ import pytest
 
 from zoo.errors import CheckpointError
 from zoo.models.migration import migrate
-from zoo.models.spec import CertifiedConfig, ModelSpec, Preprocessing
+from zoo.models.spec import CertifiedConfig, ModelSpec, Preprocessing, TimmNetwork
 
 SPEC = ModelSpec(
     architecture="resnet50",
@@ -26,7 +26,7 @@ SPEC = ModelSpec(
 
 
 def test_a_spec_is_read_back_as_it_was_written():
-    assert ModelSpec.from_config(SPEC.to_config(), source="config.json") == SPEC
+    assert ModelSpec.from_config(SPEC.to_config(TimmNetwork(name="resnet50")), source="config.json") == SPEC
 
 
 def test_the_name_says_architecture_objective_sigma_and_task():
@@ -71,7 +71,7 @@ def test_a_config_that_does_not_state_the_fit_means_a_crop():
     ],
 )
 def test_a_config_that_is_not_ours_or_holds_nonsense_is_refused(change, said):
-    config = copy.deepcopy(SPEC.to_config())
+    config = copy.deepcopy(SPEC.to_config(TimmNetwork(name="resnet50")))
     change(config)
     with pytest.raises(CheckpointError, match=said):
         ModelSpec.from_config(config, source="config.json")
@@ -92,7 +92,7 @@ def test_a_config_of_an_older_version_is_read_as_the_newest_writes_it(monkeypatc
         section["sigma"] = section.pop("noise_level")
         return section
 
-    config = copy.deepcopy(SPEC.to_config())
+    config = copy.deepcopy(SPEC.to_config(TimmNetwork(name="resnet50")))
     config["certified"]["level"] = 255 * config["certified"].pop("sigma")
     before = copy.deepcopy(config)
     monkeypatch.setattr("zoo.models.spec.STEPS", (rename_level, name_sigma))

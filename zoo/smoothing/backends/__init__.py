@@ -5,6 +5,6 @@ onnxruntime    an exported network; the fastest backend on CPUs, where its logit
 """
 
 from zoo.smoothing.backends.base import BaseClassifier, Classes, checked_classes
-from zoo.smoothing.backends.pytorch import TorchBackend, evaluating, fused
+from zoo.smoothing.backends.pytorch import TorchBackend, evaluating, fused, traced
 
-__all__ = ["BaseClassifier", "Classes", "TorchBackend", "checked_classes", "evaluating", "fused"]
+__all__ = ["BaseClassifier", "Classes", "TorchBackend", "checked_classes", "evaluating", "fused", "traced"]

@@ -78,15 +78,20 @@ class TorchBackend:
 def fused(network: nn.Module) -> nn.Module:
     """A copy in eval mode with each batch normalization folded into the convolution before it.
 
-    The copy computes the same function except for the last digits, with fewer passes over memory.
+    The copy computes the same function except for the last digits, with fewer passes over memory. A network that cannot
+    be traced symbolically, because its code depends on values or shapes, is copied unchanged.
     """
-    graph = fx.symbolic_trace(copy.deepcopy(network).eval())
+    copied = copy.deepcopy(network).eval()
+    graph = traced(copied)
+    if graph is None:
+        return copied
     modules = dict(graph.named_modules())
     for node in list(graph.graph.nodes):
-        if node.op != "call_module" or not isinstance(modules[node.target], nn.BatchNorm2d):
+        # Subclasses may compute more than their base class: timm has batch normalizations with an activation.
+        if node.op != "call_module" or type(modules[node.target]) is not nn.BatchNorm2d:
             continue
         source = node.args[0]
-        if source.op != "call_module" or not isinstance(modules[source.target], nn.Conv2d) or len(source.users) > 1:
+        if source.op != "call_module" or type(modules[source.target]) is not nn.Conv2d or len(source.users) > 1:
             continue
         parent, _, name = source.target.rpartition(".")
         setattr(graph.get_submodule(parent), name, fuse_conv_bn_eval(modules[source.target], modules[node.target]))
@@ -97,13 +102,24 @@ def fused(network: nn.Module) -> nn.Module:
     return graph
 
 
+def traced(network: nn.Module) -> fx.GraphModule | None:
+    """The network as a graph that shares its modules; None if it cannot be traced symbolically."""
+    try:
+        return fx.symbolic_trace(network)
+    except Exception:  # tracing runs the network's own code on proxies, which may raise anything
+        return None
+
+
 @contextmanager
 def evaluating(network: nn.Module) -> Iterator[None]:
     """Puts the network into eval mode for the block, then restores the former mode of every module."""
-    training_modules = [module for module in network.modules() if module.training]
+    modules = list(network.modules())
+    evaluated = [module for module in modules if not module.training]
     network.eval()
     try:
         yield
     finally:
-        for module in training_modules:
-            module.training = True
+        if len(evaluated) < len(modules):
+            network.train()  # lets timm's networks forget tables that they computed from weights in eval mode
+        for module in evaluated:
+            module.training = False
