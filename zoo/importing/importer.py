@@ -19,7 +19,8 @@ from zoo.importing.location import LocatedNetwork, locate_network
 from zoo.importing.matching import MatchedNetwork, match
 from zoo.importing.normalization import ChannelStatistics, choose_normalization
 from zoo.models.architecture import ARCHITECTURES, NormalizedNetwork, find_architecture
-from zoo.models.spec import UNKNOWN, CertifiedConfig, JsonScalar, ModelSpec, Origin, Preprocessing, ReportedNumber
+from zoo.models.denoiser_config import JsonScalar
+from zoo.models.spec import UNKNOWN, CertifiedConfig, ModelSpec, Origin, Preprocessing, ReportedNumber
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torchvision.models import resnet
 
 from zoo.errors import UnknownNameError
+from zoo.models.denoiser import Denoiser
 
 if TYPE_CHECKING:
     from zoo.models.spec import Preprocessing
@@ -36,14 +37,26 @@ class Normalization(nn.Module):
 
 
 class NormalizedNetwork(nn.Module):
-    """Maps pixels in [0, 1], plus any noise, to `logits_BK`. A checkpoint stores only the bare network `backbone`."""
+    """Maps pixels in [0, 1], plus any noise, to `logits_BK`.
 
-    def __init__(self, backbone: nn.Module, *, mean: Sequence[float], std: Sequence[float]) -> None:
+    With a denoiser it is the base classifier of denoised smoothing (Salman et al. 2020): the denoiser maps noisy pixels
+    to pixels, and the classifier, `backbone` after the normalization, sees the result. A checkpoint stores the bare
+    network `backbone` and the denoiser.
+    """
+
+    def __init__(
+        self, backbone: nn.Module, *, mean: Sequence[float], std: Sequence[float], denoiser: Denoiser | None = None
+    ) -> None:
         super().__init__()
+        self.denoiser = denoiser
         self.normalization = Normalization(mean, std)
         self.backbone = backbone
 
     def forward(self, x_BCHW: Tensor) -> Tensor:
+        return self.classify(x_BCHW if self.denoiser is None else self.denoiser(x_BCHW))
+
+    def classify(self, x_BCHW: Tensor) -> Tensor:
+        """`logits_BK` of the classifier alone, without the denoiser."""
         logits_BK: Tensor = self.backbone(self.normalization(x_BCHW))
         return logits_BK
 
