@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from training.objectives import Objective
     from training.recipe import TrainingRecipe
     from training.tasks import Task
     from zoo.checkpoints.checkpoint import Checkpoint
@@ -103,8 +104,24 @@ def find_starting_point(init: str) -> Checkpoint | None:
     return locate(init)
 
 
+def _continued(objective: Objective, parent: Checkpoint) -> Objective:
+    """The method with the shape of the parent's denoiser, if it continues the training of that denoiser."""
+    from dataclasses import replace
+
+    from training.objectives.denoise import Denoise
+
+    known = parent.spec.certified.denoiser
+    if known is None or not isinstance(objective, Denoise):
+        return objective
+    return replace(objective, **known.shape.model_dump(exclude={"architecture"}))
+
+
 def resolve_recipe(
-    name: str, objective: str, parent: Checkpoint | None, asked: dict[str, str | int | None], assignments: list[str]
+    name: str,
+    objective: str,
+    parent: Checkpoint | None,
+    asked: dict[str, str | int | float | None],
+    assignments: list[str],
 ) -> TrainingRecipe:
     """The named recipe, overridden by the starting point's architecture, the `asked` options and --set, in this order.
 
@@ -118,7 +135,7 @@ def resolve_recipe(
 
     recipe = find_recipe(name, objective=objective)
     if parent is not None:
-        recipe = replace(recipe, architecture=parent.spec.architecture)
+        recipe = replace(recipe, architecture=parent.spec.architecture, objective=_continued(recipe.objective, parent))
     given = [f"{field}={value}" for field, value in asked.items() if value is not None]
     recipe = override(recipe, [*given, *assignments])
     find_architecture(recipe.architecture)
