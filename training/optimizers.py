@@ -1,4 +1,4 @@
-"""Stochastic gradient descent, and LARS, its variant with layer-wise rates for large batches."""
+"""Stochastic gradient descent, LARS, its variant with layer-wise rates for large batches, and Adam."""
 
 from __future__ import annotations
 
@@ -8,12 +8,16 @@ from typing import Any, overload
 import torch
 from torch import Tensor, nn
 
-from training.recipe import Sgd
+from training.recipe import Adam, Sgd
 
 
-def optimizer_for(parameters: Iterable[nn.Parameter], settings: Sgd) -> torch.optim.Optimizer:
+def optimizer_for(parameters: Iterable[nn.Parameter], settings: Sgd | Adam) -> torch.optim.Optimizer:
     """The optimizer that a recipe describes, for those parameters that require gradients."""
     trained = [parameter for parameter in parameters if parameter.requires_grad]
+    if isinstance(settings, Adam):
+        return torch.optim.Adam(
+            trained, lr=settings.lr, betas=(settings.beta1, settings.beta2), weight_decay=settings.weight_decay
+        )
     if settings.trust_coefficient is None:
         return torch.optim.SGD(
             trained,

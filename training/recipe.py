@@ -49,6 +49,22 @@ class Sgd:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Adam:
+    """Adam (Kingma and Ba 2015), as published denoisers were trained; weight decay is added to the gradient."""
+
+    lr: float = 1e-3
+    beta1: float = 0.9
+    beta2: float = 0.999
+    weight_decay: float = 0.0
+
+    def __post_init__(self) -> None:
+        require(self.lr > 0, f"optimizer.lr must be positive, got {self.lr}")
+        for name, value in (("beta1", self.beta1), ("beta2", self.beta2)):
+            require(0 <= value < 1, f"optimizer.{name} must be in [0, 1), got {value}")
+        require(self.weight_decay >= 0, f"optimizer.weight_decay must be at least 0, got {self.weight_decay}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Schedule:
     """The schedule of the learning rate.
 
@@ -96,7 +112,7 @@ class TrainingRecipe:
     epochs: int = 90
     batch_size: int = 64
     accumulation: int = 1
-    optimizer: Sgd = field(default_factory=Sgd)
+    optimizer: Sgd | Adam = field(default_factory=Sgd)
     schedule: Schedule = field(default_factory=Schedule)
     gradient_clip_norm: float | None = None
     freeze: Freeze = "none"

@@ -6,13 +6,15 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from training.distributed import Ranks
+from training.objectives.denoise import Denoise
 from training.objectives.table import objective_name
 from training.recipe import TrainingRecipe
 from training.run_folder import RunIdentity
 from training.starting_point import fitted_preprocessing
 from training.tasks import Task
 from zoo.checkpoints.checkpoint import Checkpoint
-from zoo.models.spec import CertifiedConfig, ModelSpec
+from zoo.models.denoiser_config import DenoiserConfig
+from zoo.models.spec import UNTRAINED, CertifiedConfig, ModelSpec
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,15 +32,21 @@ class TrainingRun:
     parent: Checkpoint | None = None
     parent_id: str | None = None
 
+    @property
+    def parent_sha256(self) -> str | None:
+        """The identity of the weights that training starts from; only a denoiser starts from a parent's denoiser."""
+        if self.parent is None:
+            return None
+        return self.parent.weights_sha256 if self.recipe.objective.trains_denoiser else self.parent.classifier_sha256
+
     def identity(self, ranks: Ranks) -> RunIdentity:
         """The values that must match for the run to be resumed."""
-        parent = None if self.parent is None else self.parent.weights_sha256
         return RunIdentity(
             recipe=self.recipe,
             task=self.task.name,
             data=self.task.digest,
             seed=self.seed,
-            parent=parent,
+            parent=self.parent_sha256,
             num_ranks=ranks.world_size,
         )
 
@@ -56,6 +64,16 @@ class TrainingRun:
             is_synchronized: whether batch normalization is synchronized over the processes.
         """
         recipe = self.recipe
+        if isinstance(recipe.objective, Denoise):
+            denoiser = self._denoiser(
+                recipe.objective,
+                task,
+                epochs=epochs,
+                num_train_images=num_train_images,
+                num_ranks=num_ranks,
+                device=device,
+            )
+            return self._classifier(task).behind(denoiser)
         return ModelSpec(
             architecture=recipe.architecture,
             num_classes=task.num_classes,
@@ -65,7 +83,7 @@ class TrainingRun:
                 sigma=recipe.objective.sigma,
                 task=task.name,
                 class_names=task.class_names,
-                parent=None if self.parent is None else self.parent.weights_sha256,
+                parent=self.parent_sha256,
                 parent_id=self.parent_id,
                 seed=self.seed,
                 epochs=epochs,
@@ -80,6 +98,49 @@ class TrainingRun:
                 preprocessing=fitted_preprocessing(task, recipe, self.parent),
             ),
         )
+
+    def _denoiser(
+        self,
+        objective: Denoise,
+        task: Task,
+        *,
+        epochs: int,
+        num_train_images: int,
+        num_ranks: int,
+        device: str,
+    ) -> DenoiserConfig:
+        recipe = self.recipe
+        return DenoiserConfig(
+            shape=objective.shape,
+            sigma=objective.sigma,
+            objective=objective_name(objective),
+            hyper_parameters=asdict(objective),
+            task=task.name,
+            input=fitted_preprocessing(task, recipe, self.parent).describe(),
+            parent=self.parent_sha256,
+            parent_id=self.parent_id,
+            seed=self.seed,
+            epochs=epochs,
+            recipe_digest=recipe.digest(),
+            recipe=recipe.describe(),
+            num_ranks=num_ranks,
+            device=device,
+            limit_per_class=recipe.limit_per_class,
+            num_train_images=num_train_images,
+        )
+
+    def _classifier(self, task: Task) -> ModelSpec:
+        """The spec of the classifier behind the denoiser: the parent's, or that of a random network."""
+        if self.parent is not None:
+            return self.parent.spec
+        certified = CertifiedConfig(
+            objective=UNTRAINED,
+            task=task.name,
+            class_names=task.class_names,
+            has_trained_head=False,
+            preprocessing=fitted_preprocessing(task, self.recipe, None),
+        )
+        return ModelSpec(architecture=self.recipe.architecture, num_classes=task.num_classes, certified=certified)
 
     def _batch_statistics(self, num_ranks: int, is_synchronized: bool) -> str:
         """A phrase for the images that batch normalization's running statistics describe."""

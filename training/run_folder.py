@@ -15,7 +15,7 @@ from training.recipe import TrainingRecipe
 from zoo.errors import CheckpointError, RecipeError
 from zoo.filesystem.atomic_write import replaced_file, write_atomically
 
-STATE_VERSION = 1
+STATE_VERSION = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +45,7 @@ class RunState:
     """The state of a run at the end of an epoch."""
 
     epochs_done: int
-    backbone: dict[str, Any]
+    weights: dict[str, Any]
     optimizer: dict[str, Any]
     history: list[float]
 
@@ -100,7 +100,7 @@ class RunFolder:
         content = {
             "version": STATE_VERSION,
             "epochs_done": state.epochs_done,
-            "backbone": state.backbone,
+            "weights": state.weights,
             "optimizer": state.optimizer,
             "history": state.history,
         }
@@ -118,7 +118,7 @@ class RunFolder:
             return None
         try:
             content = torch.load(path, map_location="cpu", weights_only=True)
-            return RunState(content["epochs_done"], content["backbone"], content["optimizer"], content["history"])
+            return RunState(content["epochs_done"], content["weights"], content["optimizer"], content["history"])
         except Exception as error:  # torch.load passes on every exception of its unpickler
             raise CheckpointError(f"{path} is damaged ({error}): delete it to start the run again") from error
 

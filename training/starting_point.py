@@ -7,7 +7,9 @@ import copy
 from torch import nn
 
 from training.architecture import require_logits
+from training.denoising import kept_preprocessing, starting_denoiser
 from training.freezing import freeze_parameters, require_stages
+from training.objectives.denoise import Denoise
 from training.objectives.table import objective_name
 from training.recipe import TrainingRecipe
 from training.streams import global_stream
@@ -15,14 +17,15 @@ from training.tasks import Task
 from zoo.checkpoints.checkpoint import Checkpoint
 from zoo.errors import CheckpointError, RecipeError, TaskError
 from zoo.models.architecture import NormalizedNetwork, build_network, head_names, is_inside
-from zoo.models.spec import Preprocessing
+from zoo.models.spec import UNTRAINED, Preprocessing
 
 
 def starting_network(task: Task, recipe: TrainingRecipe, *, seed: int, parent: Checkpoint | None) -> NormalizedNetwork:
     """The network at the start of a run: random weights, or those of `parent` with a head for the task.
 
     The parent's head is kept if it was trained for the same classes. The parameters of frozen layers require no
-    gradient. A method's own head replaces the network's.
+    gradient. A method's own head replaces the network's. A method that trains a denoiser keeps the whole parent, and
+    every other method keeps a parent's classifier without its denoiser.
 
     Args:
         task: task to train on.
@@ -33,6 +36,8 @@ def starting_network(task: Task, recipe: TrainingRecipe, *, seed: int, parent: C
     TaskError if there are no classes to learn; CheckpointError if the parent's weights do not fit; RequestError if the
     architecture cannot be built or does not take the task's images.
     """
+    if isinstance(recipe.objective, Denoise):
+        return _behind_denoiser(task, recipe, recipe.objective, seed=seed, parent=parent)
     if recipe.objective.learns_classes and task.num_classes < 2:
         raise TaskError(f"{task.name} has no classes to learn: use a method without labels, such as simclr")
     keeps_parent = recipe.freeze != "none" or recipe.batch_statistics == "no-layer"
@@ -50,8 +55,26 @@ def starting_network(task: Task, recipe: TrainingRecipe, *, seed: int, parent: C
     if parent is not None:
         _copy_weights(parent, network, keep_head=_has_head_for(parent, task))
     if head is not None:
-        network.backbone.set_submodule(*head_names(network.backbone), head)
+        (head_name,) = head_names(network.backbone)
+        network.backbone.set_submodule(head_name, head)
     freeze_parameters(network.backbone, recipe.freeze)
+    return network
+
+
+def _behind_denoiser(
+    task: Task, recipe: TrainingRecipe, objective: Denoise, *, seed: int, parent: Checkpoint | None
+) -> NormalizedNetwork:
+    """The classifier of `parent`, or a random one, without gradients, behind the denoiser to train."""
+    if recipe.freeze != "none":
+        raise RecipeError(f"freeze={recipe.freeze} does not apply to a denoiser: its classifier stays as it is")
+    preprocessing = fitted_preprocessing(task, recipe, parent)
+    denoiser = starting_denoiser(objective, crop=preprocessing.crop, seed=seed, parent=parent)
+    with global_stream(seed, "weights"):
+        network = build_network(recipe.architecture, num_classes=task.num_classes, preprocessing=preprocessing)
+    if parent is not None:
+        network.backbone = parent.load_backbone()
+    network.denoiser = denoiser
+    network.backbone.requires_grad_(False)
     return network
 
 
@@ -59,7 +82,7 @@ def published_network(
     network: NormalizedNetwork, task: Task, recipe: TrainingRecipe, *, seed: int
 ) -> NormalizedNetwork:
     """The network that the checkpoint stores. If training used another head, it has an untrained head for the task."""
-    if recipe.objective.learns_classes:
+    if recipe.objective.learns_classes or recipe.objective.trains_denoiser:
         return network
     published = copy.deepcopy(network)
     with global_stream(seed, "head"):
@@ -88,7 +111,12 @@ def _own_head(backbone: nn.Module, recipe: TrainingRecipe) -> nn.Module | None:
 
 
 def fitted_preprocessing(task: Task, recipe: TrainingRecipe, parent: Checkpoint | None) -> Preprocessing:
-    """The task's preprocessing, adjusted to the recipe and the starting point."""
+    """The task's preprocessing, adjusted to the recipe and the starting point; a denoiser keeps its classifier's.
+
+    Raises: RecipeError if the recipe's settings contradict the starting point.
+    """
+    if recipe.objective.trains_denoiser and parent is not None:
+        return kept_preprocessing(recipe, parent)
     return recipe.fit_preprocessing(task.preprocessing, of_init=None if parent is None else parent.spec.preprocessing)
 
 
@@ -98,7 +126,9 @@ def _has_head_for(parent: Checkpoint, task: Task) -> bool:
 
 
 def _copy_weights(parent: Checkpoint, network: NormalizedNetwork, *, keep_head: bool) -> None:
-    weights = parent.load_network().backbone.state_dict()
+    if parent.spec.certified.objective == UNTRAINED:
+        raise RecipeError(f"--init {parent.path} is a denoiser without a trained classifier: give --init random")
+    weights = parent.load_backbone().state_dict()
     if not keep_head:
         heads, fresh = head_names(network.backbone), network.backbone.state_dict()
         weights = {name: value for name, value in weights.items() if not is_inside(name, heads)}

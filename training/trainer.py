@@ -15,6 +15,14 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from training.collectives import broadcast_from_first, sum_over_ranks
+from training.denoising import (
+    classifier_weights,
+    module_of_loss,
+    predicted_labels,
+    split_with_denoiser,
+    trained_epochs,
+    trained_module,
+)
 from training.distributed import SINGLE_PROCESS, Ranks
 from training.evaluation.empirical import num_correct_under_noise
 from training.freezing import to_train_mode
@@ -30,8 +38,10 @@ from training.streams import derived_seed, global_stream, stream
 from training.tasks.loading import EvaluationImages, ShuffledBatches, TrainingImages, loaded_batches
 from training.tasks.subsets import limit_per_class
 from training.tasks.task import Subset, listed, stratified_split
-from zoo.checkpoints.checkpoint import Checkpoint, open_checkpoint, save_checkpoint
+from zoo.checkpoints.checkpoint import Checkpoint, open_checkpoint, save_checkpoint, save_weights
+from zoo.checkpoints.weights import serialized
 from zoo.errors import CheckpointError, DivergenceError, RecipeError
+from zoo.models.layout import DENOISER, WEIGHTS
 
 EVALUATION_BATCH_SIZE = 256
 
@@ -66,6 +76,9 @@ def train(
         loop = _Loop(run, folder, device, ranks)
     if loop.untrained_classes:
         sentence = f"no training picture of {listed(loop.untrained_classes)}: the network cannot learn these classes"
+        console.print(f"note: {sentence}", markup=False, highlight=False, soft_wrap=True)
+    if run.parent is not None and run.parent.spec.certified.denoiser and not run.recipe.objective.trains_denoiser:
+        sentence = f"training starts from the classifier of {run.parent.path}, without its denoiser"
         console.print(f"note: {sentence}", markup=False, highlight=False, soft_wrap=True)
     with ranks.translating_lost_ranks():
         loop.prepare()
@@ -128,10 +141,13 @@ class _Loop:
             pin_memory=device.type == "cuda",
         )
         self.network = starting_network(self.task, recipe, seed=run.seed, parent=run.parent)
+        self.trained = trained_module(self.network)
+        self.classifier = classifier_weights(self.network, run.parent) if recipe.objective.trains_denoiser else None
 
     def prepare(self) -> None:
         """Moves the network to the device and distributes it over the ranks. Collective."""
-        self.optimization = Optimization(self.network, self.run.recipe, self.device)
+        recipe = self.run.recipe
+        self.optimization = Optimization(module_of_loss(self.network, recipe.objective), recipe, self.device)
 
     @property
     def untrained_classes(self) -> list[str]:
@@ -147,13 +163,15 @@ class _Loop:
 
     def restore(self, state: RunState) -> None:
         self.epochs_done, self.history = state.epochs_done, list(state.history)
-        self.network.backbone.load_state_dict(state.backbone)
+        self.trained.load_state_dict(state.weights)
         self.optimization.optimizer.load_state_dict(state.optimizer)
 
     def run_epoch(self, logger: MetricLogger, advance: Callable[[float], None]) -> None:
         recipe, epoch = self.run.recipe, self.epochs_done
         self.images.epoch = self.batches.epoch = epoch
         to_train_mode(self.optimization.model, self.network.backbone, recipe.freeze, recipe.batch_statistics)
+        if recipe.objective.trains_denoiser:
+            self.network.backbone.eval()
         loaded = loaded_batches(self.loader)
         for index, (start, end) in enumerate(self.batches.bounds):
             parts = [self._batch(*part) for part in islice(loaded, recipe.accumulation)]
@@ -162,7 +180,7 @@ class _Loop:
             advance(values["loss"])
         self.epochs_done += 1
         broadcast_from_first(
-            list(self.network.buffers())
+            list(self.trained.buffers())
         )  # validation then uses the running statistics of the checkpoint
         if len(self.validation) > 0:
             self.history.append(self._validation_accuracy())
@@ -173,9 +191,9 @@ class _Loop:
         """Writes the resume state, then the checkpoint, on the first rank only."""
         if not self.ranks.is_first:
             return None
-        backbone = self.network.backbone.state_dict()
+        weights = self.trained.state_dict()
         optimizer = self.optimization.optimizer.state_dict()
-        self.folder.save_state(RunState(self.epochs_done, backbone, optimizer, self.history))
+        self.folder.save_state(RunState(self.epochs_done, weights, optimizer, self.history))
         split = {
             "task": dict(self.task.split),
             "validation_share_of_train": self.run.recipe.validation_share,
@@ -190,6 +208,9 @@ class _Loop:
             device=self.device.type,
             is_synchronized=self.optimization.is_synchronized,
         )
+        if self.classifier is not None:
+            files = {WEIGHTS: self.classifier, DENOISER: serialized(self.trained, self.run.output / DENOISER)}
+            return save_weights(self.run.output, files, spec, split=split_with_denoiser(self.run.parent, split))
         published = published_network(self.network, self.task, self.run.recipe, seed=self.run.seed)
         return save_checkpoint(self.run.output, published, spec, split=split)
 
@@ -199,14 +220,17 @@ class _Loop:
             checkpoint = open_checkpoint(self.run.output)
         except CheckpointError:
             checkpoint = None
-        if checkpoint is None or checkpoint.spec.certified.epochs != self.epochs_done:
+        if checkpoint is None or trained_epochs(checkpoint.spec) != self.epochs_done:
             self.save()
         return open_checkpoint(self.run.output)
 
     def _batch(self, x_bytes: Tensor, labels_B: Tensor, numbers_B: Tensor) -> Batch:
         if self.run.recipe.objective.num_views > 1:
             x_bytes = x_bytes.transpose(0, 1).flatten(0, 1)
-        return Batch(self.optimization.to_pixels(x_bytes), labels_B.to(self.optimization.device), numbers_B)
+        x_BCHW = self.optimization.to_pixels(x_bytes)
+        if self.run.recipe.objective.learns_from_classifier:
+            labels_B = predicted_labels(self.network, x_BCHW)
+        return Batch(x_BCHW, labels_B.to(self.optimization.device), numbers_B)
 
     def _update(self, parts: list[Batch], *, batch_size: int, step: int) -> dict[str, float]:
         recipe, steps_per_epoch = self.run.recipe, self.batches.num_batches

@@ -11,14 +11,17 @@ from torch import nn
 from benchmarks.gpu.findings import Findings, SkippedError
 from benchmarks.gpu.require import require
 from benchmarks.gpu.settings import Settings
+from training.denoising import module_of_loss
 from training.evaluation.attack_targets import attack_target_for
 from training.evaluation.attacks import ATTACKS, find_attack
 from training.objectives import Batch, Objective, ObjectiveOutput, Progress
+from training.objectives.denoise import Denoise
 from training.objectives.table import OBJECTIVES
 from training.optimization import Optimization
 from training.recipe import TrainingRecipe
 from training.threat import ThreatModel
 from zoo.models.architecture import NormalizedNetwork, build_network
+from zoo.models.denoiser import Denoiser
 from zoo.models.spec import Preprocessing
 
 ARCHITECTURE, SIZE, NUM_CLASSES = "resnet10-quarter", 32, 10
@@ -47,7 +50,9 @@ def take_step(objective: Objective, settings: Settings) -> dict[str, object]:
     head = objective.head(network.backbone.fc.in_features)
     if head is not None:
         network.backbone.fc = head
-    optimization = Optimization(network, recipe, settings.device)
+    if isinstance(objective, Denoise):
+        network.denoiser = Denoiser(objective.shape)
+    optimization = Optimization(module_of_loss(network, objective), recipe, settings.device)
     optimization.model.train()
     before = [parameter.detach().clone() for parameter in network.parameters()]
     values = optimization.step(

@@ -12,7 +12,8 @@ from pathlib import Path
 from zoo.errors import ServerError
 from zoo.filesystem.atomic_write import replaced_file
 from zoo.filesystem.untrusted_json import parse_json
-from zoo.models.layout import WEIGHTS
+from zoo.models.identity import weights_sha256
+from zoo.models.layout import DENOISER, WEIGHTS
 
 MANIFEST = "MAR-INF/MANIFEST.json"
 CHUNK_BYTES = 1 << 20
@@ -66,14 +67,20 @@ def adopt(path: Path, folder: Path, *, weights_sha256: str | None) -> Archive:
 
 
 def require_weights(path: Path, sha256: str) -> None:
-    """Raises ServerError unless the weights in the archive have this SHA-256."""
-    digest = hashlib.sha256()
-    with zipfile.ZipFile(path) as archive, archive.open(WEIGHTS) as weights:
-        while chunk := weights.read(CHUNK_BYTES):
-            digest.update(chunk)
-    found = digest.hexdigest()
+    """Raises ServerError unless the weights in the archive have the identity `sha256` (`zoo.models.identity`)."""
+    with zipfile.ZipFile(path) as archive:
+        names = {WEIGHTS, DENOISER}.intersection(archive.namelist()) | {WEIGHTS}
+        found = weights_sha256({name: _sha256_in(archive, name) for name in names})
     if found != sha256:
         raise ServerError(
             f"the archive {path} holds other weights than the checkpoint: SHA-256 is {found}, the checkpoint's is "
             f"{sha256}; start again"
         )
+
+
+def _sha256_in(archive: zipfile.ZipFile, name: str) -> str:
+    digest = hashlib.sha256()
+    with archive.open(name) as file:
+        while chunk := file.read(CHUNK_BYTES):
+            digest.update(chunk)
+    return digest.hexdigest()

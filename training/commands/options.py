@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -9,6 +10,7 @@ if TYPE_CHECKING:
     import torch
     from rich.console import Console
 
+    from training.objectives import Objective
     from training.recipe import TrainingRecipe
     from training.tasks import Task
     from zoo.checkpoints.checkpoint import Checkpoint
@@ -104,11 +106,23 @@ def find_starting_point(init: str) -> Checkpoint | None:
     return locate(init)
 
 
+def _continued(objective: Objective, parent: Checkpoint) -> Objective:
+    """The method with the shape of the parent's denoiser, if it continues the training of that denoiser."""
+    from dataclasses import replace
+
+    from training.objectives.denoise import Denoise
+
+    known = parent.spec.certified.denoiser
+    if known is None or not isinstance(objective, Denoise):
+        return objective
+    return replace(objective, **known.shape.model_dump(exclude={"architecture"}))
+
+
 def resolve_recipe(
     name: str,
     objective: str,
     parent: Checkpoint | None,
-    asked: dict[str, str | int | None],
+    asked: Mapping[str, str | int | float | None],
     assignments: list[str],
     *,
     task: Task,
@@ -131,7 +145,7 @@ def resolve_recipe(
 
     recipe = find_recipe(name, objective=objective)
     if parent is not None:
-        recipe = replace(recipe, architecture=parent.spec.architecture)
+        recipe = replace(recipe, architecture=parent.spec.architecture, objective=_continued(recipe.objective, parent))
     given = [f"{field}={value}" for field, value in asked.items() if value is not None]
     words = [*given, *assignments]
     recipe = override(recipe, words)

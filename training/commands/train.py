@@ -42,6 +42,12 @@ def train(
     recipe: Recipe = "quick",
     assignments: Set = None,
     fit: Fit = None,
+    sigma: Annotated[
+        float | None,
+        typer.Option(
+            "--sigma", metavar="S", help="The noise of training, as --set objective.sigma=S; pixels in [0, 1]."
+        ),
+    ] = None,
     freeze: Freeze = None,
     limit_per_class: LimitPerClass = None,
     seed: Seed = 0,
@@ -67,7 +73,13 @@ def train(
             with ranks.local_first_rank_first():
                 parent = find_starting_point(init)
                 opened = open_task(task, data_dir=data_dir)
-            given = {"architecture": architecture, "fit": fit, "freeze": freeze, "limit_per_class": limit_per_class}
+            given = {
+                "architecture": architecture,
+                "fit": fit,
+                "freeze": freeze,
+                "limit_per_class": limit_per_class,
+                "objective.sigma": sigma,
+            }
             picked = pick_device(ranks.device_name(device))
             resolved = resolve_recipe(
                 recipe, objective, parent, given, assignments or [], task=opened, device=picked, console=console
@@ -90,18 +102,21 @@ def train(
 
 
 def _print(checkpoint: Checkpoint, *, task: str, seconds: float, as_json: bool) -> None:
-    certified = checkpoint.spec.certified
+    certified, denoiser = checkpoint.spec.certified, checkpoint.spec.certified.denoiser
+    run = certified if denoiser is None else denoiser
     result = {
         "checkpoint": str(checkpoint.path),
         "name": checkpoint.spec.name,
         "sha256": checkpoint.weights_sha256,
-        "objective": certified.objective,
+        "objective": run.objective,
         "task": task,
         "architecture": checkpoint.spec.architecture,
-        "epochs": certified.epochs,
-        "seed": certified.seed,
-        "num_train_images": certified.num_train_images,
+        "epochs": run.epochs,
+        "seed": run.seed,
+        "num_train_images": run.num_train_images,
         "train_seconds": round(seconds, 1),
     }
-    line = f"{checkpoint.path}: {checkpoint.spec.name}, {certified.epochs} epochs"
+    if denoiser is not None:
+        result["classifier_sha256"] = checkpoint.classifier_sha256
+    line = f"{checkpoint.path}: {checkpoint.spec.name}, {run.epochs} epochs"
     echo(json.dumps(result, indent=2) if as_json else line)

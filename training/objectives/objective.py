@@ -59,6 +59,8 @@ class Objective(Protocol):
 
     learns_classes: ClassVar[bool] = True
     """Whether training fits the classes; otherwise the last layer of the checkpoint is untrained."""
+    trains_denoiser: ClassVar[bool] = False
+    """Whether training fits a denoiser before the classifier, which stays as it is."""
     num_views: ClassVar[int] = 1
     """The number of augmented views of each image in a batch."""
     augmentation: ClassVar[Augmentation | None] = None
@@ -68,6 +70,11 @@ class Objective(Protocol):
     def sigma(self) -> float | None:
         """The noise level of training, on the [0, 1] pixel scale; None for a method without noise."""
         ...
+
+    @property
+    def learns_from_classifier(self) -> bool:
+        """Whether the labels of a batch are the predictions of the classifier that stays as it is."""
+        return False
 
     def head(self, num_features: int) -> nn.Module | None:
         """The head that replaces the network's last layer during training; None keeps the last layer.

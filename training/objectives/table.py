@@ -2,6 +2,7 @@
 
 from training.objectives.adversarial import Adversarial
 from training.objectives.consistency import Consistency
+from training.objectives.denoise import Denoise
 from training.objectives.gaussian import Gaussian
 from training.objectives.macer import Macer
 from training.objectives.objective import Objective
@@ -15,6 +16,7 @@ from zoo.errors import UnknownNameError
 OBJECTIVES: dict[str, type[Objective]] = {
     "adversarial": Adversarial,
     "consistency": Consistency,
+    "denoise": Denoise,
     "gaussian": Gaussian,
     "macer": Macer,
     "simclr": SimClr,

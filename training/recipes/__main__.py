@@ -8,7 +8,7 @@ import typer
 
 from training.objectives import OBJECTIVES, Objective
 from training.objectives.table import objective_name
-from training.recipe import Schedule, TrainingRecipe
+from training.recipe import Schedule, Sgd, TrainingRecipe
 from training.recipes import GENERAL, GRIDS
 from training.recipes.published import PUBLISHED
 from training.recipes.quick import tuned
@@ -54,7 +54,7 @@ def published_table() -> str:
 
 def _numbers(recipe: TrainingRecipe) -> str:
     optimizer = recipe.optimizer
-    lars = "" if optimizer.trust_coefficient is None else " (LARS)"
+    lars = " (LARS)" if isinstance(optimizer, Sgd) and optimizer.trust_coefficient is not None else ""
     return (
         f"{recipe.epochs} | {recipe.batch_size} | {optimizer.lr:g}{lars} | {optimizer.weight_decay:g} "
         f"| {_schedule(recipe.schedule)}"

@@ -71,7 +71,7 @@ def execute_run(run: Run, folder: StudyFolder, environment: RunEnvironment, *, s
         num_classes=task.num_classes,
         num_train_images=checkpoint.spec.certified.num_train_images or 0,
         weights_sha256=checkpoint.weights_sha256,
-        parent_sha256=None if parent is None else parent.weights_sha256,
+        parent_sha256=trained.parent_sha256,
         empirical=empirical,
         certifications=certified,
         versions={name: version(name) for name in PACKAGES},

@@ -10,13 +10,15 @@ import jinja2
 import yaml
 
 from zoo.cards.metadata import card_metadata
-from zoo.cards.reproduction import certify_command, evaluate_commands, train_command
+from zoo.cards.reproduction import certify_command, denoiser_command, evaluate_commands, train_command
 from zoo.cards.tables import CITATIONS, data_set_of
-from zoo.models.layout import CARD, CURVE, ONNX, ROWS, WEIGHTS
-from zoo.models.spec import UNKNOWN, ModelSpec
+from zoo.models.identity import weights_sha256
+from zoo.models.layout import CARD, CURVE, DENOISER, ONNX, ROWS, WEIGHTS
+from zoo.models.spec import UNKNOWN, UNTRAINED, ModelSpec
 
 TEMPLATE = "template.md.j2"
 PURPOSES = {
+    DENOISER: "the denoiser before the classifier, on pixels in [0, 1]",
     ONNX: "the network with its normalization, for ONNX Runtime",
     ROWS: "one row per image; the certified numbers are computed from these rows",
     CURVE: "the figure above",
@@ -47,6 +49,10 @@ def render_card(spec: ModelSpec, *, files: Mapping[str, str]) -> str:
         spec=spec,
         certified=certified,
         key_names=key_names,
+        denoiser=certified.denoiser,
+        denoiser_data=None if certified.denoiser is None else data_set_of(certified.denoiser.task),
+        weights_sha256=None if certified.denoiser is None else weights_sha256(files),
+        untrained=UNTRAINED,
         origin=certified.origin,
         unknown=UNKNOWN,
         data=data_set_of(certified.task),
@@ -57,6 +63,7 @@ def render_card(spec: ModelSpec, *, files: Mapping[str, str]) -> str:
         onnx=ONNX if ONNX in files else None,
         citation=CITATIONS.get(certified.objective),
         train_command=train_command(spec),
+        denoiser_command=denoiser_command(spec),
         certify_command=certify_command(spec),
         evaluate_commands=evaluate_commands(spec),
     )

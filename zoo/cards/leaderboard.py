@@ -13,6 +13,7 @@ from zoo.cards.leaderboard_schema import (
     AttackedBy,
     Certified,
     CertifiedAccuracyAt,
+    DenoiserTraining,
     Empirical,
     Estimate,
     Images,
@@ -24,7 +25,8 @@ from zoo.cards.leaderboard_schema import (
 )
 from zoo.errors import CheckpointError
 from zoo.models.catalog import CATALOG
-from zoo.models.layout import ROWS, WEIGHTS
+from zoo.models.identity import weights_sha256
+from zoo.models.layout import ROWS
 from zoo.models.measurements import Attack, CertificationResult, EmpiricalResult, SmoothedTarget
 from zoo.models.spec import ModelSpec, Origin
 from zoo.results.summary import Interval, binomial_interval
@@ -53,10 +55,14 @@ def _leaderboard_entry(spec: ModelSpec, files: Mapping[str, str]) -> Leaderboard
         spec,
         schema_version=SCHEMA_VERSION,
         input=spec.preprocessing.describe(),
-        weights_sha256=files[WEIGHTS],
+        weights_sha256=weights_sha256(files),
         licence=None if origin is None else origin.licence,
         source=None if origin is None else _derive(Source, origin),
-        training=_derive(Training, certified),
+        training=_derive(
+            Training,
+            certified,
+            denoiser=None if certified.denoiser is None else _derive(DenoiserTraining, certified.denoiser),
+        ),
         measured=Measured(
             certified=_certified(certified.certification, rows_sha256=files.get(ROWS)),
             empirical_base=_empirical(empirical),

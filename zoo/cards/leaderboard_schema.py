@@ -156,8 +156,26 @@ class Reported(_Complete):
     source: str
 
 
+class DenoiserTraining(_Complete):
+    """The training of the denoiser before a classifier. `task` names its images, whose labels were not used."""
+
+    objective: str
+    hyper_parameters: dict[str, bool | int | float | str | None]
+    sigma: float = Field(gt=0)
+    task: str
+    parent: str | None
+    epochs: int | None
+    seed: int | None
+    num_train_images: int | None
+    limit_per_class: int | None
+    recipe_digest: str | None
+
+
 class Training(_Complete):
-    """The training of the network, as far as it is known. `parent` is the SHA-256 of the weights it started from."""
+    """The training of the network, as far as it is known. `parent` is the SHA-256 of the weights it started from.
+
+    With a `denoiser`, the other fields are those of the classifier behind it, except for `sigma`, which is both's.
+    """
 
     objective: str
     hyper_parameters: dict[str, bool | int | float | str | None]
@@ -169,6 +187,7 @@ class Training(_Complete):
     num_train_images: int | None
     limit_per_class: int | None
     recipe_digest: str | None
+    denoiser: DenoiserTraining | None
 
 
 class Source(_Complete):

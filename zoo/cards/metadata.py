@@ -60,6 +60,7 @@ def base_model(certified: CertifiedConfig) -> str | None:
 def _tags(spec: ModelSpec, files: Mapping[str, str]) -> list[str]:
     certified = spec.certified
     smoothed = ["certified-robustness", "randomized-smoothing"] if certified.sigma else []
+    smoothed += [] if certified.denoiser is None else ["denoised-smoothing"]
     method = [] if certified.objective == UNKNOWN else [certified.objective]
     onnx = ["onnx"] if ONNX in files else []
     tags = [

@@ -6,26 +6,42 @@ import shlex
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from zoo.models.denoiser_config import DenoiserConfig
 from zoo.models.measurements import Attack, EmpiricalResult
-from zoo.models.spec import ModelSpec
+from zoo.models.spec import CertifiedConfig, ModelSpec
 
 MODEL, AUTOATTACK = "MODEL", "autoattack"
 FIELDS_WITH_AN_OPTION = ("objective.name", "architecture", "freeze", "limit_per_class")
 
 
 def train_command(spec: ModelSpec) -> str | None:
-    """The `zoo train` command with every field of the recipe; None if the recipe or the seed was not recorded."""
-    certified = spec.certified
-    if not certified.recipe or certified.seed is None:
+    """The `zoo train` command with every field of the recipe; None if the recipe or the seed was not recorded.
+
+    It is the command of the classifier, if there is a denoiser before it.
+    """
+    return _train_command(spec.certified, spec.architecture, output="DIR")
+
+
+def denoiser_command(spec: ModelSpec) -> str | None:
+    """The `zoo train` command of the denoiser; None if there is no denoiser, or its recipe or seed was not recorded."""
+    denoiser = spec.certified.denoiser
+    if denoiser is None:
+        return None
+    architecture = str(denoiser.recipe.get("architecture", spec.architecture))
+    return _train_command(denoiser, architecture, output="DENOISED")
+
+
+def _train_command(trained: CertifiedConfig | DenoiserConfig, architecture: str, *, output: str) -> str | None:
+    if not trained.recipe or trained.seed is None:
         return None
     words = ["zoo"]
-    if certified.num_ranks is not None and certified.num_ranks > 1:
-        words = ["torchrun", "--nproc-per-node", str(certified.num_ranks), "-m", "zoo", "--"]
-    words += ["train", "--task", certified.task, "--objective", certified.objective]
-    words += ["--architecture", spec.architecture, "--seed", str(certified.seed)]
-    if certified.parent is not None:
-        words += ["--init", certified.parent_id or "PARENT"]
-    fields = dict(_flat(certified.recipe))
+    if trained.num_ranks is not None and trained.num_ranks > 1:
+        words = ["torchrun", "--nproc-per-node", str(trained.num_ranks), "-m", "zoo", "--"]
+    words += ["train", "--task", trained.task, "--objective", trained.objective]
+    words += ["--architecture", architecture, "--seed", str(trained.seed)]
+    if trained.parent is not None:
+        words += ["--init", trained.parent_id or "PARENT"]
+    fields = dict(_flat(trained.recipe))
     if fields.get("freeze") not in (None, "none"):
         words += ["--freeze", str(fields["freeze"])]
     if fields.get("limit_per_class") is not None:
@@ -33,8 +49,8 @@ def train_command(spec: ModelSpec) -> str | None:
     for path, value in fields.items():
         if path not in FIELDS_WITH_AN_OPTION:
             words += ["--set", f"{path}={_set_syntax(value)}"]
-    words += [] if certified.device is None else ["--device", certified.device]
-    return shlex.join([*words, "--output", "DIR"])
+    words += [] if trained.device is None else ["--device", trained.device]
+    return shlex.join([*words, "--output", output])
 
 
 def certify_command(spec: ModelSpec) -> str | None:

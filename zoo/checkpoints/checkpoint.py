@@ -1,8 +1,9 @@
 """A checkpoint is a directory: config.json, model.safetensors, a card, the raw certification rows, and a manifest.
 
-The manifest lists the SHA-256 of every other file except the manifest's signature, which is optional. The hashes are
-checked before anything is loaded. Files whose names start with a dot (a training run's files, a download cache) are not
-part of the checkpoint. A checkpoint never contains a pickle.
+A classifier behind a denoiser has a denoiser.safetensors too. The manifest lists the SHA-256 of every other file except
+the manifest's signature, which is optional. The hashes are checked before anything is loaded. Files whose names start
+with a dot (a training run's files, a download cache) are not part of the checkpoint. A checkpoint never contains a
+pickle.
 """
 
 from __future__ import annotations
@@ -20,12 +21,28 @@ from zoo.errors import CheckpointError, RequestError
 from zoo.filesystem.atomic_write import write_all_atomically
 from zoo.filesystem.lock import exclusive_lock
 from zoo.filesystem.untrusted_json import parse_json
-from zoo.models.layout import CARD, CONFIG, CURVE, KNOWN_FILES, MANIFEST, ONNX, ROWS, SIGNATURE, SPLIT, WEIGHTS
+from zoo.models.identity import weights_sha256
+from zoo.models.layout import (
+    CARD,
+    CONFIG,
+    CURVE,
+    DENOISER,
+    KNOWN_FILES,
+    MANIFEST,
+    ONNX,
+    ROWS,
+    SIGNATURE,
+    SPLIT,
+    WEIGHTS,
+)
 from zoo.models.measurements import CertificationResult, EmpiricalResult
-from zoo.models.spec import ModelSpec
+from zoo.models.spec import UNTRAINED, ModelSpec
 
 if TYPE_CHECKING:
+    from torch import nn
+
     from zoo.models.architecture import NormalizedNetwork
+    from zoo.models.denoiser import Denoiser
 
 LOCK = ".lock"
 LOCK_WAIT = 60.0
@@ -45,6 +62,12 @@ class Checkpoint:
 
     @property
     def weights_sha256(self) -> str:
+        """The identity of the network, which covers all of its weights: `zoo.models.identity`."""
+        return weights_sha256(self.files)
+
+    @property
+    def classifier_sha256(self) -> str:
+        """SHA-256 of the file of the classifier's weights, with or without a denoiser before it."""
         return self.files[WEIGHTS]
 
     @property
@@ -54,16 +77,30 @@ class Checkpoint:
         return (*sorted(self.files), MANIFEST, *signature)
 
     def load_network(self) -> NormalizedNetwork:
-        """The network in eval mode. It maps `x_BCHW` in [0, 1] to `logits_BK`.
+        """The network in eval mode, behind its denoiser if it has one. It maps `x_BCHW` in [0, 1] to `logits_BK`.
 
         Raises: CheckpointError if the weights have changed, do not fit the architecture or are not finite.
         """
-        from zoo.checkpoints.weights import load_backbone
         from zoo.models.architecture import NormalizedNetwork
 
-        backbone = load_backbone(self.path / WEIGHTS, self.spec, sha256=self.weights_sha256)
-        preprocessing = self.spec.preprocessing
-        return NormalizedNetwork(backbone, mean=preprocessing.mean, std=preprocessing.std).eval()
+        mean, std = self.spec.preprocessing.mean, self.spec.preprocessing.std
+        return NormalizedNetwork(self.load_backbone(), mean=mean, std=std, denoiser=self.load_denoiser()).eval()
+
+    def load_backbone(self) -> nn.Module:
+        """The bare network of the classifier. Raises: CheckpointError, as `load_network` does."""
+        from zoo.checkpoints.weights import load_backbone
+
+        return load_backbone(self.path / WEIGHTS, self.spec, sha256=self.classifier_sha256)
+
+    def load_denoiser(self) -> Denoiser | None:
+        """The denoiser before the classifier, if there is one. Raises: CheckpointError, as `load_network` does."""
+        from zoo.checkpoints.weights import load_denoiser
+
+        require_matching_denoiser(self.path, self.spec, self.files)
+        denoiser = self.spec.certified.denoiser
+        if denoiser is None:
+            return None
+        return load_denoiser(self.path / DENOISER, denoiser.shape, sha256=self.files[DENOISER])
 
 
 def open_checkpoint(path: Path) -> Checkpoint:
@@ -81,7 +118,19 @@ def open_checkpoint(path: Path) -> Checkpoint:
     for required in (CONFIG, WEIGHTS):
         if required not in files:
             raise CheckpointError(f"{path / MANIFEST} does not list {required}")
-    return Checkpoint(path=path, spec=read_spec(path), files=files)
+    spec = read_spec(path)
+    require_matching_denoiser(path, spec, files)
+    return Checkpoint(path=path, spec=spec, files=files)
+
+
+def require_matching_denoiser(path: Path, spec: ModelSpec, files: Mapping[str, str]) -> None:
+    """Raises CheckpointError if only one of the config and the manifest names a denoiser.
+
+    The identity of the network covers the denoiser's file if it is there, so the network must use it.
+    """
+    if (spec.certified.denoiser is None) != (DENOISER not in files):
+        with_it, without_it = (MANIFEST, CONFIG) if DENOISER in files else (CONFIG, MANIFEST)
+        raise CheckpointError(f"{path / with_it} names a denoiser, {without_it} does not")
 
 
 def save_checkpoint(
@@ -94,25 +143,29 @@ def save_checkpoint(
 
     Args:
         path: The checkpoint directory; it is created if it does not exist.
-        network: The network whose backbone is stored.
+        network: The network whose backbone, and denoiser if any, are stored.
         spec: The specification of the network.
         split: The contents of split.json; None writes no split.json.
 
     Raises: CheckpointError if a weight is not finite, or another process keeps writing the checkpoint.
     """
-    import torch
-    from safetensors.torch import save
+    from zoo.checkpoints.weights import serialized
 
-    from zoo.checkpoints.weights import require_finite
+    weights = {WEIGHTS: serialized(network.backbone, path / WEIGHTS)}
+    if network.denoiser is not None:
+        weights[DENOISER] = serialized(network.denoiser, path / DENOISER)
+    return save_weights(path, weights, spec, split=split)
 
-    require_finite(network.backbone, path / WEIGHTS)
-    # A tensor that two layers share is stored under both names, as copies: safetensors refuses shared memory.
-    state = network.backbone.state_dict()
-    tensors = {
-        name: tensor.detach().cpu().clone(memory_format=torch.contiguous_format) for name, tensor in state.items()
-    }
-    weights = save(tensors, metadata={"format": "pt"})
-    contents = {WEIGHTS: weights} if split is None else {WEIGHTS: weights, SPLIT: _json_bytes(split)}
+
+def save_weights(
+    path: Path, weights: Mapping[str, bytes], spec: ModelSpec, *, split: Mapping[str, Any] | None = None
+) -> Checkpoint:
+    """Writes a checkpoint as `save_checkpoint` does, from the contents of its weight files by name.
+
+    Raises: CheckpointError if another process keeps writing the checkpoint, or the spec does not match the files.
+    """
+    require_matching_denoiser(path, spec, dict.fromkeys(weights, ""))
+    contents = {**weights} if split is None else {**weights, SPLIT: _json_bytes(split)}
     with being_written(path):
         written = _described(spec, contents, kept={})
         return _write(path, written, kept={}, removed=KNOWN_FILES - set(written))
@@ -208,6 +261,11 @@ def _add(
 
 def require_trained_head(checkpoint: Checkpoint) -> None:
     """Raises RequestError if the network's last layer is untrained, because its predictions would be meaningless."""
+    if checkpoint.spec.certified.objective == UNTRAINED:
+        raise RequestError(
+            f"the classifier of {checkpoint.spec.name} is untrained, so its predictions are meaningless: put a "
+            "trained one behind its denoiser with zoo denoise CLASSIFIER --with MODEL"
+        )
     if not checkpoint.spec.certified.has_trained_head:
         raise RequestError(
             f"the last layer of {checkpoint.spec.name} is untrained, so its predictions are meaningless: "

@@ -25,7 +25,7 @@ Objective = Annotated[
     str,
     typer.Option(
         "--objective",
-        help="standard, gaussian, adversarial, trades, smoothadv, macer, consistency, smoothmix or simclr.",
+        help="standard, gaussian, adversarial, trades, smoothadv, macer, consistency, smoothmix, simclr or denoise.",
     ),
 ]
 Architecture = Annotated[

@@ -20,11 +20,11 @@ from zoo.importing.location import LocatedNetwork, locate_network
 from zoo.importing.matching import MatchedNetwork, match, names_of
 from zoo.importing.normalization import ChannelStatistics, choose_normalization
 from zoo.models.architecture import NormalizedNetwork, find_architecture
+from zoo.models.denoiser_config import JsonScalar
 from zoo.models.spec import (
     UNKNOWN,
     CertifiedConfig,
     Fit,
-    JsonScalar,
     ModelSpec,
     Origin,
     Preprocessing,

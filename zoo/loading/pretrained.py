@@ -10,12 +10,14 @@ import torch
 from torch import nn
 
 from zoo.checkpoints.checkpoint import Checkpoint, open_checkpoint, save_checkpoint
-from zoo.checkpoints.weights import backbone_of, load_backbone, read_weights
+from zoo.checkpoints.weights import backbone_of, denoiser_of, read_weights
 from zoo.errors import CheckpointError, RequestError
 from zoo.filesystem.atomic_write import write_all_atomically
 from zoo.models.architecture import NormalizedNetwork
-from zoo.models.layout import WEIGHTS
-from zoo.models.spec import CertifiedConfig, ModelSpec
+from zoo.models.denoiser import Denoiser
+from zoo.models.denoiser_config import DenoiserConfig
+from zoo.models.layout import DENOISER, WEIGHTS
+from zoo.models.spec import UNKNOWN, CertifiedConfig, ModelSpec
 from zoo.models.transforms import Transforms
 
 if TYPE_CHECKING:
@@ -32,10 +34,10 @@ class CertifiedNetwork(NormalizedNetwork):
     of the old weights.
     """
 
-    def __init__(self, backbone: nn.Module, checkpoint: Checkpoint) -> None:
-        """`backbone` is the network of `checkpoint.spec` without the normalization."""
+    def __init__(self, backbone: nn.Module, checkpoint: Checkpoint, denoiser: Denoiser | None = None) -> None:
+        """`backbone` is the network of `checkpoint.spec` without the normalization, and `denoiser` its denoiser."""
         preprocessing = checkpoint.spec.preprocessing
-        super().__init__(backbone, mean=preprocessing.mean, std=preprocessing.std)
+        super().__init__(backbone, mean=preprocessing.mean, std=preprocessing.std, denoiser=denoiser)
         self.checkpoint = checkpoint
 
     @property
@@ -73,8 +75,7 @@ class CertifiedNetwork(NormalizedNetwork):
         Raises: CheckpointError if the weights file has changed since, does not fit the architecture, or contains a
         value that is not finite.
         """
-        backbone = load_backbone(checkpoint.path / WEIGHTS, checkpoint.spec, sha256=checkpoint.weights_sha256)
-        return cls(backbone, checkpoint).eval()
+        return cls(checkpoint.load_backbone(), checkpoint, checkpoint.load_denoiser()).eval()
 
     def save_pretrained(self, directory: str | Path) -> Checkpoint:
         """Writes the network as a checkpoint.
@@ -120,15 +121,26 @@ class CertifiedNetwork(NormalizedNetwork):
 
         Raises: CheckpointError if the loaded checkpoint no longer exists or was changed.
         """
-        loaded = read_weights(self.checkpoint.path / WEIGHTS, sha256=self.checkpoint.weights_sha256)
-        current = {name: tensor.cpu() for name, tensor in self.backbone.state_dict().items()}
+        modules = {WEIGHTS: self.backbone} | ({} if self.denoiser is None else {DENOISER: self.denoiser})
+        if modules.keys() != self.checkpoint.files.keys() & {WEIGHTS, DENOISER}:
+            return False
+        return all(self._equals_file(module, name) for name, module in modules.items())
+
+    def _equals_file(self, module: nn.Module, name: str) -> bool:
+        loaded = read_weights(self.checkpoint.path / name, sha256=self.checkpoint.files[name])
+        current = {name: tensor.cpu() for name, tensor in module.state_dict().items()}
         return current.keys() == loaded.keys() and all(
             torch.equal(tensor, loaded[name].to(tensor.dtype)) for name, tensor in current.items()
         )
 
     def _require_fit(self) -> None:
+        denoiser = self.spec.certified.denoiser
+        if (denoiser is None) != (self.denoiser is None):
+            raise RequestError("a denoiser was added to the network or removed from it, so its spec no longer holds")
         try:
             backbone_of(self.spec, self.backbone.state_dict())
+            if denoiser is not None and self.denoiser is not None:
+                denoiser_of(denoiser.shape, self.denoiser.state_dict())
         except RuntimeError as error:
             raise RequestError(
                 f"the network is no longer a {self.spec.architecture} of {self.spec.num_classes} classes, as its spec "
@@ -157,16 +169,21 @@ def checkpoint_of(model: str | Path | CertifiedNetwork, *, revision: str | None 
     return model.checkpoint
 
 
+def _denoiser_of_unknown_origin(known: DenoiserConfig) -> DenoiserConfig:
+    return DenoiserConfig(shape=known.shape, sigma=known.sigma, objective=UNKNOWN, task=known.task, input=known.input)
+
+
 def _spec_without_results(spec: ModelSpec, *, parent: str) -> ModelSpec:
     """The spec with only the facts that still hold after the weights were modified by unknown means."""
     known = spec.certified
     certified = CertifiedConfig(
-        objective="unknown",
+        objective=UNKNOWN,
         sigma=known.sigma,
         task=known.task,
         class_names=known.class_names,
         parent=parent,
         has_trained_head=known.has_trained_head,
         preprocessing=known.preprocessing,
+        denoiser=None if known.denoiser is None else _denoiser_of_unknown_origin(known.denoiser),
     )
     return spec.model_copy(update={"certified": certified})

@@ -11,12 +11,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 
 from zoo.errors import RequestError, UnknownNameError
+from zoo.models.denoiser import Denoiser
 from zoo.models.resnets import RESNETS, QuarterResNet
 from zoo.models.spec import TimmNetwork
 
@@ -40,14 +41,26 @@ class Normalization(nn.Module):
 
 
 class NormalizedNetwork(nn.Module):
-    """Maps pixels in [0, 1], plus any noise, to `logits_BK`. A checkpoint stores only the bare network `backbone`."""
+    """Maps pixels in [0, 1], plus any noise, to `logits_BK`.
 
-    def __init__(self, backbone: nn.Module, *, mean: Sequence[float], std: Sequence[float]) -> None:
+    With a denoiser it is the base classifier of denoised smoothing (Salman et al. 2020): the denoiser maps noisy pixels
+    to pixels, and the classifier, `backbone` after the normalization, sees the result. A checkpoint stores the bare
+    network `backbone` and the denoiser.
+    """
+
+    def __init__(
+        self, backbone: nn.Module, *, mean: Sequence[float], std: Sequence[float], denoiser: Denoiser | None = None
+    ) -> None:
         super().__init__()
+        self.denoiser = denoiser
         self.normalization = Normalization(mean, std)
         self.backbone = backbone
 
     def forward(self, x_BCHW: Tensor) -> Tensor:
+        return self.classify(x_BCHW if self.denoiser is None else self.denoiser(x_BCHW))
+
+    def classify(self, x_BCHW: Tensor) -> Tensor:
+        """`logits_BK` of the classifier alone, without the denoiser."""
         logits_BK: Tensor = self.backbone(self.normalization(x_BCHW))
         return logits_BK
 
@@ -119,9 +132,10 @@ def head_names(backbone: nn.Module) -> tuple[str, ...]:
 
     Raises: RequestError if timm does not say which layers they are.
     """
-    if not hasattr(backbone, "pretrained_cfg"):  # timm sets it on every network
+    config: Any = getattr(backbone, "pretrained_cfg", None)  # timm sets it on every network
+    if config is None:
         return ("fc",)
-    stated = backbone.pretrained_cfg.get("classifier") or ()
+    stated = config.get("classifier") or ()
     heads = (stated,) if isinstance(stated, str) else tuple(stated)
     if not heads or not {name for name, _ in backbone.named_modules()}.issuperset(heads):
         raise RequestError(f"timm does not say which layer of {type(backbone).__name__} computes the logits")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 CONFIG = "config.json"
 WEIGHTS = "model.safetensors"
+DENOISER = "denoiser.safetensors"
 ONNX = "model.onnx"
 CARD = "README.md"
 ROWS = "certification.tsv"
@@ -12,5 +13,5 @@ SPLIT = "split.json"
 MANIFEST = "manifest.json"
 SIGNATURE = "manifest.sig"
 
-KNOWN_FILES = frozenset({CONFIG, WEIGHTS, ONNX, CARD, ROWS, CURVE, SPLIT})
+KNOWN_FILES = frozenset({CONFIG, WEIGHTS, DENOISER, ONNX, CARD, ROWS, CURVE, SPLIT})
 """The files that a manifest may list."""

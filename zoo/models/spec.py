@@ -14,17 +14,19 @@ from typing import Any, Literal
 
 from pydantic import Field, ValidationError, model_validator
 
-from zoo.errors import CheckpointError
+from zoo.errors import CheckpointError, RequestError
+from zoo.models.denoiser_config import DenoiserConfig, JsonScalar
 from zoo.models.measurements import CertificationResult, EmpiricalResult, Strict, is_none
 from zoo.models.migration import SCHEMA_VERSION, STEPS, migrate
-
-JsonScalar = bool | int | float | str | None
 
 Fit = Literal["crop", "pad"]
 """How a picture of any aspect becomes a square."""
 
 UNKNOWN = "unknown"
 """The task or the objective of an imported network for which none was stated."""
+
+UNTRAINED = "untrained"
+"""The objective of the random classifier behind a denoiser that was trained without `--init`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -129,6 +131,9 @@ class CertifiedConfig(Strict):
     type they used, such as cuda. The last digits of the weights depend on both, and so does the precision if the recipe
     leaves it to the device; both are None where they were not recorded. `num_train_images` is the number of images that
     the weights were fitted to. `limit_per_class` is the number of labels used per class, where it was limited.
+
+    With a `denoiser`, these fields describe the classifier behind it, except for `sigma`, which is the denoiser's, and
+    the measured results, which are those of both together.
     """
 
     schema_version: int = SCHEMA_VERSION
@@ -152,6 +157,7 @@ class CertifiedConfig(Strict):
     limit_per_class: int | None = Field(default=None, ge=1)
     num_train_images: int | None = Field(default=None, ge=1)
     preprocessing: Preprocessing
+    denoiser: DenoiserConfig | None = Field(default=None, exclude_if=is_none)
     empirical: EmpiricalResult | None = None
     certification: CertificationResult | None = None
 
@@ -171,6 +177,20 @@ class ModelSpec(Strict):
             raise ValueError("a trained head needs at least 2 classes, but num_classes is 1")
         return self
 
+    @model_validator(mode="after")
+    def _fits_its_denoiser(self) -> ModelSpec:
+        denoiser, crop = self.certified.denoiser, self.preprocessing.crop
+        if denoiser is None:
+            return self
+        if self.certified.sigma != denoiser.sigma:
+            raise ValueError(f"sigma is {self.certified.sigma}, but the denoiser was trained for {denoiser.sigma}")
+        if crop % denoiser.shape.downsampling:
+            raise ValueError(
+                f"the input of {crop} pixels is not a multiple of the denoiser's downsampling, "
+                f"{denoiser.shape.downsampling}"
+            )
+        return self
+
     @property
     def preprocessing(self) -> Preprocessing:
         return self.certified.preprocessing
@@ -180,8 +200,23 @@ class ModelSpec(Strict):
         """The name `architecture.tag` in timm's style, for example `resnet50.consistency_s50_pets`."""
         sigma = self.certified.sigma
         level = "" if sigma is None else f"_s{sigma * 100:g}"
+        if self.certified.denoiser is not None:
+            level = f"_denoised{level}"
         task = re.sub(r"[^A-Za-z0-9]+", "-", self.certified.task).strip("-")
         return f"{self.architecture}.{self.certified.objective}{level}_{task}"
+
+    def behind(self, denoiser: DenoiserConfig) -> ModelSpec:
+        """The spec of this classifier, unchanged, behind a denoiser; nothing is measured of the two together.
+
+        Raises: RequestError if the classifier's input does not fit the denoiser.
+        """
+        certified = self.certified.model_copy(
+            update={"denoiser": denoiser, "sigma": denoiser.sigma, "empirical": None, "certification": None}
+        )
+        try:
+            return ModelSpec.model_validate({**dict(self), "certified": certified})
+        except ValidationError as error:
+            raise RequestError(f"{self.name} does not fit the denoiser: {error.errors()[0]['msg']}") from error
 
     def with_licence(self, licence: str) -> ModelSpec:
         """The same model with the licence that its maker, or the authors of an imported file, give the weights."""

@@ -12,8 +12,9 @@ from typing import Literal
 from zoo.checkpoints.checkpoint import Checkpoint, config_bytes, sha256_of
 from zoo.errors import CheckpointError
 from zoo.filesystem.untrusted_json import parse_json
+from zoo.models.denoiser_config import DenoiserConfig
 from zoo.models.layout import CONFIG, MANIFEST, SIGNATURE, WEIGHTS
-from zoo.models.spec import ModelSpec
+from zoo.models.spec import CertifiedConfig, ModelSpec
 from zoo.verification.contents import format_fault, looks_like_code
 
 Outcome = Literal["passed", "failed", "unchecked"]
@@ -106,14 +107,25 @@ def _flat(config: Mapping[str, object]) -> dict[str, object]:
 
 
 def _of_training(spec: ModelSpec) -> Iterator[str]:
-    certified = spec.certified
-    if certified.recipe and certified.recipe_digest != _digest(certified.recipe):
-        yield f"{CONFIG}: recipe_digest is {certified.recipe_digest}, but the recipe gives {_digest(certified.recipe)}"
-    sigmas = {"sigma": certified.sigma, "hyper_parameters.sigma": certified.hyper_parameters.get("sigma")}
-    in_recipe = certified.recipe.get("objective", {})
+    certified, denoiser = spec.certified, spec.certified.denoiser
+    if denoiser is None:
+        yield from _of_run(certified, {"sigma": certified.sigma}, prefix="")
+        return
+    # The classifier may have been trained under other noise, or none.
+    yield from _of_run(certified, {}, prefix="")
+    yield from _of_run(denoiser, {"sigma": denoiser.sigma}, prefix="denoiser.")
+
+
+def _of_run(trained: CertifiedConfig | DenoiserConfig, sigmas: dict[str, object], *, prefix: str) -> Iterator[str]:
+    """The contradictions in the record of one training run, whose paths in the config start with `prefix`."""
+    if trained.recipe and trained.recipe_digest != _digest(trained.recipe):
+        given, computed = trained.recipe_digest, _digest(trained.recipe)
+        yield f"{CONFIG}: {prefix}recipe_digest is {given}, but the recipe gives {computed}"
+    sigmas = {**sigmas, "hyper_parameters.sigma": trained.hyper_parameters.get("sigma")}
+    in_recipe = trained.recipe.get("objective", {})
     if isinstance(in_recipe, Mapping):
         sigmas["recipe.objective.sigma"] = in_recipe.get("sigma")
-    known = {name: sigma for name, sigma in sigmas.items() if sigma is not None}
+    known = {f"{prefix}{name}": sigma for name, sigma in sigmas.items() if sigma is not None}
     if len(set(known.values())) > 1:
         yield f"{CONFIG}: " + " but ".join(f"{name} is {sigma}" for name, sigma in known.items())
 
@@ -125,7 +137,9 @@ def _digest(recipe: Mapping[str, object]) -> str:
 
 def check_weights(directory: Path, spec: ModelSpec, hashes: Mapping[str, str]) -> Check:
     """The check that every tensor of the weights fits the architecture and is finite."""
-    note = f"names and shapes of {spec.architecture}, every value finite"
+    denoiser = spec.certified.denoiser
+    behind = "" if denoiser is None else f" and of its denoiser, a {denoiser.shape.describe()}"
+    note = f"names and shapes of {spec.architecture}{behind}, every value finite"
     if WEIGHTS not in hashes:
         return _check("weights", note, [f"{WEIGHTS} is missing"])
     try:

@@ -14,7 +14,8 @@ from zoo.errors import BackendError, CheckpointError
 from zoo.export.onnx import INPUT, OUTPUT
 from zoo.export.onnx_process import bounded_logits
 from zoo.export.parity import compare, probes
-from zoo.models.layout import ONNX, WEIGHTS
+from zoo.models.identity import weights_sha256
+from zoo.models.layout import DENOISER, ONNX, WEIGHTS
 from zoo.models.spec import ModelSpec
 from zoo.smoothing.backends import evaluating
 from zoo.verification.contents import format_fault
@@ -35,7 +36,8 @@ def check_onnx(directory: Path, spec: ModelSpec, hashes: Mapping[str, str]) -> C
         return Check(name=NAME, note=f"there is no {ONNX}", is_unchecked=True)
     if format_fault(directory / ONNX) is not None:
         return Check(name=NAME, note=f"{ONNX} cannot be read", is_unchecked=True)
-    note = f"{ONNX} compared with {WEIGHTS} on random and on extreme inputs"
+    behind = f" behind {DENOISER}" if DENOISER in hashes else ""
+    note = f"{ONNX} compared with {WEIGHTS}{behind} on random and on extreme inputs"
     try:
         findings = tuple(_differences(directory, spec, hashes))
     except CheckpointError:
@@ -50,7 +52,7 @@ def _differences(directory: Path, spec: ModelSpec, hashes: Mapping[str, str]) ->
     content, size = (directory / ONNX).read_bytes(), spec.preprocessing.crop
     model = onnx.load_model_from_string(content)
     metadata = {entry.key: entry.value for entry in model.metadata_props}
-    if metadata.get("weights_sha256") != hashes[WEIGHTS]:
+    if metadata.get("weights_sha256") != weights_sha256(hashes):
         yield f"{ONNX} says that it was exported from weights with SHA-256 {metadata.get('weights_sha256')}"
     expected = {INPUT: (3, size, size), OUTPUT: (spec.num_classes,)}
     shapes = {value.name: _shape_of(value) for value in (*model.graph.input, *model.graph.output)}

@@ -131,5 +131,5 @@ def test_unknown_names_list_the_known_ones():
         find_recipe("imagenet", objective="gaussian")
     with pytest.raises(UnknownNameError, match="known: cifar10, imagenet, quick"):
         find_recipe("paper", objective="simclr")
-    with pytest.raises(UnknownNameError, match="known: adversarial, consistency, gaussian, macer"):
+    with pytest.raises(UnknownNameError, match="known: adversarial, consistency, denoise, gaussian, macer"):
         find_recipe("quick", objective="nonsense")
