@@ -13,7 +13,7 @@ from typing import Any, Literal
 from pydantic import Field, ValidationError, model_validator
 
 from zoo.errors import CheckpointError
-from zoo.models.measurements import CertificationResult, EmpiricalResult, Strict, is_none
+from zoo.models.measurements import CalibrationResult, CertificationResult, EmpiricalResult, Strict, is_none
 from zoo.models.migration import SCHEMA_VERSION, STEPS, migrate
 
 JsonScalar = bool | int | float | str | None
@@ -118,6 +118,7 @@ class CertifiedConfig(Strict):
     preprocessing: Preprocessing
     empirical: EmpiricalResult | None = None
     certification: CertificationResult | None = None
+    calibration: CalibrationResult | None = Field(default=None, exclude_if=is_none)
 
 
 class ModelSpec(Strict):

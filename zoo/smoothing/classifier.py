@@ -16,8 +16,9 @@ from zoo.smoothing.backends import BaseClassifier, TorchBackend
 from zoo.smoothing.certificate import Certificate, SmoothingSpec
 from zoo.smoothing.class_names import Answer, named
 from zoo.smoothing.engine import CertificationEngine
-from zoo.smoothing.jobs import Certification, Job, Prediction, checked_pixels
+from zoo.smoothing.jobs import Certification, Job, LabelSetJob, Prediction, checked_pixels
 from zoo.smoothing.keys import fresh_key, root_key
+from zoo.smoothing.label_set import LabelSet, LabelSetSpec
 from zoo.smoothing.noise import NoiseKey
 from zoo.smoothing.prediction import Votes
 from zoo.smoothing.sampler import NoisySampler, SamplingOptions
@@ -66,6 +67,7 @@ class SmoothedClassifier:
         transforms: Callable[[Picture], Tensor] | None = None,
         class_names: Sequence[str] = (),
         image_shape: tuple[int, int, int] | None = None,
+        label_sets: LabelSetSpec | None = None,
     ) -> None:
         """Wraps a callable in a backend; takes a backend as it is.
 
@@ -78,6 +80,7 @@ class SmoothedClassifier:
             transforms: Turns a picture into `x_CHW` in [0, 1] without normalization, such as `network.transforms`.
             class_names: One name per class, to appear in the answers.
             image_shape: The accepted image shape `(C, H, W)`; any shape by default.
+            label_sets: The calibration of `label_set`, if there is one.
 
         Raises: CertificationError if a backend is given a device or has another number of classes, or if the number
         of names is not `num_classes`.
@@ -98,6 +101,7 @@ class SmoothedClassifier:
         self.transforms = transforms
         self.class_names = tuple(class_names)
         self.image_shape = image_shape
+        self.label_sets = label_sets
         self._sampler = NoisySampler(self.base, SamplingOptions(batch_size=batch_size))
 
     @overload
@@ -163,6 +167,35 @@ class SmoothedClassifier:
             return Prediction(id, x_CHW, sigma=spec.sigma, n=n, alpha=spec.alpha, key=key, noise=spec.noise)
 
         return self._answer(images, new_job, generator, Votes)
+
+    @overload
+    def label_set(self, images: Picture) -> LabelSet: ...  # type: ignore[overload-overlap] # a str is one path
+    @overload
+    def label_set(self, images: Sequence[Picture | Tensor]) -> list[LabelSet]: ...
+    @overload
+    def label_set(self, images: Tensor) -> Any: ...
+
+    def label_set(self, images: Picture | Tensor | Sequence[Picture | Tensor]) -> LabelSet | list[LabelSet]:
+        """The robust label set of an image from one draw, or a list of sets for a batch or a list of images.
+
+        The guarantee is marginal, as `LabelSet` says, and not a certificate of the image. The noise always comes from
+        the operating system, because noise that someone can foresee voids the guarantee.
+
+        Raises: CertificationError if there is no calibration, or it was made with other noise or another backend; the
+        errors of `certify`.
+        """
+        spec = self.label_sets
+        if spec is None:
+            raise CertificationError(
+                "this SmoothedClassifier has no calibration for label sets: make one in the checkpoint with "
+                "zoo calibrate MODEL --task TASK --radius RADIUS, or give label_sets"
+            )
+        spec.require_conditions(sigma=self.smoothing.sigma, noise=self.smoothing.noise, backend=self.base.name)
+
+        def new_job(id: int, x_CHW: Tensor, key: NoiseKey) -> Job:
+            return LabelSetJob(id, x_CHW, spec=spec, key=key)
+
+        return self._answer(images, new_job, None, LabelSet)
 
     def _answer(
         self,
