@@ -26,7 +26,8 @@ async def by_server(
     """
     mode_parameters = {name: value for name, value in parameters.items() if name != "mode"}
     async with AsyncClient(url, token=token) as client:
-        ask = client.predict if parameters.get("mode") == "predict" else client.certify
+        methods = {"predict": client.predict, "set": client.label_set}
+        ask = methods.get(parameters.get("mode", "certify"), client.certify)
 
         async def outcome(path: Path) -> Outcome:
             try:

@@ -11,11 +11,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from serving.protocol import Limits, Request, Target, deciding, target_of
+from serving.protocol import LabelSetRequest, Limits, Request, Target, deciding, target_of
 from serving.service.answer_cache import AnswerCache, Entry
 from zoo.errors import RequestError
 from zoo.models.spec import ModelSpec
-from zoo.smoothing import Certification, NoiseKey, Prediction, SmoothingSpec
+from zoo.smoothing import Certification, LabelSetJob, LabelSetSpec, NoiseKey, Prediction, SmoothingSpec
 from zoo.smoothing.jobs import Job
 from zoo.smoothing.keys import fresh_key, root_key
 
@@ -34,7 +34,15 @@ class Admission:
     """Creates one job per image, within the operator's limits."""
 
     def __init__(
-        self, spec: ModelSpec, *, sigma: float, model_sha256: str, limits: Limits, noise_secret: bytes
+        self,
+        spec: ModelSpec,
+        *,
+        sigma: float,
+        model_sha256: str,
+        limits: Limits,
+        noise_secret: bytes,
+        backend: str,
+        label_sets: LabelSetSpec | None = None,
     ) -> None:
         """Creates an admission.
 
@@ -44,10 +52,14 @@ class Admission:
             model_sha256: the SHA-256 of the weights.
             limits: the operator's limits and defaults.
             noise_secret: the deployment's secret, from which repeatable answers derive their noise.
+            backend: the name of the backend.
+            label_sets: the calibration of the model's label sets; None if there is none.
         """
         self.spec = spec
         self.sigma = sigma
         self.limits = limits
+        self.backend = backend
+        self.label_sets = label_sets
         self.cache = AnswerCache(limits.cached_answers, secret=noise_secret, model_sha256=model_sha256)
 
     def target(self, request: Request) -> Target:
@@ -56,6 +68,8 @@ class Admission:
         Raises: RequestError, CertificationError with a message for the client.
         """
         target = target_of(request.parameters, self.limits, sigma=self.sigma)
+        if isinstance(target, LabelSetRequest):
+            self._calibrated(target)
         self._require_affordable(request, target)
         return target
 
@@ -73,13 +87,41 @@ class Admission:
     def _job(self, id: Hashable, x_CHW: Tensor, target: Target, key: NoiseKey) -> Job:
         if isinstance(target, SmoothingSpec):
             return Certification(id, x_CHW, smoothing=target, key=key, input=self.spec.preprocessing.describe())
+        if isinstance(target, LabelSetRequest):
+            calibrated = self._calibrated(target)
+            return LabelSetJob(id, x_CHW, spec=calibrated, key=key, input=self.spec.preprocessing.describe())
         n, alpha, noise = target.n, target.alpha, target.noise
         return Prediction(id, x_CHW, sigma=self.sigma, n=n, alpha=alpha, key=key, noise=noise)
 
     def _entry(self, x_CHW: Tensor, request: Request) -> Entry:
-        if self.limits.cached_answers == 0:
+        # A client that could get the noise of a label set again could change the image for it.
+        if self.limits.cached_answers == 0 or request.parameters.mode == "set":
             return Entry(fresh_key(), repeats=False)
         return self.cache.entry(x_CHW, deciding(request.parameters, self.limits))
+
+    def _calibrated(self, target: LabelSetRequest) -> LabelSetSpec:
+        """The calibration that a request can use.
+
+        Raises: RequestError if there is none, or it has another radius or alpha; CertificationError if it was made with
+        other noise or another backend.
+        """
+        label_sets, name = self.label_sets, self.spec.name
+        if label_sets is None:
+            raise RequestError(
+                f"{name} has no calibration for mode=set: make one with zoo calibrate MODEL --task "
+                f"{self.spec.certified.task} --radius RADIUS, and serve the checkpoint again"
+            )
+        for parameter, requested in (("radius", target.radius), ("alpha", target.alpha)):
+            calibrated = getattr(label_sets, parameter)
+            if requested is not None and requested != calibrated:
+                raise RequestError(
+                    f"parameter {parameter}={requested:g}: the label sets of {name} are calibrated for {parameter} "
+                    f"{calibrated:g} only; leave {parameter} out, or calibrate again with zoo calibrate MODEL --task "
+                    f"{label_sets.task} --{parameter} {requested:g}"
+                )
+        noise = label_sets.noise if target.noise is None else target.noise
+        label_sets.require_conditions(sigma=self.sigma, noise=noise, backend=self.backend)
+        return label_sets
 
     def _require_affordable(self, request: Request, target: Target) -> None:
         parameters, limits = request.parameters, self.limits

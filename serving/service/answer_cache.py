@@ -11,7 +11,8 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from zoo.smoothing import Certificate, NoiseKey, Votes
+from zoo.smoothing import NoiseKey
+from zoo.smoothing.jobs import Result
 
 PURPOSE = "certified-zoo: noise key of a repeatable answer"
 
@@ -22,7 +23,7 @@ class Entry:
 
     key: NoiseKey
     repeats: bool
-    result: Certificate | Votes | None = None
+    result: Result | None = None
 
 
 class AnswerCache:

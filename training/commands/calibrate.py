@@ -30,7 +30,8 @@ def calibrate(
     model: Model,
     task: TaskName,
     radius: Annotated[
-        float, typer.Option("--radius", min=0, metavar="R", help="Largest change of an image, in l2 on the [0, 1] scale.")
+        float,
+        typer.Option("--radius", min=0, metavar="R", help="Largest change of an image, in l2 on the [0, 1] scale."),
     ],
     alpha: Annotated[float, typer.Option("--alpha", help="Probability that a set lacks the true class.")] = 0.1,
     images: Annotated[

@@ -122,7 +122,7 @@ def binomial_interval(count: int, n: int) -> Interval:
 
 
 def interval_of_bounded_mean(values_N: npt.NDArray[np.float64], *, ceiling: float) -> Interval:
-    """The 95 % interval for the mean of values in [0, ceiling]: by the bootstrap, or Chernoff-Hoeffding if all equal."""
+    """The 95 % interval for the mean of values in [0, ceiling]: bootstrap, or Chernoff-Hoeffding if all are equal."""
     if np.ptp(values_N) > 0:
         return _bootstrap_interval(values_N)
     return chernoff_hoeffding_interval(values_N, ceiling=ceiling, confidence=CONFIDENCE)

@@ -32,9 +32,9 @@ MOST_IMAGES = 10**12
 
 
 def alpha_before_change(alpha: float, *, radius: float, sigma: float) -> float:
-    """The failure probability alpha' on unchanged images that leaves `alpha` under changes up to `radius`; rounded down.
+    """The failure probability alpha' on unchanged images that becomes `alpha` under changes up to `radius`.
 
-    It is 0.0 if the number is too small for a float.
+    It is rounded down, to 0.0 if the number is too small for a float.
 
     Args:
         alpha: The failure probability under the worst change, in (0, 1).

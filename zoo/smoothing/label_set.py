@@ -1,4 +1,4 @@
-"""Robust label sets: sets of classes from one noisy draw, with marginal coverage under a bounded change of the image."""
+"""Robust label sets: classes that fit one noisy draw, with marginal coverage under a bounded change of the image."""
 
 from __future__ import annotations
 
@@ -88,6 +88,11 @@ class LabelSet:
     input: str
     backend: str
     class_names: tuple[str, ...] | None = None
+
+    @property
+    def n(self) -> int:
+        """The number of draws."""
+        return 1
 
 
 def one_draw(x_CHW: Pixels, *, sigma: float, noise: Noise, key: NoiseKey) -> Draws:

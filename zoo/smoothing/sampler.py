@@ -64,8 +64,9 @@ class NoisySampler:
     def votes(self, draws: Sequence[Draws]) -> list[Outputs]:
         """The classes of the noisy copies, one array per element of `draws`, in the order of the draws' counters.
 
-        Draws that read logits get the logits of their copies instead, from the same batches. All images must have the same shape. Only one call runs at a time, because batches share their memory; calls
-        from other threads wait.
+        Draws that read logits get the logits of their copies instead, from the same batches. All images must
+        have the same shape. Only one call runs at a time, because batches share their memory; calls from other threads
+        wait.
         Raises: CertificationError if draws read logits and the backend returns classes only; the backend's errors.
         """
         with self._lock:
