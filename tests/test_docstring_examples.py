@@ -18,6 +18,7 @@ MODULES = {
     "zoo.smoothing.bounds": {"clopper_pearson_lower", "clopper_pearson_upper", "least_n"},
     "zoo.smoothing.certificate": {"SmoothingSpec"},
     "zoo.smoothing.classifier": {"SmoothedClassifier"},
+    "zoo.smoothing.conformal": {"alpha_before_change", "num_images_needed"},
     "zoo.smoothing.radius": {"certified_radius", "probability_at"},
     "serving.client.blocking": {"Client"},
 }

@@ -151,6 +151,7 @@ class Client(BaseClient):
 def ask(url: str, image: Picture, parameters: Mapping[str, Any]) -> dict[str, Any]:
     """The JSON object that answers one image, requested with a new client. Raises: the errors of `Client`."""
     with Client(url) as client:
+        methods: dict[object, Callable[..., Answer | LabelSetAnswer]]
         methods = {"predict": client.predict, "set": client.label_set}
-        method = methods.get(parameters.get("mode", "certify"), client.certify)
+        method = methods.get(parameters.get("mode"), client.certify)
         return method(image, **{name: value for name, value in parameters.items() if name != "mode"}).to_json()

@@ -111,14 +111,14 @@ class Admission:
                 f"{name} has no calibration for mode=set: make one with zoo calibrate MODEL --task "
                 f"{self.spec.certified.task} --radius RADIUS, and serve the checkpoint again"
             )
-        for parameter, requested in (("radius", target.radius), ("alpha", target.alpha)):
-            calibrated = getattr(label_sets, parameter)
-            if requested is not None and requested != calibrated:
-                raise RequestError(
-                    f"parameter {parameter}={requested:g}: the label sets of {name} are calibrated for {parameter} "
-                    f"{calibrated:g} only; leave {parameter} out, or calibrate again with zoo calibrate MODEL --task "
-                    f"{label_sets.task} --{parameter} {requested:g}"
-                )
+        radius = label_sets.radius if target.radius is None else target.radius
+        alpha = label_sets.alpha if target.alpha is None else target.alpha
+        if (radius, alpha) != (label_sets.radius, label_sets.alpha):
+            raise RequestError(
+                f"the label sets of {name} are calibrated for radius={label_sets.radius:g} and "
+                f"alpha={label_sets.alpha:g} only, got radius={radius:g} and alpha={alpha:g}: leave both out, or "
+                f"calibrate again with zoo calibrate MODEL --task {label_sets.task} --radius {radius:g} --alpha {alpha:g}"
+            )
         noise = label_sets.noise if target.noise is None else target.noise
         label_sets.require_conditions(sigma=self.sigma, noise=noise, backend=self.backend)
         return label_sets

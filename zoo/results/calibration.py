@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from typing import Literal, cast
+from typing import Literal
 
 import numpy as np
 from pydantic import Field, ValidationError, model_validator
@@ -16,7 +16,6 @@ from zoo.models.spec import ModelSpec, Preprocessing
 from zoo.results.summary import binomial_interval, interval_of_bounded_mean
 from zoo.smoothing.conformal import calibrated_threshold
 from zoo.smoothing.label_set import LabelSetSpec
-from zoo.smoothing.noise import Noise
 
 # The last digits of a threshold and of a resampled interval may differ between machines and library versions.
 CLOSE = 1e-9
@@ -82,7 +81,7 @@ class Calibration(CalibrationConditions):
             radius=self.radius,
             alpha=self.alpha,
             sigma=self.sigma,
-            noise=cast("Noise", self.noise),
+            noise=self.noise,
             threshold=self.threshold,
             num_calibration_images=len(self.images),
             task=self.task,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
@@ -13,7 +14,7 @@ from zoo.smoothing.arguments import checked_alpha, checked_radius, checked_sigma
 from zoo.smoothing.backends import Logits
 from zoo.smoothing.noise import Draws, Noise, NoiseKey, Phase, Pixels, require_noise
 
-SCORE = "negative-log-softmax"
+SCORE: Final = "negative-log-softmax"
 # The last digits of logits may depend on the size of a batch. A larger set is safe, a smaller one is not.
 SCORE_MARGIN = 1e-4
 

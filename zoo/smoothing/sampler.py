@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from threading import Lock
@@ -113,10 +113,11 @@ class NoisySampler:
         except (torch.OutOfMemoryError, MemoryError) as error:
             raise OutOfMemoryError(f"there is not enough memory for the noise of {len(rows)} draws") from error
         reading = [row for row, (draws, _) in enumerate(rows) if draws.reads_logits]
+        logits_RK: Iterable[Logits] = ()
         if reading:
             classes_M, logits_RK = self._scoring_base().classify_and_read(noisy_MCHW, reading)
         else:
-            classes_M, logits_RK = self.base.classify(noisy_MCHW), ()
+            classes_M = self.base.classify(noisy_MCHW)
         num_classes = self.base.num_classes
         if classes_M.shape != (len(noisy_MCHW),) or classes_M.min() < 0 or classes_M.max() >= num_classes:
             raise CertificationError(

@@ -84,7 +84,7 @@ function requestForm() {
   form.set("data", image);
   form.set("mode", chosenMode());
   form.set("copies", COPIES);
-  if (chosenMode() === "predict") return form;
+  if (chosenMode() !== "certify") return form;
   const stopping = $("stopping").value;
   form.set("stopping", stopping);
   form.set("n", $("n").value);
