@@ -117,7 +117,8 @@ class Admission:
             raise RequestError(
                 f"the label sets of {name} are calibrated for radius={label_sets.radius:g} and "
                 f"alpha={label_sets.alpha:g} only, got radius={radius:g} and alpha={alpha:g}: leave both out, or "
-                f"calibrate again with zoo calibrate MODEL --task {label_sets.task} --radius {radius:g} --alpha {alpha:g}"
+                f"calibrate again with zoo calibrate MODEL --task {label_sets.task} --radius {radius:g} --alpha "
+                f"{alpha:g}"
             )
         noise = label_sets.noise if target.noise is None else target.noise
         label_sets.require_conditions(sigma=self.sigma, noise=noise, backend=self.backend)
