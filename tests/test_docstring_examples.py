@@ -19,6 +19,7 @@ MODULES = {
     "zoo.smoothing.certificate": {"SmoothingSpec"},
     "zoo.smoothing.classifier": {"SmoothedClassifier"},
     "zoo.smoothing.family": {"Family"},
+    "zoo.smoothing.conformal": {"alpha_before_change", "num_images_needed"},
     "zoo.smoothing.radius": {"certified_radius", "probability_at"},
     "serving.client.blocking": {"Client"},
 }

@@ -89,7 +89,7 @@ def smooth(
     >>> [certificate.radius for certificate in g.certify(["digit.png", "digit.png"])]
     [0.25, 0.25]
     """
-    from zoo.checkpoints.checkpoint import require_trained_head
+    from zoo.checkpoints.checkpoint import read_calibration, require_trained_head
     from zoo.errors import CertificationError
     from zoo.loading.backend import default_batch_size, open_backend
     from zoo.loading.device import pick_device
@@ -117,6 +117,7 @@ def smooth(
         stopping=stopping,  # type: ignore[arg-type] # None: by default FixedSample(n)
         noise=noise,
     )
+    calibration = read_calibration(checkpoint)
     chosen = pick_device(str(device))
     return SmoothedClassifier(
         open_backend(checkpoint, backend=backend, device=chosen),
@@ -126,6 +127,7 @@ def smooth(
         transforms=Transforms(spec.preprocessing),
         class_names=spec.certified.class_names,
         image_shape=(3, spec.preprocessing.crop, spec.preprocessing.crop),
+        label_sets=None if calibration is None else calibration.label_sets(),
     )
 
 

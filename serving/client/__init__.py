@@ -1,6 +1,6 @@
 """The HTTP clients of a served model, `Client` and `AsyncClient`, and their answers. Works without torch installed."""
 
-from serving.client.answers import Answer, Certificate, ServedModel, Votes
+from serving.client.answers import Answer, Certificate, LabelSetAnswer, ServedModel, SetGuarantee, Votes
 from serving.client.asynchronous import AsyncClient
 from serving.client.blocking import Client, ask
 from serving.client.streaming import StreamUpdate
@@ -13,8 +13,10 @@ __all__ = [
     "AsyncClient",
     "Certificate",
     "Client",
+    "LabelSetAnswer",
     "RetryPolicy",
     "ServedModel",
+    "SetGuarantee",
     "StreamUpdate",
     "Votes",
     "ask",

@@ -53,6 +53,26 @@ class Votes(_Message):
     family: FamilyMember | None = None
 
 
+class SetGuarantee(_Message):
+    """The guarantee of a label set; its fields are those of `zoo.smoothing.LabelSetSpec`.
+
+    `coverage` is "marginal": the probability of 1 - `alpha` is an average over images, calibrations and noise. It says
+    nothing about a single image.
+    """
+
+    coverage: str
+    norm: str
+    radius: float
+    alpha: float
+    sigma: float
+    noise: str
+    n: int
+    task: str
+    num_calibration_images: int
+    input: str
+    backend: str
+
+
 class ServedModel(_Message):
     """The name of the checkpoint that answered, and the SHA-256 of its weights."""
 
@@ -84,6 +104,25 @@ class Answer(_Message):
     def radius(self) -> float:
         """The certified l2 radius on the [0, 1] pixel scale; 0 if nothing is certified."""
         return 0.0 if self.certificate is None else self.certificate.radius
+
+    def to_json(self) -> dict[str, Any]:
+        """The JSON object as the server sent it."""
+        return self.model_dump(mode="json", exclude_unset=True)
+
+
+class LabelSetAnswer(_Message):
+    """The label set of one image, from one draw: `labels`, the most probable class first, and their names.
+
+    The set may be empty. It is no certificate, so the answer has no `label` and no `certificate`. `set` states the
+    guarantee. `repeatable` is always False.
+    """
+
+    labels: list[int]
+    class_names: list[str]
+    set: SetGuarantee
+    repeatable: bool
+    model: ServedModel
+    copies: list[str] | None = None
 
     def to_json(self) -> dict[str, Any]:
         """The JSON object as the server sent it."""

@@ -10,8 +10,15 @@ from typing import Any, Self, Unpack
 
 import httpx
 
-from serving.client.answers import Answer
-from serving.client.payload import ANSWER_SECONDS, BaseClient, CertifyParameters, Picture, PredictParameters
+from serving.client.answers import Answer, LabelSetAnswer
+from serving.client.payload import (
+    ANSWER_SECONDS,
+    BaseClient,
+    CertifyParameters,
+    LabelSetParameters,
+    Picture,
+    PredictParameters,
+)
 from serving.client.retrying import Outcome, Pause
 from serving.client.streaming import StreamReader, StreamUpdate
 from zoo.download.retry import DEFAULT_RETRY, RetryPolicy
@@ -54,6 +61,10 @@ class AsyncClient(BaseClient):
         """The label and the radius within which it is certified."""
         return (await self.certify_all([image], **parameters))[0]
 
+    async def label_set(self, image: Picture, **parameters: Unpack[LabelSetParameters]) -> LabelSetAnswer:
+        """The classes that fit one noisy draw, with marginal coverage; the model needs a calibration."""
+        return (await self.label_set_all([image], **parameters))[0]
+
     async def predict_all(self, images: Sequence[Picture], **parameters: Unpack[PredictParameters]) -> list[Answer]:
         """The answers of `predict` for several images in one request. One unreadable image fails the whole request."""
         return self._read(await self._answer(self._body(images, "predict", parameters)), len(images))
@@ -61,6 +72,12 @@ class AsyncClient(BaseClient):
     async def certify_all(self, images: Sequence[Picture], **parameters: Unpack[CertifyParameters]) -> list[Answer]:
         """The answers of `certify` for several images in one request. One unreadable image fails the whole request."""
         return self._read(await self._answer(self._body(images, "certify", parameters)), len(images))
+
+    async def label_set_all(
+        self, images: Sequence[Picture], **parameters: Unpack[LabelSetParameters]
+    ) -> list[LabelSetAnswer]:
+        """The answers of `label_set` for several images in one request; an unreadable image fails all of it."""
+        return self._read_sets(await self._answer(self._body(images, "set", parameters)), len(images))
 
     async def certify_stream(
         self, image: Picture, **parameters: Unpack[CertifyParameters]

@@ -9,8 +9,15 @@ from typing import Any, Self, Unpack
 
 import httpx
 
-from serving.client.answers import Answer
-from serving.client.payload import ANSWER_SECONDS, BaseClient, CertifyParameters, Picture, PredictParameters
+from serving.client.answers import Answer, LabelSetAnswer
+from serving.client.payload import (
+    ANSWER_SECONDS,
+    BaseClient,
+    CertifyParameters,
+    LabelSetParameters,
+    Picture,
+    PredictParameters,
+)
 from serving.client.retrying import Outcome, Pause
 from serving.client.streaming import StreamReader, StreamUpdate
 from zoo.download.retry import DEFAULT_RETRY, RetryPolicy
@@ -80,6 +87,10 @@ class Client(BaseClient):
         """The label and the radius within which it is certified."""
         return self.certify_all([image], **parameters)[0]
 
+    def label_set(self, image: Picture, **parameters: Unpack[LabelSetParameters]) -> LabelSetAnswer:
+        """The classes that fit one noisy draw, with marginal coverage; the model needs a calibration."""
+        return self.label_set_all([image], **parameters)[0]
+
     def predict_all(self, images: Sequence[Picture], **parameters: Unpack[PredictParameters]) -> list[Answer]:
         """The answers of `predict` for several images in one request. One unreadable image fails the whole request."""
         return self._read(self._answer(self._body(images, "predict", parameters)), len(images))
@@ -87,6 +98,12 @@ class Client(BaseClient):
     def certify_all(self, images: Sequence[Picture], **parameters: Unpack[CertifyParameters]) -> list[Answer]:
         """The answers of `certify` for several images in one request. One unreadable image fails the whole request."""
         return self._read(self._answer(self._body(images, "certify", parameters)), len(images))
+
+    def label_set_all(
+        self, images: Sequence[Picture], **parameters: Unpack[LabelSetParameters]
+    ) -> list[LabelSetAnswer]:
+        """The answers of `label_set` for several images in one request; an unreadable image fails all of it."""
+        return self._read_sets(self._answer(self._body(images, "set", parameters)), len(images))
 
     def certify_stream(self, image: Picture, **parameters: Unpack[CertifyParameters]) -> Generator[StreamUpdate]:
         """The progressive certificates of one image, ending with the final one. The default `stopping` is anytime.
@@ -134,5 +151,7 @@ class Client(BaseClient):
 def ask(url: str, image: Picture, parameters: Mapping[str, Any]) -> dict[str, Any]:
     """The JSON object that answers one image, requested with a new client. Raises: the errors of `Client`."""
     with Client(url) as client:
-        method = client.predict if parameters.get("mode") == "predict" else client.certify
+        methods: dict[object, Callable[..., Answer | LabelSetAnswer]]
+        methods = {"predict": client.predict, "set": client.label_set}
+        method = methods.get(parameters.get("mode"), client.certify)
         return method(image, **{name: value for name, value in parameters.items() if name != "mode"}).to_json()

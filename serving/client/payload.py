@@ -6,12 +6,12 @@ import base64
 import io
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypedDict
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypedDict, TypeVar
 
 import httpx
 from pydantic import ValidationError
 
-from serving.client.answers import Answer
+from serving.client.answers import Answer, LabelSetAnswer
 from serving.client.retrying import Exchange, exchange, problem_in
 from zoo.download.retry import RetryPolicy
 from zoo.errors import RefusedError, RequestError, ServerError
@@ -24,6 +24,7 @@ CONNECT_SECONDS = 10.0
 ANSWER_SECONDS = 600.0
 
 Picture: TypeAlias = "bytes | Path | Image"
+AnyAnswer = TypeVar("AnyAnswer", Answer, LabelSetAnswer)
 
 
 class PredictParameters(TypedDict, total=False):
@@ -49,6 +50,15 @@ class CertifyParameters(PredictParameters, total=False):
     tolerance: float
     bound: Literal["clopper-pearson", "simultaneous"]
     deadline_ms: int
+
+
+class LabelSetParameters(TypedDict, total=False):
+    """The parameters of `label_set`. `radius`, `alpha` and `noise` must be those of the model's calibration."""
+
+    radius: float
+    alpha: float
+    noise: Literal["gaussian", "discrete"]
+    copies: int
 
 
 class BaseClient:
@@ -83,7 +93,10 @@ class BaseClient:
         return self._body([image], "certify", {"stopping": "anytime", **parameters, "stream": True})
 
     def _read(self, response: httpx.Response, num: int) -> list[Answer]:
-        return read_answers(response, num=num, url=self.url)
+        return read_answers(response, num=num, url=self.url, kind=Answer)
+
+    def _read_sets(self, response: httpx.Response, num: int) -> list[LabelSetAnswer]:
+        return read_answers(response, num=num, url=self.url, kind=LabelSetAnswer)
 
 
 def headers(token: str | None) -> dict[str, str]:
@@ -105,15 +118,15 @@ def body(pictures: Sequence[Picture], parameters: Mapping[str, object]) -> dict[
     return {"json": {"instances": instances, "parameters": dict(parameters)}}
 
 
-def read_answers(response: httpx.Response, *, num: int, url: str) -> list[Answer]:
-    """The answers to `num` pictures, in their order.
+def read_answers(response: httpx.Response, *, num: int, url: str, kind: type[AnyAnswer]) -> list[AnyAnswer]:
+    """The answers of type `kind` to `num` pictures, in their order.
 
     Raises: RefusedError if the server refused the request; ServerError if the server failed or is not a model server.
     """
     raise_for_problem(response)
     try:
         content = parse_json(response.content)
-        answers = [Answer.model_validate(item) for item in ([content] if num == 1 else content["predictions"])]
+        answers = [kind.model_validate(item) for item in ([content] if num == 1 else content["predictions"])]
     except (ValueError, KeyError, TypeError, ValidationError) as error:
         raise something_else(url, response.status_code) from error
     if len(answers) != num:

@@ -10,7 +10,7 @@ from contextlib import aclosing
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from serving.client import AsyncClient
+from serving.client import Answer, AsyncClient, LabelSetAnswer
 from zoo.errors import RequestError, ServerUnavailableError, ZooError
 
 MOST_IN_FLIGHT = 4
@@ -26,7 +26,9 @@ async def by_server(
     """
     mode_parameters = {name: value for name, value in parameters.items() if name != "mode"}
     async with AsyncClient(url, token=token) as client:
-        ask = client.predict if parameters.get("mode") == "predict" else client.certify
+        methods: dict[object, Callable[..., Coroutine[Any, Any, Answer | LabelSetAnswer]]]
+        methods = {"predict": client.predict, "set": client.label_set}
+        ask = methods.get(parameters.get("mode"), client.certify)
 
         async def outcome(path: Path) -> Outcome:
             try:

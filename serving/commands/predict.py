@@ -24,12 +24,20 @@ def predict(
     model: Annotated[
         str | None, typer.Option("--model", help="A checkpoint directory or a Hub id, to predict without a server.")
     ] = None,
-    mode: Annotated[str, typer.Option("--mode", help="certify, or predict (label without a radius).")] = "certify",
+    mode: Annotated[
+        str,
+        typer.Option(
+            "--mode",
+            help="certify, predict (label without a radius), or set (classes from one draw; see zoo calibrate).",
+        ),
+    ] = "certify",
     n: Annotated[int | None, typer.Option("--n", help="Draws per image.")] = None,
     n0: Annotated[int | None, typer.Option("--n0", help="Draws that select the class.")] = None,
     alpha: Annotated[float | None, typer.Option("--alpha", help="Maximum probability of a wrong certificate.")] = None,
     stopping: Annotated[str | None, typer.Option("--stopping", help="fixed, anytime or at-radius.")] = None,
-    radius: Annotated[float | None, typer.Option("--radius", help="at-radius: the radius to certify.")] = None,
+    radius: Annotated[
+        float | None, typer.Option("--radius", help="at-radius: the radius to certify; set: that of the calibration.")
+    ] = None,
     tolerance: Annotated[
         float | None, typer.Option("--tolerance", help="anytime: stop when the radius can grow by at most this.")
     ] = None,
@@ -66,15 +74,17 @@ def predict(
     else:
         outcomes = on_the_spot(str(model), paths, parameters, device=device, backend=backend)
     single = len(images) == 1 and images[0].is_file()
-    first_failure = asyncio.run(_print_outcomes(outcomes, as_json=as_json, single=single))
+    first_failure = asyncio.run(_print_outcomes(outcomes, mode=mode, as_json=as_json, single=single))
     if first_failure is not None:
         raise typer.Exit(first_failure.exit_code)
 
 
-async def _print_outcomes(outcomes: AsyncIterator[Outcome], *, as_json: bool, single: bool) -> ZooError | None:
+async def _print_outcomes(
+    outcomes: AsyncIterator[Outcome], *, mode: str, as_json: bool, single: bool
+) -> ZooError | None:
     """Prints every outcome as it arrives. The first failure, or None."""
     if not as_json:
-        echo("image\tlabel\tclass_name\tabstained\tradius")
+        echo("image\tlabels\tclass_names" if mode == "set" else "image\tlabel\tclass_name\tabstained\tradius")
     first_failure: ZooError | None = None
     async for path, result in outcomes:
         if isinstance(result, ZooError):
@@ -90,6 +100,9 @@ async def _print_outcomes(outcomes: AsyncIterator[Outcome], *, as_json: bool, si
 def _print_answer(path: Path, answer: dict[str, Any], *, as_json: bool, single: bool) -> None:
     if as_json:
         echo(json.dumps(answer, indent=2) if single else json.dumps({"image": str(path), **answer}))
+    elif "set" in answer:
+        values = [json.dumps(answer["labels"]), json.dumps(answer["class_names"], ensure_ascii=False)]
+        echo("\t".join(map(cell, (path, *values))))
     elif "error" not in answer:
         certificate = answer["certificate"]
         values = [

@@ -9,7 +9,15 @@ from pydantic import BaseModel
 from pydantic.json_schema import GenerateJsonSchema
 
 from serving.description.document import WithoutNulls, openapi_document
-from serving.description.shapes import Answer, Answers, Error, InferenceRequest, InferenceResponse, InstancesRequest
+from serving.description.shapes import (
+    Answer,
+    Answers,
+    Error,
+    InferenceRequest,
+    InferenceResponse,
+    InstancesRequest,
+    LabelSetAnswer,
+)
 from serving.protocol import Parameters
 
 FOLDER = Path("schemas")
@@ -20,6 +28,7 @@ SENT: dict[str, type[BaseModel]] = {
 }
 ANSWERED: dict[str, type[BaseModel]] = {
     "answer": Answer,
+    "label_set": LabelSetAnswer,
     "response_v1": Answers,
     "response_v2": InferenceResponse,
     "error": Error,

@@ -113,7 +113,7 @@ def _predictions(*, path_parameters: list[str], name: str) -> dict[str, Any]:
             JSON: {"oneOf": [_ref("InstancesRequest"), _ref("InferenceRequest")]},
         },
         answer={
-            JSON: {"oneOf": [_ref("Answer"), _ref("Answers"), _ref("InferenceResponse")]},
+            JSON: {"oneOf": [_ref(name) for name in ("Answer", "LabelSetAnswer", "Answers", "InferenceResponse")]},
             NDJSON: _ref("StreamLine"),
             MEDIA_TYPE: BINARY,
         },

@@ -54,7 +54,7 @@ class OutputParameters(Shape):
 
 
 class WantedOutput(Shape):
-    name: Literal["label", "radius", "json"]
+    name: Literal["label", "radius", "labels", "json"]
     parameters: OutputParameters = OutputParameters()
 
 
@@ -126,6 +126,28 @@ class VotesObject(Shape):
     family: FamilyObject | None
 
 
+class LabelSetGuarantee(Shape):
+    """With probability at least `1 - alpha` over the choice of the image, the calibration and the noise together, the
+    set contains the true class, although someone who did not see the noise changed the image by up to `radius`, in
+    `norm`.
+
+    This is no statement about a single image. `n` is the number of draws; `num_calibration_images` images of `task`
+    gave the threshold.
+    """
+
+    coverage: Literal["marginal"]
+    norm: Literal["l2"]
+    radius: float = Field(ge=0)
+    alpha: float = Field(gt=0, lt=1)
+    sigma: float = Field(gt=0)
+    noise: Noise
+    n: Literal[1]
+    task: str
+    num_calibration_images: Count
+    input: str
+    backend: str
+
+
 class ServedModelObject(Shape):
     """The name of the checkpoint that answered, and the SHA-256 of its weights."""
 
@@ -153,6 +175,20 @@ class Answer(Shape):
     input_image: Base64 | None = None
 
 
+class LabelSetAnswer(Shape):
+    """The label set of one image (`mode=set`): the classes that fit one noisy copy, the most probable one first.
+
+    The set may be empty. Its noise is always fresh.
+    """
+
+    labels: list[Count]
+    class_names: list[str]
+    set: LabelSetGuarantee
+    repeatable: Literal[False]
+    model: ServedModelObject
+    copies: list[Base64] | None = None
+
+
 class StreamLine(Answer):
     """One line of a stream: the certificate so far. With probability at least `1 - alpha`, all lines are correct."""
 
@@ -162,13 +198,16 @@ class StreamLine(Answer):
 class Answers(Shape):
     """The answers for several images, in the order of the request."""
 
-    predictions: list[Answer]
+    predictions: list[Answer | LabelSetAnswer]
 
 
 class OutputTensor(Shape):
-    """One output: `label` is INT64 with -1 for an abstention, `radius` is FP64, `json` is BYTES, the whole answer."""
+    """One output: `label` is INT64 with -1 for an abstention, `radius` is FP64, `json` is BYTES, the whole answer.
 
-    name: Literal["label", "radius", "json"]
+    With `mode=set`, `labels` is INT64 with one row per image, filled up with -1.
+    """
+
+    name: Literal["label", "radius", "labels", "json"]
     shape: list[Count]
     datatype: Literal["INT64", "FP64", "BYTES"]
     data: list[Any]
@@ -192,4 +231,4 @@ class Error(BaseModel):
 
 
 REQUESTS = (InstancesRequest, InferenceRequest)
-ANSWERS = (Answer, StreamLine, Answers, InferenceResponse, Error)
+ANSWERS = (Answer, LabelSetAnswer, StreamLine, Answers, InferenceResponse, Error)

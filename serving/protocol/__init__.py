@@ -14,12 +14,21 @@ from serving.protocol.answers import answer, error_body, to_json, to_line
 from serving.protocol.binary_tensors import BinaryBody
 from serving.protocol.inference_v2 import binary_header_length, model_metadata
 from serving.protocol.limits import Limits
-from serving.protocol.parameters import Parameters, PredictionSpec, Target, deciding, parse_parameters, target_of
+from serving.protocol.parameters import (
+    LabelSetRequest,
+    Parameters,
+    PredictionSpec,
+    Target,
+    deciding,
+    parse_parameters,
+    target_of,
+)
 from serving.protocol.request import Request, Wire
 from serving.protocol.wire import parse_request, respond, wire_of
 
 __all__ = [
     "BinaryBody",
+    "LabelSetRequest",
     "Limits",
     "Parameters",
     "PredictionSpec",

@@ -8,12 +8,12 @@ from dataclasses import asdict
 from typing import Any
 
 from zoo.models.spec import ModelSpec
-from zoo.smoothing import Certificate, FamilyMember, Votes
+from zoo.smoothing import Certificate, FamilyMember, LabelSet, Votes
 from zoo.smoothing.class_names import named
 
 
 def answer(
-    result: Certificate | Votes,
+    result: Certificate | Votes | LabelSet,
     spec: ModelSpec,
     *,
     model_sha256: str,
@@ -27,7 +27,7 @@ def answer(
     """The JSON object that answers one image. All its numbers are finite.
 
     Args:
-        result: the certificate of a certification, or the votes of a prediction.
+        result: the certificate of a certification, the votes of a prediction, or a label set.
         spec: the model, which provides its name and the class names.
         model_sha256: the SHA-256 of the model's weights.
         repeatable: whether the same request gets the same noise again; False if this answer's noise is fresh.
@@ -40,16 +40,7 @@ def answer(
     The object omits the keys of arguments that are None.
     """
     result = named(result, spec.certified.class_names)
-    body: dict[str, Any] = {
-        "label": result.label,
-        "class_name": result.class_name,
-        "abstained": result.abstained,
-    }
-    place = {"family": None if family is None else asdict(family)}
-    if isinstance(result, Certificate):
-        body |= {"certificate": _certificate(result) | place}
-    else:
-        body |= {"certificate": None, "votes": _votes(result) | place}
+    body = _label_set(result) if isinstance(result, LabelSet) else _label(result, family)
     body |= {"repeatable": repeatable, "model": {"name": spec.name, "sha256": model_sha256}}
     optional = {"deadline_reached": deadline_reached, "copies": copies, "input_image": input_image, "final": final}
     return body | {name: value for name, value in optional.items() if value is not None}
@@ -69,6 +60,32 @@ def to_json(body: dict[str, Any]) -> str:
 def to_line(body: dict[str, Any]) -> str:
     """The JSON text of one stream line, with its newline. Raises: ValueError if a number is not finite."""
     return json.dumps(body, allow_nan=False) + "\n"
+
+
+def _label(result: Certificate | Votes, family: FamilyMember | None) -> dict[str, Any]:
+    body = {"label": result.label, "class_name": result.class_name, "abstained": result.abstained}
+    place = {"family": None if family is None else asdict(family)}
+    if isinstance(result, Certificate):
+        return body | {"certificate": _certificate(result) | place}
+    return body | {"certificate": None, "votes": _votes(result) | place}
+
+
+def _label_set(result: LabelSet) -> dict[str, Any]:
+    """The keys differ from those of a label, so that a client cannot take the set's radius for a certificate."""
+    guarantee = {
+        "coverage": "marginal",
+        "norm": "l2",
+        "radius": result.spec.radius,
+        "alpha": result.spec.alpha,
+        "sigma": result.spec.sigma,
+        "noise": result.spec.noise,
+        "n": result.n,
+        "task": result.spec.task,
+        "num_calibration_images": result.spec.num_calibration_images,
+        "input": result.input,
+        "backend": result.backend,
+    }
+    return {"labels": list(result.labels), "class_names": list(result.class_names or ()), "set": guarantee}
 
 
 def _certificate(result: Certificate) -> dict[str, Any]:

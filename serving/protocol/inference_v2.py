@@ -2,7 +2,8 @@
 
 A request has one tensor of encoded images: `{"inputs": [{"name": "image", "shape": [N], "datatype": "BYTES", "data":
 [BASE64, ...]}], "parameters": {...}}`. A response has the tensors `label` (INT64, -1 = abstained), `radius` (FP64) and
-`json` (BYTES, the whole answer), with one element per image. `binary_tensors` describes the extension.
+`json` (BYTES, the whole answer), with one element per image. With `mode=set` it has `labels` (INT64), one row per image
+that is filled up with -1 to the length of the longest row, and `json`. `binary_tensors` describes the extension.
 
 Clients of the protocol also send what has no meaning here. The names and versions of models, `priority` and `timeout`
 are checked for their type and have no effect.
@@ -16,7 +17,7 @@ from typing import Any
 from serving.protocol import binary_tensors
 from serving.protocol.answers import to_line
 from serving.protocol.limits import Limits
-from serving.protocol.parameters import parse_parameters, shown
+from serving.protocol.parameters import Parameters, parse_parameters, shown
 from serving.protocol.request import Request, decode_base64, num_bytes_of_base64, require_few, require_small
 from zoo.errors import RequestError
 
@@ -25,10 +26,13 @@ KNOWN = {"id", INPUTS, "model_name", "model_version", "outputs", "parameters"}
 INPUT_KEYS = {"name", "shape", "datatype", "data", "parameters"}
 OUTPUT_KEYS = {"name", "parameters"}
 OUTPUTS = ("label", "radius", "json")
-DATATYPES = {"label": "INT64", "radius": "FP64", "json": "BYTES"}
+OUTPUTS_OF_SETS = ("labels", "json")
+DATATYPES = {"label": "INT64", "radius": "FP64", "labels": "INT64", "json": "BYTES"}
 BINARY_OUTPUT, BINARY_DATA = "binary_data_output", "binary_data"
 WITHOUT_EFFECT = ("priority", "timeout")
 ABSTAINED = -1
+PADDING = -1
+LONGEST_ROW = 10**9  # only for the length of the head of a binary response
 LONGEST_ID = 128
 
 
@@ -45,10 +49,11 @@ def parse(body: Mapping[str, object], limits: Limits, *, binary: bytes | None = 
     if not isinstance(parameters, dict):
         raise RequestError('"parameters" must be an object')
     is_binary, parameters = _split_parameters(parameters)
-    outputs, are_binary = _outputs(body.get("outputs"), default=is_binary)
+    parsed = parse_parameters(parameters, limits)
+    outputs, are_binary = _outputs(body.get("outputs"), known=_outputs_of(parsed), default=is_binary)
     return Request(
         images=_images(body.get(INPUTS), binary, limits),
-        parameters=parse_parameters(parameters, limits),
+        parameters=parsed,
         wire="v2",
         id=_id(body.get("id")),
         outputs=outputs,
@@ -58,18 +63,17 @@ def parse(body: Mapping[str, object], limits: Limits, *, binary: bytes | None = 
 
 def response(request: Request, answers: Sequence[dict[str, Any]], *, model: str, version: str) -> dict[str, Any]:
     """The JSON object with the answers to the images as tensors. A prediction has radius 0."""
-    values = _values(answers)
-    outputs = [_described(name, len(answers)) | {"data": values[name]} for name in request.outputs or OUTPUTS]
+    values, width = _values(answers), _width(answers)
+    outputs = [_described(name, len(answers), width) | {"data": values[name]} for name in _names(request)]
     return _with_head(request, outputs, model=model, version=version)
 
 
 def binary_response(request: Request, answers: Sequence[dict[str, Any]], *, model: str, version: str) -> bytes:
     """The answers as JSON of `binary_header_length` bytes, followed by the binary tensors."""
-    values = _values(answers)
-    names = request.outputs or OUTPUTS
-    tensors = {name: binary_tensors.encode(DATATYPES[name], values[name]) for name in names}
+    values, width = _values(answers), _width(answers)
+    tensors = {name: binary_tensors.encode(DATATYPES[name], values[name]) for name in _names(request)}
     outputs = [
-        _described(name, len(answers)) | {"parameters": {binary_tensors.SIZE: len(tensor)}}
+        _described(name, len(answers), width) | {"parameters": {binary_tensors.SIZE: len(tensor)}}
         for name, tensor in tensors.items()
     ]
     head = _with_head(request, outputs, model=model, version=version)
@@ -84,30 +88,52 @@ def binary_header_length(request: Request, *, model: str, version: str) -> int:
     A server sends it in the head of the response, which may be long before the answers are known.
     """
     outputs = [
-        _described(name, len(request.images)) | {"parameters": {binary_tensors.SIZE: 0}}
-        for name in request.outputs or OUTPUTS
+        _described(name, len(request.images), LONGEST_ROW) | {"parameters": {binary_tensors.SIZE: 0}}
+        for name in _names(request)
     ]
     return binary_tensors.header_length(_with_head(request, outputs, model=model, version=version))
 
 
 def model_metadata(*, model: str, version: str) -> dict[str, Any]:
-    """The metadata of a model, as the protocol defines them; -1 stands for the number of images."""
+    """The metadata of a model, as the protocol defines them; -1 stands for the number of images.
+
+    They describe the default mode. Label sets have other outputs.
+    """
     outputs = [{"name": name, "datatype": DATATYPES[name], "shape": [-1]} for name in OUTPUTS]
     inputs = [{"name": "image", "datatype": "BYTES", "shape": [-1]}]
     return {"name": model, "versions": [version], "platform": "certified-zoo", "inputs": inputs, "outputs": outputs}
 
 
 def _values(answers: Sequence[dict[str, Any]]) -> dict[str, list[Any]]:
+    texts = [to_line(answer).rstrip("\n") for answer in answers]
+    if any("set" in answer for answer in answers):
+        width = _width(answers)
+        rows = [answer["labels"] + [PADDING] * (width - len(answer["labels"])) for answer in answers]
+        return {"labels": [label for row in rows for label in row], "json": texts}
     certificates = [answer["certificate"] for answer in answers]
     return {
         "label": [ABSTAINED if answer["label"] is None else answer["label"] for answer in answers],
         "radius": [0.0 if certificate is None else certificate["radius"] for certificate in certificates],
-        "json": [to_line(answer).rstrip("\n") for answer in answers],
+        "json": texts,
     }
 
 
-def _described(name: str, num_images: int) -> dict[str, Any]:
-    return {"name": name, "shape": [num_images], "datatype": DATATYPES[name]}
+def _width(answers: Sequence[dict[str, Any]]) -> int:
+    """The number of classes in the largest set, at least 1."""
+    return max([1, *(len(answer.get("labels", ())) for answer in answers)])
+
+
+def _outputs_of(parameters: Parameters) -> tuple[str, ...]:
+    return OUTPUTS_OF_SETS if parameters.mode == "set" else OUTPUTS
+
+
+def _names(request: Request) -> tuple[str, ...]:
+    return request.outputs or _outputs_of(request.parameters)
+
+
+def _described(name: str, num_images: int, width: int) -> dict[str, Any]:
+    shape = [num_images, width] if name == "labels" else [num_images]
+    return {"name": name, "shape": shape, "datatype": DATATYPES[name]}
 
 
 def _with_head(request: Request, outputs: list[dict[str, Any]], *, model: str, version: str) -> dict[str, Any]:
@@ -183,7 +209,7 @@ def _id(id: object) -> str | None:
     raise RequestError(f'"id" must be a string of at most {LONGEST_ID} characters')
 
 
-def _outputs(outputs: object, *, default: bool) -> tuple[tuple[str, ...] | None, bool]:
+def _outputs(outputs: object, *, known: tuple[str, ...], default: bool) -> tuple[tuple[str, ...] | None, bool]:
     """The names of the outputs, or None for all, and whether they are to be binary.
 
     If one output is to be binary, all are: the length of the JSON part must not depend on the answers.
@@ -194,8 +220,8 @@ def _outputs(outputs: object, *, default: bool) -> tuple[tuple[str, ...] | None,
         raise RequestError('"outputs" must be a list of objects with a "name"')
     names = tuple(output.get("name") for output in outputs)
     for name, output in zip(names, outputs, strict=True):
-        if name not in OUTPUTS:
-            raise RequestError(f"unknown output {shown(name)}; known: {', '.join(OUTPUTS)}")
+        if name not in known:
+            raise RequestError(f"unknown output {shown(name)}; known: {', '.join(known)}")
         _require_known(output, OUTPUT_KEYS, place=f"the output {name}")
     if len(set(names)) < len(names):
         raise RequestError('"outputs" names an output twice: list each output once')

@@ -23,6 +23,8 @@ INTEGERS = ("n", "n0", "deadline_ms", "copies", "seed")
 BOOLEANS = ("stream", "input_image")
 # The parameters that an answer depends on; the others change when and how it is sent.
 DECIDING = ("mode", "stopping", "noise", "n", "n0", "alpha", "radius", "tolerance", "bound")
+# All that a label set accepts: one draw, whose noise is always fresh.
+OF_LABEL_SETS = {"mode", "radius", "alpha", "noise", "copies", "input_image"}
 CERTIFICATION_ONLY = {"n0", "stopping", "radius", "tolerance", "bound", "stream", "deadline_ms"}
 LONGEST_ECHO = 80
 _SHORT = reprlib.Repr()  # of a deeply nested or large value it visits the beginning only
@@ -34,7 +36,7 @@ class Parameters(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
-    mode: Literal["certify", "predict"] = "certify"
+    mode: Literal["certify", "predict", "set"] = "certify"
     stopping: Literal["fixed", "anytime", "at-radius"] = "fixed"
     noise: Noise = "gaussian"
     n: int | None = Field(default=None, ge=1)
@@ -108,13 +110,31 @@ def prediction_of(parameters: Parameters, limits: Limits) -> PredictionSpec:
     return PredictionSpec(n, parameters.alpha or limits.alpha, parameters.noise)
 
 
-Target = SmoothingSpec | PredictionSpec
+@dataclass(frozen=True, slots=True)
+class LabelSetRequest:
+    """What a request says about the label sets that it expects; None for what it leaves to the calibration."""
+
+    radius: float | None
+    alpha: float | None
+    noise: Noise | None
+    n: int = 1
+
+
+def label_set_of(parameters: Parameters) -> LabelSetRequest:
+    """What a request says about its label sets. The operator's `alpha` does not apply to them."""
+    noise = parameters.noise if "noise" in parameters.model_fields_set else None
+    return LabelSetRequest(radius=parameters.radius, alpha=parameters.alpha, noise=noise)
+
+
+Target = SmoothingSpec | PredictionSpec | LabelSetRequest
 
 
 def target_of(parameters: Parameters, limits: Limits, *, sigma: float) -> Target:
-    """The certification or prediction that a request specifies. Raises: the errors of `smoothing_of`."""
+    """The certification, prediction or label set that a request specifies. Raises: the errors of `smoothing_of`."""
     if parameters.mode == "certify":
         return smoothing_of(parameters, limits, sigma=sigma)
+    if parameters.mode == "set":
+        return label_set_of(parameters)
     return prediction_of(parameters, limits)
 
 
@@ -157,6 +177,10 @@ def _require_within_caps(parameters: Parameters, limits: Limits) -> None:
 
 
 def _require_together_possible(parameters: Parameters) -> None:
+    if parameters.mode == "set":
+        for name in sorted(parameters.model_fields_set - OF_LABEL_SETS):
+            raise RequestError(f"parameter {name} does not apply to mode=set: {_why_not_of_label_sets(name)}")
+        return
     if parameters.mode == "predict":
         for name in sorted(parameters.model_fields_set & CERTIFICATION_ONLY):
             raise RequestError(
@@ -172,6 +196,12 @@ def _require_together_possible(parameters: Parameters) -> None:
                 f"parameter {name} requires stopping=anytime or stopping=at-radius: a fixed-sample bound is not valid "
                 "before its last draw"
             )
+
+
+def _why_not_of_label_sets(name: str) -> str:
+    if name == "seed":
+        return "every label set needs noise that nobody could foresee"
+    return f"a label set comes from one draw and a calibration, and accepts {', '.join(sorted(OF_LABEL_SETS))}"
 
 
 def _is_of_its_kind(name: str, value: object) -> bool:

@@ -11,12 +11,20 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from serving.protocol import Limits, Request, Target, deciding, target_of
+from serving.protocol import LabelSetRequest, Limits, Request, Target, deciding, target_of
 from serving.service.answer_cache import AnswerCache, Entry
 from serving.service.family_store import FamilyStore
 from zoo.errors import RequestError
 from zoo.models.spec import ModelSpec
-from zoo.smoothing import Certification, FamilyMember, NoiseKey, Prediction, SmoothingSpec
+from zoo.smoothing import (
+    Certification,
+    FamilyMember,
+    LabelSetJob,
+    LabelSetSpec,
+    NoiseKey,
+    Prediction,
+    SmoothingSpec,
+)
 from zoo.smoothing.family import place_in_errors
 from zoo.smoothing.jobs import Job
 from zoo.smoothing.keys import fresh_key, root_key
@@ -47,6 +55,7 @@ class Admission:
         noise_secret: bytes,
         families: FamilyStore,
         backend: str,
+        label_sets: LabelSetSpec | None = None,
     ) -> None:
         """Creates an admission.
 
@@ -58,12 +67,14 @@ class Admission:
             noise_secret: the deployment's secret, from which repeatable answers derive their noise.
             families: counts the questions about each image, if `limits.families`.
             backend: the name of the backend; the same question to another backend is another question.
+            label_sets: the calibration of the model's label sets; None if there is none.
         """
         self.spec = spec
         self.sigma = sigma
         self.limits = limits
         self.families = families
         self.backend = backend
+        self.label_sets = label_sets
         self.cache = AnswerCache(limits.cached_answers, secret=noise_secret, model_sha256=model_sha256)
 
     def target(self, request: Request) -> Target:
@@ -72,6 +83,8 @@ class Admission:
         Raises: RequestError, CertificationError with a message for the client.
         """
         target = target_of(request.parameters, self.limits, sigma=self.sigma)
+        if isinstance(target, LabelSetRequest):
+            self._calibrated(target)
         self._require_affordable(request, target)
         return target
 
@@ -97,11 +110,16 @@ class Admission:
     def _job(self, id: Hashable, x_CHW: Tensor, target: Target, key: NoiseKey) -> Job:
         if isinstance(target, SmoothingSpec):
             return Certification(id, x_CHW, smoothing=target, key=key, input=self.spec.preprocessing.describe())
+        if isinstance(target, LabelSetRequest):
+            calibrated = self._calibrated(target)
+            return LabelSetJob(id, x_CHW, spec=calibrated, key=key, input=self.spec.preprocessing.describe())
         n, alpha, noise = target.n, target.alpha, target.noise
         return Prediction(id, x_CHW, sigma=self.sigma, n=n, alpha=alpha, key=key, noise=noise)
 
     def _entry(self, x_CHW: Tensor, request: Request, target: Target) -> Entry:
-        if self.limits.cached_answers == 0 and not self.limits.families:
+        # A client that could get the noise of a label set again could change the image for it.
+        is_always_fresh = self.limits.cached_answers == 0 and not self.limits.families
+        if is_always_fresh or isinstance(target, LabelSetRequest):
             return Entry(fresh_key(), repeats=False)
         entry = self.cache.entry(x_CHW, deciding(request.parameters, self.limits))
         if self.limits.families and entry.family is None:
@@ -110,6 +128,31 @@ class Admission:
             index = self.families.index(image=entry.image, question=question)
             entry.family = FamilyMember(alpha=target.alpha, index=index)
         return entry
+
+    def _calibrated(self, target: LabelSetRequest) -> LabelSetSpec:
+        """The calibration that a request can use.
+
+        Raises: RequestError if there is none, or it has another radius or alpha; CertificationError if it was made with
+        other noise or another backend.
+        """
+        label_sets, name = self.label_sets, self.spec.name
+        if label_sets is None:
+            raise RequestError(
+                f"{name} has no calibration for mode=set: make one with zoo calibrate MODEL --task "
+                f"{self.spec.certified.task} --radius RADIUS, and serve the checkpoint again"
+            )
+        radius = label_sets.radius if target.radius is None else target.radius
+        alpha = label_sets.alpha if target.alpha is None else target.alpha
+        if (radius, alpha) != (label_sets.radius, label_sets.alpha):
+            raise RequestError(
+                f"the label sets of {name} are calibrated for radius={label_sets.radius:g} and "
+                f"alpha={label_sets.alpha:g} only, got radius={radius:g} and alpha={alpha:g}: leave both out, or "
+                f"calibrate again with zoo calibrate MODEL --task {label_sets.task} --radius {radius:g} --alpha "
+                f"{alpha:g}"
+            )
+        noise = label_sets.noise if target.noise is None else target.noise
+        label_sets.require_conditions(sigma=self.sigma, noise=noise, backend=self.backend)
+        return label_sets
 
     def _require_affordable(self, request: Request, target: Target) -> None:
         parameters, limits = request.parameters, self.limits

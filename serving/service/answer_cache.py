@@ -11,7 +11,8 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from zoo.smoothing import Certificate, FamilyMember, NoiseKey, Votes
+from zoo.smoothing import FamilyMember, NoiseKey
+from zoo.smoothing.jobs import Result
 
 PURPOSE = "certified-zoo: noise key of a repeatable answer"
 
@@ -30,7 +31,7 @@ class Entry:
     image: bytes = b""
     question: bytes = b""
     family: FamilyMember | None = None
-    result: Certificate | Votes | None = None
+    result: Result | None = None
 
 
 class AnswerCache:

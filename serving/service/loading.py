@@ -15,7 +15,7 @@ from serving.service.family_store import FamilyStore
 from serving.service.observer import ServiceObserver
 from serving.service.service import FIRST_VERSION, SECONDS_PER_STEP, InferenceService
 from serving.service.step_size import fit_batch_size
-from zoo.checkpoints.checkpoint import Checkpoint, open_checkpoint, require_trained_head
+from zoo.checkpoints.checkpoint import Checkpoint, open_checkpoint, read_calibration, require_trained_head
 from zoo.errors import ServerError
 from zoo.loading.backend import default_batch_size, open_backend
 from zoo.smoothing import SmoothingSpec
@@ -59,9 +59,10 @@ def load_service(
         observer: as in InferenceService.
         is_closing: as in InferenceService.
 
-    Raises: the errors of `require_servable` and `open_backend`.
+    Raises: the errors of `require_servable`, `read_calibration` and `open_backend`.
     """
     sigma = require_servable(checkpoint, limits)
+    calibration = read_calibration(checkpoint)
     base = open_backend(checkpoint, backend=backend, device=device, spins=spins, exported=exported)
     decoder = (InlineDecoder if decodes_inline else DecodingProcesses)(checkpoint.spec.preprocessing, limits)
     is_cpu = torch.device(device).type == "cpu"
@@ -79,6 +80,7 @@ def load_service(
         version=version,
         noise_secret=noise_secret,
         families=FamilyStore(families_folder) if limits.families else None,
+        label_sets=None if calibration is None else calibration.label_sets(),
         observer=observer,
         is_closing=is_closing,
     )

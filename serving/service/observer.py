@@ -29,8 +29,8 @@ class Answered:
 class ServiceObserver(Protocol):
     """Receives the service's events. The service calls it in the stepping thread: it must be quick and must not raise.
 
-    `mode` and `stopping` are those of `Parameters`; `stopping` is None for a prediction. Events contain neither images
-    nor any other data of a client.
+    `mode` and `stopping` are those of `Parameters`; `stopping` is None except for a certification. Events contain
+    neither images nor any other data of a client.
     """
 
     def stepped(self, *, num_draws: int, capacity: int, num_open: int, seconds: float) -> None:

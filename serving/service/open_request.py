@@ -10,8 +10,8 @@ from torch import Tensor
 
 from serving.protocol import Request, Target
 from serving.service.admission import Question
-from zoo.smoothing import Certificate, Votes
-from zoo.smoothing.jobs import Certification, Job
+from zoo.smoothing import Certificate
+from zoo.smoothing.jobs import Certification, Job, Result
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +41,7 @@ class OpenRequest:
     questions: list[Question]
     admitted_at: float
     cut_at: float | None
-    results: dict[int, Certificate | Votes] = field(default_factory=dict)
+    results: dict[int, Result] = field(default_factory=dict)
     cut: set[int] = field(default_factory=set)
     last_shown: Certificate | None = None
 
@@ -55,7 +55,7 @@ class OpenRequest:
 
     @property
     def stopping(self) -> str | None:
-        """The stopping rule that observers receive; None for a prediction."""
+        """The stopping rule that observers receive; None for a prediction or a label set."""
         parameters = self.request.parameters
         return parameters.stopping if parameters.mode == "certify" else None
 

@@ -25,7 +25,15 @@ from serving.service.replies import Reply, ResponseForm, encode_copies
 from serving.service.step_size import StepSize
 from zoo.errors import ClosingError, OverloadError, ZooError
 from zoo.models.spec import ModelSpec
-from zoo.smoothing import BaseClassifier, Certificate, CertificationEngine, NoisySampler, SamplingOptions
+from zoo.smoothing import (
+    BaseClassifier,
+    Certificate,
+    CertificationEngine,
+    LabelSet,
+    LabelSetSpec,
+    NoisySampler,
+    SamplingOptions,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -54,6 +62,7 @@ class InferenceService:
         version: str = FIRST_VERSION,
         noise_secret: bytes | None = None,
         families: FamilyStore | None = None,
+        label_sets: LabelSetSpec | None = None,
         observer: ServiceObserver | None = None,
         is_closing: Callable[[], bool] = lambda: False,
         clock: Callable[[], float] = time.monotonic,
@@ -75,6 +84,7 @@ class InferenceService:
                 same secret repeat each other's answers. None for a secret of this service.
             families: counts the questions about each image for all services that share it; None for counts of this
                 service.
+            label_sets: the calibration of the model's label sets; None if there is none.
             observer: receives the service's events.
             is_closing: while it returns True, the service refuses new requests with 503 and continues open ones.
             clock: seconds of a monotonic clock, for tests.
@@ -97,6 +107,7 @@ class InferenceService:
             noise_secret=noise_secret or fresh_noise_secret(),
             families=families or FamilyStore(),
             backend=base.name,
+            label_sets=label_sets,
         )
         self._decoder = decoder or InlineDecoder(spec.preprocessing, limits)
         self._decoding: dict[RequestId, DecodingRequest] = {}
@@ -292,7 +303,7 @@ class InferenceService:
                 num_images=len(results),
                 num_draws=opened.num_draws,
                 radii=[result.radius for result in results if isinstance(result, Certificate)],
-                num_abstained=sum(result.label is None for result in results),
+                num_abstained=sum(not isinstance(result, LabelSet) and result.abstained for result in results),
                 family_indices=[member.index for member in members if member is not None],
                 deadline_reached=bool(opened.cut),
                 seconds=self.clock() - opened.admitted_at,

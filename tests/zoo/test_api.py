@@ -21,7 +21,8 @@ def test_the_public_names_are_these():
     assert zoo.__all__ == ["CertifiedNetwork", "ZooError", "load", "preprocess", "smooth"]
     assert zoo.smoothing.__all__ == [
         "Anytime", "AtRadius", "BaseClassifier", "Certificate", "Certification", "CertificationEngine", "Family",
-        "FamilyMember", "FixedSample", "Noise", "NoiseKey", "NoisySampler", "Prediction", "SamplingOptions",
+        "FamilyMember", "FixedSample", "LabelSet", "LabelSetJob", "LabelSetSpec", "Noise", "NoiseKey", "NoisySampler",
+        "Prediction", "SamplingOptions",
         "SmoothedClassifier", "SmoothingSpec", "StoppingRule", "TorchBackend", "Votes",
     ]  # fmt: skip
 

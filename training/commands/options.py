@@ -32,15 +32,23 @@ def parse_numbers(text: str, option: str) -> list[float]:
 
 def require_recordable(model: str, record: bool, *, sigma: float | None = None) -> None:
     """Raises: RequestError if results cannot be written into `model`; CertificationError if sigma is 0."""
-    from zoo.errors import CertificationError, RequestError
+    from zoo.errors import CertificationError
 
-    if record and not Path(model).is_dir():
-        raise RequestError(
-            f"--record writes into a checkpoint directory, and {model} is not one: "
-            f"pull it first with zoo pull {model} DIR"
-        )
+    if record:
+        require_directory(model, "--record")
     if record and sigma == 0:
         raise CertificationError("--record needs certificates, and sigma 0 gives none: omit --record or --sigma 0")
+
+
+def require_directory(model: str, writer: str) -> None:
+    """Raises RequestError if MODEL is not a directory, into which `writer`, an option or a command, can write."""
+    from zoo.errors import RequestError
+
+    if not Path(model).is_dir():
+        raise RequestError(
+            f"{writer} writes into a checkpoint directory, and {model} is not one: "
+            f"pull it first with zoo pull {model} DIR"
+        )
 
 
 def print_notes(task: Task, console: Console) -> None:

@@ -10,10 +10,16 @@ import jinja2
 import yaml
 
 from zoo.cards.metadata import card_metadata
-from zoo.cards.reproduction import certify_command, denoiser_command, evaluate_commands, train_command
+from zoo.cards.reproduction import (
+    calibrate_command,
+    certify_command,
+    denoiser_command,
+    evaluate_commands,
+    train_command,
+)
 from zoo.cards.tables import CITATIONS, data_set_of
 from zoo.models.identity import weights_sha256
-from zoo.models.layout import CARD, CURVE, DENOISER, ONNX, ROWS, WEIGHTS
+from zoo.models.layout import CALIBRATION, CARD, CURVE, DENOISER, ONNX, ROWS, WEIGHTS
 from zoo.models.spec import UNKNOWN, UNTRAINED, ModelSpec
 
 TEMPLATE = "template.md.j2"
@@ -23,6 +29,7 @@ PURPOSES = {
     ROWS: "one row per image; the certified numbers are computed from these rows",
     CURVE: "the figure above",
     "config.json": "architecture, input, training and measured results; timm reads this file",
+    CALIBRATION: "the scores that calibrate the label sets, and the threshold that follows from them",
     "split.json": "the indices of the training images and of the images held out for validation",
 }
 
@@ -57,6 +64,7 @@ def render_card(spec: ModelSpec, *, files: Mapping[str, str]) -> str:
         unknown=UNKNOWN,
         data=data_set_of(certified.task),
         result=certified.certification,
+        sets=certified.calibration,
         empirical=certified.empirical,
         files={name: (purposes.get(name, ""), sha256) for name, sha256 in files.items()},
         curve=CURVE if CURVE in files else None,
@@ -65,6 +73,7 @@ def render_card(spec: ModelSpec, *, files: Mapping[str, str]) -> str:
         train_command=train_command(spec),
         denoiser_command=denoiser_command(spec),
         certify_command=certify_command(spec),
+        calibrate_command=calibrate_command(spec),
         evaluate_commands=evaluate_commands(spec),
     )
 

@@ -72,6 +72,18 @@ def certify_command(spec: ModelSpec) -> str | None:
     return shlex.join(map(str, words))
 
 
+def calibrate_command(spec: ModelSpec) -> str | None:
+    """The `zoo calibrate` command behind the label sets; None if there are none."""
+    result = spec.certified.calibration
+    if result is None:
+        return None
+    words: list[object] = ["zoo", "calibrate", MODEL, "--task", result.task, "--radius", result.radius]
+    words += ["--alpha", result.alpha, "--images", result.num_images, "--noise", result.noise, "--seed", result.seed]
+    words += ["--backend", "torch" if result.backend.startswith("torch") else "onnx"]
+    words += _machine_options(result.backend, result.batch_size)
+    return shlex.join(map(str, words))
+
+
 def evaluate_commands(spec: ModelSpec) -> list[str]:
     """The `zoo evaluate` commands that were run: for the base classifier and, if measured, the smoothed classifier."""
     result = spec.certified.empirical

@@ -23,6 +23,7 @@ from zoo.filesystem.lock import exclusive_lock
 from zoo.filesystem.untrusted_json import parse_json
 from zoo.models.identity import weights_sha256
 from zoo.models.layout import (
+    CALIBRATION,
     CARD,
     CONFIG,
     CURVE,
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
 
     from zoo.models.architecture import NormalizedNetwork
     from zoo.models.denoiser import Denoiser
+    from zoo.results.calibration import Calibration
 
 LOCK = ".lock"
 LOCK_WAIT = 60.0
@@ -207,6 +209,38 @@ def record_onnx(checkpoint: Checkpoint, exported: bytes) -> Checkpoint:
     checkpoint.
     """
     return _add(checkpoint, {ONNX: exported}, ending="those that were exported: export it again")
+
+
+def record_calibration(checkpoint: Checkpoint, calibration: Calibration) -> Checkpoint:
+    """Writes a calibration of label sets in place of an earlier one, and a new card; returns the checkpoint.
+
+    Raises: CheckpointError if the weights are no longer those that were calibrated, or another process keeps writing
+    the checkpoint.
+    """
+    result = calibration.result()
+
+    def with_result(spec: ModelSpec) -> ModelSpec:
+        return spec.model_copy(update={"certified": spec.certified.model_copy(update={"calibration": result})})
+
+    files = {CALIBRATION: _json_bytes(calibration.model_dump(mode="json"))}
+    return _add(checkpoint, files, spec=with_result, ending="those that were calibrated: calibrate it again")
+
+
+def read_calibration(checkpoint: Checkpoint) -> Calibration | None:
+    """The calibration of a checkpoint's label sets; None if it has none.
+
+    Raises: CheckpointError if the calibration is not one of this checkpoint's network, or its threshold does not follow
+    from its scores.
+    """
+    from zoo.results.calibration import calibration_faults, parse_calibration
+
+    if CALIBRATION not in checkpoint.files:
+        return None
+    path = checkpoint.path / CALIBRATION
+    calibration = parse_calibration(path.read_bytes(), source=str(path))
+    for fault in calibration_faults(calibration, checkpoint.spec, weights_sha256=checkpoint.weights_sha256):
+        raise CheckpointError(f"{path}: {fault}; make a new one with zoo calibrate {checkpoint.path}")
+    return calibration
 
 
 def restate(checkpoint: Checkpoint, *, licence: str | None = None) -> Checkpoint:

@@ -10,8 +10,9 @@ CARD = "README.md"
 ROWS = "certification.tsv"
 CURVE = "certified_accuracy.png"
 SPLIT = "split.json"
+CALIBRATION = "calibration.json"
 MANIFEST = "manifest.json"
 SIGNATURE = "manifest.sig"
 
-KNOWN_FILES = frozenset({CONFIG, WEIGHTS, DENOISER, ONNX, CARD, ROWS, CURVE, SPLIT})
+KNOWN_FILES = frozenset({CONFIG, WEIGHTS, DENOISER, ONNX, CARD, ROWS, CURVE, SPLIT, CALIBRATION})
 """The files that a manifest may list."""

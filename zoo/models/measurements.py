@@ -150,6 +150,43 @@ class CertificationResult(CertificationConditions, ImageSelection):
         )
 
 
+class CalibrationConditions(Strict):
+    """The guarantee of calibrated label sets, and what the calibration depends on besides the network and the images.
+
+    With probability at least 1 - `alpha` over image, calibration and noise, the set from one draw contains the true
+    class of an image that was changed by at most `radius` in l2. `threshold` is the largest score in a set. `seed` is
+    the root of the choice of the calibration images and of their noise. `batch_size` is the number of noisy copies per
+    forward pass, where logits depend on it.
+    """
+
+    task: str
+    split: Literal["test"] = "test"
+    radius: float = Field(ge=0)
+    alpha: float = Field(gt=0, lt=1)
+    sigma: float = Field(gt=0)
+    noise: Literal["gaussian", "discrete"]
+    score: Literal["negative-log-softmax"]
+    threshold: float
+    backend: str
+    batch_size: int | None = Field(default=None, ge=1)
+    seed: int = Field(ge=0)
+
+
+class CalibrationResult(CalibrationConditions):
+    """The numbers on the card that are computed from calibration.json.
+
+    `num_images` images of the split calibrate the sets. `coverage` and `mean_size` are those of one set per image of
+    the split's `num_measured_images` other images, without an attack. Intervals are at 95 % over images.
+    """
+
+    num_images: int = Field(ge=1)
+    num_measured_images: int = Field(ge=1)
+    coverage: float = Field(ge=0, le=1)
+    coverage_interval: tuple[float, float]
+    mean_size: float = Field(ge=0)
+    mean_size_interval: tuple[float, float]
+
+
 class NoiseAccuracy(Strict):
     """Accuracy of the base classifier under one draw of Gaussian noise per image, with a 95 % interval over images."""
 

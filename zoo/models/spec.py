@@ -16,7 +16,7 @@ from pydantic import Field, ValidationError, model_validator
 
 from zoo.errors import CheckpointError, RequestError
 from zoo.models.denoiser_config import DenoiserConfig, JsonScalar
-from zoo.models.measurements import CertificationResult, EmpiricalResult, Strict, is_none
+from zoo.models.measurements import CalibrationResult, CertificationResult, EmpiricalResult, Strict, is_none
 from zoo.models.migration import SCHEMA_VERSION, STEPS, migrate
 
 Fit = Literal["crop", "pad"]
@@ -160,6 +160,7 @@ class CertifiedConfig(Strict):
     denoiser: DenoiserConfig | None = Field(default=None, exclude_if=is_none)
     empirical: EmpiricalResult | None = None
     certification: CertificationResult | None = None
+    calibration: CalibrationResult | None = Field(default=None, exclude_if=is_none)
 
 
 class ModelSpec(Strict):

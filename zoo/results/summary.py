@@ -144,6 +144,13 @@ def image_spacing(rows: Sequence[CertificationRow]) -> int | None:
     return distances.pop() if len(distances) == 1 and distances != {1} else None
 
 
+def interval_of_bounded_mean(values_N: npt.NDArray[np.float64], *, ceiling: float) -> Interval:
+    """The 95 % interval for the mean of values in [0, ceiling]: bootstrap, or Chernoff-Hoeffding if all are equal."""
+    if np.ptp(values_N) > 0:
+        return _bootstrap_interval(values_N)
+    return chernoff_hoeffding_interval(values_N, ceiling=ceiling, confidence=CONFIDENCE)
+
+
 def _certified_accuracy(
     correct_N: npt.NDArray[np.bool_], certified_N: npt.NDArray[np.float64], radius: float
 ) -> CertifiedAccuracy:

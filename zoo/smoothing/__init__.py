@@ -2,7 +2,7 @@
 
 SmoothedClassifier     the interface of the papers: predict(x), certify(x)
   CertificationEngine  continuous batching of jobs, for one image, a test set or a server
-    jobs               the remaining draws of one image, and what its votes prove
+    jobs               the remaining draws of one image, and what its votes or logits prove
       StoppingRule     when to stop drawing: FixedSample, AtRadius, Anytime
     NoisySampler       batches of noisy copies, and their votes
       noise            counter-based noise, Gaussian or discrete
@@ -14,7 +14,8 @@ from zoo.smoothing.certificate import Certificate, SmoothingSpec
 from zoo.smoothing.classifier import SmoothedClassifier
 from zoo.smoothing.engine import CertificationEngine
 from zoo.smoothing.family import Family, FamilyMember
-from zoo.smoothing.jobs import Certification, Prediction
+from zoo.smoothing.jobs import Certification, LabelSetJob, Prediction
+from zoo.smoothing.label_set import LabelSet, LabelSetSpec
 from zoo.smoothing.noise import Noise, NoiseKey
 from zoo.smoothing.prediction import Votes
 from zoo.smoothing.sampler import NoisySampler, SamplingOptions
@@ -30,6 +31,9 @@ __all__ = [
     "Family",
     "FamilyMember",
     "FixedSample",
+    "LabelSet",
+    "LabelSetJob",
+    "LabelSetSpec",
     "Noise",
     "NoiseKey",
     "NoisySampler",

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, TypeGuard, overload
+from typing import Any, TypeGuard, cast, overload
 
 import torch
 from PIL import Image
@@ -18,8 +18,9 @@ from zoo.smoothing.certificate import Certificate, SmoothingSpec
 from zoo.smoothing.class_names import Answer, named
 from zoo.smoothing.engine import CertificationEngine
 from zoo.smoothing.family import Family, FamilyMember, place_in_errors
-from zoo.smoothing.jobs import Certification, Job, Prediction, checked_pixels
+from zoo.smoothing.jobs import Certification, Job, LabelSetJob, Prediction, checked_pixels
 from zoo.smoothing.keys import fresh_key, root_key
+from zoo.smoothing.label_set import LabelSet, LabelSetSpec
 from zoo.smoothing.noise import NoiseKey
 from zoo.smoothing.prediction import Votes
 from zoo.smoothing.sampler import NoisySampler, SamplingOptions
@@ -68,6 +69,7 @@ class SmoothedClassifier:
         transforms: Callable[[Picture], Tensor] | None = None,
         class_names: Sequence[str] = (),
         image_shape: tuple[int, int, int] | None = None,
+        label_sets: LabelSetSpec | None = None,
     ) -> None:
         """Wraps a callable in a backend; takes a backend as it is.
 
@@ -80,6 +82,7 @@ class SmoothedClassifier:
             transforms: Turns a picture into `x_CHW` in [0, 1] without normalization, such as `network.transforms`.
             class_names: One name per class, to appear in the answers.
             image_shape: The accepted image shape `(C, H, W)`; any shape by default.
+            label_sets: The calibration of `label_set`, if there is one.
 
         Raises: CertificationError if a backend is given a device or has another number of classes, or if the number
         of names is not `num_classes`.
@@ -100,6 +103,7 @@ class SmoothedClassifier:
         self.transforms = transforms
         self.class_names = tuple(class_names)
         self.image_shape = image_shape
+        self.label_sets = label_sets
         self._sampler = NoisySampler(self.base, SamplingOptions(batch_size=batch_size))
 
     @overload
@@ -194,6 +198,35 @@ class SmoothedClassifier:
 
         return self._answer(images, new_job, generator, family, Votes)
 
+    @overload
+    def label_set(self, images: Picture) -> LabelSet: ...  # type: ignore[overload-overlap] # a str is one path
+    @overload
+    def label_set(self, images: Sequence[Picture | Tensor]) -> list[LabelSet]: ...
+    @overload
+    def label_set(self, images: Tensor) -> Any: ...
+
+    def label_set(self, images: Picture | Tensor | Sequence[Picture | Tensor]) -> LabelSet | list[LabelSet]:
+        """The robust label set of an image from one draw, or a list of sets for a batch or a list of images.
+
+        The guarantee is marginal, as `LabelSet` says, and not a certificate of the image. The noise always comes from
+        the operating system, because noise that someone can foresee voids the guarantee.
+
+        Raises: CertificationError if there is no calibration, or it was made with other noise or another backend; the
+        errors of `certify`.
+        """
+        spec = self.label_sets
+        if spec is None:
+            raise CertificationError(
+                "this SmoothedClassifier has no calibration for label sets: make one in the checkpoint with "
+                "zoo calibrate MODEL --task TASK --radius RADIUS, or give label_sets"
+            )
+        spec.require_conditions(sigma=self.smoothing.sigma, noise=self.smoothing.noise, backend=self.base.name)
+
+        def new_job(id: int, x_CHW: Tensor, key: NoiseKey, member: FamilyMember | None) -> Job:
+            return LabelSetJob(id, x_CHW, spec=spec, key=key)
+
+        return self._answer(images, new_job, None, None, LabelSet)
+
     def _answer(
         self,
         images: Picture | Tensor | Sequence[Picture | Tensor],
@@ -210,7 +243,7 @@ class SmoothedClassifier:
             with place_in_errors(member):
                 jobs.append(new_job(position, x_CHW, _key(generator), member))
         pairs = zip(self._run(jobs, kind), members, strict=True)
-        answers = [replace(answer, family=member) for answer, member in pairs]
+        answers = [_placed(answer, member) for answer, member in pairs]
         return answers if _is_batch(images) else answers[0]
 
     def _pixels_of_all(self, images: Sequence[object] | Tensor) -> list[Tensor]:
@@ -268,6 +301,11 @@ def _is_batch(images: object) -> TypeGuard[Sequence[Any] | Tensor]:
 
 def _key(generator: torch.Generator | None) -> NoiseKey:
     return fresh_key() if generator is None else root_key(generator)
+
+
+def _placed(answer: Answer, member: FamilyMember | None) -> Answer:
+    """The answer with its place in its family. A label set has none, because it claims nothing about its image."""
+    return answer if isinstance(answer, LabelSet) else cast("Answer", replace(answer, family=member))
 
 
 def _places(family: Family | None, num: int) -> list[FamilyMember | None]:

@@ -6,12 +6,9 @@ from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass
 
 from zoo.errors import CertificationError
-from zoo.smoothing.backends import Classes
-from zoo.smoothing.certificate import Certificate
-from zoo.smoothing.jobs import Job
+from zoo.smoothing.jobs import Job, Result
 from zoo.smoothing.noise import Draws
-from zoo.smoothing.prediction import Votes
-from zoo.smoothing.sampler import NoisySampler
+from zoo.smoothing.sampler import NoisySampler, Outputs
 
 SHARE_OF_OLDEST = 0.25
 
@@ -21,7 +18,7 @@ class Finished:
     """The answer to the job `id`."""
 
     id: Hashable
-    result: Certificate | Votes
+    result: Result
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,8 +75,8 @@ class CertificationEngine:
         Raises: any error of the base classifier. The engine cannot be used after such an error.
         """
         taken = self._take(budget)
-        for (job, draws), classes_M in zip(taken, self.sampler.votes([draws for _, draws in taken]), strict=True):
-            job.record(draws, classes_M)
+        for (job, draws), outputs_M in zip(taken, self.sampler.votes([draws for _, draws in taken]), strict=True):
+            job.record(draws, outputs_M)
         return self._close_finished()
 
     def step_apart(self, budget: int | None = None) -> tuple[list[Finished], list[Failed]]:
@@ -90,11 +87,11 @@ class CertificationEngine:
         """
         taken = self._take(budget)
         failed: dict[Hashable, Exception] = {}
-        for (job, draws), classes_M in zip(taken, self._votes_apart([draws for _, draws in taken]), strict=True):
-            if isinstance(classes_M, Exception):
-                failed.setdefault(job.id, classes_M)
+        for (job, draws), outputs_M in zip(taken, self._votes_apart([draws for _, draws in taken]), strict=True):
+            if isinstance(outputs_M, Exception):
+                failed.setdefault(job.id, outputs_M)
             elif job.id not in failed:
-                job.record(draws, classes_M)
+                job.record(draws, outputs_M)
         self.forget(failed)
         return self._close_finished(), [Failed(id, error) for id, error in failed.items()]
 
@@ -109,18 +106,18 @@ class CertificationEngine:
             shares = [share + extra for share, extra in zip(shares, extras, strict=True)]
         return [(job, draws) for job, share in zip(jobs, shares, strict=True) if share for draws in job.take(share)]
 
-    def _votes_apart(self, draws: Sequence[Draws]) -> Sequence[Classes | Exception]:
+    def _votes_apart(self, draws: Sequence[Draws]) -> Sequence[Outputs | Exception]:
         try:
             return self.sampler.votes(draws)
         except Exception:  # the draws of a single job may have caused it
             return [self._votes_of_one(job_draws) for job_draws in draws]
 
-    def _votes_of_one(self, draws: Draws) -> Classes | Exception:
+    def _votes_of_one(self, draws: Draws) -> Outputs | Exception:
         try:
-            (classes_M,) = self.sampler.votes([draws])
+            (outputs_M,) = self.sampler.votes([draws])
         except Exception as error:
             return error
-        return classes_M
+        return outputs_M
 
     def _close_finished(self) -> list[Finished]:
         backend = self.sampler.backend

@@ -46,7 +46,10 @@ class Phase(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Draws:
-    """`num` consecutive noisy copies of one image, from draw `start` of a phase; `sigma` on the [0, 1] pixel scale."""
+    """`num` consecutive noisy copies of one image, from draw `start` of a phase; `sigma` on the [0, 1] pixel scale.
+
+    `reads_logits`: whether the logits of the copies are needed instead of their classes.
+    """
 
     x_CHW: Pixels
     sigma: float
@@ -55,6 +58,7 @@ class Draws:
     phase: Phase
     start: int
     num: int
+    reads_logits: bool = False
 
 
 class NoiseSource:

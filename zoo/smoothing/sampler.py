@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from threading import Lock
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
 from zoo.errors import CertificationError, OutOfMemoryError
 from zoo.smoothing.arguments import checked_count
-from zoo.smoothing.backends import BaseClassifier, Classes
+from zoo.smoothing.backends import BaseClassifier, Classes, Logits, ScoringClassifier
 from zoo.smoothing.device_noise import noisy_batch
 from zoo.smoothing.noise import Draws, NoiseSource, Pixels
 
 SMALLEST_FOR_THREADS = 2**14
+
+Outputs = npt.NDArray[Any]
+"""The classes `classes_M` of noisy copies; their logits `logits_MK` if the draws read logits."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,11 +61,13 @@ class NoisySampler:
             return self.base.name
         return f"{self.base.name} (batch {self._inner_batch_size}: memory ran out at {self.options.batch_size})"
 
-    def votes(self, draws: Sequence[Draws]) -> list[Classes]:
+    def votes(self, draws: Sequence[Draws]) -> list[Outputs]:
         """The classes of the noisy copies, one array per element of `draws`, in the order of the draws' counters.
 
-        All images must have the same shape. Only one call runs at a time, because batches share their memory; calls
-        from other threads wait.
+        Draws that read logits get the logits of their copies instead, from the same batches. All images must
+        have the same shape. Only one call runs at a time, because batches share their memory; calls from other threads
+        wait.
+        Raises: CertificationError if draws read logits and the backend returns classes only; the backend's errors.
         """
         with self._lock:
             return self._votes(draws)
@@ -74,14 +81,16 @@ class NoisySampler:
     def _draw(self, rows: Sequence[tuple[Draws, int]]) -> Tensor:
         return self._draw_on_host(rows) if self.base.draws_on.type == "cpu" else self._draw_on_device(rows)
 
-    def _votes(self, draws: Sequence[Draws]) -> list[Classes]:
+    def _votes(self, draws: Sequence[Draws]) -> list[Outputs]:
         rows = [(job_draws, index) for job_draws in draws for index in _indices(job_draws)]
         classes = np.empty(len(rows), dtype=np.int64)
+        logits: dict[int, Logits] = {}  # logits_K by row
         done = 0
         while done < len(rows):
             batch = rows[done : done + self._inner_batch_size]
             try:
-                classes[done : done + len(batch)] = self._classify(batch)
+                classes[done : done + len(batch)], read = self._classify(batch)
+                logits |= {done + row: logits_K for row, logits_K in read.items()}
             except OutOfMemoryError:
                 if self._inner_batch_size == 1:
                     raise
@@ -89,21 +98,38 @@ class NoisySampler:
                 self._noisy_MCHW = None
             else:
                 done += len(batch)
-        return np.split(classes, np.cumsum([job_draws.num for job_draws in draws])[:-1]) if len(draws) else []
+        ends = np.cumsum([job_draws.num for job_draws in draws]).tolist()
+        return [
+            np.stack([logits[row] for row in range(end - job_draws.num, end)])
+            if job_draws.reads_logits
+            else classes[end - job_draws.num : end]
+            for job_draws, end in zip(draws, ends, strict=True)
+        ]
 
-    def _classify(self, rows: Sequence[tuple[Draws, int]]) -> Classes:
+    def _classify(self, rows: Sequence[tuple[Draws, int]]) -> tuple[Classes, dict[int, Logits]]:
+        """The classes of the rows, and the logits of those rows that read them."""
         try:
             noisy_MCHW = self._padded(self._draw(rows))
         except (torch.OutOfMemoryError, MemoryError) as error:
             raise OutOfMemoryError(f"there is not enough memory for the noise of {len(rows)} draws") from error
-        classes_M = self.base.classify(noisy_MCHW)
+        reading = [row for row, (draws, _) in enumerate(rows) if draws.reads_logits]
+        logits_RK: Iterable[Logits] = ()
+        if reading:
+            classes_M, logits_RK = self._scoring_base().classify_and_read(noisy_MCHW, reading)
+        else:
+            classes_M = self.base.classify(noisy_MCHW)
         num_classes = self.base.num_classes
         if classes_M.shape != (len(noisy_MCHW),) or classes_M.min() < 0 or classes_M.max() >= num_classes:
             raise CertificationError(
                 f"the backend must return one class in [0, {num_classes}) for each of {len(noisy_MCHW)} images, "
                 f"got an array of shape {classes_M.shape} that begins with {classes_M.tolist()[:5]}"
             )
-        return classes_M[: len(rows)]
+        return classes_M[: len(rows)], dict(zip(reading, logits_RK, strict=True))
+
+    def _scoring_base(self) -> ScoringClassifier:
+        if not isinstance(self.base, ScoringClassifier):
+            raise CertificationError(f"the backend {self.base.name} returns classes only, and label sets need logits")
+        return self.base
 
     def _padded(self, noisy_MCHW: Tensor) -> Tensor:
         """The noisy copies, padded with the first copy to the batch size if the backend needs a fixed one."""

@@ -10,10 +10,12 @@ from pathlib import Path
 import numpy as np
 
 from zoo.cards import render_card
-from zoo.errors import LogError
-from zoo.models.layout import CARD, CURVE, ROWS
+from zoo.errors import CheckpointError, LogError
+from zoo.models.identity import weights_sha256
+from zoo.models.layout import CALIBRATION, CARD, CURVE, ROWS, WEIGHTS
 from zoo.models.measurements import CertificationResult, EmpiricalResult
 from zoo.models.spec import ModelSpec
+from zoo.results.calibration import calibration_faults, contradicted_claims, parse_calibration
 from zoo.results.contradictions import contradictions
 from zoo.results.figure import curve_png, drawing_software
 from zoo.results.log import CertificationRow, read_log
@@ -86,6 +88,26 @@ def _of_shares(result: EmpiricalResult) -> Iterator[str]:
 
 def _are_close(claimed: Interval, expected: Interval) -> bool:
     return all(abs(a - b) <= CLOSE for a, b in zip(claimed, expected, strict=True))
+
+
+def check_calibration(directory: Path, spec: ModelSpec, hashes: Mapping[str, str]) -> Check:
+    """The check that the calibration is of this network, and that its threshold and numbers follow from its scores.
+
+    Only the network can confirm the scores: the same `zoo calibrate` command computes them again.
+    """
+    name, claim = "calibration", spec.certified.calibration
+    if CALIBRATION not in hashes:
+        missing = () if claim is None else (f"{CARD} claims label sets, but there is no {CALIBRATION}",)
+        return Check(name=name, note=f"there is no {CALIBRATION}", findings=missing, is_unchecked=True)
+    try:
+        calibration = parse_calibration((directory / CALIBRATION).read_bytes(), source=CALIBRATION)
+    except CheckpointError as error:
+        return Check(name=name, note=CALIBRATION, findings=(str(error),))
+    faults = calibration_faults(
+        calibration, spec, weights_sha256=weights_sha256(hashes) if WEIGHTS in hashes else "missing"
+    )
+    note = f"threshold recomputed from {len(calibration.scores)} scores; coverage and size from the sets' counts"
+    return Check(name=name, note=note, findings=(*faults, *contradicted_claims(claim, calibration)))
 
 
 def check_card(directory: Path, spec: ModelSpec, hashes: Mapping[str, str]) -> Check:

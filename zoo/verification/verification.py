@@ -10,7 +10,14 @@ from zoo.checkpoints.signing import why_not_signed
 from zoo.errors import CheckpointError, RequestError
 from zoo.models.layout import MANIFEST, SIGNATURE
 from zoo.models.spec import ModelSpec
-from zoo.verification.claims import check_card, check_curve, check_empirical, check_numbers, check_rows
+from zoo.verification.claims import (
+    check_calibration,
+    check_card,
+    check_curve,
+    check_empirical,
+    check_numbers,
+    check_rows,
+)
 from zoo.verification.integrity import Check, check_config, check_contents, check_files, check_weights, file_hashes
 from zoo.verification.onnx_file import check_onnx
 
@@ -74,6 +81,7 @@ def _checks_of(directory: Path, spec: ModelSpec, hashes: dict[str, str]) -> list
         rows_check,
         check_numbers(spec.certified.certification, rows),
         check_empirical(spec.certified.empirical),
+        check_calibration(directory, spec, hashes),
         check_card(directory, spec, hashes),
         check_curve(directory, spec, hashes, rows),
     ]

@@ -61,13 +61,30 @@ export function showAnswer(answer) {
 }
 
 /** The sentence that a screen reader announces at the end. */
-function summary({ abstained, certificate, class_name }) {
+function summary({ abstained, certificate, class_name, set, class_names }) {
+  if (set) return `Done: a set of ${class_names.length} ${class_names.length === 1 ? "label" : "labels"}.`;
   if (abstained) return "Done: abstained.";
   return certificate ? `Done: ${class_name}, radius ${figure(certificate.radius)}.` : `Done: ${class_name}.`;
 }
 
+/** Shows the names of a set, without its radius: a reader could take it for a certificate of this image. */
+function showSet({ set, class_names }) {
+  $("figures").hidden = $("meaning").hidden = false;
+  $("label-name").textContent = "Labels";
+  $("label").textContent = class_names.join(", ") || "none";
+  $("radius-figure").hidden = true;
+  $("draws").textContent = set.n;
+  $("meaning").textContent = "This is not a certificate of this image. Averaged over images like those of " +
+    `${set.task}, such a set contains the true class with a probability of at least ${percent(1 - set.alpha)}, even ` +
+    `if somebody who did not know the noise changed each image by up to ${figure(set.radius)} (l2 norm, pixels from ` +
+    "0 to 1). For a hard image the probability may be far lower. Every request draws new noise, so the set may change." +
+    (class_names.length ? "" : " The set is empty: no class fits this draw.");
+}
+
 function showFigures(answer, isDone) {
+  if (answer.set) return showSet(answer);
   const { certificate, votes } = answer;
+  $("label-name").textContent = "Label";
   $("figures").hidden = $("meaning").hidden = $("basis").hidden = false;
   $("label").textContent = answer.abstained ? (isDone ? "abstained" : "not yet") : answer.class_name;
   $("radius-figure").hidden = !certificate;

@@ -86,7 +86,7 @@ function requestForm() {
   form.set("mode", chosenMode());
   form.set("copies", COPIES);
   form.set("input_image", "true");
-  if (chosenMode() === "predict") return form;
+  if (chosenMode() !== "certify") return form;
   const stopping = $("stopping").value;
   form.set("stopping", stopping);
   form.set("n", $("n").value);

@@ -141,6 +141,22 @@ def test_one_image_goes_as_a_form_and_several_as_json_in_their_order(kind, clock
     assert [each.label for each in told] == [1, 2]
 
 
+def test_a_label_set_is_an_answer_of_its_own_without_a_label_or_a_certificate(kind, clock):
+    guarantee = {
+        "coverage": "marginal", "norm": "l2", "radius": 0.25, "alpha": 0.1, "sigma": 0.5, "noise": "gaussian", "n": 1,
+        "task": "digits", "num_calibration_images": 120, "input": "3x32x32", "backend": "torch-cpu-float32",
+    }  # fmt: skip
+    model = {"name": "digits", "sha256": "ab"}
+    one = {"labels": [7, 1], "class_names": ["7", "1"], "set": guarantee, "repeatable": False, "model": model}
+    with ScriptedServer([reply(200, one), reply(200, {"predictions": [one, one]})]) as server:
+        asking = kind(server.url, clock)
+        told = asking.call("label_set", b"image", radius=0.25)
+        assert (told.labels, told.set.coverage, told.set.alpha) == ([7, 1], "marginal", 0.1)
+        assert told.to_json() == one and not hasattr(told, "certificate")
+        assert len(asking.call("label_set_all", [b"first", b"second"])) == 2
+    assert b'name="mode"\r\n\r\nset\r\n' in server.requests[0]
+
+
 @pytest.mark.parametrize(
     "fault", [reset, died(), reply(503, {"code": 503}), reply(429, BUSY), reply(503, b""), reply(502, b"<html>")]
 )

@@ -23,6 +23,7 @@ from serving.asgi import application
 from serving.description import openapi_document
 from serving.description.__main__ import files
 from serving.page.server import page
+from tests.serving.protocol.test_protocol import set_answer
 from tests.serving.toy import toy_service
 
 pytestmark = pytest.mark.slow
@@ -71,6 +72,11 @@ def test_every_kind_of_answer_is_as_described(served, digit_pngs, fields):
     answer = httpx.post(served.url, files={"data": digit_pngs[0]}, data=fields, timeout=TIMEOUT).json()
     assert complaints("Answer", answer) == []
     assert complaints("Answer", answer | {"surprise": 1}), "the description must be one that something can break"
+
+
+def test_a_label_set_is_as_described():
+    assert complaints("LabelSetAnswer", set_answer(1, 0)) == []
+    assert complaints("LabelSetAnswer", set_answer(1) | {"certificate": None}), "a set is no certificate"
 
 
 def test_streams_and_both_protocols_are_as_described(served, digit_pngs):

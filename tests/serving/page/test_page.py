@@ -17,6 +17,7 @@ from serving.asgi import application
 from serving.loopback import running
 from serving.page.server import serve_page
 from tests.serving.client.scripted_server import ScriptedServer, answer, reply, reset, stream
+from tests.serving.protocol.test_protocol import set_answer
 from tests.serving.toy import CROP, PADDED_TOY, png, toy_service
 from zoo.models.preprocessing import to_bytes_CHW
 
@@ -244,6 +245,26 @@ def test_a_server_that_fails_is_told_and_what_was_certified_stays(acts, message,
             expect(tab.locator("#certified")).to_have_text(shown)
             expect(tab.get_by_role("status")).to_have_text("The certificate received before the error is valid.")
         expect(tab.get_by_role("button", name="Classify")).to_be_enabled()
+
+
+@needs_browser
+def test_a_label_set_is_shown_as_no_certificate_of_the_image(tab):
+    with (
+        ScriptedServer([reply(200, set_answer(1, 0)), reply(200, set_answer())]) as server,
+        serve_page(server.url.partition("/predictions")[0], ["digits"]) as url,
+    ):
+        tab.goto(url)
+        choose(tab, 255)
+        tab.get_by_label("set of labels").check()
+        ask(tab)
+        expect(tab.locator("#label")).to_have_text("dog, cat")
+        expect(tab.locator("#radius-figure")).to_be_hidden()
+        expect(tab.locator("#meaning")).to_contain_text("This is not a certificate of this image.")
+        expect(tab.locator("#meaning")).to_contain_text("probability of at least 90 %")
+        expect(tab.get_by_role("status")).to_have_text("Done: a set of 2 labels.")
+        ask(tab)
+        expect(tab.locator("#label")).to_have_text("none")
+    assert b"set" in server.requests[0] and b"stopping" not in server.requests[0]
 
 
 @needs_browser

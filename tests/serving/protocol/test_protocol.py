@@ -3,6 +3,7 @@
 import base64
 import json
 import re
+import struct
 from collections import Counter
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from serving.protocol import (
     Limits,
     Parameters,
     answer,
+    binary_header_length,
     error_body,
     parse_request,
     respond,
@@ -23,7 +25,7 @@ from serving.protocol import (
 from serving.protocol.parameters import smoothing_of
 from tests.zoo.models.test_spec import SPEC
 from zoo.errors import ImageError, RequestError
-from zoo.smoothing import Anytime, AtRadius, FixedSample, SmoothingSpec
+from zoo.smoothing import Anytime, AtRadius, FixedSample, LabelSet, LabelSetSpec, SmoothingSpec
 from zoo.smoothing.certificate import conclude
 from zoo.smoothing.prediction import predict_from_votes
 from zoo.smoothing.vote_counts import VoteCounts
@@ -240,6 +242,60 @@ def test_only_the_outputs_that_were_asked_for_are_answered():
     assert label == [1, -1] and radius[0] > 0 == radius[1] and "id" not in told
 
 
+LABEL_SETS = LabelSetSpec(
+    radius=0.25, alpha=0.1, sigma=0.5, noise="gaussian", threshold=1.0, num_calibration_images=99, task="pets",
+    backend="torch-cpu-float32",
+)  # fmt: skip
+
+
+def set_answer(*labels):
+    found = LabelSet(labels=labels, spec=LABEL_SETS, input="3x224x224", backend="torch-cpu-float32")
+    return answer(found, SPEC, model_sha256="ab", repeatable=False)
+
+
+def test_a_label_set_is_not_answered_as_a_certificate():
+    told = set_answer(1, 0)
+    assert told["labels"] == [1, 0] and told["class_names"] == ["dog", "cat"] and told["repeatable"] is False
+    assert told["set"]["coverage"] == "marginal" and (told["set"]["radius"], told["set"]["alpha"]) == (0.25, 0.1)
+    assert not {"label", "certificate", "abstained", "radius"} & set(told)
+
+
+@pytest.mark.parametrize(("labels", "rows"), [(([1, 0], [1]), [1, 0, 1, -1]), (([], []), [-1, -1])])
+def test_label_sets_are_rows_of_one_tensor_filled_up_with_minus_one(labels, rows):
+    request = parse_request({"body": {"inputs": [TENSOR], "parameters": {"mode": "set"}}}, LIMITS)
+    answers = [set_answer(*each) for each in labels]
+    told = json.loads(respond(request, answers, model="m", version="2.0"))
+    tensor, texts = told["outputs"]
+    assert (tensor["name"], tensor["datatype"], tensor["data"]) == ("labels", "INT64", rows)
+    assert tensor["shape"] == [2, len(rows) // 2] and json.loads(texts["data"][0]) == answers[0]
+    binary = {"inputs": [TENSOR], "parameters": {"mode": "set", "binary_data_output": True}}
+    packed = respond(parse_request({"body": binary}, LIMITS), answers, model="m", version="2.0")
+    length = binary_header_length(parse_request({"body": binary}, LIMITS), model="m", version="2.0")
+    (size, _) = (output["parameters"]["binary_data_size"] for output in json.loads(packed[:length])["outputs"])
+    assert struct.unpack(f"<{len(rows)}q", packed[length : length + size]) == tuple(rows)
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ({"n": 5}, "parameter n does not apply to mode=set"),
+        ({"stopping": "anytime"}, "parameter stopping does not apply"),
+        ({"deadline_ms": 5}, "parameter deadline_ms does not apply"),
+        ({"seed": 5}, "every label set needs noise that nobody could foresee"),
+    ],
+)
+def test_a_label_set_accepts_what_belongs_to_its_calibration_only(fields, said):
+    limits = LIMITS.model_copy(update={"allows_seed": True})
+    allowed = {"mode": "set", "radius": 0.25, "alpha": 0.1, "noise": "gaussian", "copies": 1}
+    assert parse_request({"body": {"instances": [{"b64": B64}], "parameters": allowed}}, limits)
+    with pytest.raises(RequestError, match=said):
+        parse_request({"body": {"instances": [{"b64": B64}], "parameters": {"mode": "set"} | fields}}, limits)
+    for mode, name in (("set", "radius"), ("certify", "labels")):
+        body = {"inputs": [TENSOR], "outputs": [{"name": name}], "parameters": {"mode": mode}}
+        with pytest.raises(RequestError, match=f"unknown output '{name}'"):
+            parse_request({"body": body}, limits)
+
+
 def test_a_number_that_is_not_finite_is_never_sent():
     for encode in (to_json, to_line):
         with pytest.raises(ValueError, match="not JSON compliant"):
@@ -347,3 +403,4 @@ def test_the_page_for_clients_names_every_parameter_every_output_and_no_other_pa
         f'"{name}"' in page
         for name in answer(concluded(1, 990), SPEC, model_sha256="ab", repeatable=False)["certificate"]
     )
+    assert all(f'"{name}"' in page for name in set_answer(0)["set"])

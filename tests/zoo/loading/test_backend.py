@@ -72,6 +72,10 @@ def test_logits_and_votes_agree_across_backends(digits_checkpoint, backends, ima
     with torch.inference_mode():
         expected_BK = digits_checkpoint.load_network()(noisy_BCHW).numpy()
     assert np.abs(backends["onnx"].logits(noisy_BCHW) - expected_BK).max() < 1e-4
+    for base in backends.values():  # some logits can be read without another pass
+        classes_B, logits_RK = base.classify_and_read(noisy_BCHW, [3, 0])
+        assert (classes_B == base.classify(noisy_BCHW)).all()
+        np.testing.assert_allclose(logits_RK, expected_BK[[3, 0]], atol=1e-4)
     assert (backends["onnx"].classify(noisy_BCHW) != backends["torch"].classify(noisy_BCHW)).mean() <= 1e-4
 
 

@@ -35,8 +35,13 @@ def test_an_honest_checkpoint_passes_and_says_what_nothing_speaks_for(certified_
     told = json.loads(done.out)
     assert done.code == 0 and told["verified"] is True and told["signed_by"] is None
     outcomes = {check["name"]: check["outcome"] for check in told["checks"]}
-    assert {name for name, outcome in outcomes.items() if outcome == "unchecked"} == {"empirical", "onnx", "signature"}
-    assert set(outcomes.values()) == {"passed", "unchecked"} and len(outcomes) == 12
+    assert {name for name, outcome in outcomes.items() if outcome == "unchecked"} == {
+        "calibration",
+        "empirical",
+        "onnx",
+        "signature",
+    }
+    assert set(outcomes.values()) == {"passed", "unchecked"} and len(outcomes) == 13
 
 
 def test_the_first_line_that_was_edited_in_a_card_is_shown_with_what_it_should_be(copy_of_certified, zoo_command):
@@ -44,7 +49,7 @@ def test_the_first_line_that_was_edited_in_a_card_is_shown_with_what_it_should_b
     forging.recompute_manifest(copy_of_certified)
     done = zoo_command("verify", copy_of_certified)
     assert done.code == 1 and "says '| average certified radius | 0.999 |" in done.out
-    assert "expected '| average certified radius | 0.6" in done.out and done.out.rstrip().endswith("1 of 12 checks")
+    assert "expected '| average certified radius | 0.6" in done.out and done.out.rstrip().endswith("1 of 13 checks")
 
 
 def test_a_number_in_the_header_of_a_card_is_one_of_its_claims(copy_of_certified):

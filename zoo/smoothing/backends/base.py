@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Protocol, runtime_checkable
 
 import numpy as np
@@ -12,6 +13,7 @@ from torch import Tensor
 from zoo.errors import CertificationError
 
 Classes = npt.NDArray[np.int64]
+Logits = npt.NDArray[np.float32]
 
 
 @runtime_checkable
@@ -48,7 +50,19 @@ class BaseClassifier(Protocol):
         ...
 
 
-def checked_classes(logits_BK: npt.NDArray[np.float32], *, num_images: int, num_classes: int) -> Classes:
+@runtime_checkable
+class ScoringClassifier(BaseClassifier, Protocol):
+    """A base classifier that also returns logits. A label set needs them; votes do not."""
+
+    def classify_and_read(self, x_BCHW: Tensor, rows: Sequence[int]) -> tuple[Classes, Logits]:
+        """The class of each image of `x_BCHW` as in `classify`, and `logits_RK` of the images at the indices `rows`.
+
+        Raises: as `classify`.
+        """
+        ...
+
+
+def checked_classes(logits_BK: Logits, *, num_images: int, num_classes: int) -> Classes:
     """The class with the largest logit for each image; the lowest such class on ties.
 
     Raises: CertificationError if a logit is not finite or the shape is wrong.

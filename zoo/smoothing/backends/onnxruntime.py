@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from zoo.errors import BackendError, OutOfMemoryError
-from zoo.smoothing.backends.base import Classes, checked_classes
+from zoo.smoothing.backends.base import Classes, Logits, checked_classes
 
 # Since 1.29, official builds report every session to their vendor unless this variable is set before the import.
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
@@ -65,10 +65,14 @@ class OnnxBackend:
         return metadata
 
     def classify(self, x_BCHW: Tensor) -> Classes:
-        logits_BK = self.logits(x_BCHW)
-        return checked_classes(logits_BK, num_images=len(x_BCHW), num_classes=self.num_classes)
+        return self.classify_and_read(x_BCHW, ())[0]
 
-    def logits(self, x_BCHW: Tensor) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
+    def classify_and_read(self, x_BCHW: Tensor, rows: Sequence[int]) -> tuple[Classes, Logits]:
+        logits_BK = self.logits(x_BCHW)
+        classes_B = checked_classes(logits_BK, num_images=len(x_BCHW), num_classes=self.num_classes)
+        return classes_B, logits_BK[list(rows)]
+
+    def logits(self, x_BCHW: Tensor) -> Logits:
         """The logits, `(B, K)`. Raises: OutOfMemoryError; BackendError for any other failure."""
         try:
             (output_BK,) = self._session.run(None, {self._input: x_BCHW.numpy()})
@@ -78,7 +82,7 @@ class OnnxBackend:
                     f"{self.device} does not have enough memory for a batch of {len(x_BCHW)} images"
                 ) from error
             raise BackendError(f"ONNX Runtime failed to run the model: {error}") from error
-        logits_BK: np.ndarray[tuple[int, ...], np.dtype[np.float32]] = output_BK
+        logits_BK: Logits = output_BK
         return logits_BK
 
     def _is_identical_in_every_packing(self, shape_CHW: list[int]) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from typing import Literal
 
@@ -12,7 +12,7 @@ from torch import Tensor, fx, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from zoo.errors import CertificationError, OutOfMemoryError
-from zoo.smoothing.backends.base import Classes, checked_classes
+from zoo.smoothing.backends.base import Classes, Logits, checked_classes
 
 Precision = Literal["float32", "bfloat16"]
 CPU_OUT_OF_MEMORY = "not enough memory"
@@ -58,6 +58,14 @@ class TorchBackend:
         return self.device
 
     def classify(self, x_BCHW: Tensor) -> Classes:
+        return self.classify_and_read(x_BCHW, ())[0]
+
+    def classify_and_read(self, x_BCHW: Tensor, rows: Sequence[int]) -> tuple[Classes, Logits]:
+        logits_BK = self._logits(x_BCHW)
+        classes_B = checked_classes(logits_BK, num_images=len(x_BCHW), num_classes=self.num_classes)
+        return classes_B, logits_BK[list(rows)]
+
+    def _logits(self, x_BCHW: Tensor) -> Logits:
         mode = evaluating(self.base) if isinstance(self.base, nn.Module) else nullcontext()
         mixed = torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bfloat16")
         try:
@@ -71,8 +79,8 @@ class TorchBackend:
             ) from error
         if not isinstance(output_BK, Tensor):
             raise CertificationError(f"the base classifier must return a tensor, got {type(output_BK).__name__}")
-        logits_BK = output_BK.float().cpu().numpy()
-        return checked_classes(logits_BK, num_images=len(x_BCHW), num_classes=self.num_classes)
+        logits_BK: Logits = output_BK.float().cpu().numpy()
+        return logits_BK
 
 
 def fused(network: nn.Module) -> nn.Module:

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Hashable
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
 from zoo.errors import CertificationError
-from zoo.smoothing.backends import Classes
 from zoo.smoothing.certificate import Certificate
 from zoo.smoothing.discrete import discrete_gaussian, require_8_bit
+from zoo.smoothing.label_set import LabelSet
 from zoo.smoothing.noise import Draws, Noise, Pixels
 from zoo.smoothing.prediction import Votes
+
+Result = Certificate | Votes | LabelSet
 
 
 class Job(Protocol):
@@ -53,11 +56,11 @@ class Job(Protocol):
         """The next useful draws, at most `num` in total. They count as made from now on."""
         ...
 
-    def record(self, draws: Draws, classes_M: Classes) -> None:
-        """Records the votes of draws, in the order in which `take` returned them."""
+    def record(self, draws: Draws, outputs_M: npt.NDArray[Any]) -> None:
+        """Records the votes of draws, or their logits, in the order in which `take` returned them."""
         ...
 
-    def result(self, *, backend: str) -> Certificate | Votes:
+    def result(self, *, backend: str) -> Result:
         """The answer, when no draws remain. `backend` is the name of the backend."""
         ...
 
