@@ -13,7 +13,7 @@ from serving.metrics import PrometheusObserver
 from serving.protocol import BinaryBody, binary_tensors, error_body, to_json
 from serving.server.draining import DrainSign
 from serving.server.logs import log_json_lines
-from serving.service.family_store import families_folder_of_environment
+from serving.service.family_store import families_folder
 from serving.service.loading import load_from_archive
 from serving.service.noise_secret import noise_secret_of_environment
 from serving.service.replies import JSON, Reply
@@ -57,8 +57,7 @@ class SmoothedClassifierHandler:
             device=device,
             version=version,
             noise_secret=noise_secret_of_environment(),
-            # All workers of a model have the same model_dir, also under a TorchServe that zoo serve did not start.
-            families_folder=families_folder_of_environment() or model_dir / "families",
+            families_folder=families_folder(model_dir),
             observer=self.observer,
             is_closing=DrainSign.from_environment(model, version).is_up,
         )

@@ -108,10 +108,13 @@ class FamilyStore:
         return exclusive_lock(self._folder / LOCK, otherwise=busy, wait=LOCK_SECONDS)
 
 
-def families_folder_of_environment() -> Path | None:
-    """The folder of the counts that the parent process handed over in the environment; None if there is none."""
-    folder = os.environ.get(VARIABLE)
-    return None if folder is None else Path(folder)
+def families_folder(model_dir: Path) -> Path:
+    """The folder of the counts that the parent process handed over in the environment.
+
+    Without such a parent, it is a hidden folder of `model_dir`, the model's unpacked archive, which all workers of the
+    model share.
+    """
+    return Path(os.environ.get(VARIABLE, model_dir / ".families"))
 
 
 def _remember(bucket: npt.NDArray[Any], digest: npt.NDArray[np.uint64], index: int) -> None:

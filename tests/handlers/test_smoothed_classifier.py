@@ -31,7 +31,8 @@ def png(value=0):
 
 
 @pytest.fixture
-def handler(digits_checkpoint):
+def handler(digits_checkpoint, tmp_path, monkeypatch):
+    monkeypatch.setenv("ZOO_FAMILIES", str(tmp_path / "families"))
     handler = SmoothedClassifierHandler()
     manifest = {"model": {"modelName": "m", "modelVersion": "1.0"}}
     context = Context(

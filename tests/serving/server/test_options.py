@@ -57,6 +57,12 @@ def environment_of_a_server(tmp_path, *, options=None, num_workers=1):
     return environment(tmp_path, **folders, options=options or ServerOptions(), num_workers=num_workers)
 
 
+def test_questions_are_counted_in_the_servers_folder_or_in_the_operators(tmp_path):
+    assert environment_of_a_server(tmp_path)["ZOO_FAMILIES"] == str(tmp_path / "families")
+    kept = ServerOptions(families=tmp_path / "kept")
+    assert environment_of_a_server(tmp_path, options=kept)["ZOO_FAMILIES"] == str(tmp_path / "kept")
+
+
 def threads(tmp_path, monkeypatch, *, inherited=None, **named):
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     if inherited:

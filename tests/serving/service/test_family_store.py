@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from serving.service import family_store
-from serving.service.family_store import FamilyStore
+from serving.service.family_store import FamilyStore, families_folder
 from zoo.errors import ServerError
 from zoo.filesystem.lock import exclusive_lock
 
@@ -55,6 +55,13 @@ def test_stores_of_one_folder_count_together_and_after_a_restart(tmp_path):
     assert ask(FamilyStore(tmp_path / "counts"), "cat", 3) == 3
     size = (tmp_path / "counts" / family_store.FILE).stat().st_size
     assert size == 4096 + 4 * 16 * 4 + 4 * 8 * 24 and not (tmp_path / "counts" / family_store.LOCK).exists()
+
+
+def test_workers_count_where_their_parent_says_or_beside_their_model(tmp_path, monkeypatch):
+    monkeypatch.delenv(family_store.VARIABLE, raising=False)
+    assert families_folder(tmp_path) == tmp_path / ".families", "hidden: a checkpoint has no such file"
+    monkeypatch.setenv(family_store.VARIABLE, "/private/families")
+    assert str(families_folder(tmp_path)) == "/private/families"
 
 
 def indices_of_a_thread(folder, worker):
