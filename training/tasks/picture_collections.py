@@ -15,10 +15,9 @@ from pathlib import Path, PurePath
 from training.tasks.class_folders import pictures_below
 from training.tasks.image_files import ImageFiles, read_bytes
 from training.tasks.picture_data import without_texts
-from training.tasks.task import Subset, Task, listed, stratified_split
+from training.tasks.task import ANY_ASPECT, Subset, Task, listed, stratified_split
 from zoo.errors import ImageError, TaskError
 from zoo.models.decoding import num_pixels
-from zoo.models.spec import Preprocessing
 
 SPLIT_SEED = 0
 TEST_SHARE = 0.4
@@ -60,7 +59,7 @@ class Collection:
         return Task(
             name=self.name,
             class_names=self.classes,
-            preprocessing=Preprocessing(resize=256, crop=224),
+            preprocessing=ANY_ASPECT,
             augmentation="resized-crop-flip",
             train=Subset(images, train),
             test=Subset(images, test),
