@@ -24,6 +24,7 @@ from training.tasks.folder_readers import FirstFiles, FolderTree, imagenet_names
 from training.tasks.hugging_face import open_hugging_face
 from training.tasks.image_folder import open_image_folder, open_unlabelled
 from training.tasks.official_splits import CifarBatches, OfficialSplits, read_pets, read_sun397
+from training.tasks.picture_collections import Collection
 from training.tasks.published import PublishedTask, Table8
 from training.tasks.subsets import class_subset, split_selection
 from training.tasks.task import Task
@@ -181,9 +182,24 @@ PUBLISHED: tuple[PublishedTask, ...] = (
     ),
 )  # fmt: skip
 
+COLLECTIONS: tuple[Collection, ...] = (
+    Collection(
+        name="openclipart", title="Open Clip Art Library, release 0.18, as PNG", package="openclipart-png",
+        installed=Path("/usr/share/openclipart/png"),
+        classes=("animals", "food", "people", "transportation", "plants", "tools", "buildings"),
+    ),
+    Collection(
+        name="tuxpaint", title="Tux Paint's stamps, without cartoons", package="tuxpaint-stamps-default",
+        installed=Path("/usr/share/tuxpaint/stamps"),
+        classes=("animals", "food", "plants", "vehicles", "household", "seasonal"),
+        left_out=("cartoon",),
+    ),
+)  # fmt: skip
+
 TASKS: dict[str, Opener] = {
     "digits": open_digits,
     "fashion-mnist": open_fashion_mnist,
+    **{task.name: task for task in COLLECTIONS},
     "imagefolder": open_image_folder,
     "unlabelled": open_unlabelled,
     "hf": open_hugging_face,

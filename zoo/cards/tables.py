@@ -26,6 +26,10 @@ DATA_SETS: Mapping[str, DataSet] = {
         licence="CC BY 4.0",
     ),
     "fashion-mnist": DataSet(title="Fashion-MNIST", hub_id="zalando-datasets/fashion_mnist", licence="MIT"),
+    "openclipart": DataSet(
+        title="Open Clip Art Library (Debian's openclipart-png)", licence="public domain dedication"
+    ),
+    "tuxpaint": DataSet(title="Tux Paint's stamps (Debian's tuxpaint-stamps-default)", licence="GPL-2.0"),
     "imagenet": DataSet(
         title="ImageNet (ILSVRC 2012)",
         hub_id="ILSVRC/imagenet-1k",

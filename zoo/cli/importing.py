@@ -29,7 +29,7 @@ def import_file(
         typer.Option(
             "--format",
             help="auto, madry, mair, cohen (also Consistency, SmoothMix), crt, macer, vissl, lightly, solo-learn, "
-            "timm, torchvision, robustbench, or other: any place and prefix.",
+            "timm, efficientnet-pytorch, torchvision, robustbench, or other: any place and prefix.",
         ),
     ] = "auto",
     network: Annotated[
@@ -44,10 +44,16 @@ def import_file(
         str | None,
         typer.Option(
             help="The normalization that the network expects: imagenet, cifar10, cifar100, none, center-imagenet, "
-            "'mean=R,G,B;std=R,G,B', or file if the file records it; needed if the file does not.",
+            "inception (0.5), 'mean=R,G,B;std=R,G,B', or file if the file records it; needed if the file does not.",
         ),
     ] = None,
-    architecture: Annotated[str | None, typer.Option(help="By default the one that the file's tensors fit.")] = None,
+    architecture: Annotated[
+        str | None,
+        typer.Option(
+            help="By default the one that the file names, or the ResNet that its tensors fit; needed for another "
+            "network of timm that the file does not name."
+        ),
+    ] = None,
     num_classes: Annotated[
         int | None, typer.Option(metavar="K", min=2, help="A number other than the file's gives a fresh head.")
     ] = None,
@@ -119,6 +125,9 @@ def _explain(file: Path, report: ImportReport) -> None:
     """Prints the use of the file's keys to stderr."""
     inside = f" in {report.container}" if report.container else ""
     echo(f"{file}: {report.architecture} in the format {report.format}{inside}, {report.normalization}", err=True)
+    if report.is_averaged is not None:
+        averaged = "a running average" if report.is_averaged else "those of the last step, not averaged"
+        echo(f"  the weights are {averaged} ({report.network})", err=True)
     for use, keys in {
         "matched": report.matched,
         "missing, initialized": report.missing,
@@ -145,6 +154,7 @@ def _as_json(checkpoint: Checkpoint, report: ImportReport) -> dict[str, Any]:
         "container": report.container,
         "network": report.network,
         "other_networks": list(report.other_networks),
+        "averaged": report.is_averaged,
         "architecture": report.architecture,
         "num_classes": report.num_classes,
         "has_trained_head": report.has_trained_head,

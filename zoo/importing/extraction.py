@@ -1,8 +1,9 @@
-"""Extraction of a located network's tensors under its architecture's names, and of the file's normalization."""
+"""Extraction of a located network's tensors under the architecture's names, and of the file's normalization."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from torch import Tensor
@@ -10,18 +11,14 @@ from torch import Tensor
 from zoo.errors import ForeignCheckpointError
 from zoo.importing.formats import FORMATS
 from zoo.importing.location import LocatedNetwork
+from zoo.importing.namings import NUMBERED, from_numbered
 from zoo.importing.networks import are_equal
 from zoo.importing.normalization import ChannelStatistics, statistics_of
-
-# list(resnet.children()) of torchvision: relu, maxpool and avgpool (2, 3 and 8) have no tensors.
-_CHILDREN = {
-    "0": "conv1", "1": "bn1", "4": "layer1", "5": "layer2", "6": "layer3", "7": "layer4", "9": "fc",
-}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExtractedNetwork:
-    """A network's tensors by its architecture's names, not yet checked against an architecture.
+    """A network's tensors by name, not yet checked against an architecture.
 
     `original` maps each name to the tensor's name in the file. `dropped` are names in the file that the format knows
     and does not need. `unexpected` are names that the format does not know.
@@ -33,15 +30,23 @@ class ExtractedNetwork:
     dropped: tuple[str, ...]
     unexpected: tuple[str, ...]
 
+    def renamed(self, names: Mapping[str, str]) -> ExtractedNetwork:
+        """The same network with another name for every tensor."""
+        return replace(
+            self,
+            tensors={names[name]: tensor for name, tensor in self.tensors.items()},
+            original={names[name]: key for name, key in self.original.items()},
+        )
+
 
 def extract(located: LocatedNetwork, *, path: Path) -> ExtractedNetwork:
-    """The network's tensors under its architecture's names, and the names of the tensors left out.
+    """The network's tensors, a numbered ResNet's under torchvision's names, and the names of the tensors left out.
 
     Raises: ForeignCheckpointError if the file contradicts itself.
     """
     format = FORMATS[located.format]
     _require_equal_copies(located, path)
-    prefix, numbered = located.place.prefix, located.place.numbered
+    prefix, is_numbered = located.place.prefix, located.place.naming is NUMBERED
     pair = next((pair for pair in located.normalizers if all(key in located.tensors for key in pair)), ())
     original: dict[str, str] = {}
     dropped, unexpected = list(pair), list(located.others)
@@ -51,7 +56,8 @@ def extract(located: LocatedNetwork, *, path: Path) -> ExtractedNetwork:
         if key.startswith(format.dropped):
             dropped.append(key)
         elif key.startswith(prefix) and not key.startswith(located.inner):
-            original[_torchvision_name(key.removeprefix(prefix), numbered=numbered)] = key
+            name = key.removeprefix(prefix)
+            original[from_numbered(name) if is_numbered else name] = key
         else:
             unexpected.append(key)
     return ExtractedNetwork(
@@ -61,11 +67,6 @@ def extract(located: LocatedNetwork, *, path: Path) -> ExtractedNetwork:
         dropped=tuple(dropped),
         unexpected=tuple(unexpected),
     )
-
-
-def _torchvision_name(name: str, *, numbered: bool) -> str:
-    child, dot, rest = name.partition(".")
-    return _CHILDREN.get(child, child) + dot + rest if numbered else name
 
 
 def _require_equal_copies(located: LocatedNetwork, path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -58,10 +59,14 @@ def _read_safetensors(path: Path) -> object:
 
 
 def _read_pickle(path: Path) -> object:
-    """The result of torch.load with weights_only=True: tensors, numbers, strings and their containers."""
+    """The result of torch.load with weights_only=True: tensors, numbers, strings and their containers.
+
+    The command line that timm's training script stores is a container of such values too.
+    """
     try:
         # Copied, not memory-mapped: if a mapped file is truncated, reading it kills the process.
-        return torch.load(path, map_location="cpu", weights_only=True, mmap=False)
+        with torch.serialization.safe_globals([argparse.Namespace]):
+            return torch.load(path, map_location="cpu", weights_only=True, mmap=False)
     except Exception as error:  # the bytes are untrusted, and an unpickler can raise any exception
         raise ForeignCheckpointError(f"{path} cannot be imported: {_reason(error)}") from error
 

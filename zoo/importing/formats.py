@@ -1,22 +1,25 @@
-"""The formats in which other projects store a ResNet."""
+"""The formats in which other projects store a network."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+
+from zoo.importing.namings import EFFICIENTNET, NUMBERED, Naming
 
 AUTO, OTHER = "auto", "other"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ForeignFormat:
-    """The places of a ResNet's tensors and of other known entries in one kind of file.
+    """The places of a network's tensors and of other known entries in one kind of file.
 
-    `containers` are paths of keys to the state dict. `prefixes` are possible prefixes of torchvision's names in it. The
+    `containers` are paths of keys to the state dict. `prefixes` are possible prefixes of the tensors' names in it. The
     first fitting container and prefix are used. If a format has `marks`, the automatic search recognizes it only in a
     file that contains one of them. `normalizers` are the names of mean and std. Tensors below the first prefix of a
     pair in `copies` must equal those below the second. `dropped` are prefixes of known entries that are not needed, and
-    `passed_over` are containers of a second network that the project itself does not load. A `numbered` network numbers
-    the children of torchvision's ResNet instead of naming them.
+    `passed_over` are containers of a second network that the project itself does not load. The containers in `averaged`
+    have a running average of the weights, the other named containers of such a format the weights of the last step.
+    `naming` is the format's own naming of the tensors, None for the names of the architecture itself.
     """
 
     made_by: str
@@ -27,7 +30,8 @@ class ForeignFormat:
     copies: tuple[tuple[str, str], ...] = ()
     dropped: tuple[str, ...] = ()
     passed_over: tuple[tuple[str, ...], ...] = ()
-    numbered: bool = False
+    averaged: tuple[tuple[str, ...], ...] = ()
+    naming: Naming | None = None
 
 
 # A file is compared with the formats in this order. The empty container, last in each row, is the file itself; a state
@@ -78,7 +82,7 @@ FORMATS: dict[str, ForeignFormat] = {
         containers=(("state_dict",), ()),
         prefixes=("backbone.", ""),
         dropped=("projection_head.", "prediction_head.", "backbone_momentum.", "projection_head_momentum."),
-        numbered=True,
+        naming=NUMBERED,
     ),
     "solo-learn": ForeignFormat(
         made_by="solo-learn",
@@ -89,9 +93,16 @@ FORMATS: dict[str, ForeignFormat] = {
     "timm": ForeignFormat(
         made_by="timm",
         containers=(("state_dict_ema",), ("state_dict",), ()),  # timm too loads the averaged weights first
-        prefixes=("",),
-        marks=("state_dict_ema",),
+        prefixes=("", "module."),
+        marks=("state_dict_ema", "version"),
         passed_over=(("state_dict",),),
+        averaged=(("state_dict_ema",),),
+    ),
+    "efficientnet-pytorch": ForeignFormat(
+        made_by="efficientnet-pytorch, efficientnet-lite-pytorch",
+        containers=((), ("state_dict",), ("model",)),
+        prefixes=("", "module."),
+        naming=EFFICIENTNET,
     ),
     "torchvision": ForeignFormat(made_by="torchvision", containers=(("model",), ("state_dict",), ()), prefixes=("",)),
     "robustbench": ForeignFormat(

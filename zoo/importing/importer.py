@@ -8,18 +8,18 @@ from pathlib import Path
 from typing import Literal
 
 from pydantic import ValidationError
-from torch import Tensor
 
 from zoo.checkpoints.checkpoint import Checkpoint, save_checkpoint
-from zoo.errors import ForeignCheckpointError, RequestError
+from zoo.errors import ForeignCheckpointError, RequestError, UnknownNameError
 from zoo.importing.class_names import default_class_names
 from zoo.importing.extraction import ExtractedNetwork, extract
 from zoo.importing.files import ForeignFile, read_foreign_file
 from zoo.importing.formats import AUTO
 from zoo.importing.location import LocatedNetwork, locate_network
-from zoo.importing.matching import MatchedNetwork, match, names_of
+from zoo.importing.matching import MatchedNetwork, match, nearest, shapes_of
+from zoo.importing.namings import EFFICIENTNET, from_efficientnet, possible_efficientnets
 from zoo.importing.normalization import ChannelStatistics, choose_normalization
-from zoo.models.architecture import NormalizedNetwork, find_architecture
+from zoo.models.architecture import Architecture, NormalizedNetwork, find_architecture
 from zoo.models.denoiser_config import JsonScalar
 from zoo.models.spec import (
     UNKNOWN,
@@ -82,10 +82,11 @@ class ImportOptions:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImportReport:
-    """The use of every key. `missing` are the architecture's names of new tensors; other names are those in the file.
+    """The use of every key. `missing` are the architecture's names of new tensors; the other names are the file's.
 
     `network` is the place of the imported network, and `other_networks` are the places of the file's other networks.
-    `unread` are further keys of the file with the number of tensors under each.
+    `unread` are further keys of the file with the number of tensors under each. `is_averaged` is whether the weights
+    are a running average over training; None if the format does not say.
     """
 
     format: str
@@ -93,6 +94,7 @@ class ImportReport:
     network: str
     other_networks: tuple[str, ...]
     unread: Mapping[str, int]
+    is_averaged: bool | None
     architecture: str
     num_classes: int
     has_trained_head: bool
@@ -109,18 +111,10 @@ def import_file(path: Path, output: Path, options: ImportOptions) -> tuple[Check
     Raises: ForeignCheckpointError, which names the fault of the file or the missing option; RequestError.
     """
     require_new(output)
-    file = read_foreign_file(path)
-    architecture = options.architecture or _stated_architecture(file)
-    head_name, names = names_of(architecture, size=options.image_size)
-    located = locate_network(
-        file,
-        format=options.format,
-        network=options.network,
-        architecture=architecture,
-        names=names,
-    )
-    extracted = extract(located, path=path)
-    _require_names_for_head(extracted.tensors.get(f"{head_name}.bias"), options, path)
+    file, size = read_foreign_file(path), options.image_size
+    stated = _stated_architecture(file) if options.architecture is None else find_architecture(options.architecture)
+    located = locate_network(file, format=options.format, network=options.network, architecture=stated, size=size)
+    architecture, extracted = _named_as_here(extract(located, path=path), located, stated, path=path, size=size)
     normalization = choose_normalization(options.normalization, extracted.normalization, path=path)
     matched = match(
         extracted.tensors,
@@ -128,8 +122,9 @@ def import_file(path: Path, output: Path, options: ImportOptions) -> tuple[Check
         architecture=architecture,
         num_classes=options.wanted_classes,
         fresh_head=options.fresh_head,
-        size=options.image_size,
+        size=size,
     )
+    _require_names_for_head(extracted, matched, options, path)
     spec = _spec(file, located, matched, normalization, options)
     network = NormalizedNetwork(matched.backbone(), mean=normalization.mean, std=normalization.std)
     return save_checkpoint(output, network, spec), _report(located, extracted, matched, normalization)
@@ -141,23 +136,49 @@ def require_new(output: Path) -> None:
         raise RequestError(f"{output} exists and is not an empty directory: choose a new one")
 
 
-def _require_names_for_head(bias: Tensor | None, options: ImportOptions, path: Path) -> None:
+def _named_as_here(
+    extracted: ExtractedNetwork, located: LocatedNetwork, stated: Architecture | None, *, path: Path, size: int
+) -> tuple[Architecture | None, ExtractedNetwork]:
+    """The network under the names of its architecture, and the architecture; None if the names are a ResNet's.
+
+    Raises: ForeignCheckpointError if two tensors have the same name here.
+    """
+    if located.place.naming is not EFFICIENTNET:
+        return stated, extracted
+    names_there = extracted.tensors.keys()
+    candidates = [stated] if stated else [find_architecture(name) for name in possible_efficientnets(names_there)]
+    networks = []
+    for candidate in candidates:
+        names = from_efficientnet(names_there, shapes_of(candidate, size=size))
+        if len(set(names.values())) < len(names):
+            raise ForeignCheckpointError(f"{path} names a tensor twice, as EfficientNet-PyTorch and as timm do")
+        networks.append(extracted.renamed(names))
+    chosen = nearest([network.tensors for network in networks], candidates, size=size)
+    return candidates[chosen], networks[chosen]
+
+
+def _require_names_for_head(
+    extracted: ExtractedNetwork, matched: MatchedNetwork, options: ImportOptions, path: Path
+) -> None:
     """Raises if the number of names is not that of the trained head: a short list must not discard the head."""
     names = options.class_names
-    if bias is None or names is None or options.num_classes is not None or options.fresh_head:
+    if names is None or options.num_classes is not None or options.fresh_head or not matched.dropped:
         return
-    if bias.numel() != len(names):
-        raise ForeignCheckpointError(
-            f"{path} has a head of {bias.numel()} classes, but {len(names)} class names were given: "
-            f"name every class, or add --num-classes {len(names)} for a fresh head"
-        )
+    num_in_file = len(extracted.tensors[matched.dropped[-1]])
+    raise ForeignCheckpointError(
+        f"{path} has a head of {num_in_file} classes, but {len(names)} class names were given: name every "
+        f"class, or add --num-classes {len(names)} for a fresh head"
+    )
 
 
-def _stated_architecture(file: ForeignFile) -> str | None:
+def _stated_architecture(file: ForeignFile) -> Architecture | None:
+    """The architecture that the file names, as timm's and Cohen's training scripts do; None if it is not known here."""
     arch = file.content.get("arch")
+    if not isinstance(arch, str):
+        return None
     try:
-        return find_architecture(arch).name if isinstance(arch, str) else None
-    except RequestError:  # other projects have names of their own
+        return find_architecture(arch.partition(".")[0])  # timm's names may name weights after a dot
+    except UnknownNameError:
         return None
 
 
@@ -179,7 +200,7 @@ def _spec(
                 file=file.path.name,
                 sha256=file.sha256,
                 format=located.format,
-                network=located.place.name if located.other_networks else None,
+                network=located.place.name if located.other_networks or located.is_averaged else None,
                 url=options.url,
                 licence=options.licence,
                 catalog_id=options.catalog_id,
@@ -216,6 +237,7 @@ def _report(
         network=located.place.name,
         other_networks=located.other_networks,
         unread=located.unread,
+        is_averaged=located.is_averaged,
         architecture=matched.architecture,
         num_classes=matched.num_classes,
         has_trained_head=matched.has_trained_head,

@@ -12,11 +12,9 @@ from torch import Tensor
 from zoo.errors import ForeignCheckpointError, UnknownNameError
 from zoo.importing.files import ForeignFile
 from zoo.importing.formats import AUTO, FORMATS, OTHER, ForeignFormat
+from zoo.importing.namings import EFFICIENTNET, EFFICIENTNETS, NUMBERED, RESNET, Naming, naming_of
 from zoo.importing.networks import Contents, Place, are_copies, contents_of, has_all_values, state_at
-
-# A file without any of these does not contain a ResNet. One suffices: a missing tensor then gets its own message.
-_NAMED = ("conv1.weight", "bn1.weight", "layer1.0.conv1.weight")
-_NUMBERED = ("4.0.conv1.weight", "5.0.conv1.weight")
+from zoo.models.architecture import Architecture
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,7 +23,8 @@ class LocatedNetwork:
 
     `normalizers` are the possible names of mean and std. `other_networks` are the places of the file's other networks,
     `inner` the prefixes of those whose names also begin with this network's prefix, and `unread` are the file's further
-    keys with the number of tensors under each.
+    keys with the number of tensors under each. `is_averaged` is whether the weights are a running average; None if the
+    format does not say.
     """
 
     format: str
@@ -36,6 +35,7 @@ class LocatedNetwork:
     other_networks: tuple[str, ...]
     inner: tuple[str, ...]
     unread: Mapping[str, int]
+    is_averaged: bool | None
 
 
 def locate_network(
@@ -43,8 +43,8 @@ def locate_network(
     *,
     format: str = AUTO,
     network: str | None = None,
-    architecture: str | None = None,
-    names: tuple[str, ...] = (),
+    architecture: Architecture | None = None,
+    size: int = 224,
 ) -> LocatedNetwork:
     """The network in the file, read by the named format or by the first format that fits.
 
@@ -52,18 +52,19 @@ def locate_network(
         file: The file.
         format: A name in `FORMATS`, or "auto".
         network: The name of the network's place, if the file contains several networks.
-        architecture: The architecture to search for, if it is not a ResNet of this project.
-        names: The names of the architecture's tensors.
+        architecture: The network to look for; None for a ResNet, or an EfficientNet of EfficientNet-PyTorch.
+        size: The size of the images in pixels, for an architecture of fixed size.
 
     Raises: UnknownNameError; ForeignCheckpointError if the file contains no such network in that format, or several of
-        which the format knows no order and `network` is None.
+        which the format knows no order and `network` is None; RequestError if timm cannot build the architecture.
     """
     if format != AUTO and format not in FORMATS:
         raise UnknownNameError("format", format, [AUTO, *FORMATS])
-    contents = contents_of(file.content, ((names[0], names[-1:]),)) if names else contents_of(file.content)
+    own = RESNET if architecture is None else naming_of(architecture, size=size)
+    contents = contents_of(file.content, _possible_namings(own, architecture))
     chosen = None if network is None else _named(network, contents)
     for name in FORMATS if format == AUTO else (format,):
-        place = _search(file, name, contents, chosen=chosen, needs_mark=format == AUTO, names=names)
+        place = _search(file, name, contents, own, chosen=chosen, needs_mark=format == AUTO)
         if place is not None:
             others = [other for other in contents.places if other != place]
             if chosen is None:
@@ -72,10 +73,18 @@ def locate_network(
     keys = ", ".join(_some_keys(file.content)) or "no keys"
     expected = "any known format" if format == AUTO else f"the format {format} ({FORMATS[format].made_by})"
     where = "" if chosen is None else f" at {chosen.name}"
+    looked_for = "ResNet" if own is RESNET else own.name
+    hint = "; for another network of timm add --architecture NAME" if architecture is None else ""
     raise ForeignCheckpointError(
-        f"{file.path} contains no {architecture or 'ResNet'}{where} in {expected}; its keys are {keys}. "
-        f"Known formats: {', '.join(FORMATS)}"
+        f"{file.path} contains no {looked_for}{where} in {expected}; its keys are {keys}. "
+        f"Known formats: {', '.join(FORMATS)}{hint}"
     )
+
+
+def _possible_namings(own: Naming, architecture: Architecture | None) -> tuple[Naming, ...]:
+    if own is RESNET:
+        return (RESNET, NUMBERED, EFFICIENTNET) if architecture is None else (RESNET, NUMBERED)
+    return (own, EFFICIENTNET) if own.name in EFFICIENTNETS else (own,)
 
 
 def _named(network: str, contents: Contents) -> Place:
@@ -86,21 +95,16 @@ def _named(network: str, contents: Contents) -> Place:
 
 
 def _search(
-    file: ForeignFile,
-    name: str,
-    contents: Contents,
-    *,
-    chosen: Place | None,
-    needs_mark: bool,
-    names: tuple[str, ...],
+    file: ForeignFile, name: str, contents: Contents, own: Naming, *, chosen: Place | None, needs_mark: bool
 ) -> Place | None:
-    """The place of a network in this format; only the chosen place if one is chosen."""
+    """The place of a network in this format; only the chosen place if one is chosen.
+
+    One name of the naming suffices: a missing tensor then gets its own message.
+    """
     format = FORMATS[name]
     if name == OTHER:
         return chosen or next(iter(contents.places), None)
-    if names and format.numbered:
-        return None
-    signature = names or (_NUMBERED if format.numbered else _NAMED)
+    naming = format.naming or own
     for container in format.containers:
         state = state_at(file.content, container)
         if state is None:
@@ -109,8 +113,8 @@ def _search(
         if needs_mark and not has_mark:
             continue
         for prefix in format.prefixes:
-            place = Place(container=container, prefix=prefix, numbered=format.numbered)
-            if chosen in (None, place) and any(isinstance(state.get(prefix + key), Tensor) for key in signature):
+            place = Place(container=container, prefix=prefix, naming=naming)
+            if chosen in (None, place) and any(isinstance(state.get(prefix + key), Tensor) for key in naming.names):
                 return place
     return None
 
@@ -155,8 +159,13 @@ def _located(file: ForeignFile, format: str, place: Place, others: list[Place], 
         normalizers=_below_each_part(place.prefix, pairs) if format == OTHER else pairs,
         other_networks=tuple(other.name for other in others),
         inner=tuple(each.prefix for each in others if each.is_inside(place)),
+        is_averaged=_is_averaged(FORMATS[format], place),
         unread={key: n for key, n in contents.num_tensors.items() if n and place.container and key not in named},
     )
+
+
+def _is_averaged(format: ForeignFormat, place: Place) -> bool | None:
+    return place.container in format.averaged if format.averaged and place.container else None
 
 
 def _below_each_part(prefix: str, pairs: tuple[tuple[str, str], ...]) -> tuple[tuple[str, str], ...]:

