@@ -8,8 +8,6 @@ const BOUNDS = {
     "probability counts for the runner-up.",
   "simultaneous": "The radius rests on a lower bound of the label's probability and an upper bound of the runner-up's " +
     "(Clopper-Pearson, at half of the error probability each).",
-  "beta-mixture": "The radius rests on a lower bound of the label's probability that holds after any number of draws " +
-    "(beta-mixture). All remaining probability counts for the runner-up.",
   "tangent-bets": "The radius rests on a test of the label against every other class that holds after any number of " +
     "draws (bets on tangents).",
 };
@@ -113,8 +111,8 @@ function abstention(certificate, votes) {
   const isResult = "The classifier abstains instead of guessing; this is a result, not an error.";
   if (votes) return `No class has significantly more votes than all others. ${isResult} More draws may decide.`;
   if (certificate.stopping === "at-radius") {
-    return `The draws do not certify radius ${figure(certificate.radius_asked)}: too few noisy copies were ` +
-      `classified as the same class. ${isResult} More draws, or a smaller radius, may succeed.`;
+    return `The draws do not certify radius ${figure(certificate.radius_asked)}: the class does not lead ` +
+      `every other class by enough. ${isResult} More draws, or a smaller radius, may succeed.`;
   }
   const needed = certificate.bound === "simultaneous" || certificate.bound === "tangent-bets"
     ? "more votes than every other class" : "more than half of the votes";
@@ -140,8 +138,8 @@ function showGrowth(certificate, isDone) {
   $("growth-title").textContent = decides ? "Share of the votes for the class" : "Certified radius";
   const now = decides ? percent(points.at(-1)[1]) : figure(radius);
   const text = `${now} after ${n.toLocaleString("en")} draws${isDone ? "" : " so far"}.`;
-  const share = decides ? normalCdf(certificate.radius_asked / certificate.sigma) : 0;
-  const needed = decides ? { value: share, name: `needed for radius ${figure(certificate.radius_asked)}` } : undefined;
+  const needed = decides
+    ? { value: neededShare(certificate), name: `needed for radius ${figure(certificate.radius_asked)}` } : undefined;
   drawChart($("chart"), { points, top: decides ? 0.99 : certificate.sigma, needed, text });
 }
 
@@ -189,6 +187,24 @@ function figure(value) {
 
 function percent(share) {
   return `${+(share * 100).toPrecision(3)} %`;
+}
+
+/** The share of the votes that the radius needs if the runner-up keeps its share so far (the paper's equation 2). */
+function neededShare({ count_b, n, radius_asked, sigma }) {
+  const gap = 2 * radius_asked / sigma;
+  const rest = normalCdf(-gap / 2); // the largest share of a runner-up that allows the radius
+  return normalCdf(normalQuantile(Math.min(Math.max(count_b, 1) / Math.max(n, 2), rest)) + gap);
+}
+
+/** The z with normalCdf(z) = share, by bisection. */
+function normalQuantile(share) {
+  let [low, high] = [-8, 8];
+  for (let step = 0; step < 50; step += 1) {
+    const middle = (low + high) / 2;
+    if (normalCdf(middle) < share) low = middle;
+    else high = middle;
+  }
+  return low;
 }
 
 /** The normal distribution function with an error below 1.5e-7. Source: Abramowitz and Stegun 7.1.26. */

@@ -114,7 +114,7 @@ def test_the_radius_grows_live_and_ends_with_the_copies_and_the_whole_answer(tab
     )
     expect(tab.get_by_role("img", name=re.compile(r"Certified radius 0\.\d+ after [\d,]+ draws\."))).to_be_visible()
     expect(tab.locator("#meaning")).to_contain_text(
-        "still predicts “dog”. The probability that this statement is wrong is at most 0.1 %"
+        "still predicts “dog”. The probability that this statement is wrong is at most 0.0608 %"
     )
     for index in range(1, 7):
         copy = tab.get_by_role("img", name=f"Noisy copy {index} of 6")
@@ -343,7 +343,7 @@ def test_a_choice_among_several_models_is_offered(tab, service):
         choose(tab, 255)
         ask(tab)
         expect(tab.get_by_role("alert")).to_have_text(f"Unknown model; this server has one model, {MODEL}.")
-        tab.get_by_label("Model").select_option(MODEL)
+        tab.get_by_label("Model", exact=True).select_option(MODEL)
         ask(tab)
         expect(tab.locator("#label")).to_have_text("dog")
 

@@ -112,7 +112,7 @@ def test_every_stopping_rule_and_discrete_noise_are_answered(url, digits):
     assert (half["certificate"]["stopping"], half["certificate"]["noise"]) == ("at-radius", "discrete")
     assert half["certificate"]["n"] < 2000 and half["certificate"]["backend"] == "onnxruntime-cpu-float32"
     anytime = ask(url, image, {"stopping": "anytime", "tolerance": 0.2, "n": 1000})
-    assert anytime["label"] == label and anytime["certificate"]["bound"] == "beta-mixture"
+    assert anytime["label"] == label and anytime["certificate"]["bound"] == "tangent-bets"
     assert anytime["certificate"]["radius"] > 0.5 and anytime["certificate"]["n"] < 1000
     with pytest.raises(RequestError, match="radius 9 can never be certified"):
         ask(url, image, {"stopping": "at-radius", "radius": 9})
