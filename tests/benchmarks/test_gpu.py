@@ -48,7 +48,7 @@ def test_every_section_that_a_cpu_can_run_passes_and_the_others_say_what_they_ne
 def test_no_section_comes_to_its_end_without_figures(outcomes):
     for name in outcomes.keys() - NEEDING_A_GPU:
         assert outcomes[name]["found"], name
-    assert len(outcomes["objectives"]["found"]["one step"]) == 9
+    assert len(outcomes["objectives"]["found"]["one step"]) == 10
     differing = outcomes["packing"]["found"]["certificates that differ"]
     assert all(set(row.values()) == {0} for row in differing.values()) and set(differing) == {"float32", "bfloat16"}
     rates = outcomes["throughput"]["found"]["draws per second"]
