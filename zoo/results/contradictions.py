@@ -10,6 +10,7 @@ from zoo.results.log import CertificationRow
 from zoo.results.summary import Interval, summarize
 from zoo.smoothing.family import FamilyMember
 from zoo.smoothing.named_rules import FIXED, UNNAMED_BOUND
+from zoo.smoothing.stopping import TANGENT_BETS
 
 # Sums are rounded, and the bounds' last digits differ between machines.
 CLOSE = 1e-9
@@ -77,6 +78,17 @@ def _of_conditions(result: CertificationResult, rows: Sequence[CertificationRow]
             if in_log != claimed and not is_fewer_draws:
                 yield f"{name}: the card says {claimed}, row {row.idx} of the log says {in_log}"
                 break
+    yield from _of_last_looks(result, rows)
+
+
+def _of_last_looks(result: CertificationResult, rows: Sequence[CertificationRow]) -> Iterator[str]:
+    """Rows of bets on tangents with a bound on p_A before the last draw, which is the only look that gives one."""
+    for row in rows:
+        how = row.provenance
+        is_early = how is not None and how.bound == TANGENT_BETS and how.p_a_lower is not None and how.n < result.n
+        if is_early:
+            yield f"row {row.idx} of the log bounds p_A before draw {result.n}, the only one whose look gives a bound"
+            break
 
 
 def _of_family(result: CertificationResult, rows: Sequence[CertificationRow]) -> Iterator[str]:

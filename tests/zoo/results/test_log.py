@@ -1,5 +1,6 @@
 """Certification logs: ours and the published ones, and nothing that cannot be."""
 
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -17,11 +18,12 @@ from zoo.results.log import (
     row_of,
 )
 from zoo.results.subsampling import subsampled
-from zoo.smoothing import Certificate, FixedSample, SmoothingSpec
+from zoo.smoothing import Anytime, AtRadius, Certificate, FixedSample, SmoothingSpec
 from zoo.smoothing.bounds import clopper_pearson_lower, clopper_pearson_upper
 from zoo.smoothing.certificate import conclude
 from zoo.smoothing.named_rules import UNNAMED_BOUND
 from zoo.smoothing.radius import certified_radius, probability_at
+from zoo.smoothing.stopping import Tallies
 from zoo.smoothing.vote_counts import VoteCounts
 from zoo.verification.recomputation import recomputation_faults
 
@@ -298,6 +300,54 @@ def test_a_test_of_tangents_claims_no_probability():
     assert read.provenance == how
     with pytest.raises(LogError, match="p_a_lower is None"):
         parse_log(log_of(replace(certified, provenance=replace(how, bound="beta-mixture"))), source="log")
+
+
+def bets_row(rule, count_a, count_b, n, *, idx=3):
+    """The row of a certificate that `rule` itself makes of these votes at its last look."""
+    counts = {"counts_a_M": count_a, "counts_b_M": count_b, "nums_M": n}
+    tallies = Tallies(**{name: np.array([count]) for name, count in counts.items()})
+    radius = rule.look(tallies, radius=None, sigma=SIGMA, alpha=ALPHA).radius
+    votes = VoteCounts({4: count_a, 7: count_b, **{10 + other: 1 for other in range(n - count_a - count_b)}})
+    smoothing = SmoothingSpec(sigma=SIGMA, n0=100, alpha=ALPHA, stopping=rule)
+    certificate = conclude(4, votes, smoothing, alpha=ALPHA, radius=radius, backend="torch-cpu-float32")
+    return row_of(certificate, idx=idx, label=4, count_label=count_a, seconds=1.5, seed=7)
+
+
+def test_rows_of_bets_on_tangents_are_recomputed_from_their_counts():
+    rows = [
+        bets_row(AtRadius(0.25), 120, 10, 200, idx=0),
+        bets_row(AtRadius(0.25), 90, 80, 200, idx=1),
+        bets_row(Anytime(10_000), 100, 10, 192, idx=2),  # below one half of the votes with a radius
+        bets_row(Anytime(1000, 0.0), 990, 10, 1000, idx=3),  # the exact look after all draws
+        bets_row(Anytime(10_000), 90, 80, 192, idx=4),
+    ]
+    assert [row.predict for row in rows] == [4, -1, 4, 4, -1] and rows[3].provenance.p_a_lower is not None
+    assert [parse_log(log_of(row), source="log") for row in rows] == [[row] for row in rows]
+    assert recomputation_faults(rows, num_values=3 * 32 * 32) == []
+
+
+@pytest.mark.parametrize(
+    ("made", "changed", "said"),
+    [
+        ((AtRadius(0.25), 120, 10, 200), {"count_b": 60}, "120 of 200 draws do not certify radius 0.25, but the row"),
+        ((AtRadius(0.25), 120, 10, 200), {"n": 400}, "do not certify"),
+        ((AtRadius(0.25), 90, 80, 200), {"count_b": 1}, "90 of 200 draws certify radius 0.25, but the row abstains"),
+        ((Anytime(10_000), 100, 10, 192), {"count_a": 10}, "but its counts give at least None and at most"),
+        ((Anytime(10_000), 90, 80, 192), {"count_b": 1}, "radius is None, but its counts give at least"),
+        ((Anytime(1000, 0.0), 990, 10, 1000), {"count_a": 980}, "p_a_lower is .*, but its counts give"),
+    ],
+)
+def test_doctored_counts_under_bets_on_tangents_are_named(made, changed, said):
+    honest = bets_row(*made)
+    doctored = replace(honest, provenance=replace(honest.provenance, **changed))
+    (fault,) = recomputation_faults([doctored], num_values=3 * 32 * 32)
+    assert re.search(said, fault), fault
+
+
+def test_a_radius_between_two_tested_ones_is_named():
+    honest = bets_row(Anytime(10_000), 160, 10, 192)
+    (fault,) = recomputation_faults([replace(honest, radius=honest.radius - 0.002)], num_values=3 * 32 * 32)
+    assert "at least" in fault or "not a multiple of 0.01 sigma" in fault
 
 
 def test_what_follows_from_rows_of_the_simultaneous_bound():
