@@ -118,10 +118,10 @@ class Optimization:
 
 
 def _synchronized(network: nn.Module) -> nn.Module:
-    from timm.layers import convert_sync_batchnorm
+    from timm.layers.norm_act import convert_sync_batchnorm
 
     # torch's function would drop the activation inside timm's batch normalizations.
-    converted: nn.Module = convert_sync_batchnorm(network)
+    converted: nn.Module = convert_sync_batchnorm(network)  # type: ignore[no-untyped-call]
     return converted
 
 

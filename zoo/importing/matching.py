@@ -111,7 +111,7 @@ def _linear_head(backbone: nn.Module, architecture: str) -> tuple[str, int]:
     """The name of the last layer and the number of its inputs. Raises: RequestError if it is not one linear layer."""
     name, *others = head_names(backbone)
     layer = backbone.get_submodule(name)
-    if others or type(layer) is not nn.Linear or layer.bias is None:
+    if others or not isinstance(layer, nn.Linear) or layer.bias is None:
         raise RequestError(f"the last layer of {architecture} is not a single linear layer: it cannot be imported")
     return name, layer.in_features
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
@@ -119,9 +119,10 @@ def head_names(backbone: nn.Module) -> tuple[str, ...]:
 
     Raises: RequestError if timm does not say which layers they are.
     """
-    if not hasattr(backbone, "pretrained_cfg"):  # timm sets it on every network
+    config: Any = getattr(backbone, "pretrained_cfg", None)  # timm sets it on every network
+    if config is None:
         return ("fc",)
-    stated = backbone.pretrained_cfg.get("classifier") or ()
+    stated = config.get("classifier") or ()
     heads = (stated,) if isinstance(stated, str) else tuple(stated)
     if not heads or not {name for name, _ in backbone.named_modules()}.issuperset(heads):
         raise RequestError(f"timm does not say which layer of {type(backbone).__name__} computes the logits")
