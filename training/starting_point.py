@@ -99,7 +99,7 @@ def _own_head(backbone: nn.Module, recipe: TrainingRecipe) -> nn.Module | None:
     Raises: RecipeError if the network's last layer is not a single linear layer, which such a head could replace.
     """
     layers = [backbone.get_submodule(name) for name in head_names(backbone)]
-    features = [layer.in_features for layer in layers if type(layer) is nn.Linear and layer.bias is not None]
+    features = [layer.in_features for layer in layers if isinstance(layer, nn.Linear) and layer.bias is not None]
     if len(layers) == len(features) == 1:
         return recipe.objective.head(features[0])
     if not recipe.objective.learns_classes:

@@ -1,7 +1,10 @@
 """The architecture of a run: the default by device, images that it takes, and layers of any network."""
 
+import io
+
 import pytest
 import torch
+from rich.console import Console
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -14,7 +17,8 @@ from training.architecture import (
     describe_default,
     require_logits,
 )
-from training.freezing import to_train_mode
+from training.commands.options import resolve_recipe
+from training.freezing import freeze_parameters, to_train_mode
 from training.objectives.simclr import SimClr
 from training.optimization import _synchronized
 from training.run import TrainingRun
@@ -36,6 +40,32 @@ def test_the_default_on_a_cpu_costs_at_most_half_a_billion_multiply_adds():
     assert {default_architecture("cuda", size) for size in (32, 224)} == {"resnet50"}
     line = describe_default("resnet18", device_type="cpu", size=32)
     assert line.startswith("architecture: resnet18, the default on a CPU at 32 pixels (0.037 billion multiply-adds")
+
+
+@pytest.mark.parametrize(
+    ("name", "device", "words", "architecture", "is_said"),
+    [
+        ("quick", "cpu", [], "resnet18", True),
+        ("quick", "cpu", ["image_size=160"], "tf_efficientnet_lite0", True),
+        ("quick", "cuda", [], "resnet50", True),
+        ("quick", "cpu", ["architecture=resnet34"], "resnet34", False),
+        ("paper", "cpu", [], "resnet50", False),
+    ],
+)
+def test_the_default_by_device_is_in_the_recipe_and_said_in_one_line(name, device, words, architecture, is_said):
+    said = Console(file=io.StringIO(), width=40)
+    resolved = resolve_recipe(
+        name, "gaussian", None, {"architecture": None}, words,
+        task=bright_or_dark(), device=torch.device(device), console=said,
+    )  # fmt: skip
+    assert resolved.architecture == architecture
+    assert [line.startswith(f"architecture: {architecture}, the default on a ") for line in lines_of(said)] == (
+        [True] if is_said else []
+    )
+
+
+def lines_of(console):
+    return console.file.getvalue().splitlines()
 
 
 @pytest.mark.parametrize("name", [ON_GPU, *ON_CPU])
@@ -85,8 +115,6 @@ def test_frozen_layers_of_a_transformer_include_its_bare_parameters_and_its_drop
     backbone = find_architecture("vit_tiny_patch16_224").build(2, 16)
     to_train_mode(backbone, backbone, "all-but-head", "trained-layers")
     assert backbone.head.training and not any(m.training for m in backbone.blocks.modules())
-    from training.freezing import freeze_parameters
-
     freeze_parameters(backbone, "all-but-head")
     trained = {name for name, value in backbone.named_parameters() if value.requires_grad}
     assert trained == {"head.weight", "head.bias"}
@@ -98,18 +126,18 @@ def test_a_stage_of_a_resnet_is_refused_for_another_network(parent):
 
 
 def test_contrastive_pretraining_replaces_the_last_layer_of_any_network_that_has_one():
-    backbone = started(architecture="convnext_atto", objective=SimClr(hidden=16, outputs=8))
+    backbone = started(architecture="convnext_atto", image_size=32, objective=SimClr(hidden=16, outputs=8))
     assert isinstance(backbone.head.fc, nn.Sequential)
-    assert backbone(torch.rand(2, 3, 16, 16)).shape == (2, 8)
+    assert backbone(torch.rand(2, 3, 32, 32)).shape == (2, 8)
     with pytest.raises(RecipeError, match="simclr replaces the last layer, and that of dpn48b is not a single linear"):
-        started(architecture="dpn48b", objective=SimClr(hidden=16, outputs=8))
+        started(architecture="dpn48b", image_size=32, objective=SimClr(hidden=16, outputs=8))
 
 
 def test_stochastic_depth_and_dropout_repeat_with_the_seed(tmp_path):
     """FasterNet skips blocks at random while it is trained."""
     for output in ("a", "b"):
         torch.rand(7)  # the program's own draws must not matter
-        run = run_of(tmp_path / output, architecture="fasternet_t0", epochs=1)
+        run = run_of(tmp_path / output, architecture="fasternet_t0", image_size=32, epochs=1)
         train(run, device=CPU, resume=False, console=QUIET)
     assert same_weights(tmp_path / "a", tmp_path / "b")
 

@@ -19,7 +19,7 @@ from zoo.checkpoints.checkpoint import open_checkpoint, record_results, save_che
 from zoo.errors import CertificationError, CheckpointError, RequestError
 from zoo.models.architecture import ARCHITECTURES, build_network
 from zoo.models.preprocessing import to_bytes_CHW
-from zoo.models.spec import CertifiedConfig, ModelSpec, Preprocessing
+from zoo.models.spec import CertifiedConfig, ModelSpec, Preprocessing, TimmNetwork
 
 ROWS = b"idx\tlabel\tpredict\tradius\tcorrect\ttime\n0\t1\t1\t0.7\t1\t0:00:01\n3\t1\t-1\t0.0\t0\t0:00:01\n"
 MEAN, STD = (0.5, 0.4, 0.3), (0.2, 0.25, 0.3)
@@ -59,7 +59,7 @@ def test_timm_resizes_and_centres_a_padded_picture_alike_and_pads_with_the_mean(
         certified=CertifiedConfig(
             objective="o", task="t", class_names=("a",), has_trained_head=False, preprocessing=preprocessing
         ),
-    ).to_config()["pretrained_cfg"]
+    ).to_config(TimmNetwork(name="resnet18"))["pretrained_cfg"]
     transform = create_transform(**resolve_data_config(pretrained_cfg=config), normalize=False)
     theirs, ours = transform(Image.fromarray(pixels)), to_bytes_CHW(Image.fromarray(pixels), preprocessing)
     border = torch.ones(32, 32, dtype=torch.bool)

@@ -48,7 +48,7 @@ def test_the_input_is_described_in_words():
 
 
 def test_a_config_that_does_not_state_the_fit_means_a_crop():
-    config = copy.deepcopy(SPEC.to_config())
+    config = copy.deepcopy(SPEC.to_config(TimmNetwork(name="resnet50")))
     assert config["certified"]["preprocessing"].pop("fit") == "crop"
     assert ModelSpec.from_config(config, source="config.json") == SPEC
 
