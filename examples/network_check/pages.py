@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from zoo.models.catalog import CatalogEntry, HubFile
+from zoo.models.catalog import CatalogEntry, HubFile, PackageFile
 
 NEAR = 600  # characters: a row of the authors' tables, or an entry of torchvision's source
 
@@ -24,6 +24,8 @@ def cited(entry: CatalogEntry) -> Cited:
         card = HubFile(repository=entry.file.repository, name="README.md", revision=entry.file.revision)
         table = "https://raw.githubusercontent.com/microsoft/robust-models-transfer/master/README.md"
         return Cited(licence=(card,), accuracy=(card, table))
+    if isinstance(entry.file, PackageFile):
+        return Cited(licence=(entry.file.url,), accuracy=(entry.file.url,))
     repository, page = {
         "torchvision": ("pytorch/vision", "torchvision/models/resnet.py"),
         "vissl": ("facebookresearch/vissl", "MODEL_ZOO.md"),
