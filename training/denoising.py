@@ -61,9 +61,8 @@ def kept_preprocessing(recipe: TrainingRecipe, classifier: Checkpoint) -> Prepro
 
     Raises: RecipeError if the recipe asks for another one, or for another network.
     """
-    given = {
-        name: getattr(recipe, name) for name in ("image_size", "resize", "fit") if getattr(recipe, name) is not None
-    }
+    given = {name: getattr(recipe, name) for name in ("image_size", "resize") if getattr(recipe, name) is not None}
+    given |= {} if recipe.fit == "task" else {"fit": recipe.fit}
     given |= {} if recipe.normalization in ("task", "init") else {"normalization": recipe.normalization}
     if recipe.architecture != classifier.spec.architecture:
         given["architecture"] = recipe.architecture

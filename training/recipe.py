@@ -161,8 +161,14 @@ class TrainingRecipe:
         return of_task if self.augmentation == "task" else self.augmentation
 
     def describe(self) -> dict[str, Any]:
-        """The recipe as plain JSON values; the objective includes its name."""
-        return asdict(self) | {"objective": {"name": objective_name(self.objective), **asdict(self.objective)}}
+        """The recipe as plain JSON values; the objective includes its name.
+
+        The default `fit` is left out, so that recipes from before this field keep their digests.
+        """
+        fields = asdict(self) | {"objective": {"name": objective_name(self.objective), **asdict(self.objective)}}
+        if self.fit == "task":
+            del fields["fit"]
+        return fields
 
     def digest(self) -> str:
         """SHA-256 of the recipe's JSON; identifies the recipe in a checkpoint."""

@@ -33,7 +33,7 @@ def test_train_measures_and_says_what_it_made(zoo_command, tmp_path):
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["--task", "digts", "--objective", "standard"], "sun397, unlabelled. Did you mean 'digits'"),
+        (["--task", "digts", "--objective", "standard"], "tuxpaint, unlabelled. Did you mean 'digits'"),
         (["--task", "digits", "--objective", "standrad"], "smoothmix, standard, trades. Did you mean 'standard'"),
         (["--task", "digits", "--objective", "standard", "--architecture", "resnet10"], "mean 'resnet10-quarter'?"),
         (["--task", "digits", "--objective", "standard", "--recipe", "fast"], "unknown recipe 'fast'"),
@@ -117,7 +117,7 @@ def test_deciding_one_radius_records_accuracy_there_and_nothing_else(zoo_command
     assert "certified accuracy at 0.5" in table and "rule at-radius" in table and "abstention" in table
     assert "standard accuracy" not in table and "average" not in table and "at 1" not in table
     refused = zoo_command(*words[:-4], "--radius", 0.25, "--noise", "discrete")
-    assert refused.code == 2 and "(radius was 0.5, is 0.25)" in refused.err
+    assert refused.code == 2 and "radius was 0.5, is 0.25)" in refused.err
 
 
 def test_stopping_anytime_spends_fewer_draws_and_records_its_tolerance(zoo_command, copy_of_digits, tmp_path):
