@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from rich.console import Console
 from safetensors.torch import load_file
 
 from tests.training.test_trainer import CPU, QUIET, bright_or_dark
@@ -15,6 +16,7 @@ from training.objectives.standard import Standard
 from training.recipe import Adam, TrainingRecipe, override
 from training.recipes import quick
 from training.run import TrainingRun
+from training.tasks import open_task
 from training.trainer import train
 from zoo.checkpoints.checkpoint import save_checkpoint
 from zoo.errors import RecipeError, RequestError
@@ -152,7 +154,10 @@ def test_a_denoiser_of_another_shape_is_not_continued_and_the_command_takes_the_
     first = trained(run_of(tmp_path / "d", classifier, epochs=1))
     with pytest.raises(RecipeError, match=r"DnCNN of 3 convolutions with 4 channels.* asks for a DnCNN of 4"):
         trained(run_of(tmp_path / "e", first, replace(SMALL, depth=4)))
-    recipe = resolve_recipe("quick", "denoise", first, {"objective.sigma": 0.25}, [])
+    recipe = resolve_recipe(
+        "quick", "denoise", first, {"objective.sigma": 0.25}, [],
+        task=open_task("digits"), device=torch.device("cpu"), console=Console(quiet=True),
+    )  # fmt: skip
     assert recipe.objective == replace(SMALL, sigma=0.25) and recipe.architecture == "resnet10-quarter"
 
 
