@@ -156,7 +156,7 @@ def test_a_denoiser_of_another_shape_is_not_continued_and_the_command_takes_the_
         trained(run_of(tmp_path / "e", first, replace(SMALL, depth=4)))
     recipe = resolve_recipe(
         "quick", "denoise", first, {"objective.sigma": 0.25}, [],
-        task=open_task("digits"), device=torch.device("cpu"), console=Console(quiet=True),
+        task=open_task("digits", data_dir=tmp_path), device=torch.device("cpu"), console=Console(quiet=True),
     )  # fmt: skip
     assert recipe.objective == replace(SMALL, sigma=0.25) and recipe.architecture == "resnet10-quarter"
 

@@ -29,8 +29,8 @@ def test_the_public_names_are_these():
 
 def test_the_public_errors_are_these_and_all_are_zoo_errors():
     assert sorted(ERRORS) == [
-        "BackendError", "CertificationError", "CheckpointError", "ClosingError", "DivergenceError",
-        "ExportError", "ForeignCheckpointError", "HubError", "ImageError", "InterruptionError", "LogError", "OutOfMemoryError",
+        "BackendError", "CertificationError", "CheckpointError", "ClosingError", "DivergenceError", "ExportError",
+        "ForeignCheckpointError", "HubError", "ImageError", "InterruptionError", "LogError", "OutOfMemoryError",
         "OverloadError", "RecipeError", "RefusedError", "RequestError", "ServerError", "ServerUnavailableError",
         "StreamInterruptedError", "TaskError", "UnknownNameError", "ZooError",
     ]  # fmt: skip

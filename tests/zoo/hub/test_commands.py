@@ -61,7 +61,7 @@ def test_a_strangers_card_cannot_rewrite_the_terminal(hub, zoo_command, tmp_path
 def test_show_of_a_catalog_id_downloads_nothing(zoo_command, tmp_path, monkeypatch):
     monkeypatch.setenv("ZOO_CACHE_DIR", str(tmp_path / "weights"))
     shown = zoo_command("show", "resnet50.l2_eps3_imagenet")
-    assert shown.code == 0 and "accuracy: 0.6283" in shown.out and "not downloaded yet, run zoo pull" in shown.err
+    assert shown.code == 0 and "accuracy: 0.6283" in shown.out and "not imported yet, run zoo pull" in shown.err
     assert json.loads(zoo_command("show", "resnet50.l2_eps3_imagenet", "--json").out)["format"] == "madry"
     assert left_in(tmp_path) == []
 
