@@ -80,7 +80,7 @@ def _require_claims(radius: float, provenance: Provenance) -> None:
 
 
 def _require_bound(provenance: Provenance) -> None:
-    """Raises ValueError if the rule does not have the bound, or the row has not what the bound uses."""
+    """Raises ValueError if the rule does not have the bound, or the row lacks a number that the bound uses."""
     bound, stopping, count_b = provenance.bound, provenance.stopping, provenance.count_b
     if bound not in BOUNDS[stopping]:
         raise ValueError(f"bound is {bound}, expected one of {', '.join(BOUNDS[stopping])} under the rule {stopping}")
