@@ -161,18 +161,19 @@ class TrainingRecipe:
         return of_task if self.augmentation == "task" else self.augmentation
 
     def describe(self) -> dict[str, Any]:
-        """The recipe as plain JSON values; the objective includes its name.
+        """The recipe as plain JSON values; the objective includes its name."""
+        return asdict(self) | {"objective": {"name": objective_name(self.objective), **asdict(self.objective)}}
 
-        The default `fit` is left out, so that recipes from before this field keep their digests.
+    def identity(self) -> dict[str, Any]:
+        """What digests and studies identify the recipe by: `describe` without the default `fit`.
+
+        Recipes from before this field keep their digests, and the committed study its results.
         """
-        fields = asdict(self) | {"objective": {"name": objective_name(self.objective), **asdict(self.objective)}}
-        if self.fit == "task":
-            del fields["fit"]
-        return fields
+        return {name: value for name, value in self.describe().items() if (name, value) != ("fit", "task")}
 
     def digest(self) -> str:
         """SHA-256 of the recipe's JSON; identifies the recipe in a checkpoint."""
-        return hashlib.sha256(json.dumps(self.describe(), sort_keys=True).encode()).hexdigest()
+        return hashlib.sha256(json.dumps(self.identity(), sort_keys=True).encode()).hexdigest()
 
     def fit_preprocessing(self, of_task: Preprocessing, *, of_init: Preprocessing | None = None) -> Preprocessing:
         """The task's preprocessing with this recipe's image size, fit and normalization.

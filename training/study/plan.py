@@ -45,7 +45,7 @@ class Run:
         request = {
             "task": self.task,
             "starts_from": self.parent or self.model or RANDOM,
-            "recipe": self.recipe.describe(),
+            "recipe": self.recipe.identity(),
             "seed": self.seed,
             "measure": self.measure.model_dump(mode="json"),
             "evaluated": self.evaluated.model_dump(mode="json"),
