@@ -58,7 +58,7 @@ def render_card(spec: ModelSpec, *, files: Mapping[str, str]) -> str:
         key_names=key_names,
         denoiser=certified.denoiser,
         denoiser_data=None if certified.denoiser is None else data_set_of(certified.denoiser.task),
-        weights_sha256=None if certified.denoiser is None else weights_sha256(files),
+        weights_sha256=weights_sha256(files) if certified.denoiser is not None and WEIGHTS in files else "missing",
         untrained=UNTRAINED,
         origin=certified.origin,
         unknown=UNKNOWN,

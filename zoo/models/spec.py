@@ -211,9 +211,8 @@ class ModelSpec(Strict):
 
         Raises: RequestError if the classifier's input does not fit the denoiser.
         """
-        certified = self.certified.model_copy(
-            update={"denoiser": denoiser, "sigma": denoiser.sigma, "empirical": None, "certification": None}
-        )
+        measured = dict.fromkeys(("empirical", "certification", "calibration"))
+        certified = self.certified.model_copy(update={"denoiser": denoiser, "sigma": denoiser.sigma, **measured})
         try:
             return ModelSpec.model_validate({**dict(self), "certified": certified})
         except ValidationError as error:

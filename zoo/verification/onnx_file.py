@@ -36,6 +36,8 @@ def check_onnx(directory: Path, spec: ModelSpec, hashes: Mapping[str, str]) -> C
         return Check(name=NAME, note=f"there is no {ONNX}", is_unchecked=True)
     if format_fault(directory / ONNX) is not None:
         return Check(name=NAME, note=f"{ONNX} cannot be read", is_unchecked=True)
+    if WEIGHTS not in hashes:
+        return Check(name=NAME, note=f"there is no {WEIGHTS} to compare {ONNX} with", is_unchecked=True)
     behind = f" behind {DENOISER}" if DENOISER in hashes else ""
     note = f"{ONNX} compared with {WEIGHTS}{behind} on random and on extreme inputs"
     try:

@@ -12,6 +12,7 @@ import zoo
 from serving.protocol import Limits
 from serving.server.archive import make_archive
 from serving.server.model_store import require_weights
+from tests.zoo.cards.test_card import CERTIFICATION, EMPIRICAL
 from tests.zoo.checkpoints.test_checkpoint import MEAN, STD, saved
 from tests.zoo.verification import forging
 from zoo.cards import render_card
@@ -23,6 +24,8 @@ from zoo.export.cached_export import _key, specialized_export
 from zoo.loading.backend import open_backend
 from zoo.models.denoiser import Denoiser
 from zoo.models.denoiser_config import DenoiserConfig, DenoiserShape
+from zoo.models.measurements import CalibrationResult
+from zoo.models.spec import CertifiedConfig
 from zoo.verification import verify
 
 SHAPE = DenoiserShape(depth=3, width=4)
@@ -155,6 +158,28 @@ def test_the_command_puts_a_classifier_behind_a_denoiser(
 def test_a_classifier_whose_input_does_not_fit_is_refused(classifier):
     with pytest.raises(RequestError, match="not a multiple of the denoiser's downsampling, 5"):
         classifier.spec.behind(config_of(shape=DenoiserShape(downsampling=5)))
+
+
+def test_no_result_of_the_classifier_alone_is_kept(classifier):
+    results = {name for name, field in CertifiedConfig.model_fields.items() if "Result" in str(field.annotation)}
+    assert results == {"empirical", "certification", "calibration"}
+    measured = classifier.spec.certified.model_copy(
+        update={
+            "empirical": EMPIRICAL,
+            "certification": CERTIFICATION,
+            "calibration": CalibrationResult.model_construct(),
+        }
+    )
+    denoised = classifier.spec.model_copy(update={"certified": measured}).behind(config_of())
+    assert {name: getattr(denoised.certified, name) for name in results} == dict.fromkeys(results)
+
+
+def test_verify_names_a_missing_file_of_weights(denoised, tmp_path):
+    for name in ("model.safetensors", "denoiser.safetensors"):
+        copied = install(denoised[0], tmp_path / name).path
+        (copied / name).unlink()
+        findings = [finding for check in verify(copied).checks for finding in check.findings]
+        assert f"{name} is missing" in findings
 
 
 def test_the_card_names_the_denoiser_and_what_timm_loads(denoised):
