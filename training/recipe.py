@@ -165,7 +165,7 @@ class TrainingRecipe:
         return asdict(self) | {"objective": {"name": objective_name(self.objective), **asdict(self.objective)}}
 
     def identity(self) -> dict[str, Any]:
-        """What digests and studies identify the recipe by: `describe` without the default `fit`.
+        """What checkpoints, digests and studies record: `describe` without the default `fit`.
 
         Recipes from before this field keep their digests, and the committed study its results.
         """
