@@ -4,11 +4,12 @@
     python -m benchmarks.spinning --busy 2 --rounds 5 --steps 40
 
 The steps are a training step and a forward pass of a small network in PyTorch. The settings are libgomp's default, the
-one that the command `zoo` makes (zoo/cli/_threads.py), and OMP_WAIT_POLICY=passive. libgomp reads them once, so each
-measurement is a process of its own; the settings take turns within a round. A figure is the median over rounds of a
-process's median step. The machine must be otherwise idle.
+one that the command `zoo` makes (zoo/cli/_threads.py), other numbers of turns, and OMP_WAIT_POLICY=passive. libgomp
+reads them once, so each setting has a process of its own, which measures first on the idle machine and then beside
+the busy processes. The settings take turns within a round. A figure is the median over rounds of a process's median
+step. The machine must be otherwise idle.
 
-Prints a table to stderr and JSON to stdout.
+Prints each measurement and a table to stderr, and JSON to stdout.
 """
 
 from __future__ import annotations
@@ -37,9 +38,12 @@ from zoo.models.spec import Preprocessing
 SETTINGS: Mapping[str, Mapping[str, str]] = {
     "libgomp's default": {},
     f"GOMP_SPINCOUNT={SPIN_COUNT} (zoo)": {"GOMP_SPINCOUNT": SPIN_COUNT},
+    **{f"GOMP_SPINCOUNT={turns}": {"GOMP_SPINCOUNT": turns} for turns in ("1000", "10000")},
     "OMP_WAIT_POLICY=passive": {"OMP_WAIT_POLICY": "passive"},
 }
 STEPS = ("training step", "forward pass")
+Measurement = dict[str, dict[str, float]]
+"""Seconds, by `idle` or `busy` and by step."""
 NUM_CLASSES, WARM_UP = 10, 5
 
 
@@ -56,18 +60,17 @@ def main() -> None:
     if arguments.measure:
         print(json.dumps(measure(arguments)))
         return
-    times: dict[tuple[str, bool], list[dict[str, float]]] = {}
+    times: dict[str, list[Measurement]] = {}
     for _ in range(arguments.rounds):
         for name, setting in SETTINGS.items():
-            for is_busy in (False, True):
-                with busy_processes(arguments.busy if is_busy else 0):
-                    times.setdefault((name, is_busy), []).append(measured(setting))
+            times.setdefault(name, []).append(measured(setting))
+            print(name, times[name][-1], file=sys.stderr, flush=True)
     results = [summary(name, step, times) for step in STEPS for name in SETTINGS]
     print_table(results, arguments.busy)
     print(json.dumps({**vars(arguments), **machine(), "results": results}, indent=2))
 
 
-def measure(arguments: argparse.Namespace) -> dict[str, float]:
+def measure(arguments: argparse.Namespace) -> Measurement:
     """The median seconds of each kind of step in this process."""
     torch.manual_seed(0)
     shape = (arguments.batch_size, 3, arguments.size, arguments.size)
@@ -85,7 +88,13 @@ def measure(arguments: argparse.Namespace) -> dict[str, float]:
         with torch.inference_mode():
             network(x_BCHW + 0.5 * torch.randn_like(x_BCHW))
 
-    return {step: median_time(run, arguments.steps) for step, run in zip(STEPS, (train, classify), strict=True)}
+    measurement: Measurement = {}
+    for name, num_busy in (("idle", 0), ("busy", arguments.busy)):
+        with busy_processes(num_busy):
+            measurement[name] = {
+                step: median_time(run, arguments.steps) for step, run in zip(STEPS, (train, classify), strict=True)
+            }
+    return measurement
 
 
 def median_time(run: Callable[[], None], num_steps: int) -> float:
@@ -97,7 +106,7 @@ def median_time(run: Callable[[], None], num_steps: int) -> float:
     return statistics.median(times[WARM_UP:])
 
 
-def measured(setting: Mapping[str, str]) -> dict[str, float]:
+def measured(setting: Mapping[str, str]) -> Measurement:
     """The seconds that a new process measures under the setting."""
     environment = {
         name: value for name, value in os.environ.items() if name not in ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY")
@@ -119,8 +128,8 @@ def busy_processes(count: int) -> Iterator[None]:
             process.wait()
 
 
-def summary(name: str, step: str, times: Mapping[tuple[str, bool], list[dict[str, float]]]) -> dict[str, Any]:
-    idle, busy = ([one[step] for one in times[name, is_busy]] for is_busy in (False, True))
+def summary(name: str, step: str, times: Mapping[str, list[Measurement]]) -> dict[str, Any]:
+    idle, busy = ([measurement[load][step] for measurement in times[name]] for load in ("idle", "busy"))
     return {
         "step": step,
         "setting": name,

@@ -4,9 +4,11 @@ The test part of UCI "Optical recognition of handwritten digits" (Alpaydin and K
 split: a fifth of every class, drawn with a fixed seed, is the test set.
 """
 
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 
 from training.tasks.task import ArrayImages, Subset, Task, stratified_split
 from zoo.errors import TaskError
@@ -23,12 +25,9 @@ def open_digits(argument: str | None, data_dir: Path) -> Task:
     """
     if argument is not None:
         raise TaskError(f"the task digits takes no argument, got {argument!r}")
-    try:
-        from sklearn.datasets import load_digits
-    except ImportError as error:
-        raise TaskError("the task digits needs scikit-learn: pip install 'certified-zoo[demo]'") from error
-    bunch = load_digits()
-    images = ArrayImages(np.rint(bunch.images * (255 / 16)).astype(np.uint8), bunch.target.tolist())
+    table = _read_table()
+    pixels = np.rint(table[:, :-1].reshape(-1, 8, 8) * (255 / 16)).astype(np.uint8)
+    images = ArrayImages(pixels, table[:, -1].tolist())
     train, test = stratified_split(images.labels, share=TEST_SHARE, seed=SPLIT_SEED)
     return Task(
         name="digits",
@@ -39,3 +38,18 @@ def open_digits(argument: str | None, data_dir: Path) -> Task:
         test=Subset(images, test),
         split={"seed": SPLIT_SEED, "train": train, "test": test},
     )
+
+
+def _read_table() -> npt.NDArray[np.int64]:
+    """The rows of the data set: 64 values from 0 to 16, then the label.
+
+    The file is read without importing scikit-learn, which takes seconds.
+    """
+    spec = find_spec("sklearn")
+    if spec is None or spec.origin is None:
+        raise TaskError("the task digits needs scikit-learn: pip install 'certified-zoo[demo]'")
+    path = Path(spec.origin).parent / "datasets" / "data" / "digits.csv.gz"
+    try:
+        return np.loadtxt(path, delimiter=",", dtype=np.int64)
+    except OSError as error:
+        raise TaskError(f"cannot read the digits of the installed scikit-learn: {error}") from error

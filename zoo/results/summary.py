@@ -8,8 +8,7 @@ from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
-from scipy import stats
-from statsmodels.stats.proportion import proportion_confint
+from scipy.special import betaincinv
 
 from zoo.errors import LogError
 from zoo.models.measurements import CertifiedAccuracy, LabelDistribution
@@ -133,9 +132,15 @@ def summarize(rows: Sequence[CertificationRow], *, radii: Sequence[float]) -> Su
 
 
 def binomial_interval(count: int, n: int) -> Interval:
-    """The two-sided 95 % Clopper-Pearson interval for a probability, given `count` successes in `n` trials."""
-    low, high = proportion_confint(count, n, alpha=1 - CONFIDENCE, method="beta")
-    return float(low), float(high)
+    """The two-sided 95 % Clopper-Pearson interval for a probability, given `count` successes in `n` trials.
+
+    The numbers are those of statsmodels' `proportion_confint(count, n, method="beta")`, whose import takes longer than
+    the rest of a report.
+    """
+    tail = (1 - CONFIDENCE) / 2
+    low = 0.0 if count == 0 else float(betaincinv(count, n - count + 1, tail))
+    high = 1.0 if count == n else float(betaincinv(count + 1, n - count, 1 - tail))
+    return low, high
 
 
 def image_spacing(rows: Sequence[CertificationRow]) -> int | None:
@@ -171,6 +176,8 @@ def _interval_of_mean(
 
 
 def _bootstrap_interval(values_N: npt.NDArray[np.float64]) -> Interval:
+    from scipy import stats  # its import takes a second, and most commands need no bootstrap
+
     bootstrap = stats.bootstrap(
         (values_N,),
         np.mean,
