@@ -14,12 +14,13 @@ from training.metric_logger import read_log
 from zoo.checkpoints.checkpoint import open_checkpoint
 
 TASK = ["--task", "digits", "--architecture", "resnet10-quarter", "--limit-per-class", "8", "--device", "cpu"]
-TEN_STEPS = ["--set", "batch_size=15", "--set", "epochs=2", "--set", "validation_share=0.1"]  # 72 images: 5 per epoch
+BATCHES = ["--set", "batch_size=15", "--set", "validation_share=0.1"]  # 72 images: 5 steps per epoch
+TEN_STEPS = [*BATCHES, "--set", "epochs=2"]
+CONSISTENCY = [*TASK, *BATCHES, "--set", "epochs=4", "--objective", "consistency"]
 
 
 @pytest.fixture(autouse=True)
-def one_thread(monkeypatch):
-    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+def one_thread():
     num_threads = torch.get_num_threads()
     torch.set_num_threads(1)
     yield
@@ -42,14 +43,20 @@ def losses(output):
     return [line["loss"] for line in read_log(output / ".run") if line["kind"] == "train"]
 
 
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory):
+    """The checkpoint that two ranks trained with consistency, without an interruption."""
+    output = tmp_path_factory.mktemp("two_ranks") / "shared"
+    train_by_two_ranks([*CONSISTENCY, "--output", output])
+    return output
+
+
 @pytest.mark.slow
-def test_two_ranks_lose_what_one_process_loses_that_forwards_their_shares_separately(zoo_command, tmp_path):
-    words = [*TASK, *TEN_STEPS, "--objective", "consistency"]
-    shared, alone, whole = (tmp_path / name for name in ("shared", "alone", "whole"))
-    train_by_two_ranks([*words, "--output", shared])
-    assert zoo_command("train", *words, "--set", "accumulation=2", "--output", alone).code == 0
-    assert zoo_command("train", *words, "--output", whole).code == 0
-    assert len(losses(shared)) == 10 and losses(shared) == pytest.approx(losses(alone), abs=1e-5)
+def test_two_ranks_lose_what_one_process_loses_that_forwards_their_shares_separately(shared, zoo_command, tmp_path):
+    alone, whole = tmp_path / "alone", tmp_path / "whole"
+    assert zoo_command("train", *CONSISTENCY, "--set", "accumulation=2", "--output", alone).code == 0
+    assert zoo_command("train", *CONSISTENCY, "--output", whole).code == 0
+    assert len(losses(shared)) == 20 and losses(shared) == pytest.approx(losses(alone), abs=1e-5)
     assert losses(shared) != pytest.approx(losses(whole), abs=1e-3), "batch normalization must have seen the shares"
     told = open_checkpoint(shared).spec.certified.batch_statistics
     assert told == "the first of 2 processes, which saw its share of every batch"
@@ -71,20 +78,18 @@ def test_two_ranks_lose_what_a_plain_process_loses_where_batch_statistics_are_fr
 
 @pytest.mark.slow
 def test_a_rank_killed_mid_epoch_ends_the_run_with_one_sentence_and_resuming_gives_the_same_weights(
-    zoo_command, tmp_path
+    shared, zoo_command, tmp_path
 ):
-    words = [*TASK, *TEN_STEPS, "--objective", "simclr", "--set", "epochs=4", "--output"]
-    cut, whole = tmp_path / "cut", tmp_path / "whole"
+    words, cut = [*CONSISTENCY, "--output"], tmp_path / "cut"
     killed = start_two_ranks([*words, cut])
     was_killed = kill_one_rank(killed, cut / ".run", steps=range(7, 11))  # in the second epoch
     _, err = killed.communicate(timeout=120)
     assert was_killed and killed.returncode != 0 and "Traceback" not in err.partition("elastic")[0], err
 
     train_by_two_ranks([*words, cut, "--resume"])
-    train_by_two_ranks([*words, whole])
-    a, b = (load_file(path / "model.safetensors") for path in (cut, whole))
+    a, b = (load_file(path / "model.safetensors") for path in (cut, shared))
     assert all(torch.equal(value, b[name]) for name, value in a.items())
-    assert losses(cut) == losses(whole)
+    assert losses(cut) == losses(shared)
     refused = zoo_command("train", *words, cut, "--resume")
     assert refused.code == 2 and "num_ranks was 2, is 1" in refused.err
 

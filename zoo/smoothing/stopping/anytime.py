@@ -91,7 +91,7 @@ class Anytime:
 
     def look(self, tallies: Tallies, *, radius: float | None, sigma: float, alpha: float) -> Look:
         rung = -1 if radius is None else round(radius / (STEP * sigma))
-        is_forecast_M = is_scheduled(tallies.nums_M, per_octave=FORECASTS_PER_OCTAVE)
+        is_forecast_M = is_scheduled(tallies.nums_M, per_octave=FORECASTS_PER_OCTAVE) & (self.tolerance > 0)
         is_last_M = tallies.nums_M >= self.max_n
         for index in np.flatnonzero(is_scheduled(tallies.nums_M, per_octave=LOOKS_PER_OCTAVE) | is_last_M):
             tally = tallies.at(np.array([index]))
