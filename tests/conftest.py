@@ -86,11 +86,12 @@ def digits_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Checkpoint:
 @pytest.fixture(scope="session")
 def certified_digits(digits_checkpoint: Checkpoint, tmp_path_factory: pytest.TempPathFactory) -> Checkpoint:
     """The digits checkpoint with a recorded certification of 120 of 359 images with 100 draws each."""
-    from training.evaluation.certification import certify_images, select_indices
+    from training.evaluation.certification import certify_images
     from training.evaluation.certification_log import certification_run
     from training.evaluation.recording import record_certification
     from training.tasks import open_task
     from zoo.loading.backend import open_backend
+    from zoo.results.selection import Selection
     from zoo.smoothing import SamplingOptions, SmoothingSpec
 
     def make(folder: Path) -> None:
@@ -99,9 +100,10 @@ def certified_digits(digits_checkpoint: Checkpoint, tmp_path_factory: pytest.Tem
         base, options = open_backend(checkpoint, backend="torch"), SamplingOptions(batch_size=256)
         smoothing = SmoothingSpec(sigma=0.5, n0=20, n=100)
         run = certification_run(checkpoint, task, smoothing=smoothing, base=base, options=options, seed=0)
-        indices, quiet = select_indices(len(task.test), skip=3, maximum=None), Console(quiet=True)
+        selection, quiet = Selection(skip=3), Console(quiet=True)
+        indices = selection.of(task.test.labels)
         rows = certify_images(run, base, task.test, indices, output=folder / "log.tsv", options=options, console=quiet)
-        record_certification(checkpoint, run, rows, skip=3, maximum=None)
+        record_certification(checkpoint, run, rows, selection=selection)
 
     return open_checkpoint(made_once("certified_digits", make, tmp_path_factory) / "digits")
 

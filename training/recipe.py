@@ -5,9 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
-from typing import Any, Literal, get_args, get_origin, get_type_hints
+from typing import Any, Literal, cast, get_args, get_origin, get_type_hints
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -94,6 +94,10 @@ class Schedule:
         require(self.drops >= 0, f"schedule.drops must be at least 0, got {self.drops}")
 
 
+ADDED_FIELDS = ("fit", "total_steps", "head_steps", "head_rate", "noise_warmup")
+"""Fields that a recipe of an earlier version does not have."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainingRecipe:
     """All settings of a training run except its task, starting point and seed.
@@ -105,11 +109,21 @@ class TrainingRecipe:
     normalization that `zoo import` takes. `limit_per_class` is the number of labelled images per class, including the
     validation set. `precision` applies to the forward pass: `auto` is bfloat16 on a GPU that supports it, else float32;
     attacks use at least float32. `memory_format` `auto` is channels last on GPUs. `compile` turns on torch.compile.
+
+    A run ends after `epochs` epochs or `total_steps` steps, whichever comes first; None is no limit, and one of both is
+    needed. The first `head_steps` steps train only the last layer, with cross-entropy on images under the objective's
+    noise, at a rate that falls from `head_rate` as a cosine. The other steps train all layers that are not frozen, with
+    the objective and the schedule (linear probing, then fine-tuning: Kumar et al. 2022). Over the first `noise_warmup`
+    share of all steps, sigma rises linearly to the objective's.
     """
 
     objective: Objective
     architecture: str = "resnet50"
-    epochs: int = 90
+    epochs: int | None = 90
+    total_steps: int | None = None
+    head_steps: int = 0
+    head_rate: float = 0.1
+    noise_warmup: float = 0.0
     batch_size: int = 64
     accumulation: int = 1
     optimizer: Sgd | Adam = field(default_factory=Sgd)
@@ -130,7 +144,7 @@ class TrainingRecipe:
     num_workers: int = 0
 
     def __post_init__(self) -> None:
-        require(self.epochs >= 1, f"epochs must be at least 1, got {self.epochs}")
+        self._require_budget()
         require(self.accumulation >= 1, f"accumulation must be at least 1, got {self.accumulation}")
         require(
             self.batch_size >= 2 * self.accumulation,
@@ -144,12 +158,40 @@ class TrainingRecipe:
             "schedule.name=plateau needs validation accuracy: validation_share must be positive and the objective must "
             "learn classes",
         )
-        for name, least in (("gradient_clip_norm", 0.0), ("limit_per_class", 1), ("image_size", 8), ("resize", 8)):
+        optional = (("epochs", 1), ("total_steps", 1), ("gradient_clip_norm", 0.0), ("limit_per_class", 1))
+        for name, least in (*optional, ("image_size", 8), ("resize", 8)):
             value = getattr(self, name)
             above = value is None or (value > 0 and value >= least)
             require(above, f"{name} must be none or {f'at least {least}' if least else 'positive'}, got {value}")
         if self.normalization not in ("task", "init"):
             parse_normalization(self.normalization)
+
+    def _require_budget(self) -> None:
+        require(
+            self.epochs is not None or self.total_steps is not None,
+            "a run needs a budget: epochs, total_steps, or both of which the first ends the run; got none for both",
+        )
+        require(self.head_steps >= 0, f"head_steps must be at least 0, got {self.head_steps}")
+        require(
+            self.head_steps == 0 or self.objective.learns_classes,
+            "head_steps trains the last layer on classes, and the objective learns none: set head_steps=0",
+        )
+        require(
+            self.total_steps is None or self.head_steps <= self.total_steps,
+            f"head_steps must not exceed total_steps={self.total_steps}, got {self.head_steps}",
+        )
+        require(self.head_rate > 0, f"head_rate must be positive, got {self.head_rate}")
+        require(0 <= self.noise_warmup < 1, f"noise_warmup must be in [0, 1), got {self.noise_warmup}")
+
+    def num_steps(self, steps_per_epoch: int) -> int:
+        """The number of steps of a run with so many steps per epoch, unless a plateau ends it earlier."""
+        limits = [] if self.epochs is None else [self.epochs * steps_per_epoch]
+        return min([*limits, *([] if self.total_steps is None else [self.total_steps])])
+
+    def num_epochs(self, num_images: int) -> float:
+        """The number of times that a run shows each of so many training images."""
+        by_steps = math.inf if self.total_steps is None else self.total_steps * self.batch_size / num_images
+        return min(math.inf if self.epochs is None else self.epochs, by_steps)
 
     @property
     def validates(self) -> bool:
@@ -165,11 +207,13 @@ class TrainingRecipe:
         return asdict(self) | {"objective": {"name": objective_name(self.objective), **asdict(self.objective)}}
 
     def identity(self) -> dict[str, Any]:
-        """What checkpoints, digests and studies record: `describe` without the default `fit`.
+        """What checkpoints, digests and studies record: `describe` without the `ADDED_FIELDS` at their defaults.
 
-        Recipes from before this field keep their digests, and the committed study its results.
+        Recipes from before these fields keep their digests, and the committed study its results.
         """
-        return {name: value for name, value in self.describe().items() if (name, value) != ("fit", "task")}
+        defaults = {entry.name: entry.default for entry in fields(self)}
+        described = self.describe().items()
+        return {name: value for name, value in described if name not in ADDED_FIELDS or value != defaults[name]}
 
     def digest(self) -> str:
         """SHA-256 of the recipe's JSON; identifies the recipe in a checkpoint."""
@@ -209,16 +253,19 @@ def _default_resize(crop: int, fit: Fit, of_task: Preprocessing) -> int:
 def override(recipe: TrainingRecipe, assignments: Iterable[str]) -> TrainingRecipe:
     """The recipe with fields replaced by dotted path: `epochs=1`, `objective.sigma=0.25`; `none` clears a field.
 
+    A later assignment replaces an earlier one to the same field. The recipe is checked after all of them, because
+    fields may need each other.
+
     Raises: RecipeError with the field, its value and the accepted values.
     """
+    values: dict[tuple[str, ...], Any] = {}
     for assignment in assignments:
         path, equals, value = assignment.partition("=")
         if not equals:
             raise RecipeError(f"--set takes key=value, for example epochs=1; got {assignment!r}")
-        recipe = _replace_at(
-            recipe, path.strip().split("."), value.strip(), path=path.strip(), known=field_paths(recipe)
-        )
-    return recipe
+        names = tuple(path.strip().split("."))
+        values[names] = _value_at(recipe, names, value.strip(), path=path.strip(), known=field_paths(recipe))
+    return cast(TrainingRecipe, _replaced(recipe, values)) if values else recipe
 
 
 def field_paths(owner: Any, prefix: str = "") -> list[str]:
@@ -230,8 +277,8 @@ def field_paths(owner: Any, prefix: str = "") -> list[str]:
     return paths
 
 
-def _replace_at(owner: Any, names: list[str], value: str, *, path: str, known: Sequence[str]) -> Any:
-    """The owner with one value replaced; `known` are the paths of all values of the recipe, for suggestions."""
+def _value_at(owner: Any, names: Sequence[str], value: str, *, path: str, known: Sequence[str]) -> Any:
+    """The parsed value for a field of the owner; `known` are the paths of all values of the recipe, for suggestions."""
     name, rest = names[0], names[1:]
     own = [entry.name for entry in fields(owner)]
     if name not in own:
@@ -243,8 +290,16 @@ def _replace_at(owner: Any, names: list[str], value: str, *, path: str, known: S
     if is_dataclass(current) != bool(rest):
         expected = f"one of its fields, {path}.NAME=VALUE" if is_dataclass(current) else "no further name"
         raise RecipeError(f"{path!r} does not name a value of the recipe: {name} takes {expected}")
-    new = _replace_at(current, rest, value, path=path, known=known) if rest else _parse(owner, name, value, path=path)
-    return replace(owner, **{name: new})
+    return _value_at(current, rest, value, path=path, known=known) if rest else _parse(owner, name, value, path=path)
+
+
+def _replaced(owner: Any, values: Mapping[tuple[str, ...], Any]) -> Any:
+    """The owner with the values at these paths."""
+    changes = {names[0]: value for names, value in values.items() if len(names) == 1}
+    for name in {names[0] for names in values if len(names) > 1}:
+        below = {names[1:]: value for names, value in values.items() if names[0] == name}
+        changes[name] = _replaced(getattr(owner, name), below)
+    return replace(owner, **changes)
 
 
 def _parse(owner: Any, name: str, value: str, *, path: str) -> Any:

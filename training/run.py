@@ -11,7 +11,10 @@ from training.objectives.table import objective_name
 from training.recipe import TrainingRecipe
 from training.run_folder import RunIdentity
 from training.starting_point import fitted_preprocessing
+from training.streams import derived_seed
 from training.tasks import Task
+from training.tasks.subsets import limit_per_class
+from training.tasks.task import stratified_split
 from zoo.checkpoints.checkpoint import Checkpoint
 from zoo.models.denoiser_config import DenoiserConfig
 from zoo.models.spec import UNTRAINED, CertifiedConfig, ModelSpec
@@ -155,3 +158,15 @@ class TrainingRun:
         if recipe.freeze != "none" and recipe.batch_statistics == "trained-layers":
             words += "; in frozen layers the starting point, unchanged"
         return words
+
+
+def limited_task(run: TrainingRun) -> Task:
+    """The run's task with the training images that its recipe allows."""
+    limit = run.recipe.limit_per_class
+    return run.task if limit is None else limit_per_class(run.task, limit, seed=derived_seed(run.seed, "limit"))
+
+
+def split_of(run: TrainingRun, limited: Task) -> tuple[list[int], list[int]]:
+    """The numbers of the training images that are trained on, and of those held out for validation."""
+    share = run.recipe.validation_share if run.recipe.validates else 0.0
+    return stratified_split(limited.train.labels, share=share, seed=derived_seed(run.seed, "validation"))

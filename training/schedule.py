@@ -7,7 +7,7 @@ from training.recipe import Schedule
 
 
 def lr_factor(
-    schedule: Schedule, *, step: int, steps_per_epoch: int, total_epochs: int, history: Sequence[float]
+    schedule: Schedule, *, step: int, steps_per_epoch: int, total_steps: int, history: Sequence[float]
 ) -> float:
     """The factor by which the recipe's learning rate is multiplied at a step; never 0.
 
@@ -15,13 +15,13 @@ def lr_factor(
         schedule: the recipe's schedule.
         step: training step, counted from 0.
         steps_per_epoch: number of steps in an epoch.
-        total_epochs: number of epochs in the recipe.
+        total_steps: number of steps of the run, at least step + 1.
         history: validation accuracy after each finished epoch.
     """
     warmup_steps = schedule.warmup_epochs * steps_per_epoch
     warm = min(1.0, (step + 1) / warmup_steps) if warmup_steps > 0 else 1.0
     if schedule.name == "cosine":
-        return warm * 0.5 * (1 + math.cos(math.pi * step / (total_epochs * steps_per_epoch)))
+        return warm * 0.5 * (1 + math.cos(math.pi * step / total_steps))
     if schedule.name == "steps":
         return warm * schedule.factor ** sum(step >= epoch * steps_per_epoch for epoch in schedule.milestones)
     return warm * schedule.factor ** num_plateaus(history, schedule.patience)

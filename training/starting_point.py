@@ -40,11 +40,12 @@ def starting_network(task: Task, recipe: TrainingRecipe, *, seed: int, parent: C
         return _behind_denoiser(task, recipe, recipe.objective, seed=seed, parent=parent)
     if recipe.objective.learns_classes and task.num_classes < 2:
         raise TaskError(f"{task.name} has no classes to learn: use a method without labels, such as simclr")
-    keeps_parent = recipe.freeze != "none" or recipe.batch_statistics == "no-layer"
+    keeps_parent = recipe.freeze != "none" or recipe.batch_statistics == "no-layer" or recipe.head_steps > 0
     if parent is None and keeps_parent:
         raise RecipeError(
-            f"freeze={recipe.freeze} with batch_statistics={recipe.batch_statistics} keeps parts of a trained "
-            "starting point, and random weights are untrained: give --init"
+            f"freeze={recipe.freeze} with batch_statistics={recipe.batch_statistics} and head_steps="
+            f"{recipe.head_steps} keeps parts of a trained starting point, and random weights are untrained: "
+            "give --init"
         )
     name, preprocessing = recipe.architecture, fitted_preprocessing(task, recipe, parent)
     with global_stream(seed, "weights"):

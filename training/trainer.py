@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from itertools import islice
+from statistics import fmean
 
 import torch
 from rich.console import Console
@@ -24,26 +24,30 @@ from training.denoising import (
     trained_module,
 )
 from training.distributed import SINGLE_PROCESS, Ranks
-from training.evaluation.empirical import num_correct_under_noise
-from training.freezing import to_train_mode
+from training.evaluation.empirical import votes_under_noise
+from training.freezing import freeze_parameters, to_train_mode
 from training.metric_logger import MetricLogger, NullLogger
 from training.objectives import Batch, ObjectiveOutput
 from training.objectives import Progress as TrainingProgress
 from training.optimization import Optimization
-from training.run import TrainingRun
+from training.phases import Phases
+from training.recipe_lines import recipe_lines
+from training.run import TrainingRun, limited_task, split_of
 from training.run_folder import RunFolder, RunState
-from training.schedule import is_exhausted, lr_factor
+from training.schedule import is_exhausted
 from training.starting_point import fitted_preprocessing, published_network, starting_network
 from training.streams import derived_seed, global_stream, stream
 from training.tasks.loading import EvaluationImages, ShuffledBatches, TrainingImages, loaded_batches
-from training.tasks.subsets import limit_per_class
-from training.tasks.task import Subset, listed, stratified_split
+from training.tasks.task import Subset, listed
 from zoo.checkpoints.checkpoint import Checkpoint, open_checkpoint, save_checkpoint, save_weights
 from zoo.checkpoints.weights import serialized
 from zoo.errors import CheckpointError, DivergenceError, RecipeError
 from zoo.models.layout import DENOISER, WEIGHTS
+from zoo.results.balanced_accuracy import balanced_accuracy
 
 EVALUATION_BATCH_SIZE = 256
+LEAST_STEPS_PER_ROUND = 20
+"""A run with a budget of steps validates and saves after at least so many: an epoch of few images has few steps."""
 
 
 def train(
@@ -71,7 +75,8 @@ def train(
             else:
                 folder.begin(run.identity(ranks))
     state = ranks.broadcast(state)
-    console.print_json(json.dumps(run.recipe.describe()))
+    for line in recipe_lines(run.recipe):
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
     with ranks.failing_together():
         loop = _Loop(run, folder, device, ranks)
     if loop.untrained_classes:
@@ -81,14 +86,13 @@ def train(
         sentence = f"training starts from the classifier of {run.parent.path}, without its denoiser"
         console.print(f"note: {sentence}", markup=False, highlight=False, soft_wrap=True)
     with ranks.translating_lost_ranks():
-        loop.prepare()
-    if state is not None:
-        loop.restore(state)
+        loop.prepare(state)
     with ranks.failing_together():
         logger = MetricLogger(folder.path, steps_done=loop.steps_done) if ranks.is_first else NullLogger()
     with _progress_bar(console, run, loop) as advance, logger, ranks.translating_lost_ranks():
-        while loop.epochs_done < run.recipe.epochs and not is_exhausted(run.recipe.schedule, loop.history):
-            loop.run_epoch(logger, advance)
+        while not loop.is_finished:
+            line = loop.run_round(logger, advance)
+            console.print(line, markup=False, highlight=False, soft_wrap=True)
             with ranks.failing_together():
                 loop.save()
     with ranks.failing_together():
@@ -104,15 +108,9 @@ class _Loop:
         self.run, self.folder, self.device, self.ranks = run, folder, device, ranks
         self.epochs_done = 0
         self.history: list[float] = []
-        self.task = run.task
-        if recipe.limit_per_class is not None:
-            self.task = limit_per_class(run.task, recipe.limit_per_class, seed=derived_seed(run.seed, "limit"))
-
+        self.task = limited_task(run)
         preprocessing = fitted_preprocessing(self.task, recipe, run.parent)
-        share = recipe.validation_share if recipe.validates else 0.0
-        self.train_indices, self.validation_indices = stratified_split(
-            self.task.train.labels, share=share, seed=derived_seed(run.seed, "validation")
-        )
+        self.train_indices, self.validation_indices = split_of(run, self.task)
         self.images = TrainingImages(
             Subset(self.task.train, self.train_indices),
             preprocessing,
@@ -140,13 +138,30 @@ class _Loop:
             num_workers=recipe.num_workers,
             pin_memory=device.type == "cuda",
         )
+        self.phases = Phases(recipe=recipe, steps_per_epoch=self.batches.num_batches)
+        least = 1 if recipe.total_steps is None else LEAST_STEPS_PER_ROUND
+        self.epochs_per_round = math.ceil(least / self.batches.num_batches)
         self.network = starting_network(self.task, recipe, seed=run.seed, parent=run.parent)
         self.trained = trained_module(self.network)
         self.classifier = classifier_weights(self.network, run.parent) if recipe.objective.trains_denoiser else None
+        self.trainable = [parameter for parameter in self.trained.parameters() if parameter.requires_grad]
 
-    def prepare(self) -> None:
-        """Moves the network to the device and distributes it over the ranks. Collective."""
+    def prepare(self, state: RunState | None) -> None:
+        """Moves the network to the device, distributes it over the ranks and restores a saved state. Collective."""
+        if state is not None:
+            self.epochs_done, self.history = state.epochs_done, list(state.history)
+        self._begin_phase(max(0, self.steps_done - 1))  # the phase whose optimizer was saved
+        if state is not None:
+            self.trained.load_state_dict(state.weights)
+            self.optimization.optimizer.load_state_dict(state.optimizer)
+
+    def _begin_phase(self, step: int) -> None:
+        """Trains the layers of the phase that contains the step, with a new optimizer. Collective."""
         recipe = self.run.recipe
+        self.freeze = self.phases.freeze(step)
+        for parameter in self.trainable:
+            parameter.requires_grad_(True)
+        freeze_parameters(self.network.backbone, self.freeze)
         self.optimization = Optimization(module_of_loss(self.network, recipe.objective), recipe, self.device)
 
     @property
@@ -159,33 +174,52 @@ class _Loop:
 
     @property
     def steps_done(self) -> int:
-        return self.epochs_done * self.batches.num_batches
+        return min(self.epochs_done * self.batches.num_batches, self.phases.num_steps)
 
-    def restore(self, state: RunState) -> None:
-        self.epochs_done, self.history = state.epochs_done, list(state.history)
-        self.trained.load_state_dict(state.weights)
-        self.optimization.optimizer.load_state_dict(state.optimizer)
+    @property
+    def is_finished(self) -> bool:
+        return self.steps_done == self.phases.num_steps or is_exhausted(self.run.recipe.schedule, self.history)
 
-    def run_epoch(self, logger: MetricLogger, advance: Callable[[float], None]) -> None:
-        recipe, epoch = self.run.recipe, self.epochs_done
-        self.images.epoch = self.batches.epoch = epoch
-        to_train_mode(self.optimization.model, self.network.backbone, recipe.freeze, recipe.batch_statistics)
-        if recipe.objective.trains_denoiser:
-            self.network.backbone.eval()
-        loaded = loaded_batches(self.loader)
-        for index, (start, end) in enumerate(self.batches.bounds):
-            parts = [self._batch(*part) for part in islice(loaded, recipe.accumulation)]
-            values = self._update(parts, batch_size=end - start, step=self.steps_done + index)
-            logger.write("train", values, step=self.steps_done + index + 1)
-            advance(values["loss"])
-        self.epochs_done += 1
+    def run_round(self, logger: MetricLogger, advance: Callable[[float], None]) -> str:
+        """Trains for one epoch, or for several short ones, then validates; returns a line with the scores."""
+        losses: list[float] = []
+        while not losses or (self.epochs_done % self.epochs_per_round > 0 and self.steps_done < self.phases.num_steps):
+            losses += self._run_epoch(logger, advance)
         broadcast_from_first(
             list(self.trained.buffers())
         )  # validation then uses the running statistics of the checkpoint
+        scores = {"loss": fmean(losses)}
         if len(self.validation) > 0:
-            self.history.append(self._validation_accuracy())
-            values = {"epochs": self.epochs_done, "accuracy_under_noise": self.history[-1]}
-            logger.write("validation", values, step=self.steps_done)
+            validated = self._validated()
+            self.history.append(validated["accuracy_under_noise"])
+            logger.write("validation", {"epochs": self.epochs_done, **validated}, step=self.steps_done)
+            scores |= validated
+        listed_scores = ", ".join(f"{name.replace('_', ' ')} {value:.3f}" for name, value in scores.items())
+        layers = ", last layer only" if self.phases.trains_only_head(self.steps_done - 1) else ""
+        return f"epoch {self.epochs_done}, step {self.steps_done}/{self.phases.num_steps}{layers}: {listed_scores}"
+
+    def _run_epoch(self, logger: MetricLogger, advance: Callable[[float], None]) -> Iterator[float]:
+        """Trains for one epoch, or for its part until the run's last step; yields the loss of each step."""
+        recipe, first = self.run.recipe, self.steps_done
+        self.images.epoch = self.batches.epoch = self.epochs_done
+        self._to_train_mode()
+        loaded = loaded_batches(self.loader)
+        for step, (start, end) in enumerate(self.batches.bounds[: self.phases.num_steps - first], start=first):
+            if self.phases.freeze(step) != self.freeze:
+                self._begin_phase(step)
+                self._to_train_mode()
+            parts = [self._batch(*part) for part in islice(loaded, recipe.accumulation)]
+            values = self._update(parts, batch_size=end - start, step=step)
+            logger.write("train", values, step=step + 1)
+            advance(values["loss"])
+            yield values["loss"]
+        self.epochs_done += 1
+
+    def _to_train_mode(self) -> None:
+        statistics = self.run.recipe.batch_statistics
+        to_train_mode(self.optimization.model, self.network.backbone, self.freeze, statistics)
+        if self.run.recipe.objective.trains_denoiser:
+            self.network.backbone.eval()
 
     def save(self) -> Checkpoint | None:
         """Writes the resume state, then the checkpoint, on the first rank only."""
@@ -233,24 +267,16 @@ class _Loop:
         return Batch(x_BCHW, labels_B.to(self.optimization.device), numbers_B)
 
     def _update(self, parts: list[Batch], *, batch_size: int, step: int) -> dict[str, float]:
-        recipe, steps_per_epoch = self.run.recipe, self.batches.num_batches
-        factor = lr_factor(
-            recipe.schedule,
-            step=step,
-            steps_per_epoch=steps_per_epoch,
-            total_epochs=recipe.epochs,
-            history=self.history,
-        )
-        progress = TrainingProgress(step / steps_per_epoch)
+        progress = TrainingProgress(step / self.batches.num_batches)
+        objective, rate = self.phases.objective(step), self.phases.rate(step, history=self.history)
 
         def loss_of(model: nn.Module, part: Batch) -> ObjectiveOutput:
             generator = stream(self.run.seed, "noise", step)  # re-created per part: noise is keyed by image
             # Dropout and stochastic depth draw from torch's global generators.
             first, device = int(part.numbers_B[0]), self.optimization.device
             with global_stream(self.run.seed, "layers", step, first, device=device):
-                return recipe.objective(model, part, progress=progress, generator=generator)
+                return objective(model, part, progress=progress, generator=generator)
 
-        rate = recipe.optimizer.lr * factor
         values = self.optimization.step(
             parts,
             loss_of,
@@ -264,27 +290,39 @@ class _Loop:
         if math.isfinite(value):
             return
         recipe = self.run.recipe
-        advice = f"lower the learning rate, --set optimizer.lr={recipe.optimizer.lr / 10:g}"
+        only_head = self.phases.trains_only_head(step)
+        field, rate = ("head_rate", recipe.head_rate) if only_head else ("optimizer.lr", recipe.optimizer.lr)
+        advice = f"lower the learning rate, --set {field}={rate / 10:g}"
         if recipe.gradient_clip_norm is None:
             advice += ", or clip gradients, --set gradient_clip_norm=10"
         error = DivergenceError(
-            f"the {name} is {value} at step {step} (epoch {self.epochs_done + 1}) with optimizer.lr="
-            f"{recipe.optimizer.lr:g}: {advice}, and choose another --output. Nothing of this epoch was saved."
+            f"the {name} is {value} at step {step} (epoch {self.epochs_done + 1}) with {field}="
+            f"{rate:g}: {advice}, and choose another --output. Nothing of this epoch was saved."
         )
         raise self.ranks.reported_once(error)
 
-    def _validation_accuracy(self) -> float:
+    def _validated(self) -> dict[str, float]:
+        """The accuracy on the validation images under one draw of noise each, and its mean over the classes."""
         own = range(self.ranks.rank, len(self.validation), self.ranks.world_size)
-        correct = num_correct_under_noise(
-            self.network,
-            self.validation,
-            own,
-            sigma=self.run.recipe.objective.sigma or 0.0,
-            device=self.optimization.device,
-            batch_size=EVALUATION_BATCH_SIZE,
-            seed=derived_seed(self.run.seed, "validation-noise"),
-        )
-        return float(sum_over_ranks(torch.tensor(correct))) / len(self.validation)
+        counts_2K = torch.zeros(2, self.task.num_classes, dtype=torch.int64)
+        if len(own) > 0:
+            votes_NK = votes_under_noise(
+                self.network,
+                self.validation,
+                own,
+                sigma=self.run.recipe.objective.sigma or 0.0,
+                device=self.optimization.device,
+                batch_size=EVALUATION_BATCH_SIZE,
+                seed=derived_seed(self.run.seed, "validation-noise"),
+            )
+            labels_N = torch.tensor([self.validation.images.labels[number] for number in own])
+            correct_N = labels_N[votes_NK.argmax(dim=1) == labels_N]
+            counts_2K = torch.stack([labels.bincount(minlength=len(counts_2K[0])) for labels in (correct_N, labels_N)])
+        corrects, totals = sum_over_ranks(counts_2K).tolist()
+        return {
+            "accuracy_under_noise": sum(corrects) / len(self.validation),
+            "mean_per_class": balanced_accuracy(corrects, totals),
+        }
 
 
 @contextmanager
@@ -297,6 +335,5 @@ def _progress_bar(console: Console, run: TrainingRun, loop: _Loop) -> Iterator[C
         TimeRemainingColumn(),
     )
     with Progress(*columns, console=console) as progress:
-        total = run.recipe.epochs * loop.batches.num_batches
-        bar = progress.add_task("training", total=total, completed=loop.steps_done, loss=math.nan)
+        bar = progress.add_task("training", total=loop.phases.num_steps, completed=loop.steps_done, loss=math.nan)
         yield lambda loss: progress.update(bar, advance=1, loss=loss)

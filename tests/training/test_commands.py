@@ -24,7 +24,10 @@ def test_train_measures_and_says_what_it_made(zoo_command, tmp_path):
     told = json.loads(done.out)
     assert told["checkpoint"] == str(tmp_path / "c") and told["train_seconds"] > 0
     assert (told["objective"], told["task"], told["seed"], told["epochs"]) == ("standard", "digits", 3, 1)
-    assert '"epochs": 1' in done.err  # the resolved recipe
+    assert "recipe: standard with resnet10-quarter" in done.err and "epochs=1" in done.err
+    assert told["recipe"]["epochs"] == 1 and len(told["classes"]) == 10 and told["warning"] is None
+    assert told["validation"]["num_images"] == sum(row["validation"] for row in told["classes"])
+    assert "epoch 1, step " in done.err and "mean per class" in done.err
     assert zoo_command(*words, "--set", "epochs=1", "--output", tmp_path / "c").code == 2
     refused = zoo_command("certify", tmp_path / "c", "--task", "digits", "--output", tmp_path / "log.tsv")
     assert refused.code == 2 and "has no sigma because it was not trained under noise; give --sigma" in refused.err
@@ -77,8 +80,8 @@ def test_certify_records_rows_numbers_and_card(zoo_command, copy_of_digits, tmp_
         copy_of_digits,
         "--task",
         "digits",
-        "--skip",
-        40,
+        "--images",
+        10,
         "--n",
         200,
         "--output",
@@ -89,9 +92,19 @@ def test_certify_records_rows_numbers_and_card(zoo_command, copy_of_digits, tmp_
     done = zoo_command(*words)
     assert done.code == 0
     (told,) = json.loads(done.out)
-    assert (told["file"], told["num_images"], told["sigma"], told["n"], told["alpha"]) == (str(log), 9, 0.5, 200, 0.001)
+    assert (told["file"], told["num_images"], told["sigma"], told["n"]) == (str(log), 10, 0.5, 200)
+    assert [(counts["name"], counts["num_images"]) for counts in told["classes"]] == [(str(k), 1) for k in range(10)]
+    assert told["majority_baseline"] == 0.1 and told["mean_per_class"][0]["accuracy"] > 0.5
     checkpoint = open_checkpoint(copy_of_digits)
     result = checkpoint.spec.certified.certification
+    card = (copy_of_digits / "README.md").read_text()
+    assert result.sample == "stratified" and "10 images: a stratified sample with seed 0 of the test split" in card
+    assert "**Fewer than 100 images were certified" in card and "--images 10 --sample stratified" in card
+    assert "| `3` | 1 |" in card and "always answers `0`" in card
+    refused = zoo_command(*words, "--sample", "random")
+    assert refused.code == 2 and "(sample was 'stratified', is 'random')" in refused.err
+    table = zoo_command("report", log).out
+    assert "Fewer than 100 images" in table and "always answering 0" in table and "mean per class" in table
     assert result.average_certified_radius == told["average_certified_radius"]
     assert (copy_of_digits / "certification.tsv").read_text() == log.read_text()
     assert f"{100 * result.standard_accuracy:.1f}" in (copy_of_digits / "README.md").read_text()

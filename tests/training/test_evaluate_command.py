@@ -49,7 +49,8 @@ def test_the_report_says_how_it_was_attacked_and_on_how_many_images(words, told,
 def test_for_people_it_says_the_same(evaluate):
     said = evaluate("--attack", "pgd", "--attack-steps", 2, "--max", 200).out
     assert re.search(
-        r"standard accuracy [01]\.\d{3} \[0\.\d{3}, [01]\.\d{3}\] on 7 images \(images 0, 30, 60 and so", said
+        r"standard accuracy [01]\.\d{3} \[0\.\d{3}, [01]\.\d{3}\] on 7 images \(evenly spaced images 0, 30, 60 and so",
+        said,
     )
     assert "mean per-class robust accuracy" in said
     assert "under pgd (1), l2 epsilon 0.5, 2 steps of 0.625 from the image, loss ce, seed 0" in said
@@ -68,7 +69,7 @@ def test_a_log_is_gone_on_with_and_not_by_other_parameters(evaluate, tmp_path):
     refused = evaluate(*words, "--seed", 1)
     assert refused.code == 2 and "belongs to another run (seed was 0, is 1): give another --output" in refused.err
     refused = evaluate(*words, skip=40)
-    assert refused.code == 2 and "contains images that --skip and --max do not select" in refused.err
+    assert refused.code == 2 and "contains images that --skip, --max and --images do not select" in refused.err
     assert log.read_text() == text
 
 

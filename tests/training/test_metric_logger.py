@@ -35,13 +35,13 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path):
 LIMITED = """
 import resource, signal, sys
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-from training import trainer
-real = trainer.{hook}
+from training import {module} as hooked
+real = hooked.{hook}
 def full(*words, **named):
     if {condition}:
         resource.setrlimit(resource.RLIMIT_FSIZE, ({limit}, resource.RLIM_INFINITY))
     return real(*words, **named)
-trainer.{hook} = full
+hooked.{hook} = full
 from zoo.cli.app import main
 main()
 """
@@ -49,21 +49,22 @@ main()
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("hook", "condition", "limit", "said"),
+    ("module", "hook", "condition", "limit", "said"),
     [
-        ("lr_factor", "named['step'] == 15", 1000, "log.jsonl: File too large; the last finished epoch is kept"),
-        ("num_correct_under_noise", "named and len(open(sys.argv[-1] + '/.run/log.jsonl').readlines()) > 15", 100_000,
-         "state.pt: "),
+        ("phases", "lr_factor", "named['step'] == 15", 1000,
+         "log.jsonl: File too large; the last finished epoch is kept"),
+        ("trainer", "votes_under_noise", "named and len(open(sys.argv[-1] + '/.run/log.jsonl').readlines()) > 15",
+         100_000, "state.pt: "),
     ],
 )  # fmt: skip
 def test_a_full_disk_leaves_the_last_epochs_checkpoint_and_resuming_ends_as_if_nothing_had_happened(
-    hook, condition, limit, said, short_run, zoo_command, tmp_path
+    module, hook, condition, limit, said, short_run, zoo_command, tmp_path
 ):
     """A limit on the size of files, which the system refuses as it refuses a full disk, set in the third epoch."""
     assert resource.RLIM_INFINITY
     output = tmp_path / "c"
     words = [*short_run.words, str(output)]
-    code = LIMITED.format(hook=hook, condition=condition, limit=limit)
+    code = LIMITED.format(module=module, hook=hook, condition=condition, limit=limit)
     full = subprocess.run([sys.executable, "-c", code, *words], capture_output=True, text=True, check=False)
     assert full.returncode == 1 and said in full.stderr and str(output) in full.stderr, full.stderr
     assert "Traceback" not in full.stderr and open_checkpoint(output).spec.certified.epochs in (1, 2)

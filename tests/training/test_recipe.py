@@ -26,7 +26,7 @@ def test_fields_are_replaced_by_dotted_path_and_parsed():
         ("epoch=1", "no field 'epoch'; TrainingRecipe has: objective, architecture, epochs"),
         ("objective.lambda=1", "Consistency has: sigma, m, lbd, eta, warmup_epochs"),
         ("epochs=many", "epochs='many'"),
-        ("epochs=0", "epochs must be at least 1"),
+        ("epochs=0", "epochs must be none or at least 1"),
         ("optimizer=1", "optimizer takes one of its fields"),
         ("epochs.x=1", "epochs takes no further name"),
         ("objective.sigma=-1", "objective.sigma must be at least 0"),
@@ -79,21 +79,21 @@ def test_the_fit_is_the_tasks_or_the_recipes(assignments, expected):
 
 def test_the_cosine_rises_over_its_warmup_and_falls_to_zero():
     schedule = Schedule(name="cosine", warmup_epochs=2.0)
-    steps = {"steps_per_epoch": 10, "total_epochs": 10, "history": []}
+    steps = {"steps_per_epoch": 10, "total_steps": 100, "history": []}
     rates = [lr_factor(schedule, step=step, **steps) for step in range(100)]
     assert rates[0] == pytest.approx(1 / 20) and rates[9] == pytest.approx(0.5, abs=0.02)
     assert max(rates) == rates[19] and rates[50] == pytest.approx(0.5) and 0 < rates[99] < 0.001
 
 
 def test_a_single_step_is_taken_at_the_full_rate():
-    assert lr_factor(Schedule(name="cosine"), step=0, steps_per_epoch=1, total_epochs=1, history=[]) == 1.0
+    assert lr_factor(Schedule(name="cosine"), step=0, steps_per_epoch=1, total_steps=1, history=[]) == 1.0
 
 
 def test_the_plateau_drops_the_rate_at_each_stall_and_ends_after_its_last():
     schedule = Schedule(name="plateau", patience=3, factor=0.1, drops=2)
     history = [0.5, 0.6, 0.6, 0.6, 0.59]  # three epochs without a new best
     assert num_plateaus(history, 3) == 1
-    assert lr_factor(schedule, step=5, steps_per_epoch=1, total_epochs=99, history=history) == pytest.approx(0.1)
+    assert lr_factor(schedule, step=5, steps_per_epoch=1, total_steps=99, history=history) == pytest.approx(0.1)
     assert not is_exhausted(schedule, history + [0.6] * 3)
     assert is_exhausted(schedule, history + [0.6] * 6)
     assert not is_exhausted(Schedule(name="cosine"), [0.1] * 100)

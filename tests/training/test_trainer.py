@@ -116,6 +116,91 @@ def test_equal_seeds_give_equal_weights_and_a_resumed_run_too(tmp_path, monkeypa
     assert same_weights(whole.path, tmp_path / "cut")
 
 
+FEW = {"epochs": None, "total_steps": 12, "head_steps": 6, "noise_warmup": 0.5, "batch_statistics": "no-layer"}
+
+
+@pytest.fixture(scope="module")
+def few_labels(tmp_path_factory):
+    """A starting point, and an uninterrupted run in two phases of six steps, in epochs of five."""
+    folder = tmp_path_factory.mktemp("few")
+    parent = train(run_of(folder / "parent", epochs=1), device=CPU, resume=False, console=QUIET)
+    whole = two_phases(folder / "whole", parent)
+    train(whole, device=CPU, resume=False, console=QUIET)
+    return parent, whole.output
+
+
+def two_phases(output, parent, **fields):
+    return replace(run_of(output, **(FEW | fields)), parent=parent)
+
+
+@pytest.mark.parametrize(("last", "epochs"), [(7, 1), (12, 2)], ids=["in the first phase", "in the second phase"])
+def test_a_run_in_two_phases_is_resumed_to_the_same_weights_in_either(last, epochs, few_labels, tmp_path, monkeypatch):
+    parent, whole = few_labels
+    monkeypatch.setattr(trainer, "LEAST_STEPS_PER_ROUND", 1)  # so that every epoch is saved: steps 5, 10 and 12
+    real = trainer.Batch
+    calls = []
+
+    def interrupted(*words):
+        calls.append(words)
+        if len(calls) == last:
+            raise KeyboardInterrupt
+        return real(*words)
+
+    monkeypatch.setattr(trainer, "Batch", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        train(two_phases(tmp_path, parent), device=CPU, resume=False, console=QUIET)
+    monkeypatch.setattr(trainer, "Batch", real)
+    assert open_checkpoint(tmp_path).spec.certified.epochs == epochs
+    train(two_phases(tmp_path, parent), device=CPU, resume=True, console=QUIET)
+    assert same_weights(whole, tmp_path)
+
+
+def test_a_run_saved_between_its_phases_is_resumed_to_the_same_weights(few_labels, tmp_path, monkeypatch):
+    parent, _ = few_labels
+    monkeypatch.setattr(trainer, "LEAST_STEPS_PER_ROUND", 1)
+    run = two_phases(tmp_path / "whole", parent, head_steps=5, total_steps=10)
+    train(run, device=CPU, resume=False, console=QUIET)
+    cut = replace(run, output=tmp_path / "cut")
+    real = RunFolder.save_state
+
+    def saved(folder, state):
+        real(folder, state)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(RunFolder, "save_state", saved)
+        train(cut, device=CPU, resume=False, console=QUIET)
+    train(cut, device=CPU, resume=True, console=QUIET)
+    assert same_weights(tmp_path / "whole", tmp_path / "cut")
+
+
+def test_the_first_phase_changes_the_last_layer_only_and_statistics_stay_those_of_the_start(few_labels, tmp_path):
+    parent, whole = few_labels
+    only_head = two_phases(tmp_path, parent, total_steps=6)
+    train(only_head, device=CPU, resume=False, console=QUIET)
+    before, head, after = (weights(path) for path in (parent.path, tmp_path, whole))
+    changed = {name for name, value in before.items() if not torch.equal(value, head[name])}
+    assert changed == {"fc.weight", "fc.bias"}
+    moved = {name for name, value in before.items() if not torch.equal(value, after[name])}
+    assert "conv1.weight" in moved and not any("running" in name for name in moved)
+
+
+def test_a_run_ends_after_its_steps_in_the_middle_of_an_epoch_and_says_its_scores(few_labels, tmp_path):
+    parent, _ = few_labels
+    said = Console(file=io.StringIO(), width=200)
+    checkpoint = train(two_phases(tmp_path, parent), device=CPU, resume=False, console=said)
+    lines = [json.loads(line) for line in (tmp_path / ".run" / "log.jsonl").read_text().splitlines()]
+    rates = [line["lr"] for line in lines if line["kind"] == "train"]
+    assert (
+        len(rates) == 12
+        and rates[0] == 0.1
+        and rates[6] == recipe().optimizer.lr
+        and checkpoint.spec.certified.epochs == 3
+    )
+    assert "epoch 3, step 12/12" in said.file.getvalue() and "mean per class 1.000" in said.file.getvalue()
+    assert "recipe: gaussian with resnet10-quarter" in said.file.getvalue()
+
+
 @pytest.mark.slow
 def test_a_run_killed_with_sigkill_and_resumed_ends_with_the_weights_of_one_never_killed(
     short_run, zoo_command, tmp_path

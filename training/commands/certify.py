@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
-from training.commands.options import require_recordable, require_same_classes
+from training.commands.options import image_selection, require_recordable, require_same_classes
 from training.commands.report import DEFAULT_RADII
 from zoo.cli._errors import interruptible
 from zoo.cli._options import (
@@ -17,12 +17,16 @@ from zoo.cli._options import (
     CertificationBatchSize,
     DataDir,
     Device,
+    Images,
     Json,
+    Maximum,
     Model,
     Noise,
     Radius,
     Record,
+    Sample,
     Seed,
+    Skip,
     Stopping,
     TaskName,
     Tolerance,
@@ -38,8 +42,10 @@ def certify(
     model: Model,
     task: TaskName,
     output: Annotated[Path, typer.Option("--output", help="The log to create or resume.", metavar="FILE.tsv")],
-    skip: Annotated[int, typer.Option("--skip", min=1, help="Certify every SKIP-th image.")] = 1,
-    maximum: Annotated[int | None, typer.Option("--max", min=1, help="Stop before this image number.")] = None,
+    skip: Skip = 1,
+    maximum: Maximum = None,
+    images: Images = None,
+    sample: Sample = "stratified",
     sigma: Annotated[
         float | None,
         typer.Option(
@@ -82,7 +88,7 @@ def certify(
     (the -- prevents torchrun from parsing --n and --max).
     """
     from training.distributed import join_ranks
-    from training.evaluation.certification import certify_images, select_indices
+    from training.evaluation.certification import certify_images
     from training.evaluation.certification_log import certification_run
     from training.evaluation.recording import record_certification
     from training.evaluation.report import print_report
@@ -99,10 +105,11 @@ def certify(
     with join_ranks() as ranks:
         with ranks.failing_together():
             require_recordable(model, record, sigma=sigma)
+            selection = image_selection(skip=skip, maximum=maximum, images=images, sample=sample, seed=seed)
             rule = rule_from(stopping, n=n, radius=radius, tolerance=tolerance, bound=bound)
             with ranks.local_first_rank_first():
                 checkpoint, opened = locate(model), open_task(task, data_dir=data_dir)
-            indices = select_indices(len(opened.test), skip=skip, maximum=maximum)
+            indices = selection.of(opened.test.labels)
             shared = SharedAlpha(alpha=alpha, size=len(indices)) if family else None
             member = FamilyMember(alpha=alpha, index=1, size=len(indices)) if family else None
             with place_in_errors(member):
@@ -113,7 +120,14 @@ def certify(
             base = open_backend(checkpoint, backend=backend, device=picked)
             options = SamplingOptions(batch_size=batch_size or default_batch_size(checkpoint, picked))
             run = certification_run(
-                checkpoint, opened, smoothing=smoothing, base=base, options=options, seed=seed, family=shared
+                checkpoint,
+                opened,
+                smoothing=smoothing,
+                base=base,
+                options=options,
+                seed=seed,
+                family=shared,
+                sample=selection.sample,
             )
         with interruptible(hint="every finished row is kept; run the same command to resume"):
             rows = certify_images(
@@ -128,7 +142,7 @@ def certify(
             )
         if ranks.is_first:
             if record:
-                record_certification(checkpoint, run, rows, skip=skip, maximum=maximum)
+                record_certification(checkpoint, run, rows, selection=selection)
             print_report({output: rows}, radii=DEFAULT_RADII, as_json=as_json)
 
 

@@ -8,9 +8,23 @@ from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
-from training.commands.options import parse_numbers, require_recordable, require_same_classes
+from training.commands.options import image_selection, parse_numbers, require_recordable, require_same_classes
 from zoo.cli._errors import interruptible
-from zoo.cli._options import DATA_DIR, BatchSize, DataDir, Device, Json, Model, Record, Seed, TaskName
+from zoo.cli._options import (
+    DATA_DIR,
+    BatchSize,
+    DataDir,
+    Device,
+    Images,
+    Json,
+    Maximum,
+    Model,
+    Record,
+    Sample,
+    Seed,
+    Skip,
+    TaskName,
+)
 from zoo.cli._plain import echo
 
 if TYPE_CHECKING:
@@ -57,8 +71,10 @@ def evaluate(
     n: Annotated[
         int | None, typer.Option("--n", min=1, help="Draws per prediction of the smoothed classifier; default: 1000.")
     ] = None,
-    skip: Annotated[int, typer.Option("--skip", min=1, help="Measure every SKIP-th image.")] = 1,
-    maximum: Annotated[int | None, typer.Option("--max", min=1, help="Stop before this image number.")] = None,
+    skip: Skip = 1,
+    maximum: Maximum = None,
+    images: Images = None,
+    sample: Sample = "stratified",
     output: Annotated[
         Path | None,
         typer.Option(
@@ -96,6 +112,7 @@ def evaluate(
     if attack is None and any(setting is not None for setting in settings):
         raise RequestError(f"{', '.join(OPTIONS.values())} need an attack: give --attack NAME too")
     require_recordable(model, record)
+    selection = image_selection(skip=skip, maximum=maximum, images=images, sample=sample, seed=seed)
     checkpoint = locate(model)
     opened = open_task(task, data_dir=data_dir)
     require_same_classes(checkpoint, opened)
@@ -116,7 +133,9 @@ def evaluate(
             seed=seed,
         )
     picked = pick_device(device)
-    run = empirical_run(checkpoint, opened, attack=chosen, device=picked.type, batch_size=batch_size, seed=seed)
+    run = empirical_run(
+        checkpoint, opened, attack=chosen, device=picked.type, batch_size=batch_size, seed=seed, sample=selection.sample
+    )
     measure = partial(
         evaluate_network,
         checkpoint.load_network().to(picked),
@@ -125,8 +144,7 @@ def evaluate(
         sigmas=sigmas,
         batch_size=batch_size,
         seed=seed,
-        skip=skip,
-        maximum=maximum,
+        selection=selection,
     )
     with interruptible(hint=_resume_hint(output)):
         result = measure(

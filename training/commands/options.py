@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from training.tasks import Task
     from zoo.checkpoints.checkpoint import Checkpoint
     from zoo.models.spec import CertifiedConfig
+    from zoo.results.selection import Selection
 
 
 def parse_numbers(text: str, option: str) -> list[float]:
@@ -28,6 +29,23 @@ def parse_numbers(text: str, option: str) -> list[float]:
     if any(not 0 <= number < float("inf") for number in numbers):
         raise RequestError(f"{option} takes comma-separated numbers of at least 0, got {text!r}")
     return numbers
+
+
+def image_selection(*, skip: int, maximum: int | None, images: int | None, sample: str, seed: int) -> Selection:
+    """The images that --skip and --max, or --images and --sample, select.
+
+    Raises: RequestError if both pairs are given; UnknownNameError for an unknown kind of sample.
+    """
+    from typing import cast, get_args
+
+    from zoo.errors import UnknownNameError
+    from zoo.models.measurements import Sampling
+    from zoo.results.selection import Selection
+
+    if sample not in get_args(Sampling):
+        raise UnknownNameError("kind of sample", sample, get_args(Sampling))
+    kind = None if images is None else cast(Sampling, sample)
+    return Selection(skip=skip, maximum=maximum, sample=kind, num_images=images, seed=seed)
 
 
 def require_recordable(model: str, record: bool, *, sigma: float | None = None) -> None:
@@ -99,6 +117,12 @@ def _differing_classes(name: str, certified: CertifiedConfig, task: Task) -> str
     )
 
 
+def named_architecture(option: str | None, assignments: list[str]) -> str | None:
+    """The architecture that --architecture or --set names; None if neither does."""
+    pairs = [assignment.partition("=") for assignment in assignments]
+    return next((value.strip() for path, _, value in reversed(pairs) if path.strip() == "architecture"), option)
+
+
 def find_starting_point(init: str) -> Checkpoint | None:
     """The checkpoint that `--init` names; None for random weights. Raises: RequestError, CheckpointError, HubError."""
     from zoo.errors import RequestError
@@ -148,16 +172,18 @@ def resolve_recipe(
 
     from training.architecture import default_architecture, describe_default
     from training.recipe import override
-    from training.recipes import ARCHITECTURE_BY_DEVICE, find_recipe
+    from training.recipes import ARCHITECTURE_BY_DEVICE, find_recipe, without_starting_point
     from zoo.models.architecture import find_architecture
 
     recipe = find_recipe(name, objective=objective)
     if parent is not None:
         recipe = replace(recipe, architecture=parent.spec.architecture, objective=_continued(recipe.objective, parent))
+    elif recipe.head_steps > 0:
+        recipe = without_starting_point(recipe)
     given = [f"{field}={value}" for field, value in asked.items() if value is not None]
     words = [*given, *assignments]
     recipe = override(recipe, words)
-    is_named = parent is not None or any(word.partition("=")[0].strip() == "architecture" for word in words)
+    is_named = parent is not None or named_architecture(None, words) is not None
     if name in ARCHITECTURE_BY_DEVICE and not is_named:
         size = recipe.image_size or task.preprocessing.crop
         recipe = replace(recipe, architecture=default_architecture(device.type, size))

@@ -28,11 +28,6 @@ from zoo.smoothing import (
 )
 
 
-def select_indices(num_images: int, *, skip: int, maximum: int | None) -> list[int]:
-    """The numbers of every `skip`-th image, from 0 on and below `maximum`: Cohen's `--skip` and `--max`."""
-    return list(range(0, num_images if maximum is None else min(maximum, num_images), skip))
-
-
 def certify_images(
     run: CertificationRun,
     base: BaseClassifier,

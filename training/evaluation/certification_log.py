@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
 from training.evaluation.run_log import RunLog, text_of
 from training.tasks import Task
 from zoo.checkpoints.checkpoint import Checkpoint
-from zoo.models.measurements import SharedAlpha
+from zoo.models.measurements import Sampling, SharedAlpha
 from zoo.models.spec import Preprocessing
 from zoo.results.log import HEADER, CertificationRow, format_row, parse_log
 from zoo.smoothing import BaseClassifier, SamplingOptions, SmoothingSpec
 from zoo.smoothing.named_rules import tolerance_of
+
+CLASS_NAMES = "class_names"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,7 +24,10 @@ class CertificationRun:
     """The identity of a certification. Every field affects the rows, so runs that differ cannot share a log.
 
     `batch_size` is None if votes do not depend on it. `family` is the alpha that all certificates share, of which
-    `smoothing.alpha` is the part of each; None if they do not share one.
+    `smoothing.alpha` is the part of each; None if they do not share one. `sample` is the kind of sample that selects
+    the images. A log may be continued with a larger sample of the same kind and seed, or with other evenly spaced
+    images. `class_names` does not affect the rows: it is recorded next to the log for readers and is not part of the
+    identity.
     """
 
     model_sha256: str
@@ -34,6 +39,8 @@ class CertificationRun:
     batch_size: int | None
     seed: int
     family: SharedAlpha | None = None
+    sample: Sampling | None = None
+    class_names: tuple[str, ...] = field(default=(), compare=False)
 
     def as_json(self) -> dict[str, Any]:
         """The identity as recorded next to the log; `n` is the largest number of draws of the stopping rule."""
@@ -56,6 +63,7 @@ class CertificationRun:
             "batch_size": self.batch_size,
             "seed": self.seed,
             "family": None if self.family is None else self.family.model_dump(),
+            "sample": self.sample,
         }
         as_read_back: dict[str, Any] = json.loads(json.dumps(identity))
         return as_read_back
@@ -70,6 +78,7 @@ def certification_run(
     options: SamplingOptions,
     seed: int,
     family: SharedAlpha | None = None,
+    sample: Sampling | None = None,
 ) -> CertificationRun:
     """The run that certifies a checkpoint on a task. `family` is as in CertificationRun."""
     return CertificationRun(
@@ -82,6 +91,8 @@ def certification_run(
         batch_size=options.batch_size if base.depends_on_batch_shape else None,
         seed=seed,
         family=family,
+        sample=sample,
+        class_names=task.class_names,
     )
 
 
@@ -90,12 +101,17 @@ class CertificationLog(RunLog[CertificationRow]):
     """The log of one certification; rows that differ only in their time are equal."""
 
     working: ClassVar[str] = "certifying"
+    remark_names: ClassVar[tuple[str, ...]] = (CLASS_NAMES,)
 
     run: CertificationRun
 
     @property
     def header(self) -> str:
         return HEADER
+
+    @property
+    def remarks(self) -> dict[str, Any]:
+        return {CLASS_NAMES: list(self.run.class_names)}
 
     def format_row(self, row: CertificationRow) -> str:
         return format_row(row)

@@ -10,12 +10,12 @@ from typing import Any
 import torch
 from rich.console import Console
 from rich.progress import track
-from torch import nn
+from torch import Tensor, nn
+from torch.nn import functional
 from torch.utils.data import DataLoader, Subset
 
 from training.distributed import SINGLE_PROCESS
 from training.evaluation.attack_targets import AttackTarget, attack_target_for
-from training.evaluation.certification import select_indices
 from training.evaluation.empirical_log import EmpiricalLog, EmpiricalRow, backend_name
 from training.streams import normal_per_image, stream
 from training.tasks import Task
@@ -24,6 +24,7 @@ from zoo.models.measurements import Attack, EmpiricalResult, NoiseAccuracy
 from zoo.models.preprocessing import to_pixels
 from zoo.models.spec import Preprocessing
 from zoo.results.log import ABSTAIN
+from zoo.results.selection import Selection
 from zoo.results.summary import binomial_interval
 from zoo.smoothing.backends import evaluating
 
@@ -37,8 +38,7 @@ def evaluate_network(
     batch_size: int,
     seed: int,
     attack: Attack | None = None,
-    skip: int = 1,
-    maximum: int | None = None,
+    selection: Selection | None = None,
     log: EmpiricalLog | None = None,
     console: Console | None = None,
 ) -> EmpiricalResult:
@@ -53,14 +53,15 @@ def evaluate_network(
         batch_size: Images per batch.
         seed: Seed of the noise.
         attack: The attack; None measures no robust accuracy.
-        skip: Measure every `skip`-th image.
-        maximum: Measure only images with a number below it.
+        selection: The images to measure; None for all.
         log: Keeps the rows; rows that it already contains are not computed again.
         console: Output of the progress bar; None shows none.
-    Raises: LogError if the log belongs to another run, is being written by another process or cannot be written.
+    Raises: RequestError if the test set has fewer images than the sample; LogError if the log belongs to another run,
+    is being written by another process or cannot be written.
     """
     images = EvaluationImages(task.test, preprocessing)
-    indices = select_indices(len(images), skip=skip, maximum=maximum)
+    selection = selection or Selection()
+    indices = selection.of(task.test.labels)
     target = attack_target_for(network, attack, num_classes=task.num_classes, batch_size=batch_size)
     device = next(network.parameters()).device
     rows = measured_rows(target, images, indices, device=device, log=log, console=console)
@@ -76,8 +77,9 @@ def evaluate_network(
         classifier="base" if attack is None or attack.smoothed is None else "smoothed",
         task=task.name,
         split="test",
-        skip=skip,
-        maximum=maximum,
+        skip=selection.skip,
+        maximum=selection.maximum,
+        sample=selection.sample,
         noise=tuple(noise_accuracy(sigma) for sigma in sigmas),
         backend=backend_name(device.type),
         batch_size=batch_size,
@@ -175,14 +177,51 @@ def num_correct_under_noise(
     seed: int,
 ) -> int:
     """The number of these images that are classified right under noise; `seed` and image number key the noise."""
+    votes_NK = votes_under_noise(network, images, numbers, sigma=sigma, device=device, batch_size=batch_size, seed=seed)
+    labels_N = torch.tensor([images.images.labels[number] for number in numbers])
+    return int((votes_NK.argmax(dim=1) == labels_N).sum())
+
+
+def votes_under_noise(
+    network: nn.Module,
+    images: EvaluationImages,
+    numbers: Sequence[int],
+    *,
+    sigma: float,
+    device: torch.device,
+    batch_size: int,
+    seed: int,
+    num_draws: int = 1,
+) -> Tensor:
+    """`votes_NK`: how many of `num_draws` noisy copies of each image the network gives each class.
+
+    The most frequent class is the answer of the smoothed classifier, estimated from so many draws. `seed`, the draw and
+    the image's number key the noise.
+
+    Args:
+        network: The network; it computes in the dtype of its parameters.
+        images: The images, of which `numbers` are classified.
+        numbers: The numbers of the images; at least one.
+        sigma: The noise level on the [0, 1] pixel scale.
+        device: The device of the network.
+        batch_size: Images per batch.
+        seed: Seed of the noise.
+        num_draws: Noisy copies per image.
+    """
     dtype = next(network.parameters()).dtype
-    correct = 0
+    votes: list[Tensor] = []
     with evaluating(network), torch.inference_mode():
         loader = DataLoader(Subset(images, numbers), batch_size=batch_size)
-        for start, (x_bytes, labels_B) in zip(count(step=batch_size), loader, strict=False):
+        for start, (x_bytes, _) in zip(count(step=batch_size), loader, strict=False):
             x_BCHW = to_pixels(x_bytes)
             numbers_B = torch.tensor(numbers[start : start + batch_size])
-            noise_BCHW = normal_per_image(x_BCHW, numbers_B, stream(seed, "evaluation-noise"))
-            predictions_B = network((x_BCHW + sigma * noise_BCHW).to(device, dtype)).argmax(dim=1).cpu()
-            correct += int((predictions_B == labels_B).sum())
-    return correct
+            votes_BK = None
+            for draw in range(num_draws):
+                key = ("evaluation-noise", draw) if draw > 0 else ("evaluation-noise",)
+                noise_BCHW = normal_per_image(x_BCHW, numbers_B, stream(seed, *key))
+                logits_BK = network((x_BCHW + sigma * noise_BCHW).to(device, dtype))
+                answers_BK = functional.one_hot(logits_BK.argmax(dim=1).cpu(), logits_BK.shape[1])
+                votes_BK = answers_BK if votes_BK is None else votes_BK + answers_BK
+            assert votes_BK is not None, "at least one draw"
+            votes.append(votes_BK)
+    return torch.cat(votes)

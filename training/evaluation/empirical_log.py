@@ -13,7 +13,7 @@ from training.evaluation.run_log import RunLog
 from training.tasks import Task
 from zoo.checkpoints.checkpoint import Checkpoint
 from zoo.errors import LogError
-from zoo.models.measurements import Attack
+from zoo.models.measurements import Attack, Sampling
 from zoo.models.spec import Preprocessing
 from zoo.results.log import ABSTAIN
 
@@ -56,6 +56,7 @@ class EmpiricalRun:
     backend: str
     batch_size: int
     seed: int
+    sample: Sampling | None = None
 
     def as_json(self) -> dict[str, Any]:
         """The identity as recorded next to the log."""
@@ -70,6 +71,7 @@ class EmpiricalRun:
             "backend": self.backend,
             "batch_size": self.batch_size,
             "seed": self.seed,
+            "sample": self.sample,
         }
         as_read_back: dict[str, Any] = json.loads(json.dumps(identity))
         return as_read_back
@@ -81,7 +83,14 @@ def backend_name(device: str) -> str:
 
 
 def empirical_run(
-    checkpoint: Checkpoint, task: Task, *, attack: Attack | None, device: str, batch_size: int, seed: int
+    checkpoint: Checkpoint,
+    task: Task,
+    *,
+    attack: Attack | None,
+    device: str,
+    batch_size: int,
+    seed: int,
+    sample: Sampling | None = None,
 ) -> EmpiricalRun:
     """The run that measures a checkpoint on a task; `device` is a device type such as cpu."""
     return EmpiricalRun(
@@ -93,6 +102,7 @@ def empirical_run(
         backend=backend_name(device),
         batch_size=batch_size,
         seed=seed,
+        sample=sample,
     )
 
 

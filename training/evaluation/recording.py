@@ -9,6 +9,7 @@ from training.evaluation.certification_log import CertificationRun, log_text
 from zoo.checkpoints.checkpoint import Checkpoint, record_results
 from zoo.models.measurements import Bound, CertificationResult
 from zoo.results.log import CertificationRow
+from zoo.results.selection import Selection
 from zoo.results.summary import summarize
 from zoo.smoothing.named_rules import tolerance_of
 
@@ -20,11 +21,10 @@ def record_certification(
     run: CertificationRun,
     rows: Sequence[CertificationRow],
     *,
-    skip: int,
-    maximum: int | None,
+    selection: Selection,
 ) -> Checkpoint:
     """Writes the rows, their summary and a new card into the checkpoint."""
-    result = certification_result(run, rows, radii=RECORDED_RADII, skip=skip, maximum=maximum)
+    result = certification_result(run, rows, radii=RECORDED_RADII, selection=selection)
     return record_results(checkpoint, certification=(result, log_text(rows).encode()))
 
 
@@ -33,16 +33,16 @@ def certification_result(
     rows: Sequence[CertificationRow],
     *,
     radii: Sequence[float],
-    skip: int,
-    maximum: int | None,
+    selection: Selection,
 ) -> CertificationResult:
     """The summary of the rows with the settings of the run; `radii` are on the [0, 1] pixel scale."""
     summary, smoothing = summarize(rows, radii=radii), run.smoothing
     return CertificationResult(
         task=run.task,
         split="test",
-        skip=skip,
-        maximum=maximum,
+        skip=selection.skip,
+        maximum=selection.maximum,
+        sample=selection.sample,
         num_images=summary.num_images,
         sigma=smoothing.sigma,
         noise=smoothing.noise,
@@ -65,4 +65,5 @@ def certification_result(
         abstention_rate=summary.abstention_rate,
         certified_accuracy=summary.certified_accuracy,
         p_a_of_label=summary.p_a_of_label,
+        classes=summary.classes,
     )

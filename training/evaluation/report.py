@@ -10,7 +10,11 @@ from pathlib import Path
 from rich.markup import escape
 from rich.table import Table
 
+from training.evaluation.certification_log import CLASS_NAMES
+from training.evaluation.run_log import run_record_path
 from zoo.cli._console import PlainConsole
+from zoo.models.layout import CONFIG
+from zoo.results.balanced_accuracy import FEW_IMAGES, listed_classes
 from zoo.results.log import CertificationRow
 from zoo.results.summary import Interval, Summary, summarize
 
@@ -23,7 +27,7 @@ ABOUT_ACR = (
 def print_report(
     logs: Mapping[Path, Sequence[CertificationRow]], *, radii: Sequence[float], as_json: bool = False
 ) -> None:
-    """Prints the numbers of each log to stdout.
+    """Prints the numbers of each log to stdout, with the names of the classes where the log's folder states them.
 
     Raises: LogError if a log has no row, or mixes rows of the at-radius rule with rows of other rules.
     """
@@ -32,39 +36,76 @@ def print_report(
     if as_json:
         listed = [as_json_object(path, summary) for path, summary in summaries.items()]
         console.out(json.dumps(listed, indent=2), highlight=False)
-    else:
-        for path, summary in summaries.items():
-            console.print(table_of(path, summary))
-        if any(summary.average_certified_radius is not None for summary in summaries.values()):
-            console.print(ABOUT_ACR, highlight=False, soft_wrap=True)
+        return
+    for path, summary in summaries.items():
+        names = class_names_of(path)
+        table = table_of_classes(summary, names)
+        which = "each class" if table.row_count == len(summary.classes) else f"the {table.row_count} lowest classes"
+        bound = "" if summary.bound is None else f", bound {summary.bound}"
+        few = f"\nFewer than {FEW_IMAGES} images: the intervals are wide." if summary.num_images < FEW_IMAGES else ""
+        _print_line(console, f"{path}: {summary.conditions}{bound}{few}")
+        console.print(table_of(summary, names))
+        _print_line(console, f"certified accuracy of {which}")
+        console.print(table)
+    if any(summary.average_certified_radius is not None for summary in summaries.values()):
+        _print_line(console, ABOUT_ACR)
+
+
+def _print_line(console: PlainConsole, text: str) -> None:
+    console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+
+def class_names_of(log: Path) -> tuple[str, ...]:
+    """The names of the classes, from the record next to a log or its checkpoint's config; () if none is readable."""
+    for path, keys in ((run_record_path(log), (CLASS_NAMES,)), (log.with_name(CONFIG), ("certified", CLASS_NAMES))):
+        try:
+            value = json.loads(path.read_text())
+            for key in keys:
+                value = value[key]
+        except (OSError, ValueError, LookupError, TypeError, RecursionError):
+            continue
+        if isinstance(value, list):
+            return tuple(map(str, value))
+    return ()
+
+
+def name_of(label: int, names: Sequence[str]) -> str:
+    """The name of a class, or its number if it has no name."""
+    return names[label] if label < len(names) else str(label)
 
 
 def as_json_object(path: Path, summary: Summary) -> dict[str, object]:
     """The numbers of one log as JSON with a stable format."""
-    return {"file": str(path), **plain(summary)}
+    names = class_names_of(path)
+    classes = [{"name": name_of(counts.label, names), **counts.model_dump()} for counts in summary.classes]
+    return {"file": str(path), **plain(summary), "classes": classes}
 
 
 def plain(summary: Summary) -> dict[str, object]:
     """The numbers as JSON values."""
+    lists = ("certified_accuracy", "mean_per_class", "classes")
     distribution = summary.p_a_of_label
     return {
         **asdict(summary),
-        "certified_accuracy": [point.model_dump() for point in summary.certified_accuracy],
+        **{name: [part.model_dump() for part in getattr(summary, name)] for name in lists},
         "p_a_of_label": None if distribution is None else distribution.model_dump(mode="json"),
     }
 
 
-def table_of(path: Path, summary: Summary) -> Table:
+def table_of(summary: Summary, names: Sequence[str]) -> Table:
     """The numbers of one log as a table; numbers that its rows do not determine are left out."""
-    bound = "" if summary.bound is None else f", bound {summary.bound}"
-    title = f"{escape(str(path))}: {escape(summary.conditions + bound)}"
-    table = Table("", "value", "95 % interval", title=title, title_justify="left", caption_justify="left")
+    table = Table("", "value", "95 % interval", caption_justify="left")
     if summary.standard_accuracy is not None and summary.standard_accuracy_interval is not None:
         accuracy = _percent(summary.standard_accuracy)
         table.add_row("standard accuracy", accuracy, _percents(summary.standard_accuracy_interval))
     for point in summary.certified_accuracy:
         name = f"certified accuracy at {point.at}"
         table.add_row(name, _percent(point.accuracy), _percents((point.low, point.high)))
+    for point in summary.mean_per_class:
+        name = f"mean per class, certified at {point.at}"
+        table.add_row(name, _percent(point.accuracy), _percents((point.low, point.high)))
+    majority = escape(name_of(summary.majority_class, names))
+    table.add_row(f"always answering {majority}", _percent(summary.majority_baseline), "at every radius")
     if summary.average_certified_radius is not None:
         interval = summary.average_certified_radius_interval
         words = "unknown" if interval is None else f"{interval[0]:.3f} to {interval[1]:.3f}"
@@ -90,6 +131,16 @@ def _rows_of_label(summary: Summary) -> Iterator[tuple[str, str, str]]:
     for point in distribution.points:
         name = f"p_A of true class <= {point.p_a:g}"
         yield name, _percent(point.share), f"{_percents((point.low, point.high))} (band)"
+
+
+def table_of_classes(summary: Summary, names: Sequence[str]) -> Table:
+    """The certified accuracy of each class; of many classes only the lowest."""
+    radii = [point.radius for point in summary.certified_accuracy]
+    table = Table("class", "images", *(f"at {point.at}" for point in summary.certified_accuracy))
+    for counts in listed_classes(summary.classes, radii):
+        shares = [_percent(certified / counts.num_images) for certified in counts.num_certified]
+        table.add_row(escape(name_of(counts.label, names)), str(counts.num_images), *shares)
+    return table
 
 
 def _percent(share: float) -> str:

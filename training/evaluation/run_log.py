@@ -50,8 +50,16 @@ class RunLog(ABC, Generic[R]):
     working: ClassVar[str]
     """The activity of a process that holds the log, for messages, such as "certifying"."""
 
+    remark_names: ClassVar[tuple[str, ...]] = ()
+    """The names of `remarks`."""
+
     path: Path
     run: Run
+
+    @property
+    def remarks(self) -> dict[str, Any]:
+        """Values for readers that are recorded with the run's identity, and that later runs may differ in."""
+        return {}
 
     @property
     @abstractmethod
@@ -141,10 +149,12 @@ class RunLog(ABC, Generic[R]):
     def _read_log(self) -> list[R]:
         record = run_record_path(self.path)
         if not self.path.exists():
-            write_atomically(record, json.dumps(self.run.as_json(), indent=2) + "\n")
+            write_atomically(record, json.dumps({**self.run.as_json(), **self.remarks}, indent=2) + "\n")
             return []
         with _using(record):
             identity = json.loads(record.read_text()) if record.exists() else None
+        if isinstance(identity, dict):
+            identity = {name: value for name, value in identity.items() if name not in self.remark_names}
         _require_same(self.path, identity, self.run)
         return self.parse(_whole_lines(self.path.read_text()) or self.header, source=str(self.path))
 
@@ -164,7 +174,9 @@ class RunLog(ABC, Generic[R]):
                 conflict = f"{self.path} and its parts contain two results for image {row.idx}"
                 raise LogError(f"{conflict}: give another --output or delete them")
         if not rows.keys() <= set(indices):
-            raise LogError(f"{self.path} contains images that --skip and --max do not select: give another --output")
+            raise LogError(
+                f"{self.path} contains images that --skip, --max and --images do not select: give another --output"
+            )
         return [rows[index] for index in indices if index in rows]
 
     def _replace(self, rows: Sequence[R]) -> None:

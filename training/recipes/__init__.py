@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 
 from training.objectives import Objective, find_objective
 from training.recipe import TrainingRecipe
+from training.recipes.few_labels import few_labels, without_starting_point
 from training.recipes.paper import FINETUNE_GRID, PAPER_GRID, paper, paper_finetune
 from training.recipes.published import LEFT_OUT, published_settings
 from training.recipes.quick import quick
@@ -16,21 +17,24 @@ __all__ = [
     "GENERAL",
     "GRIDS",
     "PAPER_GRID",
+    "few_labels",
     "find_recipe",
     "paper",
     "paper_finetune",
     "quick",
     "recipe_names",
+    "without_starting_point",
 ]
 
 GENERAL: Mapping[str, Callable[[Objective], TrainingRecipe]] = {
+    "few-labels": few_labels,
     "paper": paper,
     "paper-finetune": paper_finetune,
     "quick": quick,
 }
-"""Recipes for any method; the study's recipes only for methods that learn classes."""
+"""Recipes for any method; those but `quick` only for methods that learn classes."""
 
-ARCHITECTURE_BY_DEVICE = ("quick",)
+ARCHITECTURE_BY_DEVICE = ("few-labels", "quick")
 """Recipes for any network, whose default architecture depends on the device. The others are published for one network.
 """
 

@@ -56,9 +56,13 @@ def _numbers(recipe: TrainingRecipe) -> str:
     optimizer = recipe.optimizer
     lars = " (LARS)" if isinstance(optimizer, Sgd) and optimizer.trust_coefficient is not None else ""
     return (
-        f"{recipe.epochs} | {recipe.batch_size} | {optimizer.lr:g}{lars} | {optimizer.weight_decay:g} "
+        f"{_budget(recipe)} | {recipe.batch_size} | {optimizer.lr:g}{lars} | {optimizer.weight_decay:g} "
         f"| {_schedule(recipe.schedule)}"
     )
+
+
+def _budget(recipe: TrainingRecipe) -> str:
+    return str(recipe.epochs) if recipe.total_steps is None else f"{recipe.total_steps} steps"
 
 
 def _schedule(schedule: Schedule) -> str:

@@ -41,13 +41,18 @@ def quick(objective: Objective) -> TrainingRecipe:
     )
 
 
+def fewer_copies(objective: Objective) -> Objective:
+    """The method with at most four noisy copies of each image."""
+    return replace(objective, m=4) if isinstance(objective, Macer) else objective
+
+
 def tuned(objective: Objective) -> Objective:
     """The method with its hyper-parameters adapted to few epochs on small pictures."""
     match objective:
         case Consistency():
             return replace(objective, warmup_epochs=2.0)
         case Macer():
-            return replace(objective, m=4)
+            return fewer_copies(objective)
         case SmoothAdv():
             return replace(objective, warmup_epochs=2)
         case SmoothMix():

@@ -152,7 +152,9 @@ def train_seconds_ratio(start: str, other: str) -> PerSeed:
 
     def of_seed(evidence: Evidence, seed: int) -> float | None:
         seconds = {
-            run.starting_point: result.seconds.train / run.recipe.epochs / result.num_train_images
+            run.starting_point: result.seconds.train
+            / run.recipe.num_epochs(result.num_train_images)
+            / result.num_train_images
             for run, result in evidence.finished
             if run.role is None and run.seed == seed and not result.was_resumed
         }

@@ -11,7 +11,6 @@ from collections.abc import Iterable, Mapping
 from dataclasses import fields
 from pathlib import Path
 
-from training.evaluation.certification import select_indices
 from training.objectives import Objective
 from training.objectives.table import objective_name
 from training.study.plan import Run
@@ -31,9 +30,10 @@ def passes_of(run: Run, task: Task) -> dict[str, float]:
     """The forward passes of a run on its task, by phase."""
     recipe, measure = run.recipe, run.measure
     num_train = _num_train_images(run, task)
-    counted = {objective_name(recipe.objective): num_train * recipe.epochs * _forward_equivalents(recipe.objective)}
-    evaluated = len(select_indices(len(task.test), skip=run.evaluated.skip, maximum=run.evaluated.max))
-    certified = len(select_indices(len(task.test), skip=run.certified.skip, maximum=run.certified.max))
+    shown = num_train * recipe.num_epochs(num_train)
+    counted = {objective_name(recipe.objective): shown * _forward_equivalents(recipe.objective)}
+    evaluated = len(run.evaluated.selection.of(task.test.labels))
+    certified = len(run.certified.selection.of(task.test.labels))
     if measure.attack:
         counted[ATTACK] = evaluated * ATTACK_STEP * (run.evaluation.attack.num_steps or DEFAULT_ATTACK_STEPS)
     if any(sigma > 0 for sigma in measure.certify):

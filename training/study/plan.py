@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from training.recipe import TrainingRecipe, override
-from training.recipes import find_recipe
+from training.recipes import find_recipe, without_starting_point
 from training.study.long_table import RANDOM
 from training.study.study_file import Evaluation, Images, Measure, Role, StartingPoint, Study
 from zoo.models.architecture import find_architecture
@@ -109,8 +109,11 @@ def _run(
     entry, labels = study.targets[target]
     point = study.starting_points.get(start, StartingPoint())
     chosen = study.methods[method]
+    recipe = find_recipe(chosen.recipe, objective=chosen.objective)
+    if start == RANDOM and recipe.head_steps > 0:
+        recipe = without_starting_point(recipe)
     recipe = override(
-        find_recipe(chosen.recipe, objective=chosen.objective),
+        recipe,
         [
             f"architecture={study.architecture}",
             *([] if labels.per_class is None else [f"limit_per_class={labels.per_class}"]),

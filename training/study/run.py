@@ -12,7 +12,7 @@ import torch
 from rich.console import Console
 
 from training.evaluation.attacks import find_attack
-from training.evaluation.certification import certify_images, select_indices
+from training.evaluation.certification import certify_images
 from training.evaluation.certification_log import certification_run
 from training.evaluation.empirical import evaluate_network
 from training.evaluation.empirical_log import EmpiricalLog, empirical_run
@@ -119,8 +119,7 @@ def empirical_result(
         batch_size=batch_size,
         seed=run.seed,
         attack=attack,
-        skip=run.evaluated.skip,
-        maximum=run.evaluated.max,
+        selection=run.evaluated.selection,
         log=EmpiricalLog(folder.evaluation_path(run), evaluated),
     )
 
@@ -133,15 +132,15 @@ def certifications(
         return ()
     base = open_backend(checkpoint, device=device, spins=False)  # another run may use the same cores
     options = SamplingOptions(batch_size=default_batch_size(checkpoint, device))
-    indices = select_indices(len(task.test), skip=run.certified.skip, maximum=run.certified.max)
+    indices = run.certified.selection.of(task.test.labels)
     settings, results = run.evaluation.certification, []
     for sigma in run.measure.certify:
         smoothing = SmoothingSpec(sigma=sigma, n0=settings.n0, n=settings.n, alpha=settings.alpha)
         certified = certification_run(checkpoint, task, smoothing=smoothing, base=base, options=options, seed=run.seed)
         log = folder.log_path(run, sigma)
         rows = certify_images(certified, base, task.test, indices, output=log, options=options, console=console)
-        images, radii = run.certified, run.evaluation.radii
-        results.append(certification_result(certified, rows, radii=radii, skip=images.skip, maximum=images.max))
+        selection, radii = run.certified.selection, run.evaluation.radii
+        results.append(certification_result(certified, rows, radii=radii, selection=selection))
     return tuple(results)
 
 

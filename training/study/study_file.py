@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from training.study.long_table import RANDOM
 from zoo.errors import RecipeError
+from zoo.results.selection import Selection
 
 Name = Annotated[str, Field(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$")]
 Assignments = Annotated[tuple[str, ...], Field(alias="set")]
@@ -38,6 +39,10 @@ class Images(_Strict):
 
     skip: int = Field(default=1, ge=1)
     max: int | None = Field(default=None, ge=1)
+
+    @property
+    def selection(self) -> Selection:
+        return Selection(skip=self.skip, maximum=self.max)
 
 
 class Labels(_Strict):

@@ -20,7 +20,9 @@ from zoo.cards.reproduction import (
 from zoo.cards.tables import CITATIONS, data_set_of
 from zoo.models.identity import weights_sha256
 from zoo.models.layout import CALIBRATION, CARD, CURVE, DENOISER, ONNX, ROWS, WEIGHTS
+from zoo.models.measurements import CertificationResult
 from zoo.models.spec import UNKNOWN, UNTRAINED, ModelSpec
+from zoo.results.balanced_accuracy import FEW_IMAGES, listed_classes, mean_per_class
 
 TEMPLATE = "template.md.j2"
 PURPOSES = {
@@ -50,6 +52,7 @@ def render_card(spec: ModelSpec, *, files: Mapping[str, str]) -> str:
     environment.filters["cell"] = _cell
     template = environment.from_string((files_of("zoo.cards") / TEMPLATE).read_text())
     certified, key_names = spec.certified, find_architecture(spec.architecture).keys
+    result = certified.certification
     purposes = {**PURPOSES, WEIGHTS: f"the network without its normalization, with {key_names}'s key names"}
     return template.render(
         metadata=_yaml(card_metadata(spec, files=files)),
@@ -63,7 +66,10 @@ def render_card(spec: ModelSpec, *, files: Mapping[str, str]) -> str:
         origin=certified.origin,
         unknown=UNKNOWN,
         data=data_set_of(certified.task),
-        result=certified.certification,
+        result=result,
+        **_of_classes(result),
+        names=certified.class_names,
+        few_images=FEW_IMAGES,
         sets=certified.calibration,
         empirical=certified.empirical,
         files={name: (purposes.get(name, ""), sha256) for name, sha256 in files.items()},
@@ -76,6 +82,19 @@ def render_card(spec: ModelSpec, *, files: Mapping[str, str]) -> str:
         calibrate_command=calibrate_command(spec),
         evaluate_commands=evaluate_commands(spec),
     )
+
+
+def _of_classes(result: CertificationResult | None) -> dict[str, Any]:
+    """The listed classes, the mean of all, and the most frequent class with its share; empty if not recorded."""
+    if result is None or result.classes is None:
+        return {"classes": (), "mean": (), "majority": None}
+    radii = [point.radius for point in result.certified_accuracy]
+    most_frequent = max(result.classes, key=lambda counts: counts.num_images)
+    return {
+        "classes": listed_classes(result.classes, radii),
+        "mean": mean_per_class(result.classes, radii),
+        "majority": (most_frequent.label, most_frequent.num_images / result.num_images),
+    }
 
 
 def _yaml(metadata: dict[str, Any]) -> str:

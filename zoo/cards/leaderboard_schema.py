@@ -33,7 +33,7 @@ class _Complete(Strict):
     @classmethod
     def __pydantic_init_subclass__(cls, **kwargs: object) -> None:
         for field in cls.model_fields.values():
-            field.default = PydanticUndefined
+            field.default, field.exclude_if = PydanticUndefined, None
         cls.model_rebuild(force=True)
 
 
@@ -57,7 +57,8 @@ class Estimate(_Complete):
 class Images(_Complete, ImageSelection):
     """The images that were measured: every `skip`-th image of the split, below number `maximum` unless it is null.
 
-    With a `skip` above 1 they are an evenly spaced subset, not a random sample.
+    With a `skip` above 1 they are an evenly spaced subset, not a random sample. If `sample` is not null, they are a
+    sample of this kind of `num_images` images, drawn with the seed of the result.
     """
 
 

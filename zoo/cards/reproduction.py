@@ -7,10 +7,12 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from zoo.models.denoiser_config import DenoiserConfig
-from zoo.models.measurements import Attack, EmpiricalResult
+from zoo.models.measurements import Attack, CertificationResult, EmpiricalResult
 from zoo.models.spec import CertifiedConfig, ModelSpec
 
 MODEL, AUTOATTACK = "MODEL", "autoattack"
+BASE = "quick"
+"""The recipe that the recorded fields replace. Fields that are not recorded have the value that it leaves them."""
 FIELDS_WITH_AN_OPTION = ("objective.name", "architecture", "freeze", "limit_per_class")
 
 
@@ -38,7 +40,7 @@ def _train_command(trained: CertifiedConfig | DenoiserConfig, architecture: str,
     if trained.num_ranks is not None and trained.num_ranks > 1:
         words = ["torchrun", "--nproc-per-node", str(trained.num_ranks), "-m", "zoo", "--"]
     words += ["train", "--task", trained.task, "--objective", trained.objective]
-    words += ["--architecture", architecture, "--seed", str(trained.seed)]
+    words += ["--architecture", architecture, "--recipe", BASE, "--seed", str(trained.seed)]
     if trained.parent is not None:
         words += ["--init", trained.parent_id or "PARENT"]
     fields = dict(_flat(trained.recipe))
@@ -58,8 +60,7 @@ def certify_command(spec: ModelSpec) -> str | None:
     result = spec.certified.certification
     if result is None:
         return None
-    words: list[object] = ["zoo", "certify", MODEL, "--task", result.task, "--skip", result.skip]
-    words += [] if result.maximum is None else ["--max", result.maximum]
+    words: list[object] = ["zoo", "certify", MODEL, "--task", result.task, *_image_options(result)]
     words += ["--sigma", result.sigma, "--n0", result.n0, "--n", result.n]
     words += ["--alpha", result.alpha] if result.family is None else ["--alpha", result.family.alpha, "--family"]
     words += ["--noise", result.noise, "--stopping", result.stopping]
@@ -93,13 +94,18 @@ def evaluate_commands(spec: ModelSpec) -> list[str]:
 
 
 def _evaluate_command(result: EmpiricalResult) -> str:
-    words: list[object] = ["zoo", "evaluate", MODEL, "--task", result.task, "--skip", result.skip]
-    words += [] if result.maximum is None else ["--max", result.maximum]
+    words: list[object] = ["zoo", "evaluate", MODEL, "--task", result.task, *_image_options(result)]
     if result.noise:
         words += ["--noise-sigmas", ",".join(repr(point.sigma).removesuffix(".0") for point in result.noise)]
     words += [] if result.attack is None else _attack_options(result.attack)
     words += _machine_options(result.backend, result.batch_size)
     return shlex.join(map(str, [*words, "--seed", result.seed]))
+
+
+def _image_options(result: CertificationResult | EmpiricalResult) -> list[object]:
+    if result.sample is not None:
+        return ["--images", result.num_images, "--sample", result.sample]
+    return ["--skip", result.skip, *([] if result.maximum is None else ["--max", result.maximum])]
 
 
 def _machine_options(backend: str | None, batch_size: int | None) -> list[object]:

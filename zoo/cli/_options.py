@@ -42,6 +42,14 @@ Architecture = Annotated[
 Init = Annotated[
     str, typer.Option("--init", help="random, or a MODEL to start from: a directory, a Hub id or a catalog id.")
 ]
+OptionalInit = Annotated[
+    str | None,
+    typer.Option(
+        "--init",
+        help="random, or a MODEL to start from: a directory, a Hub id or a catalog id. The default is random; with the "
+        "recipe few-labels it is efficientnet_lite0.imagenet, if certified-zoo[imagenet] is installed.",
+    ),
+]
 Freeze = Annotated[
     str | None,
     typer.Option(
@@ -64,7 +72,19 @@ LimitPerClass = Annotated[
     typer.Option("--limit-per-class", min=1, metavar="K", help="Use only K labels per class, validation included."),
 ]
 Recipe = Annotated[
-    str, typer.Option("--recipe", help="quick, paper, paper-finetune, or a published one: cifar10-s50, imagenet-s50...")
+    str,
+    typer.Option(
+        "--recipe", help="quick, few-labels, paper, paper-finetune, or a published one: cifar10-s50, imagenet-s50..."
+    ),
+]
+OptionalRecipe = Annotated[
+    str | None,
+    typer.Option(
+        "--recipe",
+        show_default=False,
+        help="quick, few-labels, paper, paper-finetune, or a published one: cifar10-s50, imagenet-s50... The default "
+        "is few-labels for own pictures with fewer than 1,000 labels, otherwise quick.",
+    ),
 ]
 Set = Annotated[
     list[str] | None,
@@ -82,6 +102,16 @@ CertificationBatchSize = Annotated[
     typer.Option("--batch-size", min=1, help="Noisy copies per forward pass; the default depends on the device."),
 ]
 Seed = Annotated[int, typer.Option("--seed", min=0, help="Root of every random stream of the run.")]
+Skip = Annotated[int, typer.Option("--skip", min=1, help="Use every SKIP-th image, from image 0 on.")]
+Maximum = Annotated[int | None, typer.Option("--max", min=1, help="Stop before this image number.")]
+Images = Annotated[
+    int | None,
+    typer.Option("--images", min=1, metavar="K", help="Use a sample of K images, drawn with --seed, not --skip."),
+]
+Sample = Annotated[
+    str,
+    typer.Option("--sample", metavar="KIND", help="Kind of the sample: stratified (by classes) or random."),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Offline = Annotated[bool, typer.Option("--offline", help="Use only cached files, without the network.")]
 Record = Annotated[bool, typer.Option("--record", help="Write the result and a new card into the checkpoint.")]

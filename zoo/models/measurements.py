@@ -62,13 +62,29 @@ class LabelDistribution(Strict):
     points: tuple[ShareAtMost, ...]
 
 
+class ClassCounts(Strict):
+    """The images of one class: `num_certified[i]` are correct with radius at least the i-th radius of the result."""
+
+    label: int = Field(ge=0)
+    num_images: int = Field(gt=0)
+    num_certified: tuple[int, ...]
+
+
+Sampling = Literal["stratified", "random"]
+
+
 class ImageSelection(Strict):
-    """The selection of images: every `skip`-th image of the split, up to number `maximum` if it is given."""
+    """The selection of images: every `skip`-th image of the split, up to number `maximum` if it is given.
+
+    `sample` is the kind of a sample of `num_images` images, drawn with the result's seed (`zoo.results.selection`). It
+    is None for evenly spaced images.
+    """
 
     task: str
     split: str
     skip: int = Field(ge=1)
     maximum: int | None = Field(default=None, ge=1)
+    sample: Sampling | None = Field(default=None, exclude_if=is_none)
     num_images: int = Field(gt=0)
 
 
@@ -109,7 +125,8 @@ class CertificationResult(CertificationConditions, ImageSelection):
     standard accuracy nor average certified radius: both are None. `bound` is None on cards of earlier versions, which
     had one bound per rule. `p_a_of_label` is None if the log does not determine it. `batch_size` is the number of noisy
     copies per forward pass, where the votes depend on it and it was recorded. `alpha` is the error probability of each
-    certificate; `family` is None if it is not a part of a shared one.
+    certificate; `family` is None if it is not a part of a shared one. `classes` counts the images of each class that
+    has any; None where it was not recorded.
     """
 
     bound: Bound | None = Field(default=None, exclude_if=is_none)
@@ -122,11 +139,18 @@ class CertificationResult(CertificationConditions, ImageSelection):
     abstention_rate: float = Field(ge=0, le=1)
     certified_accuracy: tuple[CertifiedAccuracy, ...]
     p_a_of_label: LabelDistribution | None = Field(default=None, exclude_if=is_none)
+    classes: tuple[ClassCounts, ...] | None = Field(default=None, exclude_if=is_none)
+
+    @model_validator(mode="after")
+    def _counts_at_every_radius(self) -> CertificationResult:
+        if any(len(counts.num_certified) != len(self.certified_accuracy) for counts in self.classes or ()):
+            raise ValueError("every class needs one count per radius of certified_accuracy")
+        return self
 
     @property
     def images(self) -> str:
         """The selection of certified images, in words."""
-        return images_in_words(self.skip, self.maximum)
+        return images_in_words(self)
 
     @property
     def rule(self) -> str:
@@ -257,7 +281,8 @@ class Attack(AttackParameters):
 class EmpiricalResult(Strict):
     """The results of `zoo evaluate`. Fractions are in [0, 1], intervals at 95 % over images.
 
-    Every `skip`-th image of the split was evaluated, up to number `maximum` if it is given. `robust_accuracy` is the
+    Every `skip`-th image of the split was evaluated, up to number `maximum` if it is given, or a `sample` of
+    `num_images` images (`ImageSelection`). `robust_accuracy` is the
     share of all images that are classified correctly and remain so under the attack. It is an upper bound, because a
     better attack may break more images. Means over classes weigh every class equally, however many images it has.
 
@@ -274,6 +299,7 @@ class EmpiricalResult(Strict):
     split: str
     skip: int = Field(default=1, ge=1)
     maximum: int | None = Field(default=None, ge=1)
+    sample: Sampling | None = Field(default=None, exclude_if=is_none)
     num_images: int = Field(gt=0)
     standard_accuracy: float = Field(ge=0, le=1)
     standard_accuracy_interval: tuple[float, float]
@@ -303,10 +329,13 @@ class EmpiricalResult(Strict):
     @property
     def images(self) -> str:
         """The selection of evaluated images, in words."""
-        return images_in_words(self.skip, self.maximum)
+        return images_in_words(self)
 
 
-def images_in_words(skip: int, maximum: int | None) -> str:
-    """The selection of images that `--skip` and `--max` make, in words."""
-    every = "every image" if skip == 1 else f"images 0, {skip}, {2 * skip} and so on"
+def images_in_words(result: CertificationResult | EmpiricalResult) -> str:
+    """The selection of images that `--images`, or `--skip` and `--max`, make, in words."""
+    if result.sample is not None:
+        return f"a {result.sample} sample with seed {result.seed}"
+    skip, maximum = result.skip, result.maximum
+    every = "every image" if skip == 1 else f"evenly spaced images 0, {skip}, {2 * skip} and so on"
     return every if maximum is None else f"{every} below {maximum}"

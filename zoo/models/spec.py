@@ -176,6 +176,10 @@ class ModelSpec(Strict):
             raise ValueError(f"{len(self.certified.class_names)} class names for {self.num_classes} classes")
         if self.num_classes == 1 and self.certified.has_trained_head:
             raise ValueError("a trained head needs at least 2 classes, but num_classes is 1")
+        certification = self.certified.certification
+        counted = () if certification is None else certification.classes or ()
+        if any(counts.label >= self.num_classes for counts in counted):
+            raise ValueError(f"a certified class has no name: there are {self.num_classes} classes")
         return self
 
     @model_validator(mode="after")

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
+from itertools import zip_longest
 
-from zoo.models.measurements import CertificationResult, LabelDistribution
+from zoo.models.measurements import CertificationResult, ClassCounts, LabelDistribution
 from zoo.results.log import CertificationRow
+from zoo.results.selection import selection_of
 from zoo.results.summary import Interval, summarize
 from zoo.smoothing.family import FamilyMember
 from zoo.smoothing.named_rules import FIXED, UNNAMED_BOUND
@@ -41,7 +43,12 @@ def contradictions(
 
 
 def _of_places(result: CertificationResult, rows: Sequence[CertificationRow]) -> Iterator[str]:
-    """Contradictions in the choice of images that show without the test set: an image left out, or one too many."""
+    """Contradictions in the choice of images that show without the test set: an image left out, or one too many.
+
+    A sample depends on the size of the test set and on the classes of its images, so it is not checked.
+    """
+    if result.sample is not None:
+        return
     in_log = {row.idx for row in rows}
     claimed = set(range(0, max(in_log) + 1, result.skip))
     if result.maximum is not None:
@@ -53,8 +60,10 @@ def _of_places(result: CertificationResult, rows: Sequence[CertificationRow]) ->
 
 
 def _of_images(result: CertificationResult, rows: Sequence[CertificationRow], labels: Sequence[int]) -> Iterator[str]:
-    num_below = len(labels) if result.maximum is None else min(result.maximum, len(labels))
-    claimed, in_log = set(range(0, num_below, result.skip)), {row.idx for row in rows}
+    if result.sample is not None and result.num_images > len(labels):
+        yield f"the card says {result.num_images} images, but the test set has only {len(labels)}"
+        return
+    claimed, in_log = set(selection_of(result).of(labels)), {row.idx for row in rows}
     if claimed != in_log:
         example = min(claimed ^ in_log)
         place = "is not in the log" if example in claimed else "is in the log too"
@@ -109,6 +118,10 @@ def _of_numbers(result: CertificationResult, rows: Sequence[CertificationRow]) -
         claimed, in_log = getattr(result, name), getattr(summary, name)
         if not _is_close(claimed, in_log) and not (name == "mean_n" and claimed is None):
             yield f"{name.replace('_', ' ')}: the card says {claimed}, the log gives {in_log}"
+    if result.classes is not None and result.classes != summary.classes:
+        pairs = zip_longest(result.classes, summary.classes)
+        claimed, in_log = next(pair for pair in pairs if pair[0] != pair[1])
+        yield f"images of a class: the card says {_counts(claimed)}, the log gives {_counts(in_log)}"
     yield from _of_resampled(result.average_certified_radius_interval, summary.average_certified_radius_interval)
     points = {point.radius: point for point in summary.certified_accuracy}
     for point in result.certified_accuracy:
@@ -135,6 +148,12 @@ def _of_label_distribution(claimed: LabelDistribution | None, in_log: LabelDistr
             yield f"share of images with p_A of at most {point.p_a}: the card says {claims}, the log gives {given}"
     if not _is_close(claimed.half_width, in_log.half_width) or not _is_close(claimed.confidence, in_log.confidence):
         yield f"band of the distribution of p_A: the card says {claimed.half_width}, the log gives {in_log.half_width}"
+
+
+def _counts(counts: ClassCounts | None) -> str:
+    if counts is None:
+        return "no further class"
+    return f"{counts.num_images} of class {counts.label}, certified {counts.num_certified}"
 
 
 def _of_resampled(claimed: Interval | None, in_log: Interval | None) -> Iterator[str]:

@@ -11,7 +11,8 @@ import numpy.typing as npt
 from scipy.special import betaincinv
 
 from zoo.errors import LogError
-from zoo.models.measurements import CertifiedAccuracy, LabelDistribution
+from zoo.models.measurements import CertifiedAccuracy, ClassCounts, LabelDistribution
+from zoo.results.balanced_accuracy import majority_baseline, mean_per_class
 from zoo.results.bounded_mean import chernoff_hoeffding_interval, radius_ceiling
 from zoo.results.log import ABSTAIN, CertificationRow, common_radius_asked
 from zoo.results.p_a_distribution import (
@@ -46,6 +47,10 @@ class Summary:
     `p_a` is the distribution of p_A of the selected class, `p_a_of_label` that of the true class; if the log does not
     determine the latter, `p_a_of_label_missing` is the reason. `image_spacing` is the constant distance between the
     numbers of the images if it is above 1: the images are then an evenly spaced subset, not a random sample.
+
+    `classes` counts the images of each class at the radii of `certified_accuracy`, and `mean_per_class` is the mean of
+    the classes' certified accuracies. Always answering the most frequent class of these images, `majority_class`, is
+    right for the share `majority_baseline`, at every radius.
     """
 
     num_images: int
@@ -65,6 +70,10 @@ class Summary:
     abstention_rate: float
     abstention_rate_interval: Interval
     certified_accuracy: tuple[CertifiedAccuracy, ...]
+    classes: tuple[ClassCounts, ...]
+    mean_per_class: tuple[CertifiedAccuracy, ...]
+    majority_class: int
+    majority_baseline: float
     p_a: TopClassProbability | None
     p_a_of_label: LabelDistribution | None
     p_a_of_label_missing: str | None
@@ -103,6 +112,9 @@ def summarize(rows: Sequence[CertificationRow], *, radii: Sequence[float]) -> Su
     certified_N = np.where(correct_N, [row.radius for row in rows], 0.0)
     abstained = sum(row.predict == ABSTAIN for row in rows)
     requested = common_radius_asked(rows)
+    radii = radii if requested is None else [requested]
+    classes = class_counts(rows, radii=radii)
+    majority_class, baseline = majority_baseline([row.label for row in rows])
     interval, method = _interval_of_mean(certified_N, rows) if requested is None else (None, None)
     return Summary(
         num_images=len(rows),
@@ -121,9 +133,11 @@ def summarize(rows: Sequence[CertificationRow], *, radii: Sequence[float]) -> Su
         average_certified_radius_interval_method=method,
         abstention_rate=abstained / len(rows),
         abstention_rate_interval=binomial_interval(abstained, len(rows)),
-        certified_accuracy=tuple(
-            _certified_accuracy(correct_N, certified_N, r) for r in (radii if requested is None else [requested])
-        ),
+        certified_accuracy=tuple(_certified_accuracy(correct_N, certified_N, radius) for radius in radii),
+        classes=classes,
+        mean_per_class=mean_per_class(classes, radii),
+        majority_class=majority_class,
+        majority_baseline=baseline,
         p_a=p_a_distribution(rows),
         p_a_of_label=label_distribution(rows),
         p_a_of_label_missing=why_no_p_a_of_label(rows),
@@ -154,6 +168,21 @@ def interval_of_bounded_mean(values_N: npt.NDArray[np.float64], *, ceiling: floa
     if np.ptp(values_N) > 0:
         return _bootstrap_interval(values_N)
     return chernoff_hoeffding_interval(values_N, ceiling=ceiling, confidence=CONFIDENCE)
+
+
+def class_counts(rows: Sequence[CertificationRow], *, radii: Sequence[float]) -> tuple[ClassCounts, ...]:
+    """The images of each class in the rows, and how many of them are correct with at least each of `radii`."""
+    by_class: dict[int, list[float]] = {}
+    for row in rows:
+        by_class.setdefault(row.label, []).append(row.radius if row.correct else -1.0)
+    return tuple(
+        ClassCounts(
+            label=label,
+            num_images=len(certified),
+            num_certified=tuple(sum(radius >= least for radius in certified) for least in radii),
+        )
+        for label, certified in sorted(by_class.items())
+    )
 
 
 def _certified_accuracy(

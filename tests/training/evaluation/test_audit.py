@@ -13,7 +13,7 @@ from tests.zoo.results.test_log import row
 from tests.zoo.verification.forging import invent, recompute_card, recompute_manifest, voted, write_config
 from training.evaluation.audit import compare_rows, plan_audit
 from training.evaluation.audit_report import describe_row
-from training.evaluation.certification import certify_images, select_indices
+from training.evaluation.certification import certify_images
 from training.evaluation.certification_log import certification_run
 from training.evaluation.recording import record_certification
 from training.tasks import open_task
@@ -24,6 +24,7 @@ from zoo.models.measurements import CertifiedAccuracy
 from zoo.results.implausible import ImplausibleRow
 from zoo.results.log import read_log
 from zoo.results.multiple_testing import SIGNIFICANCE
+from zoo.results.selection import Selection
 from zoo.results.subsampling import subsampled
 from zoo.smoothing import SamplingOptions, SmoothingSpec
 from zoo.smoothing.named_rules import rule_from
@@ -43,10 +44,10 @@ def certified_copy(checkpoint, digits, folder, *, skip, rule):
     base, options = open_backend(ours, backend="torch"), SamplingOptions(batch_size=256)
     smoothing = SmoothingSpec(sigma=0.5, n0=N0, stopping=rule, alpha=ALPHA)
     run = certification_run(ours, digits, smoothing=smoothing, base=base, options=options, seed=0)
-    indices = select_indices(len(digits.test), skip=skip, maximum=None)
+    indices = Selection(skip=skip).of(digits.test.labels)
     console = Console(quiet=True)
     rows = certify_images(run, base, digits.test, indices, output=folder / "log.tsv", options=options, console=console)
-    return record_certification(ours, run, rows, skip=skip, maximum=None).path
+    return record_certification(ours, run, rows, selection=Selection(skip=skip)).path
 
 
 @pytest.fixture(scope="module")

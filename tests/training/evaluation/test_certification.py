@@ -9,7 +9,7 @@ from rich.console import Console
 
 from tests.training.ranks import in_threads
 from training.distributed import SINGLE_PROCESS
-from training.evaluation.certification import certify_images, select_indices
+from training.evaluation.certification import certify_images
 from training.evaluation.certification_log import CertificationRun
 from training.evaluation.empirical import num_correct_under_noise
 from training.evaluation.run_log import run_record_path
@@ -272,12 +272,6 @@ def test_a_log_whose_run_is_not_recorded_is_not_gone_on_with(certify, tmp_path):
     run_record_path(tmp_path / "log.tsv").unlink()
     with pytest.raises(LogError, match="record of its run is missing"):
         certify()
-
-
-def test_images_are_chosen_as_cohens_skip_and_max_do():
-    assert select_indices(10, skip=3, maximum=None) == [0, 3, 6, 9]
-    assert select_indices(10, skip=3, maximum=6) == [0, 3]
-    assert select_indices(4, skip=1, maximum=100) == [0, 1, 2, 3]
 
 
 def test_accuracy_under_noise_depends_on_the_seed_but_not_on_the_batch_size(digits_checkpoint, digits):

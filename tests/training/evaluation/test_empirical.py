@@ -18,6 +18,7 @@ from training.tasks.task import ArrayImages, Task
 from training.threat import ThreatModel
 from zoo.errors import LogError, RequestError, UnknownNameError
 from zoo.models.spec import Preprocessing
+from zoo.results.selection import Selection
 from zoo.results.summary import binomial_interval
 
 SMALL = Preprocessing(resize=8, crop=8)
@@ -140,7 +141,7 @@ def test_an_evaluation_that_was_killed_ends_with_the_rows_of_one_that_was_not(na
 
 def test_a_killed_evaluation_of_a_trained_network_too(digits_checkpoint, digits, tmp_path):
     network, attack = digits_checkpoint.load_network(), attack_of(num_classes=10, num_steps=6)
-    settings = {"sigmas": (), "batch_size": 10, "seed": 0, "attack": attack, "skip": 12}
+    settings = {"sigmas": (), "batch_size": 10, "seed": 0, "attack": attack, "selection": Selection(skip=12)}
     preprocessing = digits_checkpoint.spec.preprocessing
 
     def rows(name):
@@ -165,7 +166,7 @@ def test_what_the_log_holds_is_not_computed_again(tmp_path):
 
 def test_more_images_are_measured_into_the_same_log(tmp_path):
     attack = attack_of()
-    evaluate(attack=attack, log=log_of(tmp_path / "log.tsv", attack), maximum=20)
+    evaluate(attack=attack, log=log_of(tmp_path / "log.tsv", attack), selection=Selection(maximum=20))
     few = rows_in(tmp_path / "log.tsv")
     result = evaluate(attack=attack, log=log_of(tmp_path / "log.tsv", attack))
     assert rows_in(tmp_path / "log.tsv")[:20] == few and (result.num_images, result.maximum) == (40, None)
@@ -188,7 +189,7 @@ def test_more_images_are_measured_into_the_same_log(tmp_path):
 )
 def test_a_log_of_another_run_is_not_gone_on_with(change, said, tmp_path):
     path, attack = tmp_path / "log.tsv", attack_of()
-    evaluate(attack=attack, log=log_of(path, attack), maximum=10)
+    evaluate(attack=attack, log=log_of(path, attack), selection=Selection(maximum=10))
     before = path.read_bytes()
     other = {"attack": attack, **change}
     with pytest.raises(LogError, match=re.escape(said)):
@@ -198,9 +199,9 @@ def test_a_log_of_another_run_is_not_gone_on_with(change, said, tmp_path):
 
 def test_a_log_of_other_images_or_of_something_else_is_not_gone_on_with(tmp_path):
     path, attack = tmp_path / "log.tsv", attack_of()
-    evaluate(attack=attack, log=log_of(path, attack), maximum=10)
+    evaluate(attack=attack, log=log_of(path, attack), selection=Selection(maximum=10))
     with pytest.raises(LogError, match="contains images that"):
-        evaluate(attack=attack, log=log_of(path, attack), skip=3)
+        evaluate(attack=attack, log=log_of(path, attack), selection=Selection(skip=3))
     path.write_text("idx\tlabel\tpredict\tradius\tcorrect\ttime\n")
     with pytest.raises(LogError, match="does not have the expected columns idx label predict clean_correct"):
         evaluate(attack=attack, log=log_of(path, attack))
@@ -243,8 +244,8 @@ def test_accuracy_hardly_depends_on_the_batch_size():
 
 def test_skip_and_max_choose_images_for_clean_noise_and_attack_alike():
     network = Toy()
-    result = evaluate(network, attack=attack_of(), skip=3, maximum=20, sigmas=(0.1,))
-    assert result.num_images == 7 and result.images == "images 0, 3, 6 and so on below 20"
+    result = evaluate(network, attack=attack_of(), selection=Selection(skip=3, maximum=20), sigmas=(0.1,))
+    assert result.num_images == 7 and result.images == "evenly spaced images 0, 3, 6 and so on below 20"
     assert result.standard_accuracy_interval == binomial_interval(round(7 * result.standard_accuracy), 7)
     assert result.noise[0].accuracy * 7 == pytest.approx(round(result.noise[0].accuracy * 7))
 
@@ -317,7 +318,9 @@ def test_what_is_recorded_keeps_the_base_and_the_smoothed_classifier_side_by_sid
 
 
 def test_the_sentences_say_images_interval_and_how_it_was_attacked():
-    said = "\n".join(sentences(evaluate(attack=attack_of(), sigmas=(0.5,), skip=2)))
-    assert "on 20 images (images 0, 2, 4 and so on)" in said and "mean per-class robust accuracy 0." in said
+    said = "\n".join(sentences(evaluate(attack=attack_of(), sigmas=(0.5,), selection=Selection(skip=2))))
+    assert (
+        "on 20 images (evenly spaced images 0, 2, 4 and so on)" in said and "mean per-class robust accuracy 0." in said
+    )
     assert re.search(r"noise of sigma 0.5: [01]\.\d+ \[0\.\d+, [01]\.\d+\]", said)
     assert "under apgd (1), l2 epsilon 0.6, 8 steps of 1.2 from a random point" in said and "upper bound" not in said

@@ -123,9 +123,7 @@ def test_what_nobody_published_is_refused_with_the_reason_and_what_there_is(obje
 
 
 def test_unknown_names_list_the_known_ones():
-    with pytest.raises(
-        UnknownNameError, match="unknown recipe 'slow'; known: cifar10, imagenet, paper, paper-finetune"
-    ):
+    with pytest.raises(UnknownNameError, match="unknown recipe 'slow'; known: cifar10, few-labels, imagenet, paper"):
         find_recipe("slow", objective="standard")
     with pytest.raises(UnknownNameError, match=r"Did you mean 'imagenet-s\d+'"):
         find_recipe("imagenet", objective="gaussian")

@@ -104,7 +104,7 @@ def test_a_run_that_was_killed_goes_on_and_ends_with_the_same_numbers(copied, fi
     copied.result_path(target).unlink()
     log = copied.log_path(target, 0.25)
     log.write_text("".join(log.read_text().splitlines(keepends=True)[:3]) + "40\t2")
-    monkeypatch.setattr("training.trainer._Loop.run_epoch", lambda *_: pytest.fail("trained again"))
+    monkeypatch.setattr("training.trainer._Loop.run_round", lambda *_: pytest.fail("trained again"))
     monkeypatch.setattr("training.evaluation.attacks.pgd", lambda *_, **__: pytest.fail("attacked again"))
     assert start(two_runs, copied).done == (TARGET,)
     again, once = copied.result(target), finished[0].result(target)

@@ -5,7 +5,7 @@ from pathlib import Path
 from tests.zoo.cards.test_attack_cards import ATTACKED, SMOOTHED
 from tests.zoo.cards.test_card import CERTIFICATION
 from zoo.cards import render_card
-from zoo.models.measurements import CertifiedAccuracy
+from zoo.models.measurements import CertifiedAccuracy, ClassCounts
 from zoo.models.spec import CertifiedConfig, ModelSpec, Origin, Preprocessing, ReportedNumber
 
 FOLDER = Path(__file__).parent / "golden"
@@ -49,7 +49,11 @@ TRAINED = ModelSpec(
                 "certified_accuracy": tuple(
                     CertifiedAccuracy(radius=r, accuracy=accuracy, low=low, high=high)
                     for r, accuracy, low, high in POINTS
-                )
+                ),
+                "classes": (
+                    ClassCounts(label=0, num_images=70, num_certified=(66, 62, 40)),
+                    ClassCounts(label=1, num_images=50, num_certified=(42, 34, 8)),
+                ),
             }
         ),
         empirical=ATTACKED.model_copy(update={"smoothed": SMOOTHED}),

@@ -36,13 +36,13 @@ def test_robust_accuracy_stands_with_all_that_it_depends_on():
     )
     assert "A stronger attack may lower it." in body and "smoothed classifier at sigma" not in body
     assert "Mean per-class robust accuracy: 48.0 %" in body
-    assert "(images 0, 5, 10 and so on below 500)" in body and "| 0.5 | 91.0 | 84.0 to 96.0 |" in body
+    assert "(evenly spaced images 0, 5, 10 and so on below 500)" in body and "| 0.5 | 91.0 | 84.0 to 96.0 |" in body
     _, robust = metadata["model-index"][0]["results"][0]["metrics"]
     assert (robust["type"], robust["value"]) == ("robust_accuracy", 50.0)
     assert robust["args"] == {
         "version": "1", "norm": "l2", "epsilon": 0.5, "num_steps": 100, "step_size": 1.0,
         "start": "a random point at distance epsilon", "loss": "ce", "num_restarts": 2, "seed": 7,
-        "num_images": 100, "images": "images 0, 5, 10 and so on below 500",
+        "num_images": 100, "images": "evenly spaced images 0, 5, 10 and so on below 500",
     }  # fmt: skip
 
 

@@ -60,7 +60,7 @@ def test_certified_numbers_stand_with_all_that_they_depend_on():
     assert certified["args"] == {
         "radius": 0.5, "interval_95": [70.0, 90.0], "norm": "l2",
         "sigma": 0.5, "noise": "gaussian", "n0": 100, "n": 1000, "alpha": 0.001,
-        "stopping": "fixed", "num_images": 120, "images": "images 0, 3, 6 and so on",
+        "stopping": "fixed", "num_images": 120, "images": "evenly spaced images 0, 3, 6 and so on",
         "backend": "torch-cpu-float32", "seed": 7,
     }  # fmt: skip
     assert "| 0.5 | 80.0 | 70.0 to 90.0 |" in body and "| average certified radius | 1.250 | 1.100 to 1.400 |" in body
@@ -76,7 +76,7 @@ def test_the_distribution_of_p_a_stands_below_the_average_radius_that_alone_misl
     _, body = card_of(certification=WITH_DISTRIBUTION)
     assert "| 0.5 | 20.0 | 7.6 to 32.4 |" in body and "12.4 points to each side" in body
     assert "can mislead" in body and "arXiv 2410.06895" in body
-    assert "evenly spaced subset (images 0, 3, 6 and so on), not a random sample" in body
+    assert "The images are evenly spaced images 0, 3, 6 and so on, not a random sample" in body
     _, body = card_of(certification=WITH_DISTRIBUTION.model_copy(update={"skip": 1}))
     assert "evenly spaced" not in body
     anytime = {"stopping": "anytime", "bound": "tangent-bets", "p_a_of_label": None}

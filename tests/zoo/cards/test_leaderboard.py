@@ -58,7 +58,14 @@ def test_what_was_not_measured_is_null():
 def test_certified_numbers_stand_with_their_threat_model_draws_images_interval_and_abstentions():
     told = written(certification=CERTIFICATION)["measured"]["certified"]
     assert (told["norm"], told["sigma"], told["n0"], told["n"], told["alpha"]) == ("l2", 0.5, 100, 1000, 0.001)
-    assert told["images"] == {"task": "pets", "split": "test", "skip": 3, "maximum": None, "num_images": 120}
+    assert told["images"] == {
+        "task": "pets",
+        "split": "test",
+        "skip": 3,
+        "maximum": None,
+        "sample": None,
+        "num_images": 120,
+    }
     assert told["certified_accuracy"] == [{"radius": 0.5, "accuracy": {"value": 0.8, "low": 0.7, "high": 0.9}}]
     assert told["average_certified_radius"] == {"value": 1.25, "low": 1.1, "high": 1.4}
     low, high = binomial_interval(6, 120)

@@ -11,6 +11,7 @@ from tests.zoo.results.test_summary import row as published_row
 from zoo.models.measurements import CertifiedAccuracy, SharedAlpha
 from zoo.results.contradictions import contradictions
 from zoo.results.log import parse_log
+from zoo.results.selection import Selection
 from zoo.results.summary import summarize
 
 # Images 0, 3, 6, ... of 30: eight right, one wrong, one abstention.
@@ -68,6 +69,30 @@ def test_certificates_that_hold_at_once_are_not_too_many_and_have_their_part_of_
     ):
         (found,) = contradictions(honest(ROWS, family=family), ROWS, labels=LABELS)
         assert found.startswith(said)
+
+
+@pytest.mark.parametrize("sample", ["random", "stratified"])
+def test_a_sample_is_drawn_again_where_the_test_set_is_there(sample):
+    chosen = Selection(sample=sample, num_images=4, seed=7).of([4] * 30)
+    rows = [certified_row(950, idx=index) for index in chosen]
+    claim = honest(rows, skip=1, sample=sample)
+    assert contradictions(claim, rows, labels=[4] * 30) == contradictions(claim, rows, labels=None) == []
+    other = [certified_row(950, idx=index) for index in range(4)]
+    claim = honest(other, skip=1, sample=sample)
+    (found,) = contradictions(claim, other, labels=[4] * 30)
+    assert f"the card says a {sample} sample with seed 7 (4), but the log contains 4 images" in found
+    assert contradictions(claim, other, labels=None) == []  # any images may be the sample of some test set
+    assert "the test set has only 3" in contradictions(claim, other, labels=[4] * 3)[0]
+
+
+def test_the_images_of_each_class_are_counted_again():
+    classes = summarize(ROWS, radii=[0.0, 0.5, 0.8]).classes
+    assert contradictions(honest(ROWS, classes=classes), ROWS, labels=LABELS) == []
+    forged = (classes[0].model_copy(update={"num_certified": (9, 9, 9)}), *classes[1:])
+    (found,) = contradictions(honest(ROWS, classes=forged), ROWS, labels=LABELS)
+    assert "images of a class: the card says 9 of class 4, certified (9, 9, 9), the log gives 9 of class 4" in found
+    (found,) = contradictions(honest(ROWS, classes=classes[:1]), ROWS, labels=LABELS)
+    assert "the card says no further class" in found
 
 
 @pytest.mark.parametrize(

@@ -166,7 +166,7 @@ def invent(path: Path, rows: list[CertificationRow]) -> None:
     claim = read_spec(path).certified.certification
     summary = summarize(rows, radii=[point.radius for point in claim.certified_accuracy])
     names = ("standard_accuracy", "standard_accuracy_interval", "abstention_rate", "certified_accuracy", "mean_n")
-    names += ("average_certified_radius", "average_certified_radius_interval", "p_a_of_label")
+    names += ("average_certified_radius", "average_certified_radius_interval", "p_a_of_label", "classes")
     write_config(path, certification=claim.model_copy(update={name: getattr(summary, name) for name in names}))
 
 

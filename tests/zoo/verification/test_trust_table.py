@@ -8,7 +8,7 @@ import pytest
 from rich.console import Console
 
 from tests.zoo.verification import forging
-from training.evaluation.certification import certify_images, select_indices
+from training.evaluation.certification import certify_images
 from training.evaluation.certification_log import certification_run
 from training.evaluation.recording import record_certification
 from training.tasks import open_task
@@ -17,6 +17,7 @@ from zoo.checkpoints.signing import make_key, sign
 from zoo.errors import LogError, ZooError
 from zoo.loading.backend import open_backend
 from zoo.results.figure import curve_png
+from zoo.results.selection import Selection
 from zoo.smoothing import SamplingOptions, SmoothingSpec
 from zoo.verification import claims, verify
 from zoo.verification.verification import check_signature
@@ -146,7 +147,7 @@ def measure_other_weights(path, folder):
         checkpoint, task, smoothing=SmoothingSpec(sigma=0.5, n0=20, n=100), base=base, options=options, seed=0
     )
     rows = certify_images(
-        run, base, task.test, select_indices(len(task.test), skip=3, maximum=None), output=folder / "again.tsv",
+        run, base, task.test, Selection(skip=3).of(task.test.labels), output=folder / "again.tsv",
         options=options, console=Console(quiet=True),
     )  # fmt: skip
-    record_certification(checkpoint, run, rows, skip=3, maximum=None)
+    record_certification(checkpoint, run, rows, selection=Selection(skip=3))

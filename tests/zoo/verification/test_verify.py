@@ -70,7 +70,7 @@ def test_an_edited_number_of_the_config_is_named_beside_what_the_rows_give(copy_
     "change",
     [
         {"average_certified_radius_interval": (0.1, 0.2)},
-        {"certified_accuracy": ()},
+        {"certified_accuracy": (), "classes": None},
         {"num_images": 119},
         {"skip": 1},
         {"maximum": 30},
