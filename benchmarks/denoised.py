@@ -20,7 +20,6 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
-import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,7 +27,8 @@ from typing import Any
 
 from scipy import stats
 
-from zoo.results.log import CertificationRow, read_log
+from benchmarks.zoo_commands import certify, train
+from zoo.results.log import CertificationRow
 
 SIGMA, RADIUS = 0.5, 0.5
 LEAST_LEAD, LARGEST_P = 0.10, 0.01
@@ -71,7 +71,8 @@ def main() -> None:
     words = parser.parse_args()
     settings = TINY if words.tiny else FULL
     train_all(words.output, settings, words.seed)
-    rows = {name: certified(words.output, name, settings) for name in (CONSISTENCY, STANDARD, MSE, STABILITY)}
+    common = ["--task", settings.task, "--sigma", SIGMA, *settings.certify]
+    rows = {name: certify(words.output / name, *common) for name in (CONSISTENCY, STANDARD, MSE, STABILITY)}
     report = report_of(rows)
     report["classifier_sha256"] = {name: sha256_of(words.output / name) for name in (STANDARD, MSE, STABILITY)}
     report["classifier_is_unchanged"] = len(set(report["classifier_sha256"].values())) == 1
@@ -92,21 +93,6 @@ def train_all(folder: Path, settings: Settings, seed: int) -> None:
     denoise = ["--objective", "denoise", "--sigma", SIGMA, *common, *settings.denoiser]
     train(folder / MSE, "--init", folder / STANDARD, *denoise)
     train(folder / STABILITY, "--init", folder / MSE, *denoise, "--set", "objective.loss=stability")
-
-
-def train(output: Path, *words: object) -> None:
-    report = output.parent / f"{output.name}.train.json"
-    if not report.exists():
-        output.parent.mkdir(parents=True, exist_ok=True)
-        resume = ["--resume"] if output.exists() else []
-        report.write_text(zoo("train", *words, "--output", output, *resume, "--json"))
-
-
-def certified(folder: Path, name: str, settings: Settings) -> list[CertificationRow]:
-    """The rows of a network's certification log at the common sigma."""
-    log = folder / f"{name}.tsv"
-    zoo("certify", folder / name, "--task", settings.task, "--sigma", SIGMA, *settings.certify, "--output", log)
-    return read_log(log)
 
 
 def report_of(rows: dict[str, list[CertificationRow]]) -> dict[str, Any]:
@@ -139,16 +125,6 @@ def failures_of(report: dict[str, Any], *, only_the_file: bool) -> list[str]:
 
 def sha256_of(checkpoint: Path) -> str:
     return hashlib.sha256((checkpoint / "model.safetensors").read_bytes()).hexdigest()
-
-
-def zoo(*words: object) -> str:
-    """The stdout of a command; prints the command to stderr and ends the script if the command fails."""
-    command = [str(word) for word in words]
-    print(f"$ zoo {' '.join(command)}", file=sys.stderr, flush=True)
-    process = subprocess.run([sys.executable, "-m", "zoo", *command], stdout=subprocess.PIPE, text=True, check=False)
-    if process.returncode != 0:
-        sys.exit(f"zoo {command[0]} ended with exit code {process.returncode}")
-    return process.stdout
 
 
 if __name__ == "__main__":
