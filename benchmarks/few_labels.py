@@ -1,6 +1,6 @@
 """Compares ImageNet weights with random weights on few labels: `python -m benchmarks.few_labels --output DIR`.
 
-    python -m benchmarks.few_labels --output runs/few-labels --data-dir DIR   # where the stamps are: docs/tasks.md
+    python -m benchmarks.few_labels --output runs/few-labels --data-dir DIR   # where the stamps are: docs/reference/tasks.md
 
 The task is tuxpaint: stamps of six classes, many of them photographs. Both networks are EfficientNet-Lite0, trained by
 the recipe few-labels with consistency at sigma 0.25 for the same number of steps, on at most 20 labels per class, at
