@@ -11,7 +11,10 @@ FOLDER = Path(__file__).parent
 
 
 def build(site: Path) -> int:
-    """Builds the site into a folder, from nothing, so that what the code says is never older than the code. Returns the exit code."""
+    """Builds the site into a folder; the exit code.
+
+    Every build starts from nothing, because Sphinx does not know which pages depend on changed code.
+    """
     failed = main(
         ["-b", "html", "-E", "-a", "-q", "-W", "--keep-going", "-d", f"{site}/.doctrees", str(FOLDER), str(site)]
     )

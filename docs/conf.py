@@ -74,7 +74,7 @@ INCLUDED = re.compile(r"^<!-- file: (\S+) -->$", re.MULTILINE)
 
 
 def complete(app: Sphinx, name: str, source: list[str]) -> None:
-    """Replaces the marks of a page by what they stand for, and links to files that have a page by links to that page."""
+    """Replaces the marks of a page by what they stand for, and links to files that have a page by links to it."""
     page = Path("docs", *name.split("/"))
     text = MARKER.sub(lambda mark: GENERATED[mark[1]](), source[0])
     text = INCLUDED.sub(lambda mark: moved((ROOT / mark[1]).read_text(), Path(mark[1]), page), text)

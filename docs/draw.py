@@ -1,4 +1,4 @@
-"""Draws the pictures of the explanation pages: `python -m docs.draw`. Every number in them is computed by the engine."""
+"""Draws the pictures of the explanation pages: `python -m docs.draw`. The engine computes every number in them."""
 
 from __future__ import annotations
 
@@ -72,16 +72,17 @@ def draw_ball() -> Figure:
         right.contourf(steps, steps, margin, levels=[0, 2], colors=[fill])
     copies = torch.tensor(POINT) + noise[:, 0, 0]
     labels = classify(copies.reshape(-1, 1, 1, 2)).argmax(1)
-    for index, edge in enumerate(EDGES):
+    for index, color in enumerate(EDGES):
         left.scatter(
-            *copies[labels == index].T, s=9, color=edge, label=f"{int((labels == index).sum())} {NAMES[index]}"
+            *copies[labels == index].T, s=9, color=color, label=f"{int((labels == index).sum())} {NAMES[index]}"
         )
         for axes in (left, right):
-            axes.text(*((0.08, 0.06), (0.84, 0.5), (0.45, 0.93))[index], NAMES[index], color=edge, fontsize=11)
+            axes.text(*((0.08, 0.06), (0.84, 0.5), (0.45, 0.93))[index], NAMES[index], color=color, fontsize=11)
     left.legend(title="160 noisy copies", loc="lower right", fontsize=8, title_fontsize=8, framealpha=1)
     right.add_patch(Circle(POINT, given.radius, fill=False, color="black", linewidth=1.6))
+    edge = (POINT[0] + given.radius * 0.7, POINT[1] - given.radius * 0.7)
     right.annotate(
-        f"certified radius\n{given.radius / SIGMA:.2f} sigma", (POINT[0] + given.radius * 0.7, POINT[1] - given.radius * 0.7),
+        f"certified radius\n{given.radius / SIGMA:.2f} sigma", edge,
         xytext=(0.6, 0.06), fontsize=9, arrowprops={"arrowstyle": "-", "linewidth": 0.8},
     )  # fmt: skip
     for axes in (left, right):
@@ -94,7 +95,7 @@ def draw_ball() -> Figure:
 
 
 def draw_radius() -> Figure:
-    """The radius in units of sigma over the probability of the class, and the largest radius that n draws can certify."""
+    """The radius in units of sigma over the probability of the class, and the largest radius of n draws."""
     figure = Figure(figsize=(7.4, 4.2), layout=LAYOUT)
     axes = figure.subplots()
     p_a = np.linspace(0.5, 0.99999, 2000)

@@ -17,7 +17,7 @@ def readable(app: Any, what: str, name: str, owner: Any, options: Any, lines: li
 
 
 def as_restructured_text(lines: list[str], *, is_module: bool) -> list[str]:
-    """The docstring with code in double backticks, `Raises: ...` as a paragraph, and a module's list of names as code."""
+    """The docstring with code in double backticks, `Raises: ...` as a paragraph, and lists of names as code."""
     if is_module:
         return _module(lines)
     result: list[str] = []
