@@ -9,14 +9,14 @@ OUTPUT ?= runs/gpu
 # Without a cache of compiled modules, each process of the tests compiles all of them, with pytest's assertions, again.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: setup demo test check bench gpu serve clean
+.PHONY: setup demo test check docs bench gpu serve clean
 
 setup: $(INSTALLED)
 
 $(INSTALLED): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed; say which with make PYTHON=..."; exit 1; }
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[demo,dev]'
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[demo,dev,docs]'
 	touch $@
 
 demo: $(INSTALLED)
@@ -31,6 +31,9 @@ check: $(INSTALLED)
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+docs: $(INSTALLED)
+	$(BIN)/python -m docs site
+
 bench: $(INSTALLED)
 	$(BIN)/python -m benchmarks.stopping
 	$(BIN)/python -m benchmarks.family
@@ -44,4 +47,4 @@ serve: $(INSTALLED)
 	$(BIN)/zoo serve $(MODEL)
 
 clean:
-	rm -rf .venv runs build dist
+	rm -rf .venv runs site build dist

@@ -1,10 +1,11 @@
 """Compares ImageNet weights with random weights on few labels: `python -m benchmarks.few_labels --output DIR`.
 
-    python -m benchmarks.few_labels --output runs/few-labels --data-dir DIR   # where the stamps are: docs/tasks.md
+    python -m benchmarks.few_labels --output runs/few-labels --data-dir DIR   # the stamps: docs/reference/tasks.md
 
 The task is tuxpaint: stamps of six classes, many of them photographs. Both networks are EfficientNet-Lite0, trained by
 the recipe few-labels with consistency at sigma 0.25 for the same number of steps, on at most 20 labels per class, at
-160 pixels. Three seeds choose labels, noise and random weights. Every test image is certified at radius 0.25 by `--stopping at-radius`.
+160 pixels. Three seeds choose labels, noise and random weights. Every test image is certified at radius 0.25 by
+`--stopping at-radius`.
 
 Reports the mean per-class certified accuracy of both, and their difference with a 95 % bootstrap interval over seeds
 and over the images of each class. Exits with 1 unless the difference is at least 20 points and its interval above 0.

@@ -1,9 +1,9 @@
 """Trains and measures every training method on digits through the command line: `python -m benchmarks.methods`.
 
 Trains the small network with recipe `quick`, certifies test images, attacks the base classifier, and writes the tables
-of docs/methods.md: at the study's sigma 0.5, and at sigma 2, where standard training fails. Finished runs in `--folder`
-are not repeated. Exits with 1 if a method that trains under noise of sigma 2 does not reach twice the ACR of standard
-training there, with disjoint intervals. Takes about twenty minutes on two cores.
+of docs/study/methods.md: at the study's sigma 0.5, and at sigma 2, where standard training fails. Finished runs in
+`--folder` are not repeated. Exits with 1 if a method that trains under noise of sigma 2 does not reach twice the ACR of
+standard training there, with disjoint intervals. Takes about twenty minutes on two cores.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from typing import Any
 ARCHITECTURE = "resnet10-quarter"
 CERTIFY = ["--n", "1000", "--skip", "3"]
 USUAL, HARD = 0.5, 2.0
-DOCUMENT = Path("docs/methods.md")
+DOCUMENT = Path("docs/study/methods.md")
 WITHOUT_NOISE = ("standard", "adversarial", "trades")
 UNDER_NOISE = ("gaussian", "smoothadv", "macer", "consistency", "smoothmix")
 

@@ -1,4 +1,4 @@
-"""Prints the tables of docs/tasks.md on the picture collections, counted in the data.
+"""Prints the tables of docs/reference/tasks.md on the picture collections, counted in the data.
 
     python -m benchmarks.picture_counts [--data-dir DIR]
 

@@ -1,4 +1,4 @@
-"""Prints the tables of docs/tasks.md: facts about each task, and the estimated cost of training it on one GPU.
+"""Prints the tables of docs/reference/tasks.md: facts about each task, and the estimated cost of training on one GPU.
 
     python -m benchmarks.task_costs
     python -m benchmarks.task_costs --share 0.1 --bf16-tflops 989 --tf32-tflops 495

@@ -61,7 +61,7 @@ def test_the_examples_of_a_module_do_what_they_say(name, folder, url, monkeypatc
     assert runner.summarize(verbose=False).failed == 0, "".join(told)
 
 
-@pytest.mark.parametrize("page", ["README.md", "docs/python.md"])
+@pytest.mark.parametrize("page", ["README.md", "docs/how-to/python.md"])
 def test_the_first_example_of_a_page_runs(page, folder, monkeypatch, capsys):
     (code,) = re.findall(r"```python\n(import zoo\n.*?)```", (ROOT / page).read_text(), flags=re.DOTALL)
     monkeypatch.chdir(folder)

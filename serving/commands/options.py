@@ -20,7 +20,7 @@ Limit = Annotated[
         metavar="NAME=VALUE",
         help="Another limit or default of the model: n0, alpha, bound, max_bytes, max_images, "
         "max_draws_per_request, max_open_requests, longest_deadline_ms, allows_seed, families, cached_answers. "
-        "See docs/operations.md.",
+        "See docs/how-to/operate.md.",
     ),
 ]
 

@@ -261,7 +261,7 @@ def test_the_documented_code_runs(url, tmp_path, monkeypatch, capsys):
     code = "\n".join(re.findall(r"```python\n(.*?)```", text, re.DOTALL))
     documented = "http://127.0.0.1:8080/predictions/MODEL"
     assert code.count(documented) == 2
-    exec(compile(code.replace(documented, url), "docs/client.md", "exec"), {})
+    exec(compile(code.replace(documented, url), "docs/reference/client.md", "exec"), {})
     printed = capsys.readouterr().out.splitlines()
     assert printed[0].startswith("1 0.") and "0.25" in printed
 

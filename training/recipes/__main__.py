@@ -1,4 +1,4 @@
-"""Prints the tables of docs/recipes.md: `python -m training.recipes`."""
+"""Prints the tables of docs/reference/recipes.md: `python -m training.recipes`."""
 
 from __future__ import annotations
 

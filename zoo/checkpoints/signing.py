@@ -1,8 +1,8 @@
 """Signs checkpoints and checks signatures: Ed25519 over the manifest, and so over the SHA-256 of every file.
 
 The signature is in a separate file next to the manifest. It covers the manifest's bytes and nothing else, so any tool
-that supports Ed25519 can check it: docs/trust.md shows how to do so with OpenSSL. Keys are PEM files. No key is looked
-up on a network, and the only trusted key is the one that the caller names.
+that supports Ed25519 can check it: docs/how-to/verify.md shows how to do so with OpenSSL. Keys are PEM files. No key is
+looked up on a network, and the only trusted key is the one that the caller names.
 """
 
 from __future__ import annotations

@@ -18,7 +18,7 @@ TaskName = Annotated[
         help="digits, fashion-mnist, openclipart, tuxpaint, imagenet, one of the paper's twelve (food, cifar10, "
         "cifar100, birdsnap, sun397, caltech256, cars, aircraft, dtd, pets, caltech101, flowers), imagefolder:FOLDER "
         "or hf:OWNER/NAME; NAME:FOLDER for data outside the data folder, NAME#CLASSES for some classes. See "
-        "docs/tasks.md.",
+        "docs/reference/tasks.md.",
         metavar="TASK",
     ),
 ]

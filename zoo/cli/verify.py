@@ -28,7 +28,7 @@ def verify(
     """Check a checkpoint's files, and recompute the numbers of its card from its rows; exit code 1 if a check fails.
 
     Files that agree with each other do not show who made them (--public-key does), nor that the rows are results of the
-    network (zoo audit tests that). docs/trust.md lists which check detects which forgery.
+    network (zoo audit tests that). docs/explanation/trust.md lists which check detects which forgery.
     """
     from zoo.loading.locate import locate
     from zoo.verification import verify as verify_directory

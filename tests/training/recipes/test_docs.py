@@ -1,4 +1,4 @@
-"""docs/recipes.md shows the recipes as they are."""
+"""docs/reference/recipes.md shows the recipes as they are."""
 
 from pathlib import Path
 
@@ -6,7 +6,7 @@ import pytest
 
 from training.recipes.__main__ import general_table, published_table, quick_changes
 
-DOCUMENT = (Path(__file__).parents[3] / "docs/recipes.md").read_text()
+DOCUMENT = (Path(__file__).parents[3] / "docs/reference/recipes.md").read_text()
 
 
 @pytest.mark.parametrize("table", [general_table, quick_changes, published_table])

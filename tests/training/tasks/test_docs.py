@@ -1,4 +1,4 @@
-"""docs/tasks.md shows the table of tasks as it is."""
+"""docs/reference/tasks.md shows the table of tasks as it is."""
 
 from pathlib import Path
 
@@ -7,7 +7,7 @@ import pytest
 from benchmarks.task_costs import Gpu, costs_table, details_table, facts_table, measure_network
 from training.tasks.table import PUBLISHED, TASKS
 
-DOCUMENT = (Path(__file__).parents[3] / "docs/tasks.md").read_text()
+DOCUMENT = (Path(__file__).parents[3] / "docs/reference/tasks.md").read_text()
 
 
 @pytest.mark.parametrize("table", [facts_table, details_table, lambda: costs_table(Gpu())])

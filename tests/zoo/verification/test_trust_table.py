@@ -1,4 +1,4 @@
-"""What catches what: every forgery against every defence, and the table of docs/trust.md that this gives."""
+"""What catches what: every forgery against every defence, and the resulting table of docs/explanation/trust.md."""
 
 import shutil
 from functools import cache

@@ -1,0 +1,96 @@
+"""Every block of every page does what it says: the commands and the Python of README.md and docs/ run, page by page."""
+
+import re
+
+import pytest
+
+from tests.docs.blocks import LANGUAGES, ROOT, Block, Command, all_blocks, all_commands, blocks_of, pages
+from tests.docs.conftest import SHAPES, serving
+from tests.docs.exempt import NOT_RUN, PAGES, PARSED, PYTHON
+from tests.docs.running import PageError, Runner, check, described
+from zoo.results.log import read_log
+
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:httpx2")
+
+START = "docs/start.md"
+PRINTS = {"README.md": "4 ", "docs/how-to/python.md": "4 ", "docs/reference/client.md": "4 "}
+WITH_BLOCKS = sorted({block.page for block in all_blocks() if block.language in ("sh", "python")} - {START})
+
+
+@pytest.fixture
+def runner(place, url, zoo_command, monkeypatch):
+    """Runs blocks in a copy of the base folder."""
+    return Runner(place, url=url, zoo=zoo_command, monkeypatch=monkeypatch)
+
+
+@pytest.mark.parametrize("page", WITH_BLOCKS)
+def test_the_blocks_of_a_page_run_one_after_the_other(page, runner, pushed, capsys):
+    for block in blocks_of(ROOT / page):
+        runner.run(block)
+    assert PRINTS.get(page, "") in capsys.readouterr().out + runner.printed
+
+
+def test_a_newcomer_comes_from_sixty_pictures_to_an_answer_with_a_certificate(runner, pushed):
+    """The page start.md, whose server is that of the model that the page has trained."""
+    (runner.folder / "rows.tsv").unlink()
+    for block in blocks_of(ROOT / START):
+        if "zoo predict" in block.text:
+            with serving(runner.folder / "my-model") as runner.url:
+                runner.run(block)
+        else:
+            runner.run(block)
+    rows = read_log(runner.folder / "rows.tsv")
+    assert rows and (runner.folder / "curve.png").stat().st_size > 0
+    assert '"certificate"' in runner.printed and '"radius"' in runner.printed
+    assert any(f'"class_name": "{name}"' in runner.printed for name in (*SHAPES, None)) or "null" in runner.printed
+
+
+def test_a_block_has_a_language_and_no_command_hides_in_a_text():
+    assert {block.language for block in all_blocks()} <= LANGUAGES
+    command = re.compile(r"^\s*(zoo|make|pip|python|curl|torchrun|git) [a-z-]", re.MULTILINE)
+    assert [str(block) for block in all_blocks("text") if command.search(block.text)] == []
+    indented = re.compile(r"^    (zoo|make|pip|python|curl|torchrun|git) ", re.MULTILINE)
+    assert [path.name for path in pages() if indented.search(path.read_text())] == []
+
+
+def test_every_exemption_is_needed_and_has_a_reason():
+    commands = [described(command) for command in all_commands()]
+    blocks = [f"{block.page}: {block.text}" for block in all_blocks("python")]
+    unused = [p for p in (*PARSED, *NOT_RUN) if not any(re.search(p, text) for text in commands)]
+    unused += [p for p in PYTHON if not any(re.search(p, text) for text in blocks)]
+    assert unused == []
+    assert all(len(reason) > 20 for table in (PARSED, NOT_RUN, PYTHON, PAGES) for reason in table.values())
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("zoo certify my-model --task digits --draws 100 --output rows.tsv", "No such option: --draws"),
+        ("zoo serve my-model --ui --quick", "No such option: --quick"),
+        ("zoo models swap NAME 2.0", "there is no command zoo models"),
+        (
+            "zoo train --task pets --objective consistency --set objective.sigm=1 --output x",
+            "no field 'objective.sigm'",
+        ),
+        ("zoo train --task pets --objective consistency --recipe papr --output x", "unknown recipe"),
+        ("zoo train --task pet --objective consistency --output x", "unknown task"),
+        ("zoo pull resnet50.l2_eps9_imagenet x", "unknown catalog id"),
+        ("zoo search --task pets --objective consistency --grid optimizer.rate=1,2 --output x", "optimizer.rate"),
+    ],
+)
+def test_a_command_that_is_only_parsed_has_to_exist_with_its_options_and_names(text, says):
+    with pytest.raises(PageError, match=re.escape(says)):
+        check(Command("page.md", 1, text))
+
+
+@pytest.mark.parametrize(
+    ("language", "text", "says"),
+    [
+        ("sh", "zoo report nothing.tsv\n", "nothing.tsv"),
+        ("sh", "curl -s -F data=@digit.png -F n=no http://127.0.0.1:8080/predictions/NAME\n", "400"),
+        ("python", "import zoo\n\nzoo.smoth('my-model')\n", "smoth"),
+    ],
+)
+def test_a_block_that_does_not_run_is_found(language, text, says, runner):
+    with pytest.raises((PageError, AttributeError), match=says):
+        runner.run(Block("page.md", 1, language, text))
