@@ -14,8 +14,8 @@ from typing import Any
 import torch
 
 from serving.protocol import Limits
-from serving.server import TorchServe
 from serving.server.archive import make_archive
+from serving.torchserve import TorchServe
 from zoo.checkpoints.checkpoint import Checkpoint, save_checkpoint
 from zoo.models.architecture import build_network
 from zoo.models.spec import CertifiedConfig, ModelSpec, Preprocessing

@@ -14,7 +14,7 @@ from zoo.cli._options import Backend, Device
 from zoo.cli._plain import echo
 
 if TYPE_CHECKING:
-    from serving.server import TorchServe
+    from serving.torchserve import TorchServe
 
 REQUEST_BYTES_PER_IMAGE_BYTE = (
     2  # base64 and JSON make a body larger than its images; TorchServe's limit must be above the model's own
@@ -100,11 +100,12 @@ def serve(
     """
     import tempfile
 
-    from serving.server import Ports, ServerOptions, TorchServe
+    from serving.server import Ports, ServerOptions
     from serving.server.archive import make_archive
     from serving.server.record import ServerRecord
     from serving.server.signals import interrupting_signals
     from serving.service.noise_secret import read_noise_secret
+    from serving.torchserve import TorchServe
     from zoo.errors import RequestError
     from zoo.loading.backend import require_backend_name
     from zoo.loading.device import pick_device

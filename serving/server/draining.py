@@ -1,8 +1,7 @@
 """Draining of workers by sign files, which survive a worker's restart and are cheap to check.
 
-TorchServe has no draining: a terminated TorchServe resets every connection. The parent process therefore creates a
-sign file, the workers refuse new requests while the file exists, and the parent ends TorchServe once no request is
-open.
+The parent process creates a sign file, the workers refuse new requests while the file exists, and the parent ends the
+server once no request is open. TorchServe has no draining of its own: a terminated TorchServe resets every connection.
 """
 
 from __future__ import annotations

@@ -13,7 +13,7 @@ from serving.server.worker_watch import WorkerDeath, WorkerWatch
 from zoo.errors import ZooError
 
 LOOK_SECONDS = 1.0
-# TorchServe's management answers late on a busy machine, which is no reason to end the server.
+# The management answers late on a busy machine, which is no reason to end the server.
 UNANSWERED_SECONDS = 30.0
 # A worker that died is back after the time of a start, unless every new one dies as well.
 MIN_RECOVERY_SECONDS = 60.0
@@ -35,7 +35,7 @@ class Supervisor:
         self._is_closing = is_closing
         self._created_at = time.monotonic()
         self._recovery_seconds = MIN_RECOVERY_SECONDS
-        self._problem = "TorchServe has not answered yet"
+        self._problem = "the server has not described its workers yet"
         self._has_started = False
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._run, name="supervisor", daemon=True)
@@ -47,7 +47,7 @@ class Supervisor:
         self._thread.start()
 
     def stop(self) -> None:
-        """Ends the thread; it does not wait for an answer that TorchServe owes."""
+        """Ends the thread; it does not wait for an answer that the server owes."""
         self._stopped.set()
         if self._thread.is_alive():
             self._thread.join(timeout=LOOK_SECONDS)
@@ -60,7 +60,7 @@ class Supervisor:
         except ZooError as error:
             self._problem = str(error)
             return []
-        self._problem = "TorchServe's management has not been asked"
+        self._problem = "the server's management has not been asked"
         return self.watch.observe(versions, now=time.monotonic())
 
     def health(self) -> Health:
@@ -92,7 +92,7 @@ class Supervisor:
     def _report(self, death: WorkerDeath) -> None:
         state = "that answered requests" if death.was_loaded else "that was loading the model"
         self._logger.error(
-            "process %d of %s %s, a worker %s, has ended or was killed; TorchServe starts another one. If there is no "
+            "process %d of %s %s, a worker %s, has ended or was killed; another one is started. If there is no "
             "reason above, something else killed it, such as the kernel when the memory was full",
             *(death.pid, death.name, death.version, state),
         )

@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from serving.protocol import Limits
-from serving.server import ServerOptions, TorchServe
+from serving.server import ServerOptions
 from serving.server.archive import make_archive
+from serving.torchserve import TorchServe
 from training.tasks import open_task
 from zoo.checkpoints.checkpoint import Checkpoint
 

@@ -19,7 +19,8 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from serving.client import Client
 from serving.protocol import Limits
-from serving.server import ServerOptions, TorchServe
+from serving.server import ServerOptions
+from serving.torchserve import TorchServe
 from tests.serving.conftest import LIMITS
 from zoo.errors import RefusedError, ServerError, StreamInterruptedError
 

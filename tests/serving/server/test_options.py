@@ -11,11 +11,13 @@ import yaml
 
 import serving
 from serving.protocol import Limits
-from serving.server import Ports, ServerOptions, TorchServe
+from serving.server import Ports, ServerOptions
 from serving.server.archive import model_settings
-from serving.server.configuration import environment, properties, read_key, write_management_key
 from serving.server.cores import num_cores
+from serving.server.keys import read_key, write_management_key
 from serving.server.ports import UNREACHABLE
+from serving.torchserve import TorchServe
+from serving.torchserve.configuration import environment, properties
 from zoo.errors import RequestError, ServerError
 
 PORTS = Ports(*range(9001, 9006))
@@ -67,7 +69,7 @@ def threads(tmp_path, monkeypatch, *, inherited=None, **named):
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     if inherited:
         monkeypatch.setenv("OMP_NUM_THREADS", inherited)
-    monkeypatch.setattr("serving.server.configuration.num_cores", lambda: 8)
+    monkeypatch.setattr("serving.torchserve.configuration.num_cores", lambda: 8)
     return environment_of_a_server(tmp_path, **named)["OMP_NUM_THREADS"]
 
 

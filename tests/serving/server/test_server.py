@@ -20,8 +20,9 @@ from PIL import Image
 
 from serving.client import ask
 from serving.protocol import Limits
-from serving.server import Ports, TorchServe
+from serving.server import Ports
 from serving.server.archive import make_archive
+from serving.torchserve import TorchServe
 from training.tasks import open_task
 from zoo.errors import RequestError, ServerError
 from zoo.models.preprocessing import prepare
@@ -172,7 +173,7 @@ def test_a_signal_while_java_is_started_leaves_no_process_behind(digits_checkpoi
         signal.raise_signal(signal.SIGINT)
         return started[0]
 
-    monkeypatch.setattr("serving.server.torchserve.subprocess.Popen", interrupted)
+    monkeypatch.setattr("serving.torchserve.instance.subprocess.Popen", interrupted)
     with tempfile.TemporaryDirectory() as store:
         archive = make_archive(digits_checkpoint, Path(store), limits=Limits(n=500), device="cpu")
         with pytest.raises(KeyboardInterrupt), TorchServe([archive]):

@@ -11,35 +11,35 @@ from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import psutil
 
-from serving.server import configuration
-from serving.server.configuration import read_key
 from serving.server.draining import ALL, wait_until_idle
 from serving.server.endpoint import operator_endpoint
 from serving.server.exposition import OPEN_REQUESTS, exposed, make_metrics_folder, total
 from serving.server.health import Health
+from serving.server.keys import read_key
 from serving.server.logs import (
     EVENTS,
     SERVER_LOG,
     WORKER_LOG,
     event_logger,
-    log4j_configuration,
     read_log,
     reason_of_death,
     require_writable,
 )
 from serving.server.loopback_server import LoopbackServer
 from serving.server.management import Management
-from serving.server.management_relay import management_relay
 from serving.server.model_store import adopt
 from serving.server.options import ServerOptions
 from serving.server.ports import LOOPBACK, Ports
-from serving.server.processes import ProcessGroup
 from serving.server.signals import deferring_signals, ignoring_signals
 from serving.server.supervision import Supervisor
+from serving.torchserve import configuration
+from serving.torchserve.log4j import log4j_configuration
+from serving.torchserve.management_relay import management_relay
+from serving.torchserve.processes import ProcessGroup
 from zoo.errors import ServerError
 
 STARTUP_SECONDS = 300.0
@@ -218,7 +218,7 @@ class TorchServe:
         (self.folder / configuration.LOG4J).write_text(log4j)
         properties = configuration.properties(self.folder, self.ports, self.options)
         (self.folder / configuration.PROPERTIES).write_text(properties)
-        operator = operator_endpoint(health=self.health, metrics=self.metrics)
+        operator = operator_endpoint(health=self.health, metrics=self.metrics, describe=_describe)
         self._opened.enter_context(LoopbackServer(self.ports.metrics, operator, name="operator-endpoint"))
         relay = management_relay(self.folder)
         self._opened.enter_context(LoopbackServer(self.ports.management, relay, name="management"))
@@ -283,6 +283,13 @@ class TorchServe:
                 return client.get("http://localhost/metrics").raise_for_status().content
         except httpx.HTTPError:
             return b""
+
+
+def _describe() -> dict[str, Any]:
+    # imports torch, which `zoo models` and `zoo health` need not
+    from serving.description import openapi_document
+
+    return openapi_document()
 
 
 def _make_folder() -> Path:
