@@ -28,7 +28,12 @@ class DrainSign:
     def from_environment(cls, name: str, version: str) -> DrainSign:
         """The sign that this worker's parent process may raise. Without such a parent it is never up."""
         folder = os.environ.get(SIGNS)
-        return cls(()) if folder is None else cls((Path(folder) / ALL, sign_of(Path(folder), name, version)))
+        return cls(()) if folder is None else cls.in_folder(Path(folder), name, version)
+
+    @classmethod
+    def in_folder(cls, folder: Path, name: str, version: str) -> DrainSign:
+        """The sign that the parent process may raise in a folder."""
+        return cls((folder / ALL, sign_of(folder, name, version)))
 
     def is_up(self) -> bool:
         """Whether new requests must be refused."""

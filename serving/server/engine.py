@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import NoReturn, Protocol
+from typing import Any, NoReturn, Protocol
 
 import psutil
 
@@ -73,6 +73,10 @@ class Engine(Protocol):
 
     def metrics(self) -> bytes:
         """The content of /metrics in Prometheus' text format."""
+        ...
+
+    def interface(self) -> Mapping[str, Any]:
+        """The OpenAPI document of the interface."""
         ...
 
     def wait(self) -> NoReturn:

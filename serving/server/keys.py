@@ -12,9 +12,9 @@ from zoo.errors import ServerError
 KEY_BYTES = 32
 
 
-def write_management_key(key_file: Path) -> None:
-    """Writes a key file with a management token, for a server that makes none itself."""
-    keys = {"management": {"key": secrets.token_urlsafe(KEY_BYTES)}}
+def write_keys(key_file: Path, *kinds: str) -> None:
+    """Writes a key file with a new token of each kind, `management` or `inference`."""
+    keys = {kind: {"key": secrets.token_urlsafe(KEY_BYTES)} for kind in kinds}
     descriptor = os.open(key_file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(descriptor, "w") as file:
         json.dump(keys, file, indent=2)

@@ -5,10 +5,12 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from typing import Protocol
 
 from serving.server.health import Health, health_of
-from serving.server.management import Management, ServedVersion
+from serving.server.management import ServedVersion
 from serving.server.worker_watch import WorkerDeath, WorkerWatch
 from zoo.errors import ZooError
 
@@ -20,11 +22,23 @@ MIN_RECOVERY_SECONDS = 60.0
 RECOVERY_STARTS = 2.0
 
 
+class WorkerManager(Protocol):
+    """Describes the workers of a server, and starts them."""
+
+    def versions(self) -> Sequence[ServedVersion]: ...
+
+    def scale(self, name: str, version: str, *, num_workers: int) -> None: ...
+
+
 class Supervisor:
     """Follows the workers by the management API, in a separate thread between `start` and `stop`."""
 
     def __init__(
-        self, management: Callable[[], Management], *, logger: logging.Logger, is_closing: Callable[[], bool]
+        self,
+        management: Callable[[], AbstractContextManager[WorkerManager]],
+        *,
+        logger: logging.Logger,
+        is_closing: Callable[[], bool],
     ) -> None:
         """`management` opens a connection; `is_closing` says whether the server is being stopped on purpose."""
         self.watch = WorkerWatch()

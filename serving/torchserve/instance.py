@@ -19,7 +19,7 @@ from serving.server.draining import ALL, wait_until_idle
 from serving.server.endpoint import operator_endpoint
 from serving.server.exposition import OPEN_REQUESTS, exposed, make_metrics_folder, total
 from serving.server.health import Health
-from serving.server.keys import read_key
+from serving.server.keys import read_key, write_keys
 from serving.server.logs import (
     EVENTS,
     SERVER_LOG,
@@ -167,6 +167,13 @@ class TorchServe:
         deaths = dict(self._supervisor.watch.num_deaths)
         return exposed(self.metrics_folder, num_deaths=deaths) + self._torchserve_metrics()
 
+    def interface(self) -> dict[str, Any]:
+        """The OpenAPI document of the interface."""
+        # imports torch, which `zoo models` and `zoo health` need not
+        from serving.description import openapi_document
+
+        return openapi_document()
+
     def wait(self) -> NoReturn:
         """Waits while the server runs. Raises: ServerError when it ends by itself, or cannot answer any more."""
         assert self._processes is not None
@@ -212,13 +219,13 @@ class TorchServe:
         for folder in (configuration.temporary_folder(self.folder), self.signs):
             folder.mkdir()
         if not self.options.wants_token:
-            configuration.write_management_key(self.key_file)
+            write_keys(self.key_file, "management")
         self._worker_log_before = len(read_log(self.logs / WORKER_LOG))
         log4j = log4j_configuration(self.logs, echoes=self.options.echoes_logs)
         (self.folder / configuration.LOG4J).write_text(log4j)
         properties = configuration.properties(self.folder, self.ports, self.options)
         (self.folder / configuration.PROPERTIES).write_text(properties)
-        operator = operator_endpoint(health=self.health, metrics=self.metrics, describe=_describe)
+        operator = operator_endpoint(health=self.health, metrics=self.metrics, describe=self.interface)
         self._opened.enter_context(LoopbackServer(self.ports.metrics, operator, name="operator-endpoint"))
         relay = management_relay(self.folder)
         self._opened.enter_context(LoopbackServer(self.ports.management, relay, name="management"))
@@ -283,13 +290,6 @@ class TorchServe:
                 return client.get("http://localhost/metrics").raise_for_status().content
         except httpx.HTTPError:
             return b""
-
-
-def _describe() -> dict[str, Any]:
-    # imports torch, which `zoo models` and `zoo health` need not
-    from serving.description import openapi_document
-
-    return openapi_document()
 
 
 def _make_folder() -> Path:

@@ -13,7 +13,7 @@ import pytest
 
 from serving.server.endpoint import operator_endpoint
 from serving.server.health import Health
-from serving.server.keys import read_key, write_management_key
+from serving.server.keys import read_key, write_keys
 from serving.server.loopback_server import LoopbackServer
 from serving.server.ports import Ports
 from serving.torchserve.configuration import management_socket
@@ -128,7 +128,7 @@ class Management(BaseHTTPRequestHandler):
 def test_management_is_passed_on_with_the_token_alone(port, tmp_path, monkeypatch, client):
     monkeypatch.chdir(tmp_path)  # a relative path is short enough for a socket
     folder = tmp_path.relative_to(tmp_path)
-    write_management_key(folder / "key_file.json")
+    write_keys(folder / "key_file.json", "management")
     path, url = "/models/m?min_worker=0&max_worker=0", f"http://127.0.0.1:{port}"
     right = {"Authorization": f"Bearer {read_key(folder / 'key_file.json')}"}
     with LoopbackServer(port, management_relay(folder), name="test"):

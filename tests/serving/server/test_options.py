@@ -14,7 +14,7 @@ from serving.protocol import Limits
 from serving.server import Ports, ServerOptions
 from serving.server.archive import model_settings
 from serving.server.cores import num_cores
-from serving.server.keys import read_key, write_management_key
+from serving.server.keys import read_key, write_keys
 from serving.server.ports import UNREACHABLE
 from serving.torchserve import TorchServe
 from serving.torchserve.configuration import environment, properties
@@ -94,11 +94,11 @@ def test_nobody_can_connect_where_the_management_over_grpc_listens():
 def test_the_management_token_is_random_and_for_its_user_alone(tmp_path):
     first, second = tmp_path / "first.json", tmp_path / "second.json"
     for file in (first, second):
-        write_management_key(file)
+        write_keys(file, "management")
     assert read_key(first) != read_key(second) and len(read_key(first)) >= 40
     assert first.stat().st_mode & 0o777 == 0o600
     with pytest.raises(FileExistsError):  # a file that another user has put there is not used
-        write_management_key(first)
+        write_keys(first, "management")
     with pytest.raises(ServerError, match="contains no inference token: this server requires none"):
         read_key(first, "inference")
 
