@@ -1,7 +1,6 @@
 """Who may send requests: tokens from a file that changes, the names of this machine, and what is logged of each."""
 
 import asyncio
-import os
 
 import httpx
 import pytest
@@ -40,7 +39,7 @@ def replace(path, text):
     """Replaces the file, as an editor does; its time may be that of the former one, but not its inode."""
     other = path.with_name("other")
     other.write_text(text)
-    os.replace(other, path)
+    other.replace(path)
 
 
 def test_a_token_names_its_client_until_its_line_is_removed(tokens):
