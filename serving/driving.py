@@ -141,6 +141,7 @@ class DrivenModel:
 
         id = next(self._ids)
         self.driver.open(id, request, deliver)
+        del request  # its body may be large, and the service has it
         try:
             while True:
                 reply = await queue.get()

@@ -152,7 +152,7 @@ class Access:
         if self._hosts is None or all(_name_of(host) in self._hosts for host in request.headers.getlist("Host")):
             return None
         message = f"requests to another host are refused: use one of the names {', '.join(sorted(self._hosts))}"
-        return refusal(403, message, type="HostError", path=request.url.path)
+        return refusal(403, message, type="HostError", path=request.scope["path"])
 
     def _refused_token(self, request: Request, name: str | None) -> Response | None:
         if name is not None or request.scope["path"] in WITHOUT_TOKEN:

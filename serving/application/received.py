@@ -34,7 +34,7 @@ class ReadingRoom:
         try:
             yield place
         finally:
-            self.num_bytes -= place.num_bytes
+            place.leave()
 
 
 class Place:
@@ -50,6 +50,11 @@ class Place:
             raise OverloadError("the server is reading too many large requests: retry later", retry_after=RETRY_AFTER)
         self.num_bytes += num_bytes
         self._room.num_bytes += num_bytes
+
+    def leave(self) -> None:
+        """Makes room for others: the body is not in memory any more."""
+        self._room.num_bytes -= self.num_bytes
+        self.num_bytes = 0
 
 
 async def read_request(request: Request, place: Place, *, most_bytes: int) -> ReceivedRequest:

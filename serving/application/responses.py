@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncGenerator, AsyncIterator, Coroutine
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine
 from contextlib import aclosing
 from typing import Any
 
@@ -16,26 +16,30 @@ from serving.application.refusals import problem
 from zoo.errors import OverloadError
 
 
-async def respond(replies: AsyncGenerator[ReplyPart], request: Request) -> Response:
+async def respond(
+    replies: AsyncGenerator[ReplyPart], request: Request, *, opened: Callable[[], None] = lambda: None
+) -> Response:
     """The response, once its status is certain: with the last part, or with the first line of a stream.
 
+    `opened` is called when the model has taken the request.
     Raises: OverloadError if the model does not answer; ClientDisconnect, and the request is ended.
     """
     try:
-        first = await _unless_disconnected(_beginning(replies), request)
+        first = await _unless_disconnected(_beginning(replies, opened), request)
         if first.is_last:
             await replies.aclose()
             return Response(first.text, first.status, dict(first.headers), media_type=first.content_type)
     except BaseException:
         await replies.aclose()
         raise
-    texts = _texts(first, replies, path=request.url.path)
+    texts = _texts(first, replies, path=request.scope["path"])
     return StreamingResponse(texts, headers=dict(first.headers), media_type=first.content_type)
 
 
-async def _beginning(replies: AsyncGenerator[ReplyPart]) -> ReplyPart:
+async def _beginning(replies: AsyncGenerator[ReplyPart], opened: Callable[[], None]) -> ReplyPart:
     """The first part that begins a response. Until then a failure still gets a status of its own."""
     async for part in replies:
+        opened()
         if part.is_last or (part.text and part.content_type == JSON_LINES):
             return part
     raise AssertionError("the replies ended without a last part")

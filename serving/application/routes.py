@@ -19,6 +19,7 @@ from zoo.errors import OverloadError, RequestError, UnknownNameError
 
 Models = Mapping[str, Versions]
 LONGEST_NAME = 100
+DISCONNECTED = 499  # as nginx logs it
 EXTENSIONS = ("binary_tensor_data",)
 NAME, PROTOCOL_VERSION = "certified-zoo", "2"
 
@@ -39,18 +40,19 @@ def application(
     ready = is_ready or (lambda: all(served.by_version[served.default].is_ready for served in models.values()))
 
     async def predict(request: Request) -> Response:
-        path = request.url.path
+        path = request.scope["path"]
         try:
             model = _find(models, request)
             with room.place() as place:
-                received = await read_request(request, place, most_bytes=model.max_body_bytes)
-                return await respond(model.replies(received), request)
+                # Nothing here keeps the request: its body may be large, and the model has it.
+                replies = model.replies(await read_request(request, place, most_bytes=model.max_body_bytes))
+                return await respond(replies, request, opened=place.leave)
         except _UnknownModelError as error:
             return refusal(404, str(error), type=error.type, path=path)
         except (OverloadError, RequestError) as error:
             return refusal_of(error, path=path)
         except ClientDisconnect:
-            return Response()  # nobody is left to read it
+            return Response(status_code=DISCONNECTED)  # for the log: nobody is left to read it
 
     def about(answer: Callable[[str, str, AnsweringModel], Response]) -> Callable[[Request], Response]:
         """The endpoint that answers about the model, by its name and version, that a request names."""
@@ -59,7 +61,7 @@ def application(
             try:
                 model = _find(models, request)
             except _UnknownModelError as error:
-                return refusal(404, str(error), type=error.type, path=request.url.path)
+                return refusal(404, str(error), type=error.type, path=request.scope["path"])
             name = request.path_params["model"]
             return answer(name, request.path_params.get("version", models[name].default), model)
 
@@ -119,9 +121,11 @@ async def _not_routed(request: Request, error: Exception) -> Response:
     if error.status_code == 405:
         allowed = (error.headers or {}).get("Allow", "")
         message = f"this address does not have this method; allowed: {allowed}"
-        return refusal(405, message, type="MethodNotAllowedException", path=request.url.path, headers=error.headers)
+        return refusal(
+            405, message, type="MethodNotAllowedException", path=request.scope["path"], headers=error.headers
+        )
     message = "unknown address: predictions are at /predictions/MODEL"
-    return refusal(error.status_code, message, type="ResourceNotFoundException", path=request.url.path)
+    return refusal(error.status_code, message, type="ResourceNotFoundException", path=request.scope["path"])
 
 
 def _find(models: Models, request: Request) -> AnsweringModel:

@@ -95,4 +95,6 @@ def test_the_bodies_that_are_being_read_share_a_room_and_leave_it():
         with room.place() as second, pytest.raises(OverloadError, match="too many large requests"):
             second.add(41)
         first.add(40)
+        first.leave()
+        first.add(100)
     assert room.num_bytes == 0
