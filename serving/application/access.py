@@ -20,7 +20,7 @@ from zoo.errors import ServerError
 logger = logging.getLogger(__name__)
 
 # Probes of orchestrators send no token, and nothing here says more than whether the server answers.
-WITHOUT_TOKEN = ("/ping", "/v2/health/live", "/v2/health/ready")
+WITHOUT_TOKEN = ("/", "/ping", "/v2/health/live", "/v2/health/ready")
 TOKEN_LINE = re.compile(r"(?P<name>[\w.@-]{1,64})\s+(?P<token>[\x21-\x7e]{16,512})")
 BEARER = "bearer "
 MOST_TOKEN_BYTES = 1_000_000

@@ -90,9 +90,11 @@ def application(
     for address, endpoint in (
         ("/ping", ping),
         ("/openapi.json", constant(describe)),
+        ("/", constant(lambda: {"status": "alive"})),  # liveness in the first version of the protocol
         ("/v1/models", constant(lambda: {"models": list(models)})),
         ("/v1/models/{model}", about(model_ready)),
         ("/v2", constant(lambda: {"name": NAME, "version": PROTOCOL_VERSION, "extensions": EXTENSIONS})),
+        ("/v2/models", constant(lambda: {"models": list(models)})),
         ("/v2/health/live", constant(lambda: {"live": True})),
         ("/v2/health/ready", server_ready),
         (v2, about(metadata)),

@@ -314,7 +314,8 @@ def test_a_parameter_of_the_address_that_is_wrong_or_given_twice_is_refused_by_n
 def test_metadata_and_health_of_both_protocols_name_the_model_and_its_versions(url):
     origin, name = url.split("/predictions/")
     with httpx.Client(base_url=origin, timeout=60) as http:
-        assert http.get("/v1/models").json() == {"models": [name]}
+        assert http.get("/").json() == {"status": "alive"}
+        assert http.get("/v1/models").json() == http.get("/v2/models").json() == {"models": [name]}
         assert http.get(f"/v1/models/{name}").json() == {"name": name, "ready": True}
         assert http.get("/v2").json()["extensions"] == ["binary_tensor_data"]
         for path in (f"/v2/models/{name}", f"/v2/models/{name}/versions/1.0"):
