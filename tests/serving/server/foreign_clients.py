@@ -1,7 +1,7 @@
 """Asks a served model by the clients of KServe and Triton, in every way they have. Runs where these are installed.
 
-Usage: python foreign_clients.py ORIGIN MODEL IMAGE [health]. Prints a JSON object: [label, radius] by the way of asking, and
-with `health` what the clients learn of health and metadata.
+Usage: python foreign_clients.py ORIGIN MODEL IMAGE [health]. Prints a JSON object: [label, radius] by the way of
+asking, and with `health` what the clients learn of health and metadata.
 """
 
 import asyncio
