@@ -14,7 +14,7 @@ from typing import Any
 from serving.application.models import ReceivedRequest
 from serving.protocol import BinaryBody, model_metadata
 from serving.service.replies import Reply
-from serving.service.service import InferenceService
+from serving.service.service import InferenceService, RequestId
 from zoo.errors import RequestError
 
 logger = logging.getLogger(__name__)
@@ -34,15 +34,15 @@ class Driver:
         """Starts the thread. `after_step` gets the number of open requests after each step."""
         self.service = service
         self._after_step = after_step
-        self._rows: dict[int, Row] = {}
-        self._deliver: dict[int, Deliver] = {}
+        self._rows: dict[RequestId, Row] = {}
+        self._deliver: dict[RequestId, Deliver] = {}
         self._changed = threading.Condition()
         self._is_closed = False
         self._can_forget = True
         self._thread = threading.Thread(target=self._run, name="driver", daemon=True)
         self._thread.start()
 
-    def open(self, id: int, request: ReceivedRequest, deliver: Deliver) -> None:
+    def open(self, id: RequestId, request: ReceivedRequest, deliver: Deliver) -> None:
         """Opens a request under an id of its own. Its replies are delivered up to the last, unless it is forgotten.
 
         `deliver` must be quick and must not raise.
@@ -56,7 +56,7 @@ class Driver:
             self._rows[id], self._deliver[id] = row, deliver
             self._changed.notify()
 
-    def forget(self, id: int) -> None:
+    def forget(self, id: RequestId) -> None:
         """Ends a request, if it is still open: its client has disconnected, and no more noise is drawn for it."""
         with self._changed:
             self._rows.pop(id, None)
@@ -84,7 +84,7 @@ class Driver:
         """Whether there is something to do, if only to let the service forget requests whose rows are gone."""
         return bool(self._is_closed or self._rows or (self.service.num_open and self._can_forget))
 
-    def _step(self, rows: Mapping[int, Row]) -> None:
+    def _step(self, rows: Mapping[RequestId, Row]) -> None:
         try:
             replies = self.service.step(rows)
             self._can_forget = True

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from enum import StrEnum
@@ -152,7 +152,9 @@ def serve(
                 device=device,
                 backend=backend,
             )
-            prepare = _torchserve if engine is EngineName.TORCHSERVE else _plain_server
+            prepare: Callable[..., TorchServe | PlainServer] = (
+                _torchserve if engine is EngineName.TORCHSERVE else _plain_server
+            )
             prepared = prepare(sources, ports=ports, options=options)
             echo("starting the server...", err=True)
             server = opened.enter_context(prepared)

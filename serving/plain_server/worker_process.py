@@ -23,7 +23,7 @@ from serving.plain_server.frames import Frames, Part
 from serving.plain_server.link import WorkerLink
 from serving.plain_server.logs import ServerLogs
 from serving.plain_server.settings import WorkerSettings
-from zoo.errors import ServerError, WorkerLostError, ZooError
+from zoo.errors import RequestError, ServerError, WorkerLostError, ZooError
 
 COMMAND = ("-P", "-m", "serving.plain_server.worker")  # -P: the working directory must not hide a package
 STARTUP_SECONDS = 300.0
@@ -192,11 +192,13 @@ class WorkerProcess:
 
 
 def error_of(failure: Mapping[str, str]) -> Exception:
-    """The error that a worker reported, as this project's error of the same name, or a ServerError."""
+    """The error that a worker reported, as this project's error of the same name if a message is enough to make it."""
     kind = getattr(zoo.errors, failure["type"], None)
     if isinstance(kind, type) and issubclass(kind, ZooError):
         with suppress(TypeError):  # an error with further arguments
             return kind(failure["message"])
+        if issubclass(kind, RequestError):
+            return RequestError(failure["message"])
     return ServerError(failure["message"])
 
 

@@ -18,7 +18,7 @@ from serving.server.keys import read_key, write_keys
 from serving.server.loopback_server import Request
 from serving.server.management import ServedVersion
 from serving.server.model_store import Archive
-from zoo.errors import CheckpointError, ImageError, RequestError, ServerError, UnknownNameError, WorkerLostError
+from zoo.errors import CheckpointError, ImageError, ServerError, UnknownNameError, WorkerLostError
 
 LATER = WorkerLostError("retry in 3 s", retry_after=3)
 ROW = ReceivedRequest(kind="form", fields={"data": b"\x00png", "n": b"7"}, query={"seed": "1"})
@@ -108,9 +108,12 @@ def test_the_settings_of_a_worker_cross_the_link(tmp_path):
 def test_a_workers_failure_is_raised_as_the_error_that_it_was():
     assert isinstance(error_of({"type": "CheckpointError", "message": "damaged"}), CheckpointError)
     assert isinstance(error_of({"type": "ImageError", "message": "no"}), ImageError)
-    for type in ("RuntimeError", "RefusedError", "UnknownNameError", "nonsense"):
+    for type in ("RefusedError", "UnknownNameError"):  # which need more than a message
         error = error_of({"type": type, "message": "why"})
-        assert isinstance(error, ServerError | RequestError) and str(error) == "why"
+        assert (error.exit_code, str(error)) == (2, "why")
+    for type in ("RuntimeError", "nonsense", "Iterable"):
+        error = error_of({"type": type, "message": "why"})
+        assert isinstance(error, ServerError) and str(error) == "why"
     assert how_it_ended(-9) == "was killed by SIGKILL, for example by the kernel when the memory was full"
     assert how_it_ended(3) == "ended with exit code 3"
 
