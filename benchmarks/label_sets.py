@@ -38,8 +38,8 @@ from torch.nn import functional as F
 from benchmarks.machine import machine
 from serving.client import Client
 from serving.protocol import Limits
-from serving.server import TorchServe
 from serving.server.archive import make_archive
+from serving.torchserve import TorchServe
 from training.attacks import pgd, under_attack
 from training.attacks.perturbations import strictly_inside
 from training.evaluation.calibration import calibrate, plan_calibration

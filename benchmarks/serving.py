@@ -39,8 +39,8 @@ from benchmarks.machine import machine
 from benchmarks.serving_load import CERTIFICATION_DRAWS, KINDS, SurePicture, load, sure_pictures
 from benchmarks.serving_start import startup
 from serving.protocol import Limits
-from serving.server import TorchServe
 from serving.server.archive import make_archive
+from serving.torchserve import TorchServe
 from training.objectives.consistency import Consistency
 from training.recipe import override
 from training.recipes import quick

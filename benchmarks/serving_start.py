@@ -14,18 +14,19 @@ from typing import Any
 import torch
 
 from serving.protocol import Limits
-from serving.server import TorchServe
 from serving.server.archive import make_archive
+from serving.torchserve import TorchServe
 from zoo.checkpoints.checkpoint import Checkpoint, save_checkpoint
 from zoo.models.architecture import build_network
 from zoo.models.spec import CertifiedConfig, ModelSpec, Preprocessing
 
 
 def startup(starts: int) -> dict[str, Any]:
-    """Seconds until a ResNet-50 is READY, for three kinds of start, and their medians.
+    """Seconds until a ResNet-50 is READY, for four kinds of start, and their medians.
 
     `torchserve` starts TorchServe with a finished archive. `zoo serve, first` creates the archive and exports the
-    network. `zoo serve, later` creates the archive from the export that an earlier start has cached.
+    network. `zoo serve, later` creates the archive from the export that an earlier start has cached, and so does
+    `zoo serve --engine asgi`.
     """
     with tempfile.TemporaryDirectory() as folder:
         checkpoint = resnet50(Path(folder) / "resnet50")
@@ -37,6 +38,10 @@ def startup(starts: int) -> dict[str, Any]:
             ],
             "zoo serve, later": [
                 seconds_until_ready(checkpoint.path, cache=Path(folder) / "cache0") for _ in range(starts)
+            ],
+            "zoo serve --engine asgi, later": [
+                seconds_until_ready(checkpoint.path, cache=Path(folder) / "cache0", engine="asgi")
+                for _ in range(starts)
             ],
         }
     return {
@@ -70,8 +75,9 @@ def resnet50(folder: Path) -> Checkpoint:
     return save_checkpoint(folder, network, spec)
 
 
-def seconds_until_ready(checkpoint: Path, *, cache: Path) -> float:
+def seconds_until_ready(checkpoint: Path, *, cache: Path, engine: str = "torchserve") -> float:
     command = [sys.executable, "-m", "zoo", "serve", str(checkpoint), "--port", "0", "--device", "cpu"]
+    command += ["--engine", engine]
     started = time.monotonic()
     process = subprocess.Popen(
         command, stdout=subprocess.PIPE, text=True, env={**os.environ, "ZOO_CACHE_DIR": str(cache)}

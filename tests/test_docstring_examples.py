@@ -7,10 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from serving.asgi import application
-from serving.loopback import running
 from serving.protocol import Limits
 from serving.service.loading import load_service
+from tests.serving.in_process import served_in_process
 from training.tasks import open_task
 
 MODULES = {
@@ -43,7 +42,7 @@ def folder(digits_checkpoint, tmp_path_factory):
 def url(digits_checkpoint):
     """The address of a served `my-model`."""
     service = load_service(digits_checkpoint, device="cpu", limits=Limits())
-    with running(application(service)) as url:
+    with served_in_process(service) as url:
         yield f"{url}/predictions/{service.spec.name}"
 
 

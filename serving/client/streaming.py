@@ -12,6 +12,8 @@ from serving.client.payload import error_of, raise_for_problem, something_else
 from zoo.errors import StreamInterruptedError
 from zoo.filesystem.untrusted_json import parse_json
 
+WORKER_LOST = 503  # in a stream: the worker ended, and what came before is certified
+
 
 class StreamUpdate(Answer):
     """The certificate so far. With probability at least 1 - alpha, every update of a stream is correct.
@@ -38,7 +40,7 @@ class StreamReader:
         """The update in a line. A blank line yields nothing.
 
         Raises: RefusedError or ServerError if the line is an error object; ServerError if the line did not come from a
-        model server; StreamInterruptedError if the line is cut off.
+        model server; StreamInterruptedError if the line is cut off, or reports that the worker ended.
         """
         if not line.strip():
             return
@@ -47,6 +49,8 @@ class StreamReader:
         except ValueError as error:
             raise self.interrupted("its last line is cut off") from error
         if isinstance(update, dict) and isinstance(update.get("code"), int):
+            if self.last is not None and update["code"] == WORKER_LOST:
+                raise self.interrupted(str(update.get("message")))
             raise error_of(update)
         try:
             self.last = StreamUpdate.model_validate(update)

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from serving.commands.options import DefaultN, Limit, MaxN, MaxPixels, limits_from
+from serving.commands.options import DefaultN, Limit, MaxN, MaxPixels
 from zoo.cli._options import Backend, Device, Model
 from zoo.cli._plain import echo
 
@@ -28,6 +28,7 @@ def archive(
 ) -> None:
     """Pack a checkpoint and its handler into a .mar archive for TorchServe."""
     from serving.server.archive import make_archive
+    from serving.server.limit_options import limits_from
     from zoo.loading.locate import locate
 
     limits = limits_from(n, max_n, max_pixels, limit or ())

@@ -56,8 +56,8 @@ def health(
 
 
 def _ask_management(url: str, key_file: Path | None, timeout: float) -> dict[str, Any]:
-    from serving.server.configuration import read_key
     from serving.server.health import asked_health
+    from serving.server.keys import read_key
     from serving.server.management import Management
 
     with Management(url, token=None if key_file is None else read_key(key_file), timeout=timeout) as management:
@@ -66,8 +66,8 @@ def _ask_management(url: str, key_file: Path | None, timeout: float) -> dict[str
 
 def _ask_model(url: str, key_file: Path | None, token: str | None, timeout: float) -> dict[str, Any]:
     from serving.client import NO_RETRY, Client
-    from serving.server.configuration import read_keys
     from serving.server.health import PROBE_IMAGE
+    from serving.server.keys import read_keys
     from zoo.errors import RefusedError, ServerError
 
     token = token if key_file is None else read_keys(key_file).get("inference")

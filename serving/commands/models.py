@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from serving.commands.options import DefaultN, Limit, MaxN, MaxPixels, limits_from
+from serving.commands.options import DefaultN, Limit, MaxN, MaxPixels
 from zoo.cli._options import Backend, Device, Json, Model
 from zoo.cli._plain import echo
 
@@ -59,6 +59,7 @@ def add(
     """Load a model, or a new version of a model, next to the served ones; print its name and version."""
     from serving.server import switching
     from serving.server.archive import make_archive
+    from serving.server.limit_options import limits_from
     from serving.server.model_store import adopt
     from serving.server.record import ServerRecord
     from zoo.loading.locate import locate

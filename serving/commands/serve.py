@@ -2,19 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from serving.commands.options import DefaultN, Limit, MaxN, MaxPixels, limits_from
+from serving.commands.options import DefaultN, Limit, MaxN, MaxPixels
 from zoo.cli._options import Backend, Device
 from zoo.cli._plain import echo
 
 if TYPE_CHECKING:
-    from serving.server import TorchServe
+    from serving.plain_server.server import PlainServer
+    from serving.server import Ports, ServerOptions
+    from serving.server.engine import Engine
+    from serving.torchserve import TorchServe
+
+
+class EngineName(StrEnum):
+    """The engines of `zoo serve`."""
+
+    TORCHSERVE = "torchserve"
+    ASGI = "asgi"
+
 
 REQUEST_BYTES_PER_IMAGE_BYTE = (
     2  # base64 and JSON make a body larger than its images; TorchServe's limit must be above the model's own
@@ -23,6 +36,9 @@ REQUEST_BYTES_PER_IMAGE_BYTE = (
 
 def serve(
     models: Annotated[list[str], typer.Argument(metavar="MODEL...", help="Checkpoint directories or Hub ids.")],
+    engine: Annotated[
+        EngineName, typer.Option("--engine", help="torchserve, or asgi: a plain server without Java.")
+    ] = EngineName.TORCHSERVE,
     port: Annotated[
         int, typer.Option("--port", min=0, max=65535, help="Port of predictions; 0 selects a free one.")
     ] = 8080,
@@ -37,11 +53,17 @@ def serve(
             show_default=False,
         ),
     ] = None,
+    tokens: Annotated[
+        Path | None,
+        typer.Option(
+            "--tokens",
+            metavar="FILE",
+            help="File with a line NAME TOKEN per client, read again when it changes (asgi).",
+        ),
+    ] = None,
     management_port: Annotated[
         int,
-        typer.Option(
-            "--management-port", min=0, max=65535, help="Port of TorchServe's management API; 0 selects a free one."
-        ),
+        typer.Option("--management-port", min=0, max=65535, help="Port of the management API; 0 selects a free one."),
     ] = 0,
     metrics_port: Annotated[
         int,
@@ -93,58 +115,55 @@ def serve(
     device: Device = "auto",
     backend: Backend = "auto",
 ) -> None:
-    """Serve checkpoints with TorchServe, by default on the loopback address, until Ctrl-C, SIGTERM, SIGHUP or SIGQUIT.
+    """Serve checkpoints, by default on the loopback address, until Ctrl-C, SIGTERM, SIGHUP or SIGQUIT.
 
     After the first such signal the server refuses new requests and answers the open ones; a second signal ends the
     server immediately.
     """
     import tempfile
 
-    from serving.server import Ports, ServerOptions, TorchServe
-    from serving.server.archive import make_archive
+    from serving.server import Ports, ServerOptions
     from serving.server.record import ServerRecord
     from serving.server.signals import interrupting_signals
     from serving.service.noise_secret import read_noise_secret
-    from zoo.errors import RequestError
-    from zoo.loading.backend import require_backend_name
-    from zoo.loading.device import pick_device
-    from zoo.loading.locate import locate
 
-    limits = limits_from(n, max_n, max_pixels, limit or ())
-    workers = _num_gpus() if pick_device(device).type == "cuda" and ":" not in device else 1
-    require_backend_name(backend)
     options = ServerOptions(
         host=host,
         token=token,
+        tokens=tokens,
         threads=threads,
         can_switch_models=store is not None,
-        max_request_bytes=REQUEST_BYTES_PER_IMAGE_BYTE * limits.max_bytes,
         noise_secret=None if noise_secret is None else read_noise_secret(noise_secret),
         families=families,
         logs=logs,
         echoes_logs=echo_logs,
     )
     ports = Ports.find(port or None, management=management_port or None, metrics=metrics_port or None, host=host)
-    checkpoints = [locate(model) for model in models]
-    names = [checkpoint.spec.name for checkpoint in checkpoints]
-    if len(set(names)) < len(names):
-        raise RequestError(f"two models have the same name ({', '.join(names)}): serve each of them on its own server")
     with interrupting_signals() as ignore_further_signals, ExitStack() as opened:
         try:
             folder = store or Path(opened.enter_context(tempfile.TemporaryDirectory()))
-            archives = [
-                make_archive(checkpoint, folder, limits=limits, device=device, backend=backend, workers=workers)
-                for checkpoint in checkpoints
-            ]
-            echo("starting TorchServe...", err=True)
-            hashes = [checkpoint.weights_sha256 for checkpoint in checkpoints]
-            server = opened.enter_context(TorchServe(archives, weights_sha256=hashes, ports=ports, options=options))
+            sources = Sources(
+                models=models,
+                store=folder,
+                n=n,
+                max_n=max_n,
+                max_pixels=max_pixels,
+                limits=limit or [],
+                device=device,
+                backend=backend,
+            )
+            prepare: Callable[..., TorchServe | PlainServer] = (
+                _torchserve if engine is EngineName.TORCHSERVE else _plain_server
+            )
+            prepared = prepare(sources, ports=ports, options=options)
+            echo("starting the server...", err=True)
+            server = opened.enter_context(prepared)
             if store is not None:
                 opened.enter_context(ServerRecord.of(server).kept_in(store))
             try:
-                _print_addresses(server, archives, n=n)
+                _print_addresses(server, n=n)
                 if ui:
-                    _open_page(opened, server, names, port=ui_port)
+                    _open_page(opened, server, port=ui_port)
                 server.wait()
             except KeyboardInterrupt:
                 _drain(server, drain_seconds)
@@ -152,7 +171,71 @@ def serve(
             ignore_further_signals()  # a further signal must not interrupt the clean-up
 
 
-def _print_addresses(server: TorchServe, archives: Sequence[Path], *, n: int) -> None:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sources:
+    """The models of a command line, the directory for their archives, and the options that apply to all of them."""
+
+    models: Sequence[str]
+    store: Path
+    n: int
+    max_n: int
+    max_pixels: int
+    limits: Sequence[str]
+    device: str
+    backend: str
+
+
+def _torchserve(sources: Sources, *, ports: Ports, options: ServerOptions) -> TorchServe:
+    """A TorchServe instance with the archives of the models."""
+    from serving.server.archive import make_archive
+    from serving.server.limit_options import limits_from
+    from serving.torchserve import TorchServe
+    from zoo.errors import RequestError
+    from zoo.loading.backend import require_backend_name
+    from zoo.loading.device import pick_device
+    from zoo.loading.locate import locate
+
+    if options.tokens is not None:
+        raise RequestError("--tokens needs --engine asgi: TorchServe has one token for all clients")
+    limits = limits_from(sources.n, sources.max_n, sources.max_pixels, sources.limits)
+    device, backend = sources.device, sources.backend
+    workers = _num_gpus() if pick_device(device).type == "cuda" and ":" not in device else 1
+    require_backend_name(backend)
+    checkpoints = [locate(model) for model in sources.models]
+    names = [checkpoint.spec.name for checkpoint in checkpoints]
+    if len(set(names)) < len(names):
+        raise RequestError(f"two models have the same name ({', '.join(names)}): serve each of them on its own server")
+    archives = [
+        make_archive(checkpoint, sources.store, limits=limits, device=device, backend=backend, workers=workers)
+        for checkpoint in checkpoints
+    ]
+    hashes = [checkpoint.weights_sha256 for checkpoint in checkpoints]
+    options = replace(options, max_request_bytes=REQUEST_BYTES_PER_IMAGE_BYTE * limits.max_bytes)
+    return TorchServe(archives, weights_sha256=hashes, ports=ports, options=options)
+
+
+def _plain_server(sources: Sources, *, ports: Ports, options: ServerOptions) -> PlainServer:
+    """A plain server. Its workers load the models, so that this process needs no torch."""
+    from serving.plain_server.server import PlainServer
+    from serving.plain_server.settings import CheckpointSource
+
+    checkpoints = [
+        CheckpointSource(
+            model=model,
+            store=str(sources.store.absolute()),
+            n=sources.n,
+            max_n=sources.max_n,
+            max_pixels=sources.max_pixels,
+            limits=tuple(sources.limits),
+            device=sources.device,
+            backend=sources.backend,
+        )
+        for model in sources.models
+    ]
+    return PlainServer(checkpoints, ports=ports, options=options)
+
+
+def _print_addresses(server: Engine, *, n: int) -> None:
     """Prints the addresses of predictions on stdout and all others on stderr."""
     from serving.server.ports import is_loopback
 
@@ -164,24 +247,25 @@ def _print_addresses(server: TorchServe, archives: Sequence[Path], *, n: int) ->
     if not is_loopback(server.options.host):
         echo(f"listening on {server.options.host} without TLS: put a proxy before it, as in deploy/", err=True)
     shown = "-H 'Authorization: Bearer TOKEN' " if server.options.wants_token else ""
-    for path in archives:
-        echo(f"ready: curl {shown}-F data=@IMAGE -F mode=certify -F n={n} {server.prediction_url(path)}")
+    for archive in server.archives:
+        echo(f"ready: curl {shown}-F data=@IMAGE -F mode=certify -F n={n} {server.prediction_url(archive.path)}")
 
 
-def _open_page(opened: ExitStack, server: TorchServe, names: Sequence[str], *, port: int) -> None:
+def _open_page(opened: ExitStack, server: Engine, *, port: int) -> None:
     from serving.page.server import serve_page
 
     page = serve_page(
         server.url,
-        names,
+        [archive.name for archive in server.archives],
         port=port,
         token=server.token("inference"),
         max_body_bytes=server.options.max_request_bytes,
+        describe=server.interface,
     )
     echo(f"page: {opened.enter_context(page)}")
 
 
-def _drain(server: TorchServe, seconds: float) -> None:
+def _drain(server: Engine, seconds: float) -> None:
     """Waits until open requests are answered. A second signal ends the wait."""
     echo(
         f"stopping: open requests have {seconds:g} s, new ones are refused; a second signal ends it immediately",

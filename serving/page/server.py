@@ -6,9 +6,10 @@ Because of the relay the browser sees a single origin. No cross-origin permissio
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import httpx
 from starlette.applications import Starlette
@@ -21,8 +22,7 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from serving.description import openapi_document
-from serving.loopback import HOST, running
+from serving.application.running import HOST, running
 from zoo.errors import UnknownNameError
 
 STATIC = Path(__file__).parent / "static"
@@ -46,6 +46,7 @@ def serve_page(
     port: int = 0,
     token: str | None = None,
     max_body_bytes: int = MAX_BODY_BYTES,
+    describe: Callable[[], Mapping[str, Any]] = dict,
 ) -> Iterator[str]:
     """Serves the page while the block runs, and yields its URL.
 
@@ -55,23 +56,30 @@ def serve_page(
         port: the port of the page; 0 selects a free port.
         token: the inference token, sent with every relayed request.
         max_body_bytes: the largest body that the page relays; the server's own limit.
+        describe: the content of /openapi.json.
 
     Raises: ServerError if the port is in use.
     """
-    with running(page(server_url, models, token=token, max_body_bytes=max_body_bytes), port=port) as url:
-        yield url
+    app = page(server_url, models, token=token, max_body_bytes=max_body_bytes, describe=describe)
+    with running(app, port=port) as running_app:
+        yield running_app.url
 
 
 def page(
-    server_url: str, models: Sequence[str], *, token: str | None = None, max_body_bytes: int = MAX_BODY_BYTES
+    server_url: str,
+    models: Sequence[str],
+    *,
+    token: str | None = None,
+    max_body_bytes: int = MAX_BODY_BYTES,
+    describe: Callable[[], Mapping[str, Any]] = dict,
 ) -> Starlette:
-    """The ASGI application of the page and its relay."""
+    """The ASGI application of the page and its relay; the arguments are those of `serve_page`."""
 
     async def list_models(_: Request) -> Response:
         return JSONResponse(list(models))
 
-    async def describe(_: Request) -> Response:
-        return JSONResponse(openapi_document())
+    async def interface(_: Request) -> Response:
+        return JSONResponse(describe())
 
     async def relay(request: Request) -> Response:
         model = request.path_params["model"]
@@ -89,7 +97,7 @@ def page(
 
     routes = [
         Route("/models", list_models),
-        Route("/openapi.json", describe),
+        Route("/openapi.json", interface),
         Route("/predictions/{model}", relay, methods=["POST"]),
         Mount("/", StaticFiles(directory=STATIC, html=True)),
     ]

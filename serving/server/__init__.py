@@ -1,7 +1,6 @@
-"""Start, health checks, draining and stop of a TorchServe instance; only this package depends on TorchServe."""
+"""What operators have of every engine: archives, options, health, metrics, logs, draining, switching of versions."""
 
 from serving.server.options import ServerOptions
 from serving.server.ports import Ports
-from serving.server.torchserve import TorchServe
 
-__all__ = ["Ports", "ServerOptions", "TorchServe"]
+__all__ = ["Ports", "ServerOptions"]

@@ -1,8 +1,7 @@
 """Draining of workers by sign files, which survive a worker's restart and are cheap to check.
 
-TorchServe has no draining: a terminated TorchServe resets every connection. The parent process therefore creates a
-sign file, the workers refuse new requests while the file exists, and the parent ends TorchServe once no request is
-open.
+The parent process creates a sign file, the workers refuse new requests while the file exists, and the parent ends the
+server once no request is open. TorchServe has no draining of its own: a terminated TorchServe resets every connection.
 """
 
 from __future__ import annotations
@@ -29,7 +28,12 @@ class DrainSign:
     def from_environment(cls, name: str, version: str) -> DrainSign:
         """The sign that this worker's parent process may raise. Without such a parent it is never up."""
         folder = os.environ.get(SIGNS)
-        return cls(()) if folder is None else cls((Path(folder) / ALL, sign_of(Path(folder), name, version)))
+        return cls(()) if folder is None else cls.in_folder(Path(folder), name, version)
+
+    @classmethod
+    def in_folder(cls, folder: Path, name: str, version: str) -> DrainSign:
+        """The sign that the parent process may raise in a folder."""
+        return cls((folder / ALL, sign_of(folder, name, version)))
 
     def is_up(self) -> bool:
         """Whether new requests must be refused."""

@@ -1,4 +1,4 @@
-"""TorchServe's management API: lists, loads and removes models, and sets their default versions."""
+"""TorchServe's management API, which every engine has: lists, loads and removes models, sets default versions."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ MOST_MODELS = 1000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Worker:
-    """A worker of a version. TorchServe keeps its `id` when it starts a new process in the place of one that died.
+    """A worker of a version. The server keeps its `id` when it starts a new process in the place of one that died.
 
-    `pid`: the process id of the worker's latest process; 0 or less until TorchServe knows it.
+    `pid`: the process id of the worker's latest process; 0 or less until the server knows it.
     `is_ready`: whether that process runs and has loaded the model.
     """
 
@@ -98,7 +98,7 @@ class Management:
         self.call("PUT", f"/models/{name}/{version}/set-default")
 
     def scale(self, name: str, version: str, *, num_workers: int) -> None:
-        """Makes TorchServe start or end workers of a version; returns at once. Raises: the errors of `call`."""
+        """Makes the server start or end workers of a version; returns at once. Raises: the errors of `call`."""
         query = {"min_worker": num_workers, "max_worker": num_workers}
         self.call("PUT", f"/models/{name}/{version}", query)
 

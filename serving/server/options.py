@@ -14,9 +14,10 @@ class ServerOptions:
     """Address, token, threads, request size and logs of a server.
 
     `host`: the address of predictions.
-    `token`: whether predictions need a token; None requires one unless `host` is a loopback address.
+    `token`: whether predictions need a token; None requires one if there are `tokens`, or `host` is not loopback.
+    `tokens`: a file with one token per client, which a plain server accepts besides the token of its key file.
     `threads`: threads per worker; None shares the cores among the workers.
-    `can_switch_models`: opens TorchServe's model API on the loopback address.
+    `can_switch_models`: opens the management's model API on the loopback address.
     `max_request_bytes`: TorchServe's own limit, beyond which it refuses a request without a message. It must be well
     above the limit of every model.
     `noise_secret`: the secret from which repeatable answers derive their noise; None for a secret of this server.
@@ -28,6 +29,7 @@ class ServerOptions:
 
     host: str = LOOPBACK
     token: bool | None = None
+    tokens: Path | None = None
     threads: int | None = None
     can_switch_models: bool = False
     max_request_bytes: int = 33_554_432
@@ -39,11 +41,14 @@ class ServerOptions:
     def __post_init__(self) -> None:
         if self.threads is not None and self.threads < 1:
             raise RequestError(f"--threads must be a positive number, got {self.threads}")
+        if self.tokens is not None and self.token is False:
+            raise RequestError(f"--no-token contradicts --tokens {self.tokens}: leave one of them out")
 
     @property
     def wants_token(self) -> bool:
         """Whether predictions require a token. Management always does."""
-        return not is_loopback(self.host) if self.token is None else self.token
+        by_default = self.tokens is not None or not is_loopback(self.host)
+        return by_default if self.token is None else self.token
 
     @property
     def address(self) -> str:

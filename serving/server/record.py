@@ -7,16 +7,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from serving.server.configuration import read_key
+from serving.server.engine import Engine
+from serving.server.keys import read_key
 from serving.server.management import Management
 from zoo.errors import RequestError, ServerError
 from zoo.filesystem.atomic_write import write_atomically
 from zoo.filesystem.untrusted_json import parse_json
-
-if TYPE_CHECKING:
-    from serving.server.torchserve import TorchServe
 
 FILE = "server.json"
 
@@ -33,7 +30,7 @@ class ServerRecord:
     logs: str
 
     @classmethod
-    def of(cls, server: TorchServe) -> ServerRecord:
+    def of(cls, server: Engine) -> ServerRecord:
         return cls(
             management=server.management_url,
             key_file=str(server.key_file),

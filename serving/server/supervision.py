@@ -5,26 +5,40 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from typing import Protocol
 
 from serving.server.health import Health, health_of
-from serving.server.management import Management, ServedVersion
+from serving.server.management import ServedVersion
 from serving.server.worker_watch import WorkerDeath, WorkerWatch
 from zoo.errors import ZooError
 
 LOOK_SECONDS = 1.0
-# TorchServe's management answers late on a busy machine, which is no reason to end the server.
+# The management answers late on a busy machine, which is no reason to end the server.
 UNANSWERED_SECONDS = 30.0
 # A worker that died is back after the time of a start, unless every new one dies as well.
 MIN_RECOVERY_SECONDS = 60.0
 RECOVERY_STARTS = 2.0
 
 
+class WorkerManager(Protocol):
+    """Describes the workers of a server, and starts them."""
+
+    def versions(self) -> Sequence[ServedVersion]: ...
+
+    def scale(self, name: str, version: str, *, num_workers: int) -> None: ...
+
+
 class Supervisor:
     """Follows the workers by the management API, in a separate thread between `start` and `stop`."""
 
     def __init__(
-        self, management: Callable[[], Management], *, logger: logging.Logger, is_closing: Callable[[], bool]
+        self,
+        management: Callable[[], AbstractContextManager[WorkerManager]],
+        *,
+        logger: logging.Logger,
+        is_closing: Callable[[], bool],
     ) -> None:
         """`management` opens a connection; `is_closing` says whether the server is being stopped on purpose."""
         self.watch = WorkerWatch()
@@ -35,7 +49,7 @@ class Supervisor:
         self._is_closing = is_closing
         self._created_at = time.monotonic()
         self._recovery_seconds = MIN_RECOVERY_SECONDS
-        self._problem = "TorchServe has not answered yet"
+        self._problem = "the server has not described its workers yet"
         self._has_started = False
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._run, name="supervisor", daemon=True)
@@ -47,7 +61,7 @@ class Supervisor:
         self._thread.start()
 
     def stop(self) -> None:
-        """Ends the thread; it does not wait for an answer that TorchServe owes."""
+        """Ends the thread; it does not wait for an answer that the server owes."""
         self._stopped.set()
         if self._thread.is_alive():
             self._thread.join(timeout=LOOK_SECONDS)
@@ -60,7 +74,7 @@ class Supervisor:
         except ZooError as error:
             self._problem = str(error)
             return []
-        self._problem = "TorchServe's management has not been asked"
+        self._problem = "the server's management has not been asked"
         return self.watch.observe(versions, now=time.monotonic())
 
     def health(self) -> Health:
@@ -92,7 +106,7 @@ class Supervisor:
     def _report(self, death: WorkerDeath) -> None:
         state = "that answered requests" if death.was_loaded else "that was loading the model"
         self._logger.error(
-            "process %d of %s %s, a worker %s, has ended or was killed; TorchServe starts another one. If there is no "
+            "process %d of %s %s, a worker %s, has ended or was killed; another one is started. If there is no "
             "reason above, something else killed it, such as the kernel when the memory was full",
             *(death.pid, death.name, death.version, state),
         )

@@ -12,7 +12,7 @@ VersionKey = tuple[str, str]  # a model's name and version
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorkerDeath:
-    """A process that ended although its worker still exists, so TorchServe did not end it."""
+    """A process that ended although its worker still exists, so the server did not end it."""
 
     name: str
     version: str
@@ -32,7 +32,7 @@ class _Process:
 class WorkerWatch:
     """Compares descriptions of a server. Times are in seconds, on any clock.
 
-    A worker that TorchServe ends on purpose leaves the description. One whose process dies stays in it, and gets a new
+    A worker that the server ends on purpose leaves the description. One whose process dies stays in it, and gets a new
     process.
     """
 

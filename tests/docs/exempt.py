@@ -28,7 +28,6 @@ NOT_RUN: dict[str, str] = {
     r": hf auth login$": "a login by hand, of another project's command",
     r": (apt-get|dpkg) ": "unpacks Debian's packages: test_picture_collections.py reads such folders",
     r": torchrun ": "starts four processes: tests/training/evaluation/test_torchrun.py runs two",
-    r": python -m examples\.second_front ": "serves until Ctrl-C: tests/serving/test_asgi.py runs it",
     r": python -m examples\.(entries|network_check) ": "takes hours, or the internet: tests/examples runs its parts",
     r"trust\.md: python -c ": "the forgery of test_trust_table.py",
     r": (taskset|wait)\b": "takes hours: tests/training/study runs a smaller one",

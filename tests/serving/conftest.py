@@ -1,4 +1,4 @@
-"""One running server for the tests that do not harm it, and the pictures that they ask it about."""
+"""One running server of each engine for the tests that do not harm it, and the pictures that they ask it about."""
 
 import io
 from dataclasses import dataclass
@@ -6,9 +6,12 @@ from pathlib import Path
 
 import pytest
 
+from serving.plain_server.server import PlainServer
 from serving.protocol import Limits
-from serving.server import ServerOptions, TorchServe
+from serving.server import ServerOptions
 from serving.server.archive import make_archive
+from serving.server.engine import Engine
+from serving.torchserve import TorchServe
 from training.tasks import open_task
 from zoo.checkpoints.checkpoint import Checkpoint
 
@@ -20,11 +23,12 @@ LIMITS = Limits(
 
 @dataclass(frozen=True)
 class Served:
-    """A served digits model."""
+    """A served digits model. `worker_word` is in the command line of its workers, and in no other."""
 
-    server: TorchServe
+    server: Engine
     archive: Path
     checkpoint: Checkpoint
+    worker_word: str
 
     @property
     def url(self) -> str:
@@ -34,17 +38,42 @@ class Served:
     def name(self) -> str:
         return self.checkpoint.spec.name
 
+    @property
+    def workers(self) -> set[int]:
+        """The process ids of the workers."""
+        processes = self.server.processes()
+        return {each.pid for each in processes if any(self.worker_word in word for word in each.cmdline())}
+
+
+on_each_engine = pytest.mark.parametrize("served", ["torchserve", "asgi"], indirect=True)
+
 
 @pytest.fixture(scope="session")
-def served(digits_checkpoint, tmp_path_factory):
+def served_archive(digits_checkpoint, tmp_path_factory):
+    """The archive that the servers share."""
+    return make_archive(digits_checkpoint, tmp_path_factory.mktemp("store"), limits=LIMITS, device="cpu")
+
+
+@pytest.fixture(scope="session")
+def served_by_torchserve(digits_checkpoint, served_archive):
+    with TorchServe([served_archive], options=ServerOptions(threads=2)) as server:
+        yield Served(server, served_archive, digits_checkpoint, "model_service_worker")
+
+
+@pytest.fixture(scope="session")
+def served_by_asgi(digits_checkpoint, served_archive):
+    with PlainServer([served_archive], options=ServerOptions(threads=2)) as server:
+        yield Served(server, served_archive, digits_checkpoint, "serving.plain_server.worker")
+
+
+@pytest.fixture(scope="session")
+def served(request):
     """A server with seeds allowed, room for twelve requests and two threads to compute on.
 
-    A test may kill its worker: another one comes.
+    It is TorchServe; a test that is marked `on_each_engine` gets the other engine's, too. A test may kill its worker:
+    another one comes.
     """
-    store = tmp_path_factory.mktemp("store")
-    archive = make_archive(digits_checkpoint, store, limits=LIMITS, device="cpu")
-    with TorchServe([archive], options=ServerOptions(threads=2)) as server:
-        yield Served(server, archive, digits_checkpoint)
+    return request.getfixturevalue(f"served_by_{getattr(request, 'param', 'torchserve')}")
 
 
 @pytest.fixture(scope="session")

@@ -8,7 +8,8 @@
     │   ├── ServerUnavailableError  a server stayed unreachable, full or without a worker
     │   └── StreamInterruptedError  a stream of certificates was cut off; a retry may succeed
     ├── OverloadError             a server has reached its limit of open requests: HTTP 429, retry later
-    │   └── ClosingError          a server is about to stop and accepts no new requests: HTTP 503
+    │   ├── ClosingError          a server is about to stop and accepts no new requests: HTTP 503
+    │   └── WorkerLostError       a worker ended before it had answered, or is being started: HTTP 503
     ├── BackendError              a backend failed, or cannot run on this device
     │   ├── ExportError           a network that cannot be expressed in ONNX
     │   └── OutOfMemoryError      a device has too little memory for a batch
@@ -75,6 +76,15 @@ class OverloadError(ZooError):
 
 class ClosingError(OverloadError):
     """A server or a version of a model is about to stop; another one may answer after `retry_after` seconds."""
+
+    http_status = 503
+
+
+class WorkerLostError(OverloadError):
+    """A worker ended before it had answered a request, or is still being started; a retry after `retry_after` succeeds.
+
+    The retry draws the same noise if the answers of the server are repeatable, so that it is not a second chance.
+    """
 
     http_status = 503
 

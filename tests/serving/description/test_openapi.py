@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import json
+from contextlib import closing
 from pathlib import Path
 
 import httpx
@@ -19,10 +20,12 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
-from serving.asgi import application
 from serving.description import openapi_document
 from serving.description.__main__ import files
+from serving.driving import DrivenModel
 from serving.page.server import page
+from tests.serving.conftest import on_each_engine
+from tests.serving.in_process import application_of
 from tests.serving.protocol.test_protocol import set_answer
 from tests.serving.toy import toy_service
 
@@ -50,8 +53,9 @@ def test_the_document_is_served_beside_each_front(served):
             return (await client.get("/openapi.json")).json()
 
     assert httpx.get(f"{served.server.operator_url}/openapi.json", timeout=TIMEOUT).json() == DOCUMENT
-    assert asyncio.run(over(page(served.server.url, [served.name]))) == DOCUMENT
-    assert asyncio.run(over(application(toy_service()))) == DOCUMENT
+    assert asyncio.run(over(page(served.server.url, [served.name], describe=openapi_document))) == DOCUMENT
+    with closing(DrivenModel(toy_service())) as model:
+        assert asyncio.run(over(application_of(model))) == DOCUMENT
 
 
 def complaints(name, body):
@@ -68,6 +72,7 @@ SMALL_DEADLINE = {"stopping": "anytime", "deadline_ms": "1"}
 @pytest.mark.parametrize(
     "fields", [{}, PREDICTION, HALF, SMALL_DEADLINE, {"copies": "2", "n": "60", "bound": "simultaneous"}]
 )
+@on_each_engine
 def test_every_kind_of_answer_is_as_described(served, digit_pngs, fields):
     answer = httpx.post(served.url, files={"data": digit_pngs[0]}, data=fields, timeout=TIMEOUT).json()
     assert complaints("Answer", answer) == []
@@ -119,6 +124,7 @@ def with_real_images(case, image):
     return case
 
 
+@on_each_engine
 @pytest.mark.parametrize("mode", list(schemathesis.GenerationMode), ids=lambda mode: mode.value)
 @pytest.mark.parametrize("path", OPERATIONS)
 def test_the_running_server_keeps_to_the_description(served, digit_pngs, path, mode):

@@ -1,4 +1,4 @@
-"""The page in a real browser, with the second front end and, in one test, with TorchServe (`zoo serve --ui`)."""
+"""The page in a real browser, with a service of this process and, in one test, with TorchServe (`zoo serve --ui`)."""
 
 import base64
 import io
@@ -13,10 +13,9 @@ import pytest
 from PIL import Image
 from playwright.sync_api import expect, sync_playwright
 
-from serving.asgi import application
-from serving.loopback import running
 from serving.page.server import serve_page
 from tests.serving.client.scripted_server import ScriptedServer, answer, reply, reset, stream
+from tests.serving.in_process import served_in_process
 from tests.serving.protocol.test_protocol import set_answer
 from tests.serving.toy import CROP, PADDED_TOY, png, toy_service
 from zoo.models.preprocessing import to_bytes_CHW
@@ -70,8 +69,8 @@ def service():
 
 @pytest.fixture
 def page_url(service):
-    """The address of the page, whose server is the second front end with the toy model."""
-    with running(application(service)) as server_url, serve_page(server_url, [MODEL]) as url:
+    """The address of the page, whose server has the toy model."""
+    with served_in_process(service) as server_url, serve_page(server_url, [MODEL]) as url:
         yield url
 
 
@@ -130,7 +129,7 @@ def test_a_padded_picture_is_shown_whole_as_the_network_sees_it(tab):
     thin.paste((0, 0, 250), (0, 0, 20, 20))  # a head, which a centre crop would cut off
     thin.save(file, format="PNG")
     service = toy_service(spec=PADDED_TOY)
-    with running(application(service)) as server_url, serve_page(server_url, [MODEL]) as url:
+    with served_in_process(service) as server_url, serve_page(server_url, [MODEL]) as url:
         tab.goto(url)
         choose(tab, file.getvalue())
         ask(tab)
@@ -338,7 +337,7 @@ def test_the_page_is_used_by_keyboard_alone(tab, page_url, service):
 
 @needs_browser
 def test_a_choice_among_several_models_is_offered(tab, service):
-    with running(application(service)) as server_url, serve_page(server_url, ["other", MODEL]) as url:
+    with served_in_process(service) as server_url, serve_page(server_url, ["other", MODEL]) as url:
         tab.goto(url)
         choose(tab, 255)
         ask(tab)
@@ -392,7 +391,7 @@ def test_a_body_that_the_server_would_refuse_is_not_kept_and_not_relayed(service
             yield bytes(100_000)
 
     with (
-        running(application(service)) as origin,
+        served_in_process(service) as origin,
         serve_page(origin, [MODEL], max_body_bytes=limit) as url,
         httpx.Client(base_url=url, headers={"Content-Type": "image/png"}, timeout=60) as client,
     ):
@@ -405,7 +404,7 @@ def test_a_body_that_the_server_would_refuse_is_not_kept_and_not_relayed(service
 
 
 def test_the_relay_streams_line_by_line_and_passes_the_status_on(service):
-    with running(application(service)) as origin, serve_page(origin, [MODEL]) as url:
+    with served_in_process(service) as origin, serve_page(origin, [MODEL]) as url:
         address = f"{url}/predictions/{MODEL}"
         fields = {"stopping": "anytime", "stream": "true", "n": "100000", "tolerance": "0"}
         with (

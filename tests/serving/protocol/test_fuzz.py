@@ -10,6 +10,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 
 from serving.protocol import Limits
 from serving.service.service import InferenceService
+from tests.serving.conftest import on_each_engine
 from tests.serving.protocol import malformed
 from tests.serving.service.test_service import SMALL, Brightness, png
 
@@ -112,6 +113,7 @@ class Neighbour(threading.Thread):
         self.join()
 
 
+@on_each_engine
 @pytest.mark.slow
 def test_no_request_gets_a_5xx_from_the_running_server_kills_its_worker_or_changes_a_neighbours_answer(
     served, digit_pngs

@@ -396,7 +396,7 @@ def test_json_that_comes_as_bytes_is_read_as_json(body, said):
 
 
 def test_the_page_for_clients_names_every_parameter_every_output_and_no_other_parameter():
-    page = (Path(__file__).parents[3] / "docs" / "protocol.md").read_text()
+    page = (Path(__file__).parents[3] / "docs" / "reference" / "http.md").read_text()
     table = page.split("## Parameters")[1].split("## Answers")[0]
     assert set(re.findall(r"^\| `(\w+)` \|", table, flags=re.MULTILINE)) == set(Parameters.model_fields)
     assert all(

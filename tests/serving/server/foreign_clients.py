@@ -1,6 +1,7 @@
 """Asks a served model by the clients of KServe and Triton, in every way they have. Runs where these are installed.
 
-Usage: python foreign_clients.py ORIGIN MODEL IMAGE. Prints a JSON object: [label, radius] by the way of asking.
+Usage: python foreign_clients.py ORIGIN MODEL IMAGE [health]. Prints a JSON object: [label, radius] by the way of
+asking, and with `health` what the clients learn of health and metadata.
 """
 
 import asyncio
@@ -66,11 +67,34 @@ def by_triton(origin, model, image, text):
     } | {"refusal": refusal}
 
 
+async def health_by_kserve(origin, model):
+    v1 = InferenceRESTClient(RESTConfig(protocol="v1"))
+    v2 = InferenceRESTClient(RESTConfig(protocol="v2"))
+    live = [await client.is_server_live(origin) for client in (v1, v2)]
+    ready = [await client.is_model_ready(origin, model) for client in (v1, v2)]
+    return [*live, *ready, await v2.is_server_ready(origin), not await v2.is_model_ready(origin, "other")]
+
+
+def health_by_triton(origin, model):
+    client = triton.InferenceServerClient(origin.removeprefix("http://"))
+    metadata = client.get_model_metadata(model, "1.0")
+    names = [(each["name"], each["datatype"]) for each in metadata["inputs"]]
+    ready = [
+        client.is_server_live(),
+        client.is_server_ready(),
+        client.is_model_ready(model),
+        client.is_model_ready(model, "1.0"),
+    ]
+    return [*ready, names == [("image", "BYTES")], "binary_tensor_data" in client.get_server_metadata()["extensions"]]
+
+
 def main():
-    origin, model, path = sys.argv[1:]
+    origin, model, path, *asked = sys.argv[1:]
     image = Path(path).read_bytes()
     text = base64.b64encode(image).decode()
     answers = asyncio.run(by_kserve(origin, model, image, text)) | by_triton(origin, model, image, text)
+    if asked == ["health"]:
+        answers["health"] = asyncio.run(health_by_kserve(origin, model)) + health_by_triton(origin, model)
     print(json.dumps(answers))
 
 

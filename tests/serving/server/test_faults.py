@@ -19,8 +19,9 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from serving.client import Client
 from serving.protocol import Limits
-from serving.server import ServerOptions, TorchServe
-from tests.serving.conftest import LIMITS
+from serving.server import ServerOptions
+from serving.torchserve import TorchServe
+from tests.serving.conftest import LIMITS, on_each_engine
 from zoo.errors import RefusedError, ServerError, StreamInterruptedError
 
 pytestmark = pytest.mark.slow
@@ -42,23 +43,20 @@ def wait_for(condition, what):
         time.sleep(0.05)
 
 
-def workers(server):
-    """Process ids of the workers."""
-    return {each.pid for each in server.processes() if any("model_service_worker" in word for word in each.cmdline())}
-
-
+@on_each_engine
 def test_a_worker_killed_in_a_stream_is_told_of_by_a_typed_error_and_asking_again_succeeds(served, digit_pngs):
-    (before,) = workers(served.server)
+    (before,) = served.workers
     with Client(served.url) as client:
         with pytest.raises(StreamInterruptedError, match=r"radius .* is certified; retry the request"):
             for update in client.certify_stream(digit_pngs[0], **ENDLESS):
                 if update.radius > 0:
                     os.kill(before, signal.SIGKILL)
         assert client.certify(digit_pngs[0], n=200).certificate.n == 200
-    (after,) = workers(served.server)
+    (after,) = served.workers
     assert after != before
 
 
+@on_each_engine
 def test_a_request_above_our_limit_is_refused_in_words(served):
     too_large = bytes(LIMITS.max_bytes + 1)
     with Client(served.url) as client, pytest.raises(RefusedError, match="this server accepts at most 100,000") as told:
@@ -76,6 +74,7 @@ def test_the_servers_own_limit_lies_above_ours_also_for_base64():
     assert ServerOptions().max_request_bytes > Limits().max_bytes * 4 / 3 + 1_000_000
 
 
+@on_each_engine
 def test_a_client_that_sends_slowly_keeps_nobody_waiting_and_is_answered(served, digit_pngs):
     image = digit_pngs[0]
     parts = urlsplit(served.url)
@@ -92,6 +91,7 @@ def test_a_client_that_sends_slowly_keeps_nobody_waiting_and_is_answered(served,
         assert response.status == 200 and json.load(response)["certificate"]["n"] == LIMITS.n
 
 
+@on_each_engine
 def test_requests_whose_images_take_long_to_decode_get_their_own_statuses_in_the_end(served, digit_pngs):
     """TorchServe keeps rows that its worker leaves out of its message, and passes them again."""
     decoders = [each for each in served.server.processes() if "zoo.models.decoding_process" in each.cmdline()]
@@ -111,6 +111,7 @@ def test_requests_whose_images_take_long_to_decode_get_their_own_statuses_in_the
     assert responses[0].result().json()["certificate"]["n"] == LIMITS.n
 
 
+@on_each_engine
 def test_a_client_that_does_not_read_keeps_nobody_waiting(served, digit_pngs):
     """It asks for a stream of many lines and takes none of them."""
     body = json.dumps(
@@ -137,11 +138,13 @@ def is_idle(server):
     return metric(server, "zoo_draws_total") == before
 
 
+@on_each_engine
 def test_the_draws_for_a_client_that_went_away_stop(served, digit_pngs):
     forgotten = metric(served.server, "zoo_requests_forgotten_total")
     drawn = metric(served.server, "zoo_draws_total")
-    with httpx.stream("POST", served.url, files={"data": digit_pngs[0]}, data={"n": "50000"}, timeout=PATIENCE) as gone:
-        assert gone.status_code == 200  # the head comes with the first step
+    form = {"files": {"data": digit_pngs[0]}, "data": {**ENDLESS, "stream": "true"}}
+    with httpx.stream("POST", served.url, **form, timeout=PATIENCE) as gone:
+        assert gone.status_code == 200  # the head comes with the first steps
     with Client(served.url) as others:  # a worker whose only client went away is not called again until one comes
         others.predict(digit_pngs[1], n=60)
     wait_for(lambda: metric(served.server, "zoo_requests_forgotten_total") > forgotten, "a forgotten request")
@@ -149,8 +152,9 @@ def test_the_draws_for_a_client_that_went_away_stop(served, digit_pngs):
     assert 0 < metric(served.server, "zoo_draws_total") - drawn < 40_000
 
 
+@on_each_engine
 def test_a_full_server_says_429_and_when_to_come_back_and_has_room_again_later(served, digit_pngs):
-    ask = {"files": {"data": digit_pngs[0]}, "data": {"n": "50000"}, "timeout": PATIENCE}
+    ask = {"files": {"data": digit_pngs[0]}, "data": {**ENDLESS, "stream": "true"}, "timeout": PATIENCE}
     refused = metric(served.server, "zoo_requests_refused_total")
     with ExitStack() as stack:
         for _ in range(LIMITS.max_open_requests):

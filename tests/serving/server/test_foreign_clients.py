@@ -1,51 +1,27 @@
 """The clients of KServe and Triton, as they are published, against the running server."""
 
-import fcntl
-import hashlib
 import json
-import os
 import subprocess
-import sys
-import venv
 from pathlib import Path
 
 import httpx
 import pytest
 
+from tests.foreign_environment import python_of_environment
+from tests.serving.conftest import on_each_engine
+
 pytestmark = pytest.mark.slow
-# Their pins differ from ours, so they get an environment of their own, which the user's cache keeps.
-PACKAGES = ("kserve==0.21.0", "tritonclient[http]==2.73.0")
 SCRIPT = Path(__file__).with_name("foreign_clients.py")
 BINARY = "Inference-Header-Content-Length"
 
 
 @pytest.fixture(scope="module")
 def python_with_clients(tmp_path_factory):
-    """The Python of an environment with the clients, made at the first run. Skips if PyPI cannot be reached."""
-    caches = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "certified-zoo" / "test-environments"
-    key = hashlib.sha256(repr((PACKAGES, sys.version)).encode()).hexdigest()[:16]
-    environment, is_made = caches / key, caches / f"{key}.made"
-    caches.mkdir(parents=True, exist_ok=True)
-    with (caches / f"{key}.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not is_made.exists():
-            venv.create(environment, with_pip=True, clear=True)
-            install(environment / "bin" / "python", tmp_path_factory.mktemp("download"))
-            is_made.touch()
-    return environment / "bin" / "python"
+    """The Python of an environment with the clients."""
+    return python_of_environment(tmp_path_factory.mktemp("download"))
 
 
-def install(python, folder):
-    pip = [str(python), "-m", "pip", "--disable-pip-version-check", "--quiet"]
-    done = subprocess.run([*pip, "install", *PACKAGES], capture_output=True, text=True)
-    if done.returncode == 0:
-        return
-    probe = subprocess.run([*pip, "download", "--no-deps", "--no-cache-dir", "--dest", str(folder), "six"])
-    if probe.returncode != 0:
-        pytest.skip("PyPI cannot be reached, and the clients of KServe and Triton are not installed yet")
-    pytest.fail(done.stderr)
-
-
+@on_each_engine
 def test_the_clients_of_kserve_and_triton_get_the_same_answers_as_ours_in_every_way(
     python_with_clients, served, digit_pngs, tmp_path
 ):
@@ -53,15 +29,19 @@ def test_the_clients_of_kserve_and_triton_get_the_same_answers_as_ours_in_every_
     form = {"files": {"data": digit_pngs[0]}, "data": {"seed": "7", "n": "3000"}}
     ours = httpx.post(served.url, **form, timeout=120).json()
     command = [str(python_with_clients), str(SCRIPT), served.server.url, served.name, str(tmp_path / "digit.png")]
+    has_health = "plain_server" in served.worker_word  # TorchServe cannot route these addresses
+    command += ["health"] if has_health else []
     done = subprocess.run(command, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
     answers = json.loads(done.stdout)
     assert "unknown parameter 'unknown'" in answers.pop("refusal")
+    assert answers.pop("health", []) == [True] * 12 * has_health
     assert len(answers) == 8
     expected = [ours["label"], ours["certificate"]["radius"]]
     assert {way: answer for way, answer in answers.items() if answer != expected} == {}
 
 
+@on_each_engine
 def test_json_without_a_content_type_and_binary_tensors_that_make_no_sense_are_refused_or_answered_in_words(served):
     address = f"{served.server.url}/v2/models/{served.name}/infer"
     for headers, content, said in (

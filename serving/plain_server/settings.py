@@ -1,0 +1,60 @@
+"""What a worker is started with. The front process passes it on without loading what it names."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CheckpointSource:
+    """A checkpoint to serve, with the operator's options for it, as they were given.
+
+    `store` is the directory in which its archive is kept. `n`, `max_n`, `max_pixels` and `limits` are the arguments of
+    `limits_from`.
+    """
+
+    model: str
+    store: str
+    n: int = 1_000
+    max_n: int = 100_000
+    max_pixels: int = 25_000_000
+    limits: tuple[str, ...] = ()
+    device: str = "auto"
+    backend: str = "auto"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerSettings:
+    """What a worker loads, either an archive that the server has adopted or a checkpoint, and the server's folders.
+
+    `archives`: adopted archives. `unpacked`: a folder for this worker's files. `signs`: the signs of draining.
+    `families`: the counts of questions. `noise_secret`: the deployment's secret, in hexadecimal digits.
+    """
+
+    source: CheckpointSource | Path
+    archives: Path
+    unpacked: Path
+    signs: Path
+    families: Path
+    noise_secret: str
+
+    def to_json(self) -> dict[str, Any]:
+        """The settings as JSON values."""
+        folders = {name: str(getattr(self, name)) for name in ("archives", "unpacked", "signs", "families")}
+        source = {"archive": str(self.source)} if isinstance(self.source, Path) else {"checkpoint": asdict(self.source)}
+        return {**folders, **source, "noise_secret": self.noise_secret}
+
+    @classmethod
+    def from_json(cls, values: dict[str, Any]) -> WorkerSettings:
+        """The settings that `to_json` gave."""
+        given = dict(values)
+        checkpoint, archive = given.pop("checkpoint", None), given.pop("archive", None)
+        source: CheckpointSource | Path
+        if checkpoint is None:
+            source = Path(archive)
+        else:
+            source = CheckpointSource(**{**checkpoint, "limits": tuple(checkpoint["limits"])})
+        secret = given.pop("noise_secret")
+        return cls(source=source, noise_secret=secret, **{name: Path(value) for name, value in given.items()})

@@ -1,0 +1,208 @@
+"""The parts of a plain server without its processes: the link to a worker, its failures, and the management API."""
+
+import asyncio
+import json
+import socket
+import threading
+from email.message import Message
+
+import pytest
+
+from serving.application.models import ReceivedRequest, Versions
+from serving.plain_server.frames import Frames
+from serving.plain_server.link import WorkerLink
+from serving.plain_server.management import management_api
+from serving.plain_server.settings import CheckpointSource, WorkerSettings
+from serving.plain_server.worker_process import error_of, how_it_ended
+from serving.server.keys import read_key, write_keys
+from serving.server.loopback_server import Request
+from serving.server.management import ServedVersion
+from serving.server.model_store import Archive
+from zoo.errors import CheckpointError, ImageError, ServerError, UnknownNameError, WorkerLostError
+
+LATER = WorkerLostError("retry in 3 s", retry_after=3)
+ROW = ReceivedRequest(kind="form", fields={"data": b"\x00png", "n": b"7"}, query={"seed": "1"})
+
+
+def part(id, text, *, is_last):
+    head = {"reply": id, "is_last": is_last, "content_type": "application/json", "status": 200, "headers": {"a": "b"}}
+    return head, text
+
+
+def over_a_link(talk, worker):
+    """The result of `talk(link)`, while `worker(frames)` runs at the other end and then hangs up."""
+    ours, theirs = socket.socketpair()
+
+    def run():
+        with theirs:
+            worker(Frames(theirs))
+
+    async def main():
+        link = await WorkerLink.open(ours, lambda: LATER)
+        try:
+            return await talk(link)
+        finally:
+            link.close()
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    try:
+        return asyncio.run(main())
+    finally:
+        thread.join(30)
+
+
+async def collected(parts):
+    return [(each.text, each.is_last, dict(each.headers)) async for each in parts]
+
+
+def test_a_request_crosses_the_link_as_it_is_and_each_gets_its_own_replies():
+    def worker(frames):
+        (first, body), (second, _) = frames.read(), frames.read()
+        assert (first["kind"], first["fields"], first["query"]) == ("form", [["data", 4], ["n", 1]], {"seed": "1"})
+        assert body == b"\x00png7"
+        frames.write(*part(second["open"], b"second", is_last=True))
+        frames.write(*part(first["open"], b"", is_last=False))
+        frames.write(*part(first["open"], b"first", is_last=True))
+        with pytest.raises(EOFError):
+            frames.read()
+
+    async def talk(link):
+        return await asyncio.gather(collected(link.replies(ROW)), collected(link.replies(ROW)))
+
+    first, second = over_a_link(talk, worker)
+    assert first == [(b"", False, {"a": "b"}), (b"first", True, {"a": "b"})] and second[0][0] == b"second"
+
+
+def test_a_worker_that_ends_fails_its_requests_and_later_ones_with_a_status_that_is_retried():
+    async def talk(link):
+        for _ in range(2):
+            with pytest.raises(WorkerLostError, match="retry in 3 s"):
+                await collected(link.replies(ROW))
+
+    over_a_link(talk, lambda frames: frames.read())
+    assert LATER.http_status == 503
+
+
+def test_a_request_that_is_closed_early_is_forgotten_by_the_worker():
+    def worker(frames):
+        head, _ = frames.read()
+        frames.write(*part(head["open"], b"line", is_last=False))
+        assert frames.read()[0] == {"forget": head["open"]}
+
+    async def talk(link):
+        parts = link.replies(ROW)
+        await anext(parts)
+        await parts.aclose()
+
+    over_a_link(talk, worker)
+
+
+def test_the_settings_of_a_worker_cross_the_link(tmp_path):
+    folders = dict.fromkeys(("archives", "unpacked", "signs", "families"), tmp_path)
+    for source in (tmp_path / "m.mar", CheckpointSource(model="m", store="s", limits=("n0=50",))):
+        settings = WorkerSettings(source=source, noise_secret="ab", **folders)
+        assert WorkerSettings.from_json(json.loads(json.dumps(settings.to_json()))) == settings
+
+
+def test_a_workers_failure_is_raised_as_the_error_that_it_was():
+    assert isinstance(error_of({"type": "CheckpointError", "message": "damaged"}), CheckpointError)
+    assert isinstance(error_of({"type": "ImageError", "message": "no"}), ImageError)
+    for type in ("RefusedError", "UnknownNameError"):  # which need more than a message
+        error = error_of({"type": type, "message": "why"})
+        assert (error.exit_code, str(error)) == (2, "why")
+    for type in ("RuntimeError", "nonsense", "Iterable"):
+        error = error_of({"type": type, "message": "why"})
+        assert isinstance(error, ServerError) and str(error) == "why"
+    assert how_it_ended(-9) == "was killed by SIGKILL, for example by the kernel when the memory was full"
+    assert how_it_ended(3) == "ended with exit code 3"
+
+
+class Fleet:
+    """Notes what it is asked to do."""
+
+    def __init__(self):
+        self.asked, self.models = [], {"m": Versions("1.0", {})}
+
+    def versions(self):
+        return [
+            ServedVersion(
+                name="m", version=version, archive=f"m-{version}.mar", is_default=version == "1.0",
+                num_workers=0, num_ready=0, num_waiting=0, workers=(),
+            )
+            for version in ("1.0", "2.0")
+        ]  # fmt: skip
+
+    def load(self, path):
+        self.asked.append(("load", path.name))
+        return [Archive(path, "m", "3.0")]
+
+    def switch(self, name, version):
+        if version == "9":
+            raise UnknownNameError("version", version, [])
+        self.asked.append(("switch", name, version))
+
+    def scale(self, name, version, *, num_workers):
+        self.asked.append(("scale", name, version, num_workers))
+
+    def unload(self, name, version):
+        self.asked.append(("unload", name, version))
+
+
+@pytest.fixture
+def managed(tmp_path):
+    """A fleet, and a function that sends a management request: `(status, body)`."""
+    fleet, key_file = Fleet(), tmp_path / "keys.json"
+    write_keys(key_file, "management")
+    (tmp_path / "archives").mkdir()
+    (tmp_path / "archives" / "new.mar").touch()
+
+    def send(method, path, *, token=None, can_switch_models=True):
+        headers = Message()
+        headers["Authorization"] = f"Bearer {token or read_key(key_file)}"
+        respond = management_api(
+            fleet, archives=tmp_path / "archives", key_file=key_file, can_switch_models=can_switch_models
+        )
+        response = respond(Request(method=method, path=path, headers=headers, body=b""))
+        return response.status, json.loads(response.body)
+
+    return fleet, send
+
+
+def test_the_management_api_has_torchserves_addresses(managed):
+    fleet, send = managed
+    assert send("GET", "/models?limit=9") == (200, {"models": [{"modelName": "m", "modelUrl": "m-1.0.mar"}]})
+    assert [each["modelVersion"] for each in send("GET", "/models/m")[1]] == ["1.0"]
+    assert [each["modelVersion"] for each in send("GET", "/models/m/all")[1]] == ["1.0", "2.0"]
+    for method, path in (
+        ("PUT", "/models/m/2.0/set-default"), ("PUT", "/models/m/2.0?min_worker=0"), ("PUT", "/models/m?min_worker=1"),
+        ("POST", "/models?url=new.mar"), ("DELETE", "/models/m/2.0"),
+    ):  # fmt: skip
+        assert send(method, path)[0] == 200
+    assert fleet.asked == [
+        ("switch", "m", "2.0"), ("scale", "m", "2.0", 0), ("scale", "m", "1.0", 1), ("load", "new.mar"),
+        ("unload", "m", "2.0"),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [
+        ("GET", "/models/x/all", 404), ("GET", "/nothing", 404), ("PUT", "/models/m/9/set-default", 404),
+        ("PUT", "/models/m/2.0?min_worker=x", 400), ("POST", "/models?url=../keys.json", 400),
+        ("POST", "/models?url=%2Fetc%2Fpasswd", 400),
+    ],
+)  # fmt: skip
+def test_what_the_management_api_cannot_do_it_refuses_in_words(managed, method, path, status):
+    fleet, send = managed
+    answered, body = send(method, path)
+    assert (answered, body["code"]) == (status, status) and body["message"] and not fleet.asked
+
+
+def test_the_management_api_needs_its_token_and_for_other_models_a_store(managed):
+    fleet, send = managed
+    assert send("GET", "/models", token="x")[0] == 401
+    for method, path in (("POST", "/models?url=new.mar"), ("DELETE", "/models/m/2.0")):
+        status, body = send(method, path, can_switch_models=False)
+        assert status == 405 and "--store" in body["message"]
+    assert not fleet.asked
