@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
@@ -152,7 +152,7 @@ def serve(
                 device=device,
                 backend=backend,
             )
-            prepare: Callable[..., TorchServe | PlainServer] = (
+            prepare: Callable[..., AbstractContextManager[Engine]] = (
                 _torchserve if engine is EngineName.TORCHSERVE else _plain_server
             )
             prepared = prepare(sources, ports=ports, options=options)
