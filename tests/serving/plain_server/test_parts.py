@@ -9,6 +9,7 @@ from email.message import Message
 import pytest
 
 from serving.application.models import ReceivedRequest, Versions
+from serving.plain_server.fleet import Fleet
 from serving.plain_server.frames import Frames
 from serving.plain_server.link import WorkerLink
 from serving.plain_server.management import management_api
@@ -18,7 +19,7 @@ from serving.server.keys import read_key, write_keys
 from serving.server.loopback_server import Request
 from serving.server.management import ServedVersion
 from serving.server.model_store import Archive
-from zoo.errors import CheckpointError, ImageError, ServerError, UnknownNameError, WorkerLostError
+from zoo.errors import CheckpointError, ImageError, RequestError, ServerError, UnknownNameError, WorkerLostError
 
 LATER = WorkerLostError("retry in 3 s", retry_after=3)
 ROW = ReceivedRequest(kind="form", fields={"data": b"\x00png", "n": b"7"}, query={"seed": "1"})
@@ -118,7 +119,58 @@ def test_a_workers_failure_is_raised_as_the_error_that_it_was():
     assert how_it_ended(3) == "ended with exit code 3"
 
 
-class Fleet:
+class Loaded:
+    """A worker that has loaded a model."""
+
+    is_ready, pid = True, 7
+
+    def __init__(self, name, version, *, error=None):
+        description = {"archive": f"{name}.mar", "name": name, "version": version}
+        self.description, self.error, self.is_stopped = description, error, False
+
+    def wait_until_loaded(self):
+        if self.error is not None:
+            raise self.error
+
+    def stop(self):
+        self.is_stopped = True
+
+
+def test_models_are_served_together_or_not_at_all():
+    first, same, other, damaged = (
+        Loaded("m", "1.0"), Loaded("m", "1.0"), Loaded("other", "1.0"), Loaded("n", "1.0", error=ServerError("damaged"))
+    )  # fmt: skip
+    fleet = Fleet(lambda worker: worker)
+    with pytest.raises(RequestError, match=r"two models have the same name and version \(m 1\.0\)"):
+        fleet.load(first, same)
+    with pytest.raises(ServerError, match="damaged"):
+        fleet.load(other, damaged)
+    assert all(worker.is_stopped for worker in (first, same, other, damaged)) and not fleet.versions()
+
+
+def test_the_first_version_is_the_default_until_another_is_and_only_others_can_be_removed():
+    fleet = Fleet(lambda worker: worker)
+    first, second = Loaded("m", "1.0"), Loaded("m", "2.0")
+    fleet.load(first)
+    fleet.load(second)
+    assert fleet.models["m"].default == "1.0" and set(fleet.models["m"].by_version) == {"1.0", "2.0"}
+    with pytest.raises(RequestError, match=r"m 1\.0 is the default version"):
+        fleet.unload("m", "1.0")
+    fleet.switch("m", "2.0")
+    assert [(each.version, each.is_default) for each in fleet.versions()] == [("1.0", False), ("2.0", True)]
+    fleet.unload("m", "1.0")
+    assert first.is_stopped and set(fleet.models["m"].by_version) == {"2.0"}
+    with pytest.raises(UnknownNameError, match=r"known: m 2\.0"):
+        fleet.switch("m", "1.0")
+    fleet.scale("m", "2.0", num_workers=0)
+    assert second.is_stopped and not fleet.models["m"].by_version["2.0"].is_ready
+    with pytest.raises(WorkerLostError):
+        fleet.models["m"].by_version["2.0"].replies(ROW)
+    fleet.unload("m", "2.0")
+    assert not fleet.models
+
+
+class ManagedFleet:
     """Notes what it is asked to do."""
 
     def __init__(self):
@@ -152,7 +204,7 @@ class Fleet:
 @pytest.fixture
 def managed(tmp_path):
     """A fleet, and a function that sends a management request: `(status, body)`."""
-    fleet, key_file = Fleet(), tmp_path / "keys.json"
+    fleet, key_file = ManagedFleet(), tmp_path / "keys.json"
     write_keys(key_file, "management")
     (tmp_path / "archives").mkdir()
     (tmp_path / "archives" / "new.mar").touch()

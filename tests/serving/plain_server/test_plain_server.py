@@ -10,10 +10,7 @@ import httpx
 import psutil
 import pytest
 
-from serving.plain_server.server import PlainServer
-from serving.server import ServerOptions
 from tests.serving.server.test_operating import zoo_serve
-from zoo.errors import RequestError
 
 pytestmark = pytest.mark.slow
 MOST_MEMORY = 150_000_000
@@ -120,7 +117,6 @@ def test_a_start_that_fails_says_why_in_one_sentence_and_leaves_nothing(copy_of_
     before = set(psutil.Process().children(recursive=True))
     for words, code, said in (
         ((), 1, "model.safetensors"),
-        (("--limit", "max_image=3"), 2, "unknown limit 'max_image'"),
         (("--tokens", tokens), 1, "is not NAME TOKEN"),
         (("--tokens", tokens, "--no-token"), 2, "contradicts --tokens"),
         (("--engine", "torchserve", "--tokens", tokens), 2, "--tokens needs --engine asgi"),
@@ -129,12 +125,3 @@ def test_a_start_that_fails_says_why_in_one_sentence_and_leaves_nothing(copy_of_
         assert (done.code, said in done.err) == (code, True), done.err
         assert len([line for line in done.err.splitlines() if line.startswith("zoo: ")]) == 1
     assert set(psutil.Process().children(recursive=True)) == before
-
-
-def test_an_archive_of_a_name_that_is_served_twice_is_refused(served_archive, tmp_path):
-    same = tmp_path / "same.mar"
-    same.write_bytes(served_archive.read_bytes())
-    server = PlainServer([served_archive, same], options=ServerOptions(threads=1))
-    with pytest.raises(RequestError, match="two models have the same name"), server:
-        pytest.fail("it must not become ready")
-    assert not server.processes() and not server.folder.exists()

@@ -10,7 +10,6 @@ from hypothesis import HealthCheck, Phase, given, settings
 
 from serving.protocol import Limits
 from serving.service.service import InferenceService
-from tests.serving.conftest import on_each_engine
 from tests.serving.protocol import malformed
 from tests.serving.service.test_service import SMALL, Brightness, png
 
@@ -113,16 +112,16 @@ class Neighbour(threading.Thread):
         self.join()
 
 
-@on_each_engine
+@pytest.mark.parametrize(("served", "num_requests"), [("torchserve", 260), ("asgi", 80)], indirect=["served"])
 @pytest.mark.slow
 def test_no_request_gets_a_5xx_from_the_running_server_kills_its_worker_or_changes_a_neighbours_answer(
-    served, digit_pngs
+    served, num_requests, digit_pngs
 ):
     workers = {each.pid for each in served.server.processes()}
     statuses = Counter()
     with Neighbour(served.url, digit_pngs[0]) as neighbour, httpx.Client(timeout=120, trust_env=False) as client:
 
-        @exhaustively(260)
+        @exhaustively(num_requests)
         @given(request=malformed.requests)
         def ask(request):
             response = client.post(served.url, **request)
@@ -135,7 +134,9 @@ def test_no_request_gets_a_5xx_from_the_running_server_kills_its_worker_or_chang
         ask()
     assert neighbour.first[0] == 200 and neighbour.num_asked >= 5 and not neighbour.others
     assert {each.pid for each in served.server.processes()} == workers
-    assert sum(count for status, count in statuses.items() if status >= 400) >= 200 and len(statuses) >= 4
+    assert (
+        sum(count for status, count in statuses.items() if status >= 400) >= 0.75 * num_requests and len(statuses) >= 4
+    )
 
 
 @pytest.mark.slow

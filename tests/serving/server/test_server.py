@@ -44,7 +44,7 @@ def url(served):
     return served.url
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def digits(digits_checkpoint, tmp_path_factory):
     """Encoded test digits of which the smoothed classifier is sure, with its answer: `[(png, label)]`."""
     import torch
