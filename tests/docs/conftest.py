@@ -12,12 +12,11 @@ import torch
 from PIL import Image, ImageDraw
 from safetensors.torch import load_file
 
-from serving.asgi import application
-from serving.loopback import running
 from serving.protocol import Limits
 from serving.service.loading import load_service
 from tests.loopback_hub import LoopbackHub
 from tests.parallel import made_once
+from tests.serving.in_process import served_in_process
 from training.tasks import open_task
 from zoo import hub as zoo_hub
 from zoo.checkpoints.checkpoint import Checkpoint, open_checkpoint
@@ -100,5 +99,5 @@ def url(certified_digits: Checkpoint) -> Iterator[str]:
 def serving(path: Path) -> Iterator[str]:
     """Serves a checkpoint in this process; gives the address of its predictions."""
     service = load_service(open_checkpoint(path), device="cpu", limits=LIMITS)
-    with running(application(service)) as origin:
+    with served_in_process(service) as origin:
         yield f"{origin}/predictions/{service.spec.name}"
