@@ -269,7 +269,7 @@ def test_the_application_answers_on_a_machine_without_torchserve():
 def test_the_documented_code_runs(url, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "digit.png").write_bytes(png(255))
-    text = (Path(__file__).parents[3] / "docs" / "client.md").read_text()
+    text = (Path(__file__).parents[3] / "docs" / "reference" / "client.md").read_text()
     code = "\n".join(re.findall(r"```python\n(.*?)```", text, re.DOTALL))
     documented = "http://127.0.0.1:8080/predictions/MODEL"
     assert code.count(documented) == 2
