@@ -341,7 +341,7 @@ def test_a_choice_among_several_models_is_offered(tab, service):
         tab.goto(url)
         choose(tab, 255)
         ask(tab)
-        expect(tab.get_by_role("alert")).to_have_text(f"Unknown model; this server has one model, {MODEL}.")
+        expect(tab.get_by_role("alert")).to_have_text(f"Unknown model 'other'; known: {MODEL}.")
         tab.locator("#model").select_option(MODEL)
         ask(tab)
         expect(tab.locator("#label")).to_have_text("dog")
