@@ -32,7 +32,7 @@ def test_the_public_errors_are_these_and_all_are_zoo_errors():
         "BackendError", "CertificationError", "CheckpointError", "ClosingError", "DivergenceError", "ExportError",
         "ForeignCheckpointError", "HubError", "ImageError", "InterruptionError", "LogError", "OutOfMemoryError",
         "OverloadError", "RecipeError", "RefusedError", "RequestError", "ServerError", "ServerUnavailableError",
-        "StreamInterruptedError", "TaskError", "UnknownNameError", "ZooError",
+        "StreamInterruptedError", "TaskError", "UnknownNameError", "WorkerLostError", "ZooError",
     ]  # fmt: skip
     assert all(issubclass(error, ZooError) for error in ERRORS.values())
 
