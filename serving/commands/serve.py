@@ -120,8 +120,6 @@ def serve(
     After the first such signal the server refuses new requests and answers the open ones; a second signal ends the
     server immediately.
     """
-    import tempfile
-
     from serving.server import Ports, ServerOptions
     from serving.server.record import ServerRecord
     from serving.server.signals import interrupting_signals
@@ -141,10 +139,9 @@ def serve(
     ports = Ports.find(port or None, management=management_port or None, metrics=metrics_port or None, host=host)
     with interrupting_signals() as ignore_further_signals, ExitStack() as opened:
         try:
-            folder = store or Path(opened.enter_context(tempfile.TemporaryDirectory()))
             sources = Sources(
                 models=models,
-                store=folder,
+                store=store,
                 n=n,
                 max_n=max_n,
                 max_pixels=max_pixels,
@@ -155,9 +152,8 @@ def serve(
             prepare: Callable[..., AbstractContextManager[Engine]] = (
                 _torchserve if engine is EngineName.TORCHSERVE else _plain_server
             )
-            prepared = prepare(sources, ports=ports, options=options)
             echo("starting the server...", err=True)
-            server = opened.enter_context(prepared)
+            server = opened.enter_context(prepare(sources, ports=ports, options=options, opened=opened))
             if store is not None:
                 opened.enter_context(ServerRecord.of(server).kept_in(store))
             try:
@@ -173,10 +169,10 @@ def serve(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sources:
-    """The models of a command line, the directory for their archives, and the options that apply to all of them."""
+    """The models of a command line, the directory for their archives (None: none is kept), and the options for all."""
 
     models: Sequence[str]
-    store: Path
+    store: Path | None
     n: int
     max_n: int
     max_pixels: int
@@ -185,8 +181,10 @@ class Sources:
     backend: str
 
 
-def _torchserve(sources: Sources, *, ports: Ports, options: ServerOptions) -> TorchServe:
-    """A TorchServe instance with the archives of the models."""
+def _torchserve(sources: Sources, *, ports: Ports, options: ServerOptions, opened: ExitStack) -> TorchServe:
+    """A TorchServe instance with the archives of the models, which `opened` removes if no directory keeps them."""
+    import tempfile
+
     from serving.server.archive import make_archive
     from serving.server.limit_options import limits_from
     from serving.torchserve import TorchServe
@@ -205,8 +203,9 @@ def _torchserve(sources: Sources, *, ports: Ports, options: ServerOptions) -> To
     names = [checkpoint.spec.name for checkpoint in checkpoints]
     if len(set(names)) < len(names):
         raise RequestError(f"two models have the same name ({', '.join(names)}): serve each of them on its own server")
+    store = sources.store or Path(opened.enter_context(tempfile.TemporaryDirectory()))
     archives = [
-        make_archive(checkpoint, sources.store, limits=limits, device=device, backend=backend, workers=workers)
+        make_archive(checkpoint, store, limits=limits, device=device, backend=backend, workers=workers)
         for checkpoint in checkpoints
     ]
     hashes = [checkpoint.weights_sha256 for checkpoint in checkpoints]
@@ -214,7 +213,7 @@ def _torchserve(sources: Sources, *, ports: Ports, options: ServerOptions) -> To
     return TorchServe(archives, weights_sha256=hashes, ports=ports, options=options)
 
 
-def _plain_server(sources: Sources, *, ports: Ports, options: ServerOptions) -> PlainServer:
+def _plain_server(sources: Sources, *, ports: Ports, options: ServerOptions, opened: ExitStack) -> PlainServer:
     """A plain server. Its workers load the models, so that this process needs no torch."""
     from serving.plain_server.server import PlainServer
     from serving.plain_server.settings import CheckpointSource
@@ -222,7 +221,7 @@ def _plain_server(sources: Sources, *, ports: Ports, options: ServerOptions) -> 
     checkpoints = [
         CheckpointSource(
             model=model,
-            store=str(sources.store.absolute()),
+            store=None if sources.store is None else str(sources.store.absolute()),
             n=sources.n,
             max_n=sources.max_n,
             max_pixels=sources.max_pixels,

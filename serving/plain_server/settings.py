@@ -11,12 +11,12 @@ from typing import Any
 class CheckpointSource:
     """A checkpoint to serve, with the operator's options for it, as they were given.
 
-    `store` is the directory in which its archive is kept. `n`, `max_n`, `max_pixels` and `limits` are the arguments of
-    `limits_from`.
+    `store` is the directory in which its archive is kept; None keeps it as long as the server runs. `n`, `max_n`,
+    `max_pixels` and `limits` are the arguments of `limits_from`.
     """
 
     model: str
-    store: str
+    store: str | None = None
     n: int = 1_000
     max_n: int = 100_000
     max_pixels: int = 25_000_000

@@ -32,7 +32,7 @@ from serving.server.logs import log_json_lines
 from serving.server.model_store import Archive, adopt, read_archive
 from serving.service.loading import load_from_archive
 from serving.service.replies import Reply
-from serving.service.service import InferenceService
+from serving.service.service import FIRST_VERSION, InferenceService
 from zoo.errors import ZooError
 from zoo.loading.locate import locate
 
@@ -91,10 +91,13 @@ def load(settings: WorkerSettings) -> tuple[Archive, InferenceService, Prometheu
 
 
 def adopted_archive(source: CheckpointSource, archives: Path) -> Archive:
-    """A new archive of the checkpoint, in its store and in the server's own folder of archives."""
+    """A new archive of the checkpoint in the server's own folder of archives, and in its store if it has one."""
     limits = limits_from(source.n, source.max_n, source.max_pixels, source.limits)
     checkpoint = locate(source.model)
-    path = make_archive(checkpoint, Path(source.store), limits=limits, device=source.device, backend=source.backend)
+    folder = archives if source.store is None else Path(source.store)
+    path = make_archive(checkpoint, folder, limits=limits, device=source.device, backend=source.backend)
+    if source.store is None:
+        return Archive(path, checkpoint.spec.name, FIRST_VERSION)
     return adopt(path, archives, weights_sha256=checkpoint.weights_sha256)
 
 

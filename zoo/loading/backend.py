@@ -10,6 +10,7 @@ import torch
 from zoo.checkpoints.checkpoint import Checkpoint
 from zoo.errors import ExportError, RequestError
 from zoo.export.cached_export import require_agreement, specialized_export
+from zoo.loading.kept_packing import keep_dependence, read_dependence
 from zoo.smoothing.backends import BaseClassifier, TorchBackend, fused
 from zoo.smoothing.backends.onnxruntime import OnnxBackend
 
@@ -49,7 +50,12 @@ def open_backend(
     if exported is None or not runs_onnx(backend, device.type):
         network = fused(checkpoint.load_network())
         return TorchBackend(network, num_classes=num_classes, device=device, is_channels_last=True)
-    onnx_backend = OnnxBackend(exported, num_classes=num_classes, device=device, spins=spins)
+    known = read_dependence(exported, device)
+    onnx_backend = OnnxBackend(
+        exported, num_classes=num_classes, device=device, spins=spins, depends_on_batch_shape=known
+    )
+    if known is None:
+        keep_dependence(exported, device, depends=onnx_backend.depends_on_batch_shape)
     require_agreement(onnx_backend, checkpoint)
     return onnx_backend
 

@@ -38,6 +38,7 @@ class OnnxBackend:
         device: torch.device | str = "cpu",
         precision: str = "float32",
         spins: bool = True,
+        depends_on_batch_shape: bool | None = None,
     ) -> None:
         """Loads the model on the device.
 
@@ -47,6 +48,7 @@ class OnnxBackend:
             device: A CPU or CUDA device.
             precision: Name of the model's arithmetic, for the backend's name.
             spins: Lets threads busy-wait during a run, which is fastest unless other work needs the cores.
+            depends_on_batch_shape: The result of an earlier comparison under the same conditions; None compares now.
 
         Raises: BackendError if the model cannot be loaded on the device. The model never falls back to another device.
         """
@@ -56,7 +58,9 @@ class OnnxBackend:
         self._session = _open(exported, self.device, spins=spins)
         (node,) = self._session.get_inputs()
         self._input = node.name
-        self.depends_on_batch_shape = not self._is_identical_in_every_packing(node.shape[1:])
+        if depends_on_batch_shape is None:
+            depends_on_batch_shape = not self._is_identical_in_every_packing(node.shape[1:])
+        self.depends_on_batch_shape = depends_on_batch_shape
 
     @property
     def metadata(self) -> Mapping[str, str]:
