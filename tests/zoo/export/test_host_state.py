@@ -7,6 +7,7 @@ import warnings
 import numpy as np
 import pytest
 import torch
+import torchvision  # noqa: F401 # the import adds filters of warnings, and the export of some networks imports it
 from torch import nn
 
 from zoo.export.cached_export import specialized_export
