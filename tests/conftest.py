@@ -25,7 +25,6 @@ if "PYTEST_XDIST_WORKER" not in os.environ:  # the processes share it, so that e
     os.environ["ZOO_CACHE_DIR"] = tempfile.mkdtemp(prefix="zoo_cache_")
 
 import hypothesis
-import torch
 from rich.console import Console
 
 from tests.loopback_hub import LoopbackHub
@@ -36,12 +35,19 @@ from tests.parallel import (
     machine,
     made_once,
     pytest_collection_modifyitems,
+    pytest_xdist_make_scheduler,
     two_threads,
 )
 from zoo.checkpoints.checkpoint import Checkpoint, open_checkpoint
 from zoo.cli.app import main
 
-__all__ = ["alone", "machine", "pytest_collection_modifyitems", "two_threads"]  # pytest finds them here
+__all__ = [  # pytest finds them here
+    "alone",
+    "machine",
+    "pytest_collection_modifyitems",
+    "pytest_xdist_make_scheduler",
+    "two_threads",
+]
 
 
 def pytest_configure() -> None:
@@ -65,6 +71,8 @@ hypothesis.settings.load_profile("without-deadline")
 @pytest.fixture(scope="session")
 def digits_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Checkpoint:
     """A small network trained for five quick epochs on digits with consistency, sigma 0.5; takes about 12 seconds."""
+    import torch  # here, because the process that only distributes the tests needs no torch
+
     from training.objectives.consistency import Consistency
     from training.recipe import override
     from training.recipes import quick

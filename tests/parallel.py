@@ -5,11 +5,13 @@
 
 import fcntl
 import os
+import re
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
-from typing import TextIO
+from typing import Any, TextIO
 
 import pytest
 
@@ -78,6 +80,25 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     files = {name: _files(items, name) for name in ("alone", "served")}
     slow = {item.path for item in items if item.get_closest_marker("slow")}
     items.sort(key=lambda item: (item.path in files["alone"], item.path not in files["served"], item.path not in slow))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Gives all files that use the server to one process, which starts it once; the processes share the other files."""
+    from xdist.scheduler import LoadFileScheduling
+
+    class Scheduling(LoadFileScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            file = super()._split_scope(nodeid)
+            return "served" if _is_served(config.rootpath / file) else file
+
+    return Scheduling(config, log) if config.getoption("dist") == "loadfile" else None
+
+
+@cache
+def _is_served(path: Path) -> bool:
+    """Whether a function of the file takes the fixture `served`. The process that asks has not imported the file."""
+    return re.search(r"^def \w+\([^)]*\bserved\b", path.read_text(), re.MULTILINE) is not None
 
 
 def _files(items: list[pytest.Item], fixture: str) -> set[Path]:

@@ -79,14 +79,18 @@ def installed(wheel, tmp_path_factory):
     return Environment(scripts=folder / "bin")
 
 
-@pytest.fixture
-def place(tmp_path):
-    """A working folder with a user's modules. One has the name of a library that we import."""
-    folder = tmp_path / "place"
+def with_modules_of_a_user(folder):
+    """The new folder, with a user's modules. One has the name of a library that we import."""
     folder.mkdir()
     for name in (*IN_THE_FOLDER, "yaml"):
         (folder / f"{name}.py").write_text(THEIRS)
     return folder
+
+
+@pytest.fixture
+def place(tmp_path):
+    """A working folder with a user's modules."""
+    return with_modules_of_a_user(tmp_path / "place")
 
 
 @pytest.fixture(scope="session")
@@ -100,9 +104,9 @@ def on_pythonpath(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def trained(installed, on_pythonpath, tmp_path_factory):
-    """The checkpoint that `zoo train` wrote with the user's modules on PYTHONPATH."""
-    cwd = tmp_path_factory.mktemp("trained")
-    installed.run("zoo", "train", *TINY, "--output", "model", cwd=cwd, PYTHONPATH=on_pythonpath)
+    """The checkpoint that the module wrote with a user's modules in the working folder and on PYTHONPATH."""
+    cwd = with_modules_of_a_user(tmp_path_factory.mktemp("trained") / "place")
+    installed.run("python", "-m", "zoo", "train", *TINY, "--output", "model", cwd=cwd, PYTHONPATH=on_pythonpath)
     return cwd / "model"
 
 
@@ -146,9 +150,8 @@ def test_a_built_in_study_is_planned_by_its_name(installed, on_pythonpath, tmp_p
     assert json.loads(out)
 
 
-def test_the_module_trains_in_a_folder_with_modules_of_the_same_names(installed, place):
-    installed.run("python", "-m", "zoo", "train", *TINY, "--output", "model", cwd=place)
-    assert open_checkpoint(place / "model").spec.certified.objective == "gaussian"
+def test_the_module_trains_in_a_folder_with_modules_of_the_same_names(trained):
+    assert open_checkpoint(trained).spec.certified.objective == "gaussian"
 
 
 def test_the_module_imports_libraries_from_the_working_folder_only_where_zoo_itself_lies_there(installed, tmp_path):

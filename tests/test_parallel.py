@@ -8,7 +8,7 @@ from pathlib import Path
 CONFTEST = """
 from pathlib import Path
 import pytest
-from tests.parallel import alone, machine, made_once, pytest_collection_modifyitems
+from tests.parallel import alone, machine, made_once, pytest_collection_modifyitems, pytest_xdist_make_scheduler
 
 HERE = Path(__file__).parent
 
@@ -27,7 +27,7 @@ def costly(tmp_path_factory):
 def served():
     note("served")
 """
-# In the order of collection. Of two processes, one takes the last file first, and the other one the second and then the
+# In the order of collection. Of two processes, one takes the two served files, the other one the second and then the
 # first. Without the order and the lock, `test_alone` would run beside `test_long`.
 FILES = {
     "test_1_alone.py": """
@@ -51,6 +51,9 @@ def test_long(costly):
         assert "alone" not in (HERE / "notes").read_text(), "it must wait for this test's end"
         time.sleep(0.01)
 """,
+    "test_4_served.py": """
+def test_again(served): pass
+""",
 }
 
 
@@ -69,10 +72,10 @@ def run_tests(folder: Path, *words: str) -> tuple[str, list[str]]:
 
 def test_two_processes_make_what_is_shared_once_and_the_test_that_runs_alone_comes_last(tmp_path):
     printed, notes = run_tests(tmp_path, "-n", "2")
-    assert "5 passed" in printed and "2 workers" in printed
+    assert "6 passed" in printed and "2 workers" in printed
     assert sorted(notes) == ["alone", "made", "served"] and notes[-1] == "alone"
 
 
 def test_one_process_runs_the_same_tests_in_the_order_of_the_files(tmp_path):
     printed, notes = run_tests(tmp_path, "--deselect", "test_3_served.py::test_long")
-    assert "4 passed" in printed and notes == ["alone", "made", "served"]
+    assert "5 passed" in printed and notes == ["alone", "made", "served"]

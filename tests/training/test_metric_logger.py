@@ -2,11 +2,15 @@
 
 import json
 import resource
-import subprocess
+import signal
 import sys
+from functools import partial
+from importlib import import_module
+from pathlib import Path
 
 import pytest
 
+from tests.processes import ZooProcess
 from tests.training.conftest import EPOCHS
 from tests.training.test_trainer import same_weights, weights
 from training.metric_logger import MetricLogger, read_log
@@ -32,42 +36,49 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path):
         MetricLogger(tmp_path, steps_done=0)
 
 
-LIMITED = """
-import resource, signal, sys
-signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-from training import {module} as hooked
-real = hooked.{hook}
-def full(*words, **named):
-    if {condition}:
-        resource.setrlimit(resource.RLIMIT_FSIZE, ({limit}, resource.RLIM_INFINITY))
-    return real(*words, **named)
-hooked.{hook} = full
-from zoo.cli.app import main
-main()
-"""
+def fill_the_disk(module, hook, is_full, limit):
+    """Lets files grow to `limit` bytes only, from the first call of `module.hook` on whose arguments `is_full`."""
+    hooked = import_module(module)
+    real = getattr(hooked, hook)
+
+    def full(*words, **named):
+        if is_full(named):
+            resource.setrlimit(resource.RLIMIT_FSIZE, (limit, resource.RLIM_INFINITY))
+        return real(*words, **named)
+
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    setattr(hooked, hook, full)
+
+
+def is_step_15(named):
+    return named["step"] == 15
+
+
+def has_logged_15_lines(named):
+    return named and len((Path(sys.argv[-1]) / ".run" / "log.jsonl").read_text().splitlines()) > 15
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("module", "hook", "condition", "limit", "said"),
+    ("when", "said"),
     [
-        ("phases", "lr_factor", "named['step'] == 15", 1000,
-         "log.jsonl: File too large; the last finished epoch is kept"),
-        ("trainer", "votes_under_noise", "named and len(open(sys.argv[-1] + '/.run/log.jsonl').readlines()) > 15",
-         100_000, "state.pt: "),
+        (
+            ("training.phases", "lr_factor", is_step_15, 1000),
+            "log.jsonl: File too large; the last finished epoch is kept",
+        ),
+        (("training.trainer", "votes_under_noise", has_logged_15_lines, 100_000), "state.pt: "),
     ],
-)  # fmt: skip
+)
 def test_a_full_disk_leaves_the_last_epochs_checkpoint_and_resuming_ends_as_if_nothing_had_happened(
-    module, hook, condition, limit, said, short_run, zoo_command, tmp_path
+    when, said, short_run, zoo_command, tmp_path
 ):
     """A limit on the size of files, which the system refuses as it refuses a full disk, set in the third epoch."""
-    assert resource.RLIM_INFINITY
     output = tmp_path / "c"
     words = [*short_run.words, str(output)]
-    code = LIMITED.format(module=module, hook=hook, condition=condition, limit=limit)
-    full = subprocess.run([sys.executable, "-c", code, *words], capture_output=True, text=True, check=False)
-    assert full.returncode == 1 and said in full.stderr and str(output) in full.stderr, full.stderr
-    assert "Traceback" not in full.stderr and open_checkpoint(output).spec.certified.epochs in (1, 2)
+    full = ZooProcess(words, before=partial(fill_the_disk, *when))
+    code, stderr = full.wait(), full.stderr.whole()
+    assert code == 1 and said in stderr and str(output) in stderr, stderr
+    assert "Traceback" not in stderr and open_checkpoint(output).spec.certified.epochs in (1, 2)
     assert not [path.name for path in output.iterdir() if path.name.endswith(".tmp")] and weights(output)
 
     resumed = zoo_command(*words, "--resume", "--json")

@@ -2,10 +2,7 @@
 
 import io
 import json
-import os
 import signal
-import subprocess
-import sys
 import time
 from dataclasses import replace
 from typing import ClassVar
@@ -17,6 +14,7 @@ from rich.console import Console
 from safetensors.torch import load_file
 
 from tests.parallel import computing_on
+from tests.processes import ZooProcess
 from training import trainer
 from training.distributed import SINGLE_PROCESS
 from training.objectives import ObjectiveOutput
@@ -206,12 +204,11 @@ def test_a_run_killed_with_sigkill_and_resumed_ends_with_the_weights_of_one_neve
     short_run, zoo_command, tmp_path
 ):
     output = tmp_path / "killed"
-    command = [sys.executable, "-m", "zoo", *short_run.words, str(output)]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    process = ZooProcess([*short_run.words, output])
     deadline = time.monotonic() + 120
     while not (output / ".run" / "state.pt").exists() and process.poll() is None and time.monotonic() < deadline:
         time.sleep(0.05)
-    os.kill(process.pid, signal.SIGKILL)
+    process.send_signal(signal.SIGKILL)
     assert process.wait() == -signal.SIGKILL, "the run must have been alive when it was killed"
     with computing_on(num_threads=1):  # like the process that was killed
         assert zoo_command(*short_run.words, output, "--resume").code == 0

@@ -1,4 +1,4 @@
-"""The real torchrun: two processes train as one that splits its batches."""
+"""Two processes train as one that splits its batches, and the real torchrun ends a run that loses one of them."""
 
 import signal
 import subprocess
@@ -10,6 +10,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from tests.processes import run_ranks
 from training.metric_logger import read_log
 from zoo.checkpoints.checkpoint import open_checkpoint
 
@@ -27,16 +28,10 @@ def one_thread():
     torch.set_num_threads(num_threads)
 
 
-def start_two_ranks(words):
+def torchrun(words):
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "zoo"]
     command += ["--", "train", *(str(word) for word in words)]
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-
-
-def train_by_two_ranks(words):
-    process = start_two_ranks(words)
-    _, err = process.communicate(timeout=240)
-    assert process.returncode == 0, err
 
 
 def losses(output):
@@ -47,7 +42,7 @@ def losses(output):
 def shared(tmp_path_factory):
     """The checkpoint that two ranks trained with consistency, without an interruption."""
     output = tmp_path_factory.mktemp("two_ranks") / "shared"
-    train_by_two_ranks([*CONSISTENCY, "--output", output])
+    run_ranks(2, ["train", *CONSISTENCY, "--output", output])
     return output
 
 
@@ -69,7 +64,7 @@ def test_two_ranks_lose_what_a_plain_process_loses_where_batch_statistics_are_fr
     frozen = ["--init", digits_checkpoint.path, "--set", "batch_statistics=no-layer", "--set", "precision=float64"]
     words = [*TASK, *TEN_STEPS, "--objective", "smoothmix", *frozen]
     shared, alone, other = (tmp_path / name for name in ("shared", "alone", "other"))
-    train_by_two_ranks([*words, "--output", shared])
+    run_ranks(2, ["train", *words, "--output", shared])
     assert zoo_command("train", *words, "--output", alone).code == 0
     assert zoo_command("train", *words, "--seed", 1, "--output", other).code == 0
     assert len(losses(shared)) == 10 and losses(shared) == pytest.approx(losses(alone), abs=1e-10)
@@ -81,12 +76,12 @@ def test_a_rank_killed_mid_epoch_ends_the_run_with_one_sentence_and_resuming_giv
     shared, zoo_command, tmp_path
 ):
     words, cut = [*CONSISTENCY, "--output"], tmp_path / "cut"
-    killed = start_two_ranks([*words, cut])
+    killed = torchrun([*words, cut])
     was_killed = kill_one_rank(killed, cut / ".run", steps=range(7, 11))  # in the second epoch
     _, err = killed.communicate(timeout=120)
     assert was_killed and killed.returncode != 0 and "Traceback" not in err.partition("elastic")[0], err
 
-    train_by_two_ranks([*words, cut, "--resume"])
+    run_ranks(2, ["train", *words, cut, "--resume"])
     a, b = (load_file(path / "model.safetensors") for path in (cut, shared))
     assert all(torch.equal(value, b[name]) for name, value in a.items())
     assert losses(cut) == losses(shared)

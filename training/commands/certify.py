@@ -117,7 +117,8 @@ def certify(
                 smoothing = _smoothing(checkpoint, sigma=sigma, n0=n0, alpha=own_alpha, rule=rule, noise=noise)
             require_same_classes(checkpoint, opened)
             picked = pick_device(ranks.device_name(device))
-            base = open_backend(checkpoint, backend=backend, device=picked)
+            with ranks.local_first_rank_first():  # the other ranks find its export in the cache
+                base = open_backend(checkpoint, backend=backend, device=picked)
             options = SamplingOptions(batch_size=batch_size or default_batch_size(checkpoint, picked))
             run = certification_run(
                 checkpoint,

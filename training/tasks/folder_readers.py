@@ -7,8 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from torchvision.models import ResNet50_Weights
-
 from training.tasks.class_folders import folders_in, is_hidden, labelled_pictures
 from training.tasks.contents import Contents, LabelledPath, from_files
 from training.tasks.image_folder import TEST_FOLDERS
@@ -22,6 +20,8 @@ def folder_names(folders: Sequence[str]) -> Sequence[str]:
 
 def imagenet_names(folders: Sequence[str]) -> Sequence[str]:
     """Words for the thousand WordNet ids in their order; the ids themselves for a copy with fewer classes."""
+    from torchvision.models import ResNet50_Weights  # takes as long as importing torch
+
     names: list[str] = ResNet50_Weights.IMAGENET1K_V1.meta["categories"]
     return names if len(folders) == len(names) else folders
 

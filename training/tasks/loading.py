@@ -11,7 +11,6 @@ import torch
 from PIL import Image, ImageColor
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
-from torchvision.transforms import RandomResizedCrop, v2
 
 from training.streams import global_stream, stream
 from training.tasks.task import Augmentation, LabelledImages
@@ -135,6 +134,8 @@ def augmenting_transform(augmentation: Augmentation, preprocessing: Preprocessin
     does. `simclr` crops the picture itself with either fit: its small crops would often contain only border.
     The transform can be pickled for spawned loader workers.
     """
+    from torchvision.transforms import v2  # takes as long as importing torch
+
     crop, pads = preprocessing.crop, preprocessing.fit == "pad"
     to_bytes = partial(to_bytes_CHW, preprocessing=preprocessing)
     if augmentation == "resized-crop-flip":
@@ -157,6 +158,8 @@ class PaddedWindow:
     preprocessing: Preprocessing
 
     def __call__(self, image: Image.Image) -> Image.Image:
+        from torchvision.transforms import RandomResizedCrop
+
         side = max(image.size)
         square = torch.empty(1).expand(1, side, side)  # only its shape is read; it takes no memory
         top, left, height, width = RandomResizedCrop.get_params(square, WINDOW_SHARE, ASPECTS)
@@ -168,6 +171,8 @@ def _simclr_transform(crop: int) -> Transform:
 
     Small pictures use the CIFAR-10 variant of appendix B.9: half the jitter and no blur.
     """
+    from torchvision.transforms import v2
+
     is_small = crop < SMALLEST_BLURRED
     strength = 0.5 if is_small else 1.0
     jitter = v2.ColorJitter(0.8 * strength, 0.8 * strength, 0.8 * strength, 0.2 * strength)

@@ -8,10 +8,9 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from torchvision.datasets import OxfordIIITPet
-
 from training.tasks.contents import Contents, LabelledPath, from_lists
 from training.tasks.task import ArrayImages
+from training.tasks.torchvision_dataset import TorchvisionDataset
 from zoo.errors import TaskError
 
 
@@ -32,7 +31,8 @@ class OfficialSplits:
 
 def read_pets(root: Path, *, download: bool) -> Contents:
     """The contents that annotations/trainval.txt and annotations/test.txt list."""
-    parts = [OxfordIIITPet(root, split=split, download=download) for split in ("trainval", "test")]
+    dataset = TorchvisionDataset("OxfordIIITPet")
+    parts = [dataset(root, split=split, download=download) for split in ("trainval", "test")]
     # The class has no loader argument: only these two lists give the labels without decoding every picture.
     train, test = (
         [(str(path), label) for path, label in zip(part._images, part._labels, strict=True)] for part in parts

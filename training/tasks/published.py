@@ -9,17 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from scipy.io.matlab import MatReadError
-
 from training.tasks.contents import Contents
 from training.tasks.task import Task
 from zoo.errors import TaskError
 from zoo.models.spec import Preprocessing
 
 PIXELS = Preprocessing(resize=256, crop=224)
-UNREADABLE = (
-    OSError, RuntimeError, ValueError, LookupError, EOFError, MatReadError, tarfile.TarError, zipfile.BadZipFile,
-)  # fmt: skip
+UNREADABLE = (OSError, RuntimeError, ValueError, LookupError, EOFError, tarfile.TarError, zipfile.BadZipFile)
 
 
 class Reader(Protocol):
@@ -79,10 +75,12 @@ class PublishedTask:
 
         Raises: TaskError, which describes the expected files, if the data are missing or damaged.
         """
+        from scipy.io.matlab import MatReadError  # its import takes longer than that of all tasks
+
         root = Path(argument).expanduser() if argument else data_dir / self.subfolder
         try:
             contents = self.read(root, download=self.downloads and not argument)
-        except UNREADABLE as error:
+        except (*UNREADABLE, MatReadError) as error:
             raise TaskError(self._unreadable_message(root, str(error))) from error
         for part, images in (("training", contents.train), ("test", contents.test)):
             if len(images) == 0:

@@ -6,18 +6,6 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from torchvision.datasets import (
-    CIFAR10,
-    CIFAR100,
-    DTD,
-    Caltech101,
-    Caltech256,
-    FGVCAircraft,
-    Flowers102,
-    Food101,
-    StanfordCars,
-)
-
 from training.tasks.digits import open_digits
 from training.tasks.fashion_mnist import open_fashion_mnist
 from training.tasks.folder_readers import FirstFiles, FolderTree, imagenet_names
@@ -28,6 +16,7 @@ from training.tasks.picture_collections import Collection
 from training.tasks.published import PublishedTask, Table8
 from training.tasks.subsets import class_subset, split_selection
 from training.tasks.task import Task
+from training.tasks.torchvision_dataset import TorchvisionDataset
 from zoo.errors import TaskError, UnknownNameError
 from zoo.models.spec import Preprocessing
 
@@ -53,7 +42,7 @@ PUBLISHED: tuple[PublishedTask, ...] = (
     PublishedTask(
         name="food", title="Food-101", classes=101, train=75_750, test=25_250,
         table8=Table8(train=75_750, test=25_250, skip=50),
-        read=OfficialSplits(Food101, train=("train",), test="test"),
+        read=OfficialSplits(TorchvisionDataset("Food101"), train=("train",), test="test"),
         split="official: meta/train.json and meta/test.json, 750 and 250 per class",
         layout="food-101/meta/train.json, food-101/meta/test.json and food-101/images/CLASS/*.jpg",
         source="http://data.vision.ee.ethz.ch/cvl/food-101.tar.gz",
@@ -61,7 +50,7 @@ PUBLISHED: tuple[PublishedTask, ...] = (
     PublishedTask(
         name="cifar10", title="CIFAR-10", classes=10, train=50_000, test=10_000,
         table8=Table8(train=50_000, test=10_000, skip=20),
-        read=CifarBatches(CIFAR10), split="official: data_batch_1 to data_batch_5 and test_batch",
+        read=CifarBatches(TorchvisionDataset("CIFAR10")), split="official: data_batch_1 to data_batch_5 and test_batch",
         layout="the unchanged files of cifar-10-batches-py/",
         source="https://www.cs.toronto.edu/~kriz/cifar-10-python.tar.gz",
         preprocessing=Preprocessing(
@@ -72,7 +61,7 @@ PUBLISHED: tuple[PublishedTask, ...] = (
     PublishedTask(
         name="cifar100", title="CIFAR-100", classes=100, train=50_000, test=10_000,
         table8=Table8(train=50_000, test=10_000, skip=20),
-        read=CifarBatches(CIFAR100), split="official: train and test, fine labels",
+        read=CifarBatches(TorchvisionDataset("CIFAR100")), split="official: train and test, fine labels",
         layout="the unchanged files of cifar-100-python/",
         source="https://www.cs.toronto.edu/~kriz/cifar-100-python.tar.gz",
         preprocessing=Preprocessing(
@@ -110,7 +99,7 @@ PUBLISHED: tuple[PublishedTask, ...] = (
     PublishedTask(
         name="caltech256", title="Caltech-256", classes=257, train=15_420, test=15_187,
         table8=Table8(train=15_420, test=15_189, skip=30),
-        read=FirstFiles(dataset=Caltech256, folder="caltech256/256_ObjectCategories", count=60),
+        read=FirstFiles(dataset=TorchvisionDataset("Caltech256"), folder="caltech256/256_ObjectCategories", count=60),
         split="none published: train on the first 60 *.jpg of every class, clutter included; test on the others",
         layout="caltech256/256_ObjectCategories/NUMBER.CLASS/*.jpg",
         source="https://data.caltech.edu/records/nyy15-4j048",
@@ -119,7 +108,7 @@ PUBLISHED: tuple[PublishedTask, ...] = (
     PublishedTask(
         name="cars", title="Stanford Cars", classes=196, train=8_144, test=8_041,
         table8=Table8(train=8_141, test=8_041, skip=16),
-        read=OfficialSplits(StanfordCars, train=("train",), test="test"),
+        read=OfficialSplits(TorchvisionDataset("StanfordCars"), train=("train",), test="test"),
         split="official: cars_train_annos.mat and cars_test_annos_withlabels.mat",
         layout=(
             "stanford_cars/devkit/cars_meta.mat, stanford_cars/devkit/cars_train_annos.mat, "
@@ -132,7 +121,7 @@ PUBLISHED: tuple[PublishedTask, ...] = (
     PublishedTask(
         name="aircraft", title="FGVC Aircraft", classes=100, train=6_667, test=3_333,
         table8=Table8(train=6_667, test=3_333, skip=6),
-        read=OfficialSplits(FGVCAircraft, train=("trainval",), test="test"),
+        read=OfficialSplits(TorchvisionDataset("FGVCAircraft"), train=("trainval",), test="test"),
         split="official: images_variant_trainval.txt and images_variant_test.txt",
         layout=(
             "fgvc-aircraft-2013b/data/{variants,images_variant_trainval,images_variant_test}.txt and "
@@ -144,7 +133,7 @@ PUBLISHED: tuple[PublishedTask, ...] = (
     PublishedTask(
         name="dtd", title="Describable Textures", classes=47, train=3_760, test=1_880,
         table8=Table8(train=3_760, test=1_880, skip=4),
-        read=OfficialSplits(DTD, train=("train", "val"), test="test"),
+        read=OfficialSplits(TorchvisionDataset("DTD"), train=("train", "val"), test="test"),
         split="official partition 1 of ten: train1.txt with val1.txt, and test1.txt",
         layout="dtd/dtd/labels/{train1,val1,test1}.txt and dtd/dtd/images/CLASS/*.jpg",
         source="https://www.robots.ox.ac.uk/~vgg/data/dtd",
@@ -164,7 +153,8 @@ PUBLISHED: tuple[PublishedTask, ...] = (
         name="caltech101", title="Caltech-101", classes=101, train=3_030, test=5_647,
         table8=Table8(train=3_030, test=5_647, skip=11),
         read=FirstFiles(
-            dataset=Caltech101, folder="caltech101/101_ObjectCategories", count=30, left_out=("BACKGROUND_Google",)
+            dataset=TorchvisionDataset("Caltech101"), folder="caltech101/101_ObjectCategories", count=30,
+            left_out=("BACKGROUND_Google",),
         ),
         split="none published: train on the first 30 *.jpg of every class; test on the others",
         layout="caltech101/101_ObjectCategories/CLASS/*.jpg",
@@ -174,7 +164,7 @@ PUBLISHED: tuple[PublishedTask, ...] = (
     PublishedTask(
         name="flowers", title="Oxford Flowers 102", classes=102, train=2_040, test=6_149,
         table8=Table8(train=2_040, test=6_149, skip=12),
-        read=OfficialSplits(Flowers102, train=("train", "val"), test="test"),
+        read=OfficialSplits(TorchvisionDataset("Flowers102"), train=("train", "val"), test="test"),
         split="official, in setid.mat: trnid and valid for training, tstid for testing",
         layout="flowers-102/imagelabels.mat and setid.mat (unchanged) and flowers-102/jpg/image_*.jpg",
         source="https://www.robots.ox.ac.uk/~vgg/data/flowers/102",

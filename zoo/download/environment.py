@@ -7,8 +7,6 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-import httpx
-
 from zoo.errors import RequestError, ZooError
 
 PROXIES = ("http", "https", "all")
@@ -32,6 +30,8 @@ def settings_named() -> Iterator[None]:
 
 def require_usable_settings() -> None:
     """Raises RequestError that names a setting which prevents network clients; for libraries that make their own."""
+    import httpx
+
     with settings_named():
         httpx.Client().close()
 
@@ -54,6 +54,8 @@ def _complaint(error: Exception) -> str:
 
 def _refusal(proxy: str) -> str | None:
     """Why a client refuses this proxy, or None. An address is not repeated, since it may contain a password."""
+    import httpx
+
     if not proxy:
         return None
     scheme, separator, _ = proxy.partition("://")

@@ -8,12 +8,12 @@ product over the batch, with channels last in between, reads the weights once.
 from __future__ import annotations
 
 import operator
+from itertools import product
 from typing import cast
 
 import torch
 from torch import Tensor, fx, nn
 from torch.fx.passes.shape_prop import ShapeProp
-from torch.nn import functional
 
 from zoo.smoothing.backends import fused
 
@@ -42,16 +42,17 @@ class WholeMapProduct(nn.Module):
 
     def __init__(self, convolution: nn.Conv2d, *, height: int, width: int) -> None:
         super().__init__()
-        num_channels = convolution.in_channels
-        units = torch.eye(height * width * num_channels).view(-1, height, width, num_channels).permute(0, 3, 1, 2)
         weight = convolution.weight.detach()
-        outputs = functional.conv2d(
-            units.contiguous(), weight, stride=convolution.stride, padding=cast(tuple[int, int], convolution.padding)
-        )
-        self.shape_HWC = (*outputs.shape[2:], outputs.shape[1])
-        num_positions = outputs.shape[2] * outputs.shape[3]
-        matrix = outputs.permute(0, 2, 3, 1).flatten(1).T
-        self.linear = _linear(matrix, _bias(convolution).repeat(num_positions))
+        num_outputs, num_inputs, *kernel = weight.shape
+        size, stride, padding = (height, width), convolution.stride, cast(tuple[int, int], convolution.padding)
+        rows, columns = ((size[i] + 2 * padding[i] - kernel[i]) // stride[i] + 1 for i in (0, 1))
+        matrix = torch.zeros(rows, columns, num_outputs, height, width, num_inputs)
+        for row, column, i, j in product(*map(range, (rows, columns, *kernel))):
+            y, x = row * stride[0] + i - padding[0], column * stride[1] + j - padding[1]
+            if 0 <= y < height and 0 <= x < width:
+                matrix[row, column, :, y, x] = weight[:, :, i, j]
+        self.shape_HWC = (rows, columns, num_outputs)
+        self.linear = _linear(matrix.flatten(3).flatten(0, 2), _bias(convolution).repeat(rows * columns))
 
     def forward(self, x_BHWC: Tensor) -> Tensor:
         y_BHWC: Tensor = self.linear(x_BHWC.flatten(1)).unflatten(1, self.shape_HWC)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 import torch
@@ -77,7 +78,7 @@ def match(
         _refuse_small_images(tensors, path)
         resnets = list(ARCHITECTURES.values())
         architecture = resnets[nearest([tensors] * len(resnets), resnets, size=size)]
-    backbone = empty_backbone(architecture, num_classes=2, size=size)
+    backbone = _outline(architecture.name, size)
     heads = head_names(backbone)
     expected = {name: tensor for name, tensor in backbone.state_dict().items() if not is_inside(name, heads)}
     trunk = {name: tensor for name, tensor in tensors.items() if not is_inside(name, heads)}
@@ -120,7 +121,7 @@ def nearest(networks: Sequence[Mapping[str, Tensor]], candidates: Sequence[Archi
         return 0
 
     def num_differences(index: int) -> int:
-        backbone = empty_backbone(candidates[index], num_classes=2, size=size)
+        backbone = _outline(candidates[index].name, size)
         heads = head_names(backbone)
         trunk = {name: tensor for name, tensor in networks[index].items() if not is_inside(name, heads)}
         expected = {
@@ -129,6 +130,12 @@ def nearest(networks: Sequence[Mapping[str, Tensor]], candidates: Sequence[Archi
         return len(_differences(trunk, expected))
 
     return min(range(len(candidates)), key=num_differences)
+
+
+@lru_cache(maxsize=8)
+def _outline(name: str, size: int) -> nn.Module:
+    """An empty network of two classes to compare with, not to be changed; building one takes a tenth of a second."""
+    return empty_backbone(find_architecture(name), num_classes=2, size=size)
 
 
 def _only_layer(backbone: nn.Module, heads: Sequence[str]) -> tuple[tuple[str, str], int] | None:

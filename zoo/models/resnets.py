@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from torch import Tensor, nn
-from torchvision.models import resnet
 
 
 class QuarterResNet(nn.Module):
@@ -41,17 +40,27 @@ class QuarterResNet(nn.Module):
 
 
 def _stage(in_channels: int, channels: int, *, stride: int) -> nn.Sequential:
+    from torchvision.models.resnet import BasicBlock
+
     shortcut = nn.Sequential(
         nn.Conv2d(in_channels, channels, kernel_size=1, stride=stride, bias=False), nn.BatchNorm2d(channels)
     )
-    return nn.Sequential(resnet.BasicBlock(in_channels, channels, stride=stride, downsample=shortcut))
+    return nn.Sequential(BasicBlock(in_channels, channels, stride=stride, downsample=shortcut))
 
 
-# The residual branches start at zero: otherwise ResNet-50's first gradient norm is in the hundreds on digits.
+def _resnet(name: str) -> Callable[[int], nn.Module]:
+    def build(num_classes: int) -> nn.Module:
+        from torchvision.models import resnet  # takes as long as importing torch; a served model does not need it
+
+        # The residual branches start at zero: otherwise ResNet-50's first gradient norm is in the hundreds on digits.
+        network: nn.Module = getattr(resnet, name)(num_classes=num_classes, zero_init_residual=True)
+        return network
+
+    return build
+
+
 RESNETS: Mapping[str, Callable[[int], nn.Module]] = {
-    "resnet50": lambda num_classes: resnet.resnet50(num_classes=num_classes, zero_init_residual=True),
-    "resnet34": lambda num_classes: resnet.resnet34(num_classes=num_classes, zero_init_residual=True),
-    "resnet18": lambda num_classes: resnet.resnet18(num_classes=num_classes, zero_init_residual=True),
+    **{name: _resnet(name) for name in ("resnet50", "resnet34", "resnet18")},
     "resnet10-quarter": QuarterResNet,
 }
 """The networks by name; each function returns one for a number of classes."""

@@ -12,7 +12,6 @@ from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
-from scipy.optimize import brentq
 from scipy.special import rel_entr
 
 from zoo.results.log import CertificationRow, Provenance
@@ -60,6 +59,7 @@ def _ceiling(provenance: Provenance) -> float:
 
 def _smallest_mean(sample_mean: float, max_divergence: float) -> float:
     """The smallest m in [0, sample_mean] with KL(sample_mean, m) of at most `max_divergence`."""
+    from scipy.optimize import brentq  # takes half a second, and samples of equal values are rare
 
     def excess(mean: float) -> float:
         return float(rel_entr(sample_mean, mean) + rel_entr(1 - sample_mean, 1 - mean)) - max_divergence

@@ -160,7 +160,10 @@ class NoisySampler:
             for position in range(first, len(rows), num_threads):
                 self._sources[first].fill(noisy_MCHW[position], *rows[position])
 
-        list(self._threads.map(fill_rows, range(num_threads)))
+        if num_threads == 1:
+            fill_rows(0)
+        else:
+            list(self._threads.map(fill_rows, range(num_threads)))
         return torch.from_numpy(noisy_MCHW[: len(rows)])
 
     def _buffer(self, shape_CHW: tuple[int, ...]) -> Pixels:

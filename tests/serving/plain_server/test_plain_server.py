@@ -3,14 +3,16 @@
 import json
 import os
 import signal
+import subprocess
+import sys
+import tempfile
 import threading
 import time
+from contextlib import contextmanager
 
 import httpx
 import psutil
 import pytest
-
-from tests.serving.server.test_operating import zoo_serve
 
 pytestmark = pytest.mark.slow
 MOST_MEMORY = 150_000_000
@@ -24,13 +26,29 @@ def wait_for(condition, seconds=120):
         time.sleep(0.05)
 
 
+@contextmanager
+def zoo_serve(*words):
+    """A started `zoo serve` and its ready line's URL. It is no fork: its own imports and its memory are measured."""
+    command = [sys.executable, "-m", "zoo", "serve", *map(str, words), "--port", "0", "--device", "cpu"]
+    with tempfile.TemporaryFile("w+") as errors:
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors, text=True)
+        try:
+            ready = process.stdout.readline()
+            errors.seek(0)
+            assert ready.startswith("ready: "), errors.read()
+            yield process, ready.split()[-1]
+        finally:
+            process.send_signal(signal.SIGTERM)
+            process.communicate(timeout=90)
+
+
 def test_the_front_process_is_small_and_clients_come_and_go_with_the_lines_of_a_file(
     digits_checkpoint, digit_pngs, tmp_path
 ):
     tokens, logs = tmp_path / "tokens", tmp_path / "logs"
     tokens.write_text(f"alice {ALICE}\nbob {BOB}\n")
     words = (digits_checkpoint.path, "--engine", "asgi", "--tokens", tokens, "--logs", logs, "--ui")
-    with zoo_serve(*words) as (process, url, _):
+    with zoo_serve(*words) as (process, url):
 
         def status(token):
             headers = {"Authorization": f"Bearer {token}"}

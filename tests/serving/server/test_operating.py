@@ -7,8 +7,6 @@ import signal
 import socket
 import stat
 import struct
-import subprocess
-import sys
 import tempfile
 import threading
 import time
@@ -22,6 +20,7 @@ import pytest
 import torch
 
 from serving.client import Client
+from tests.processes import ZooProcess
 
 pytestmark = pytest.mark.slow
 SECRET = "what-a-client-sent"
@@ -29,27 +28,19 @@ SECRET = "what-a-client-sent"
 
 @contextmanager
 def zoo_serve(*words):
-    """A `zoo serve` of its own process: it, its ready line's URL, and a function that reads its stderr."""
+    """A `zoo serve` of its own process: it, and its ready line's URL."""
     with tempfile.TemporaryDirectory() as folder:
-        errors = Path(folder) / "stderr"
-        environment = {**os.environ, "TMPDIR": folder}
-        with errors.open("w") as stderr:
-            process = subprocess.Popen(
-                [sys.executable, "-m", "zoo", "serve", *map(str, words), "--port", "0", "--device", "cpu"],
-                stdout=subprocess.PIPE,
-                stderr=stderr,
-                text=True,
-                env=environment,
-            )
+        words = ["serve", *words, "--port", 0, "--device", "cpu"]
+        process = ZooProcess(words, environment={**os.environ, "TMPDIR": folder})
         try:
-            ready = process.stdout.readline()
-            assert ready.startswith("ready: "), errors.read_text()
-            yield process, ready.split()[-1], errors.read_text
+            ready = process.first_line()
+            assert ready.startswith("ready: "), process.stderr.so_far
+            yield process, ready.split()[-1]
         finally:
             for _ in range(2):  # at once
                 process.send_signal(signal.SIGTERM)
                 time.sleep(0.2)
-            process.communicate(timeout=90)
+            process.wait(timeout=90)
 
 
 def found(pattern, text):
@@ -101,14 +92,14 @@ def test_versions_are_added_switched_rolled_back_and_removed_while_requests_run_
     store, logs = tmp_path / "store", tmp_path / "logs"
     on = ("--store", store)
     name = digits_checkpoint.spec.name
-    with zoo_serve(digits_checkpoint.path, "--engine", engine, "--host", "0.0.0.0", *on, "--logs", logs) as (
-        process,
-        url,
-        stderr,
-    ):
-        key_file = Path(found(r"tokens: (\S+);", stderr()))
-        management, operator = found(r"management: (\S+)", stderr()), found(r"metrics: (\S+);", stderr())
-        assert stat.S_IMODE(key_file.stat().st_mode) == 0o600 and "without TLS" in stderr()
+    words = (digits_checkpoint.path, "--engine", engine, "--host", "0.0.0.0", *on, "--logs", logs)
+    with zoo_serve(*words) as (process, url):
+        key_file = Path(found(r"tokens: (\S+);", process.stderr.so_far))
+        management, operator = (
+            found(r"management: (\S+)", process.stderr.so_far),
+            found(r"metrics: (\S+);", process.stderr.so_far),
+        )
+        assert stat.S_IMODE(key_file.stat().st_mode) == 0o600 and "without TLS" in process.stderr.so_far
         token = json.loads(key_file.read_text())["inference"]["key"]
         refused = httpx.post(url, files={"data": digit_pngs[0]}, timeout=60)
         assert refused.status_code == status and refused.json()["type"] == "InvalidKeyException"
@@ -222,15 +213,15 @@ def test_a_second_signal_ends_the_server_at_once_and_further_ones_do_not_cut_tha
     engine, digits_checkpoint, digit_pngs
 ):
     form = {"n": "100000", "stopping": "anytime", "tolerance": "0", "stream": "true"}
-    with zoo_serve(digits_checkpoint.path, "--engine", engine, "--drain-seconds", 600) as (process, url, stderr):
+    with zoo_serve(digits_checkpoint.path, "--engine", engine, "--drain-seconds", 600) as (process, url):
         with httpx.stream("POST", url, files={"data": digit_pngs[0]}, data=form, timeout=120) as response:
             assert response.status_code == 200
             process.send_signal(signal.SIGTERM)
-            wait_for(lambda: "stopping: open requests have 600 s" in stderr())
+            wait_for(lambda: "stopping: open requests have 600 s" in process.stderr.so_far)
             assert process.poll() is None
             descendants = psutil.Process(process.pid).children(recursive=True)
             process.send_signal(signal.SIGTERM)
-            wait_for(lambda: "some requests were still open and are cut off" in stderr())
+            wait_for(lambda: "some requests were still open and are cut off" in process.stderr.so_far)
             while process.poll() is None and any(map(is_alive, descendants)):  # while it is stopping
                 for number in (signal.SIGHUP, signal.SIGQUIT, signal.SIGINT, signal.SIGTERM):
                     process.send_signal(number)
@@ -239,4 +230,4 @@ def test_a_second_signal_ends_the_server_at_once_and_further_ones_do_not_cut_tha
             assert not any(map(is_alive, descendants))
             with pytest.raises(httpx.TransportError):
                 response.read()
-        assert len(descendants) >= 2 and "Traceback" not in stderr()
+        assert len(descendants) >= 2 and "Traceback" not in process.stderr.whole()

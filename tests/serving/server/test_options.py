@@ -185,7 +185,8 @@ def test_zoo_archive_takes_limits_and_a_version_which_names_the_file(digits_chec
 
 def test_zoo_health_and_zoo_models_start_without_torch():
     code = (
-        "import sys, serving.server, serving.server.switching, serving.commands.health, serving.commands.models;"
+        "import sys, serving.server.torchserve, serving.server.switching;"
+        "import serving.commands.health, serving.commands.models;"
         "print([name for name in ('torch', 'onnxruntime', 'scipy', 'PIL') if name in sys.modules])"
     )
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout == "[]\n"

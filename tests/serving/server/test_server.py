@@ -7,7 +7,6 @@ import os
 import signal
 import socket
 import subprocess
-import sys
 import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -23,11 +22,11 @@ from serving.protocol import Limits
 from serving.server import Ports
 from serving.server.archive import make_archive
 from serving.torchserve import TorchServe
+from tests.processes import ZooProcess
 from tests.serving.conftest import on_each_engine
 from training.tasks import open_task
 from zoo.errors import RequestError, ServerError
-from zoo.models.preprocessing import prepare
-from zoo.smoothing import SmoothedClassifier, SmoothingSpec
+from zoo.results.log import read_log
 
 pytestmark = pytest.mark.slow
 
@@ -45,19 +44,11 @@ def url(served):
 
 
 @pytest.fixture(scope="session")
-def digits(digits_checkpoint, tmp_path_factory):
+def digits(certified_digits, tmp_path_factory):
     """Encoded test digits of which the smoothed classifier is sure, with its answer: `[(png, label)]`."""
-    import torch
-
     task = open_task("digits", data_dir=tmp_path_factory.mktemp("data"))
-    spec = SmoothingSpec(sigma=0.5, n0=50, n=200)
-    g = SmoothedClassifier(digits_checkpoint.load_network(), num_classes=10, smoothing=spec)
-    sure = []
-    for index in range(60):
-        x_CHW = prepare(task.test[index], digits_checkpoint.spec.preprocessing)
-        certificate = g.certify(x_CHW, generator=torch.Generator().manual_seed(index))
-        if certificate.count_a > 190:
-            sure.append((encoded(task.test[index]), certificate.label))
+    rows = read_log(certified_digits.path / "certification.tsv")
+    sure = [(encoded(task.test[row.idx]), row.predict) for row in rows if row.provenance.count_a > 97]
     assert len({label for _, label in sure}) >= 6
     return sure
 
@@ -238,20 +229,20 @@ def test_zoo_serve_prints_a_ready_line_and_leaves_no_process_behind(
 ):
     image, label = digits[0]
     (short_folder / "digit.png").write_bytes(image)
-    environment = {**os.environ, "TMPDIR": str(short_folder)}
-    command = [sys.executable, "-m", "zoo", "serve", str(digits_checkpoint.path), "--port", "0", "--device", "cpu"]
-    process = subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment, preexec_fn=heed_ctrl_c
+    process = ZooProcess(
+        ["serve", digits_checkpoint.path, "--port", 0, "--device", "cpu"],
+        before=heed_ctrl_c,
+        environment={**os.environ, "TMPDIR": str(short_folder)},
     )
     try:
-        ready = process.stdout.readline()
+        ready = process.first_line()
         assert ready.startswith("ready: curl -F data=@IMAGE")
         descendants = psutil.Process(process.pid).children(recursive=True)
         done = zoo_command("predict", short_folder / "digit.png", "--url", ready.split()[-1])
         assert done.code == 0 and done.out.splitlines()[1].split("\t")[1] == str(label)
     finally:
         process.send_signal(how)
-        _, errors = process.communicate(timeout=60)
-    assert process.returncode == 0 and "Traceback" not in errors
+        code = process.wait(timeout=60)
+    assert code == 0 and "Traceback" not in process.stderr.whole()
     assert len(descendants) >= 2 and not [each for each in descendants if is_alive(each)]
     assert [path.name for path in short_folder.iterdir()] == ["digit.png"]

@@ -1,4 +1,4 @@
-"""The real torchrun: a rank killed at work, another number of ranks to finish, and the counts of one process."""
+"""A rank of the real torchrun killed at work, another number of ranks to finish, and the counts of one process."""
 
 import json
 import signal
@@ -10,6 +10,7 @@ import psutil
 import pytest
 import torch
 
+from tests.processes import run_ranks
 from zoo.results.log import read_log
 
 NUM_IMAGES = 24
@@ -51,10 +52,7 @@ def test_ranks_under_torchrun_count_what_one_process_counts_even_after_a_kill(
     assert was_killed and killed.returncode != 0, err
     assert len(read_log(shared)) < NUM_IMAGES and list(shared.parent.glob("*.part-*"))
 
-    finished = torchrun(2, [*words, shared])
-    out, err = finished.communicate(timeout=120)
-    assert finished.returncode == 0, err
-    (told,) = json.loads(out)  # printed once
+    (told,) = json.loads(run_ranks(2, [*words, shared]))  # printed once
     assert told["num_images"] == NUM_IMAGES and not list(shared.parent.glob("*.part-*"))
 
     num_threads = torch.get_num_threads()

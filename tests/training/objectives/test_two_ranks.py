@@ -2,8 +2,9 @@
 
 import pytest
 import torch
-from torch import multiprocessing
+from torch.multiprocessing import start_processes
 
+from tests.processes import FORKING
 from tests.training.objectives.samples import Smooth
 from tests.training.objectives.two_ranks import (
     SHARES,
@@ -18,7 +19,7 @@ from tests.training.objectives.two_ranks import (
 def results(tmp_path_factory):
     """What each rank found."""
     folder = tmp_path_factory.mktemp("ranks")
-    multiprocessing.spawn(act_as_rank, args=(folder,), nprocs=2, join=True)
+    start_processes(act_as_rank, args=(folder,), nprocs=2, start_method=FORKING.get_start_method())
     return [torch.load(folder / f"{rank}.pt", weights_only=True) for rank in range(2)]
 
 

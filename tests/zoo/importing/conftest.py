@@ -4,7 +4,7 @@ import shutil
 
 import pytest
 
-from tests.zoo.importing.foreign_files import random_network
+from tests.zoo.importing.foreign_files import SMALL, random_network
 from zoo.models.architecture import QuarterResNet
 
 
@@ -15,9 +15,9 @@ def resnet50():
 
 
 @pytest.fixture(scope="session")
-def resnet18():
-    """A smaller one with 7 classes, for what does not depend on the size."""
-    return random_network("resnet18", num_classes=7)
+def quarter():
+    """A small one with 7 classes, for what does not depend on the size."""
+    return random_network(SMALL, num_classes=7)
 
 
 @pytest.fixture(autouse=True)

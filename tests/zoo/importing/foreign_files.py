@@ -1,4 +1,4 @@
-"""Files as other projects write them, made from one of torchvision's networks by renaming keys and adding extras."""
+"""Files as other projects write them, made from a network by renaming torchvision's keys and adding extras."""
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -8,8 +8,12 @@ import torch
 from torch import Tensor, nn
 from torchvision.models import resnet
 
+from zoo.models.resnets import QuarterResNet
+
 State = Mapping[str, Tensor]
 
+SMALL = "resnet10-quarter"
+"""Half a megabyte, where a ResNet-18 has 45 and a ResNet-50 has 100."""
 IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 MEAN_C11, STD_C11 = (torch.tensor(values).view(3, 1, 1) for values in IMAGENET)
 X_BCHW = torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(5))
@@ -17,9 +21,9 @@ CHILDREN = ("conv1", "bn1", "relu", "maxpool", "layer1", "layer2", "layer3", "la
 
 
 def random_network(name: str, *, num_classes: int) -> nn.Module:
-    """torchvision's network with batch-norm statistics and weights that are not those of a fresh one; in eval mode."""
+    """A ResNet with batch-norm statistics and weights that are not those of a fresh one; in eval mode."""
     generator = torch.Generator().manual_seed(1)
-    network = getattr(resnet, name)(num_classes=num_classes)
+    network = QuarterResNet(num_classes) if name == SMALL else getattr(resnet, name)(num_classes=num_classes)
     for key, tensor in network.state_dict().items():
         if key.endswith("num_batches_tracked"):
             tensor.fill_(7)
@@ -70,7 +74,11 @@ def cohen(state: State, arch: str) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class Case:
-    """One way to write a network: `make` gives what the file holds. One case of each format writes a ResNet-50."""
+    """One way to write a network: `make` gives what the file holds.
+
+    One case of each format writes a ResNet-50. The others differ from it in the names around the network's: they write
+    the small network, or a ResNet-18 where the file names one.
+    """
 
     name: str
     format: str
@@ -78,14 +86,19 @@ class Case:
     has_head: bool = True
     tells_normalization: bool = False
     is_detected: bool = True
-    architecture: str = "resnet18"
+    architecture: str = SMALL
 
 
 CASES = (
     Case("torchvision", "torchvision", dict, architecture="resnet50"),
     Case("torchvision-script", "torchvision", lambda s: {"model": s, "epoch": 1, "lr_scheduler": {"last_epoch": 1}}),
     Case("timm", "timm", dict, is_detected=False, architecture="resnet50"),
-    Case("timm-ema", "timm", lambda s: {"arch": "resnet18", "state_dict_ema": s, "state_dict": zeros(s)}),
+    Case(
+        "timm-ema",
+        "timm",
+        lambda s: {"arch": "resnet18", "state_dict_ema": s, "state_dict": zeros(s)},
+        architecture="resnet18",
+    ),
     Case(
         "madry",
         "madry",
@@ -97,7 +110,7 @@ CASES = (
     Case("madry-custom-forward", "madry", lambda s: {"model": robustness(s, inner="model.")}, tells_normalization=True),
     Case("madry-converted", "madry", robustness, tells_normalization=True),
     Case("cohen", "cohen", lambda s: cohen(prefixed("1.module.", s), "resnet50"), architecture="resnet50"),
-    Case("consistency-one-gpu", "cohen", lambda s: cohen(prefixed("1.", s), "resnet18")),
+    Case("consistency-one-gpu", "cohen", lambda s: cohen(prefixed("1.", s), "resnet18"), architecture="resnet18"),
     Case("macer", "macer", lambda s: {"net": s, "epoch": 4}, architecture="resnet50"),
     Case("crt", "crt", lambda s: {"epoch": 1, "state_dict": prefixed("1.", s)}, architecture="resnet50"),
     Case(

@@ -9,6 +9,7 @@ from tests.zoo.importing.foreign_files import (
     CASES,
     IMAGENET,
     MEAN_C11,
+    SMALL,
     STD_C11,
     X_BCHW,
     names_of,
@@ -23,15 +24,24 @@ from zoo.importing.namings import EFFICIENTNET
 
 
 def features_of(network, x_BCHW):
-    """What the head of a torchvision ResNet is given."""
-    trunk = torch.nn.Sequential(*list(network.children())[:-1])
-    return trunk(x_BCHW).flatten(1)
+    """What the head of a ResNet is given."""
+    head, network.fc = network.fc, torch.nn.Identity()
+    try:
+        return network(x_BCHW)
+    finally:
+        network.fc = head
 
 
 def imported(content, tmp_path, **options):
     path = tmp_path / "foreign.pth"
     torch.save(content, path)
     return import_file(path, tmp_path / "checkpoint", ImportOptions(**options))
+
+
+@pytest.fixture(scope="module")
+def networks(resnet50, quarter):
+    """Random networks by architecture."""
+    return {"resnet50": resnet50, "resnet18": random_network("resnet18", num_classes=7), SMALL: quarter}
 
 
 def answers_equal(checkpoint, network, *, has_head):
@@ -51,8 +61,8 @@ def test_the_random_network_is_none_for_which_a_wrong_import_would_not_show(resn
 
 
 @pytest.mark.parametrize("case", CASES, ids=names_of(CASES))
-def test_every_format_gives_identical_answers(case, resnet50, resnet18, tmp_path):
-    network = resnet50 if case.architecture == "resnet50" else resnet18
+def test_every_format_gives_identical_answers(case, networks, tmp_path):
+    network = networks[case.architecture]
     content = case.make(network.state_dict())
     checkpoint, report = imported(
         content,
@@ -99,50 +109,50 @@ def test_our_own_small_network_is_recognized(tmp_path):
     assert report.architecture == "resnet10-quarter"
 
 
-def test_safetensors_are_read_as_well(resnet18, tmp_path):
+def test_safetensors_are_read_as_well(quarter, tmp_path):
     path = tmp_path / "foreign.safetensors"
-    save_file({key: tensor.clone() for key, tensor in robustness(resnet18.state_dict()).items()}, path)
+    save_file({key: tensor.clone() for key, tensor in robustness(quarter.state_dict()).items()}, path)
     checkpoint, report = import_file(path, tmp_path / "checkpoint", ImportOptions())
-    assert report.format == "madry" and answers_equal(checkpoint, resnet18, has_head=True)
+    assert report.format == "madry" and answers_equal(checkpoint, quarter, has_head=True)
 
 
-def test_the_file_format_before_zip_archives_is_read_as_well(resnet18, tmp_path):
+def test_the_file_format_before_zip_archives_is_read_as_well(quarter, tmp_path):
     path = tmp_path / "foreign.pth.tar"
-    torch.save(resnet18.state_dict(), path, _use_new_zipfile_serialization=False)
+    torch.save(quarter.state_dict(), path, _use_new_zipfile_serialization=False)
     checkpoint, _ = import_file(path, tmp_path / "checkpoint", ImportOptions(normalization="imagenet"))
-    assert answers_equal(checkpoint, resnet18, has_head=True)
+    assert answers_equal(checkpoint, quarter, has_head=True)
 
 
-def test_dropped_and_unexpected_keys_are_told_apart_by_their_names_in_the_file(resnet18, tmp_path):
-    content = {"model": robustness(resnet18.state_dict()) | projector("module.extra.") | {"note": "hello"}}
+def test_dropped_and_unexpected_keys_are_told_apart_by_their_names_in_the_file(quarter, tmp_path):
+    content = {"model": robustness(quarter.state_dict()) | projector("module.extra.") | {"note": "hello"}}
     report = imported(content, tmp_path)[1]
     assert set(report.unexpected) == {"module.extra.0.weight", "module.extra.2.weight", "note"}
     assert {"module.normalizer.new_mean", "module.attacker.model.conv1.weight"} <= set(report.dropped)
     assert "module.model.conv1.weight" in report.matched and report.container == "model"
 
 
-def test_attacker_copies_that_differ_are_refused(resnet18, tmp_path):
-    state = robustness(resnet18.state_dict())
+def test_attacker_copies_that_differ_are_refused(quarter, tmp_path):
+    state = robustness(quarter.state_dict())
     state["module.attacker.model.layer3.0.conv1.weight"] = torch.zeros_like(state["module.model.layer3.0.conv1.weight"])
     with pytest.raises(ForeignCheckpointError, match=r"contradicts itself: module\.attacker\.model\.layer3\.0\.conv1"):
         imported({"model": state}, tmp_path)
 
 
-def test_copies_of_equal_values_in_other_storage_are_not_refused(resnet18, tmp_path):
-    state = {key: tensor.clone() for key, tensor in robustness(resnet18.state_dict()).items()}
+def test_copies_of_equal_values_in_other_storage_are_not_refused(quarter, tmp_path):
+    state = {key: tensor.clone() for key, tensor in robustness(quarter.state_dict()).items()}
     assert imported({"model": state}, tmp_path)[1].format == "madry"
 
 
-def test_an_unknown_format_lists_the_known_ones(resnet18, tmp_path):
+def test_an_unknown_format_lists_the_known_ones(quarter, tmp_path):
     with pytest.raises(UnknownNameError, match="known: auto, cohen, crt, efficientnet-pytorch, lightly"):
-        imported(resnet18.state_dict(), tmp_path, format="keras")
+        imported(quarter.state_dict(), tmp_path, format="keras")
 
 
-def test_another_format_than_the_files_says_what_the_file_holds(resnet18, tmp_path):
+def test_another_format_than_the_files_says_what_the_file_holds(quarter, tmp_path):
     with pytest.raises(
         ForeignCheckpointError, match=r"no ResNet in the format mair \(MAIR\); its keys are conv1\.weight"
     ):
-        imported(resnet18.state_dict(), tmp_path, format="mair")
+        imported(quarter.state_dict(), tmp_path, format="mair")
 
 
 @pytest.mark.parametrize("content", [{}, {"features.0.weight": torch.ones(3)}, {"state_dict": {"epoch": 3}}])

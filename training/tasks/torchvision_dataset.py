@@ -1,0 +1,18 @@
+"""A data set of torchvision that is imported when it is opened."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class TorchvisionDataset:
+    """Opens the data set `torchvision.datasets.NAME`; importing torchvision takes as long as importing torch."""
+
+    name: str
+
+    def __call__(self, *args: Any, **options: Any) -> Any:
+        import torchvision.datasets
+
+        return getattr(torchvision.datasets, self.name)(*args, **options)
