@@ -8,6 +8,7 @@ the counts.
 from __future__ import annotations
 
 import hashlib
+import re
 import subprocess
 import sys
 from dataclasses import dataclass, field
@@ -233,6 +234,11 @@ def _is_kept(log: Log, num_images: int) -> bool:
     return log.repository.licence is not None and num_images <= FEW_IMAGES
 
 
+def _text_of(document: PublishedResult) -> str:
+    """The document's JSON, with each step of the curve on one line."""
+    return re.sub(r"\[\s+([\d.e-]+),\s+(\d+)\s+\]", r"[\1, \2]", document.model_dump_json(indent=1)) + "\n"
+
+
 def main() -> None:
     """Reads every log from the clones and writes its document, and the log itself where it is kept."""
     clones = Path(sys.argv[1])
@@ -241,7 +247,7 @@ def main() -> None:
         show = ("git", "-C", str(clones / repository.name), "show", f"{repository.commit}:{log.path}")
         data = subprocess.run(show, check=True, capture_output=True).stdout
         document = document_of(log, data)
-        (FOLDER / f"{log.name}.json").write_text(document.model_dump_json(indent=1) + "\n")
+        (FOLDER / f"{log.name}.json").write_text(_text_of(document))
         if document.curve is None:
             (FOLDER / f"{log.name}.tsv").write_bytes(data)
         print(f"{log.name}: {document.images.num_images} images, radius {document.average_certified_radius:.3f}")

@@ -143,10 +143,9 @@ class _Collector:
     def _add_published(self, published: PublishedResult, document: Content) -> None:
         log, rows = self._log_of(None if published.log is None else published.log.sha256)
         self.faults += [f"{document.name}: {fault}" for fault in published_faults(published, rows)]
-        source, of_authors = published.source, published.log
-        if of_authors is not None:
-            name = of_authors.url.rsplit("/", 1)[-1]
-            log = (log or File(name=name, sha256=of_authors.sha256)).model_copy(update={"url": of_authors.url})
+        source = published.source
+        if log is not None and published.log is not None:
+            log = log.model_copy(update={"url": published.log.url})
         trace = Trace(
             document=self._keep(document, ".json"),
             log=log,
@@ -162,7 +161,7 @@ class _Collector:
             return None, None
         log = self.logs.get(sha256)
         if log is None:
-            return File(name="certification.tsv", sha256=sha256), None
+            return File(name="not here", sha256=sha256), None
         self.claimed_logs.add(sha256)
         return self._keep(log, ".tsv"), parse_log(log.data.decode(errors="replace"), source=log.name)
 

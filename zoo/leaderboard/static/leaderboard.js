@@ -106,7 +106,7 @@ function change(values) {
 
 function show() {
   for (const control of byId("filters").elements) {
-    if (control.name) control.value = state[control.name];
+    if (control.name && control.value !== state[control.name]) control.value = state[control.name];
   }
   byId("grouped").checked = state.group === "yes";
   byId("at").textContent = `Certified at ${radius()} (%)`;
@@ -135,7 +135,8 @@ function listen() {
 }
 
 function fillFilters() {
-  const order = (a, b) => (parseFloat(a.replaceAll(",", "")) - parseFloat(b.replaceAll(",", ""))) || a.localeCompare(b, "en");
+  const size = (text) => (SIZES.findIndex(([, name]) => name === text) + 1) || parseFloat(text.replaceAll(",", ""));
+  const order = (a, b) => size(a) - size(b) || a.localeCompare(b, "en");
   for (const [name, valueOf] of Object.entries(FILTERS)) {
     const values = [...new Set(ROWS.map(valueOf))].sort(order);
     byId("filters").elements[name].append(...values.map((value) => element("option", { value }, value)));

@@ -18,7 +18,7 @@ function readState(hash) {
   const given = new URLSearchParams(hash.replace(/^#/, ""));
   const state = { ...DEFAULTS };
   for (const name of Object.keys(DEFAULTS)) if (given.has(name)) state[name] = given.get(name);
-  state.select = state.select === null ? null : state.select.split(" ").filter(Boolean).map(decodeURIComponent);
+  state.select = state.select === null ? null : state.select.split(" ").filter(Boolean).map(decoded);
   return state;
 }
 
@@ -28,8 +28,21 @@ function writeState(state) {
   for (const [name, value] of Object.entries(state)) {
     if (name !== "select" && value !== DEFAULTS[name]) kept.set(name, value);
   }
-  if (state.select !== null) kept.set("select", state.select.map(encodeURIComponent).join(" "));
+  if (state.select !== null) kept.set("select", state.select.map(encoded).join(" "));
   return `#${kept}`;
+}
+
+/** An id without spaces, which separate ids. */
+function encoded(id) {
+  return id.replace(/[%\s]/g, encodeURIComponent);
+}
+
+function decoded(text) {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return text; // an address written by hand
+  }
 }
 
 /** Whether a row passes the filters. */

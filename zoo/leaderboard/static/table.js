@@ -87,7 +87,7 @@ function factsOf(row) {
 
 function fileOf(file) {
   const parts = element("span", {}, file.href ? link(file.href, file.name) : file.name, " ");
-  if (file.url) parts.append(link(file.url, file.href ? "(published there)" : "(published there, no copy here)"), " ");
+  if (file.url) parts.append(link(file.url, "as published"), " ");
   parts.append(code(file.sha256));
   return parts;
 }
