@@ -161,7 +161,7 @@ class _Collector:
             return None, None
         log = self.logs.get(sha256)
         if log is None:
-            return File(name="not here", sha256=sha256), None
+            return File(name="no copy here", sha256=sha256), None
         self.claimed_logs.add(sha256)
         return self._keep(log, ".tsv"), parse_log(log.data.decode(errors="replace"), source=log.name)
 

@@ -23,8 +23,8 @@ function drawAxes(svg, x, y, step, end) {
     add(svg, "line", { class: "grid", x1: LEFT, x2: RIGHT, y1: y(share), y2: y(share) });
     label(svg, LEFT - 6, y(share) + 4, percent(share, 0), "end");
   }
-  for (let value = 0; value <= end + 1e-9; value += step) label(svg, x(value), BOTTOM + 18, +value.toFixed(2), "middle");
-  label(svg, (LEFT + RIGHT) / 2, BOTTOM + 38, "l2 radius (pixels in [0, 1])", "middle");
+  for (let value = 0; value <= end + 1e-9; value += step) label(svg, x(value), BOTTOM + 20, +value.toFixed(2), "middle");
+  label(svg, (LEFT + RIGHT) / 2, BOTTOM + 46, "l2 radius (pixels in [0, 1])", "middle");
   add(svg, "path", { class: "axis", d: `M${LEFT} ${TOP}V${BOTTOM}H${RIGHT}` });
 }
 

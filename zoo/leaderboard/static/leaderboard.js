@@ -40,6 +40,7 @@ function tableBody(rows) {
   const body = element("tbody", {}, ...(state.group === "yes" ? [groupHeading(rows)] : []));
   for (const row of rows) {
     const part = parts.get(row);
+    labelled(`Certified at ${radius()} (%)`, part.accuracy);
     fillValue(part.accuracy, accuracyAt(row, radius()), (value) => percent(value));
     body.append(part.line, ...(part.details ? [part.details] : []));
   }

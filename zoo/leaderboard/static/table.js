@@ -21,13 +21,19 @@ function tableRow(row, { onSelect, onDetails }) {
     element("th", { scope: "row" }, button, under, differs),
     element("td", {}, element("span", { className: `status ${row.status}` }, STATUS[row.status])),
     element("td", { className: "wide" }, row.method),
-    element("td", { className: "number" }, String(row.sigma ?? "–")),
+    labelled("Sigma", element("td", { className: "number" }, String(row.sigma ?? "–"))),
     element("td", { className: "number accuracy" }),
     valueCell(row.standard_accuracy, (value) => percent(value), "wide"),
-    valueCell(row.average_certified_radius, (value) => value.toFixed(3)),
+    labelled("Average radius", valueCell(row.average_certified_radius, (value) => value.toFixed(3))),
     element("td", { className: "number wide" }, millions(row.num_parameters)),
   );
   return { line, box, button, accuracy: line.querySelector(".accuracy"), details: null };
+}
+
+/** The cell with the heading that narrow windows show in it, where the table has no head. */
+function labelled(text, cell) {
+  cell.dataset.label = text;
+  return cell;
 }
 
 function conditionsInWords(row) {
@@ -65,7 +71,7 @@ function groupHeading(rows) {
 /** The row below a model with everything that its numbers depend on and come from. */
 function detailsRow(row) {
   const list = element("dl", { className: "facts" });
-  for (const [name, text] of factsOf(row)) list.append(element("div", {}, element("dt", {}, name), element("dd", {}, text)));
+  for (const [name, text] of factsOf(row)) list.append(element("div", {}, element("dt", {}, capitalised(name)), element("dd", {}, text)));
   for (const note of row.notes) list.append(element("div", { className: "note" }, element("dt", {}, "Note"), element("dd", {}, note)));
   return element("tr", { className: "details" }, element("td", { colSpan: COLUMNS }, list));
 }
@@ -74,8 +80,8 @@ function factsOf(row) {
   const facts = row.conditions ? CONDITIONS.map(([name, text]) => [name, String(text(row.conditions))]) : [];
   const abstentions = row.abstention_rate;
   if (abstentions) facts.push(["abstentions", `${percent(abstentions.value)} %`]);
-  const parameters = Object.entries(row.hyper_parameters).map(([name, value]) => `${name} ${value}`).join(", ");
-  facts.push(["training method", [row.method, parameters].filter(Boolean).join(": ")], ...row.facts);
+  const parameters = Object.entries(row.hyper_parameters).map(([name, value]) => `${name} ${shortened(value)}`).join(", ");
+  facts.push(["method", [row.method, parameters].filter(Boolean).join(": ")], ...row.facts);
   const trace = row.trace;
   if (trace.citation) facts.push(["Source", link(trace.url, `${trace.citation}, ${trace.place}`)]);
   facts.push(["JSON document", fileOf(trace.document)]);
@@ -83,6 +89,15 @@ function factsOf(row) {
   if (trace.audit) facts.push(["Report of the audit", fileOf(trace.audit)]);
   if (trace.weights_sha256) facts.push(["SHA-256 of the weights", code(trace.weights_sha256)]);
   return facts;
+}
+
+/** The name with a capital, except for a symbol such as n0. */
+function capitalised(name) {
+  return name.length > 2 ? name[0].toUpperCase() + name.slice(1) : name;
+}
+
+function shortened(value) {
+  return typeof value === "number" ? +value.toPrecision(6) : value;
 }
 
 function fileOf(file) {
