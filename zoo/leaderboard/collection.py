@@ -10,16 +10,17 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from zoo.cards.leaderboard_schema import LeaderboardEntry, read_entry
+from zoo.cards.leaderboard_schema import LeaderboardEntry, read_entry, write_entry
 from zoo.errors import ZooError
 from zoo.leaderboard.audit import AuditReport, audit_faults, audit_in_words
-from zoo.leaderboard.checkpoints import open_entry
+from zoo.leaderboard.checkpoints import checkpoint_faults, entry_of
 from zoo.leaderboard.entries import entry_faults, entry_row
 from zoo.leaderboard.folders import Content, find
 from zoo.leaderboard.publications import published_faults, published_row
 from zoo.leaderboard.published import PublishedResult
 from zoo.leaderboard.row import File, Row, Trace
 from zoo.leaderboard.size import num_parameters
+from zoo.models.layout import ROWS
 from zoo.results.log import CertificationRow, parse_log
 
 FILES = "files"
@@ -102,13 +103,15 @@ class _Collector:
         self.audits[report.weights_sha256, report.rows_sha256] = (document, report)
 
     def _add_checkpoint(self, directory: Path, name: str) -> None:
-        opened = open_entry(directory, name=name)
-        self.faults += [f"{name}: {fault}" for fault in opened.faults]
-        if opened.faults:
+        faults = checkpoint_faults(directory)
+        self.faults += [f"{name}: {fault}" for fault in faults]
+        if faults:
             return
-        if opened.log is not None:
-            self.logs[opened.log.sha256] = opened.log
-        self._add_entry(opened.entry, opened.document)
+        if (directory / ROWS).is_file():
+            log = Content(f"{name}/{ROWS}", (directory / ROWS).read_bytes())
+            self.logs[log.sha256] = log
+        entry = entry_of(directory)
+        self._add_entry(entry, Content(f"{name}/leaderboard.json", write_entry(entry).encode()))
 
     def _add_document(self, document: Content, content: dict[str, Any]) -> None:
         if content.get("kind") == "published":

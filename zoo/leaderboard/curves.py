@@ -27,10 +27,10 @@ def steps_of(counts: Sequence[tuple[float, int]], *, num_images: int) -> tuple[t
     """The steps (radius, share, low, high) of the counts; radii are rounded down, so no step claims a larger one."""
     steps: dict[float, tuple[float, float, float, float]] = {}
     for radius, count in counts:
-        low, high = binomial_interval(count, num_images)
+        share, (low, high) = count / num_images, binomial_interval(count, num_images)
         rounded = _rounded_down(radius)
         if rounded not in steps:  # of equal radii the first has the largest count
-            steps[rounded] = (rounded, *(round(share, DIGITS) for share in (count / num_images, low, high)))
+            steps[rounded] = (rounded, round(share, DIGITS), round(low, DIGITS), round(high, DIGITS))
     return tuple(steps.values())
 
 

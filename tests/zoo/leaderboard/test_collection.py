@@ -12,7 +12,7 @@ from examples.leaderboard.published import OTHER_ALPHA
 from training.study.leaderboard_rows import study_rows
 from zoo.cards.leaderboard_schema import write_entry
 from zoo.errors import RequestError, ZooError
-from zoo.leaderboard.checkpoints import open_entry
+from zoo.leaderboard.checkpoints import entry_of
 from zoo.leaderboard.collection import collect
 from zoo.leaderboard.curves import count_at, counts_of, mean_radius, steps_of
 from zoo.leaderboard.published import PublishedResult
@@ -28,8 +28,7 @@ CARD = ROOT / "model_cards" / "digits"
 @pytest.fixture(scope="module")
 def digits():
     """The document and the log of a kept entry."""
-    opened = open_entry(CARD, name="digits")
-    return json.loads(write_entry(opened.entry)), (CARD / "certification.tsv").read_text()
+    return json.loads(write_entry(entry_of(CARD))), (CARD / "certification.tsv").read_text()
 
 
 @pytest.fixture

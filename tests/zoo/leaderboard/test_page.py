@@ -81,10 +81,10 @@ pytestmark = needs_browser
 
 
 def test_filters_leave_the_rows_that_fit_and_the_link_shows_them_again(page):
-    page.get_by_label("Task").select_option("imagenet")
-    page.get_by_label("Sigma").select_option("0.5")
-    page.get_by_label("Radius").fill("1")
-    page.get_by_label("Method").select_option("gaussian")
+    page.get_by_label("Task", exact=True).select_option("imagenet")
+    page.get_by_label("Sigma", exact=True).select_option("0.5")
+    page.get_by_label("Radius", exact=True).fill("1")
+    page.get_by_label("Method", exact=True).select_option("gaussian")
     assert names(page) == ["cohen2019_imagenet_s50"] and accuracies(page) == [37.2]
     expect(page.get_by_text(f"1 of {NUM_MODELS} rows")).to_be_visible()
     page.get_by_label("Show cohen2019_imagenet_s50 in the chart").check()
@@ -95,7 +95,7 @@ def test_filters_leave_the_rows_that_fit_and_the_link_shows_them_again(page):
     assert names(page) == ["cohen2019_imagenet_s50"]
     expect(page.get_by_label("Show cohen2019_imagenet_s50 in the chart")).to_be_checked()
     page.evaluate("location.hash = '#least=80&radius=0.25'")
-    expect(page.get_by_label("Certified at least (%)")).to_have_value("80")
+    expect(page.get_by_label("Certified at least (%)", exact=True)).to_have_value("80")
     assert min(accuracies(page)) >= 80
 
 
@@ -110,10 +110,10 @@ def test_rows_are_sorted_within_comparable_groups_or_all_together_with_a_note(pa
     assert accuracies(page) == sorted(accuracies(page), reverse=True) and len(accuracies(page)) == NUM_MODELS
     for condition in ("task", "images", "n", "alpha"):
         expect(page.locator("#mixed li strong", has_text=re.compile(f"^{condition}$"))).to_be_visible()
-    page.get_by_role("button", name="Model").press("Enter")
+    page.get_by_role("button", name="Model", exact=True).press("Enter")
     assert names(page) == sorted(names(page), key=str.lower)
     expect(page.get_by_role("columnheader", name="Model")).to_have_attribute("aria-sort", "ascending")
-    page.get_by_label("Sort by").select_option("-n")
+    page.get_by_label("Sort by", exact=True).select_option("-n")
     draws = [int(text.replace(",", "")) for text in re.findall(r" n ([\d,]+)", page.locator("#table").inner_text())]
     assert draws == sorted(draws, reverse=True) and len(set(draws)) > 2
 
@@ -135,14 +135,14 @@ def test_curves_lie_over_one_another_as_steps_and_differences_are_named(page):
     expect(page.locator("#differs li strong")).to_have_text(["task", "images", "n", "alpha"])
     assert (
         "jeong2020_imagenet_s50: certified accuracy at radius 0.5 is 50.2 %."
-        in page.locator("#chart desc").inner_text()
+        in page.locator("#chart desc").text_content()
     )
     page.get_by_role("button", name="Remove cohen2019_imagenet_s50 from the chart").click()
     expect(page.locator("#legend li")).to_have_count(3)
 
 
 def test_details_lead_to_the_document_and_the_log(page, site):
-    page.get_by_role("button", name="jeong2020_imagenet_s50").press("Enter")
+    page.get_by_role("button", name="jeong2020_imagenet_s50", exact=True).press("Enter")
     details = page.locator(".details")
     expect(details).to_contain_text("Jeong and Shin 2020")
     expect(details).to_contain_text("m 2, lbd 5, eta 0.5")
@@ -166,7 +166,7 @@ def test_forty_models_are_filtered_in_less_than_a_tenth_of_a_second(page):
 
 
 def test_text_of_a_document_stays_text(page):
-    page.get_by_role("button", name=HOSTILE).click()
+    page.get_by_role("button", name=HOSTILE, exact=True).click()
     expect(page.locator("img")).to_have_count(0)
 
 
@@ -176,7 +176,7 @@ def test_the_page_fits_its_window_and_its_text_has_the_contrast_of_aa(page, widt
     page.set_viewport_size({"width": width, "height": 900})
     page.emulate_media(color_scheme=scheme)
     page.get_by_role("checkbox", name="group comparable results").uncheck()
-    page.get_by_role("button", name="jeong2020_imagenet_s50").click()
+    page.get_by_role("button", name="jeong2020_imagenet_s50", exact=True).click()
     page.locator("#how summary").click()
     assert page.evaluate("document.documentElement.scrollWidth") <= width
     assert page.evaluate(LOW_CONTRAST) == []
