@@ -59,13 +59,15 @@ class AuditPlan:
 class Audit:
     """The findings of an audit.
 
-    `num_in_log` is the number of audited images that are in the log too. `contradictions` are claims that the log
-    itself does not confirm. `audited` are the numbers of the fresh rows; it is None if the log could not be read, since
-    then nothing was drawn. `comparisons` leaves out tests with too few images to refute anything.
+    `weights_sha256` and `rows_sha256` identify the audited network and its log. `num_in_log` is the number of audited
+    images that are in the log too. `contradictions` are claims that the log itself does not confirm. `audited` are the
+    numbers of the fresh rows; it is None if the log could not be read, since then nothing was drawn. `comparisons`
+    leaves out tests with too few images to refute anything.
     """
 
     model: str
     weights_sha256: str
+    rows_sha256: str | None
     task: str
     num_images: int
     num_in_log: int
@@ -122,6 +124,7 @@ def audit_claims(plan: AuditPlan, base: BaseClassifier, *, options: SamplingOpti
     audit = Audit(
         model=plan.checkpoint.spec.name,
         weights_sha256=plan.checkpoint.weights_sha256,
+        rows_sha256=plan.checkpoint.files.get(ROWS),
         task=plan.task.name,
         num_images=len(plan.indices),
         num_in_log=len({row.idx for row in log} & set(plan.indices)),

@@ -19,6 +19,7 @@ from training.evaluation.recording import record_certification
 from training.tasks import open_task
 from zoo.checkpoints.checkpoint import open_checkpoint, read_spec
 from zoo.errors import CertificationError, RequestError
+from zoo.leaderboard.collection import collect
 from zoo.loading.backend import open_backend
 from zoo.models.measurements import CertifiedAccuracy
 from zoo.results.implausible import ImplausibleRow
@@ -89,7 +90,7 @@ def wrong_class(row):
     return replace(row, label=row.label + 1, predict=row.label + 1, correct=True, provenance=how)
 
 
-def test_an_honest_checkpoint_passes_and_the_result_says_what_was_drawn(audit, honest):
+def test_an_honest_checkpoint_passes_and_the_result_says_what_was_drawn(audit, honest, tmp_path):
     done = audit(honest, "--json")
     assert done.code == 0
     told = json.loads(done.out)
@@ -103,6 +104,9 @@ def test_an_honest_checkpoint_passes_and_the_result_says_what_was_drawn(audit, h
     assert (same["num_claimed"], other["num_audited"]) == (told["num_in_log"], 60 - told["num_in_log"])
     assert 0.05 < other["smallest_overstatement"] < 0.5
     assert told["audited"]["num_images"] == 60 and told["audited"]["n"] == N
+    (tmp_path / "audit.json").write_text(done.out)
+    (entry,) = collect([honest, tmp_path]).rows
+    assert entry.status == "audited", "the report names the weights and the log of the leaderboard's document"
 
 
 @pytest.mark.parametrize("seed", [2, 3])

@@ -1,0 +1,1 @@
+"""Seeds of the leaderboard, and the workflow that checks a submission."""

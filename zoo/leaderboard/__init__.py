@@ -1,0 +1,1 @@
+"""The leaderboard: checks documents of certified results, and builds a page that compares them."""
