@@ -143,7 +143,7 @@ def draw_noise() -> Figure:
     noise = torch.randn((32, 32), generator=torch.Generator().manual_seed(0))
     figure = Figure(figsize=(8.6, 2.5), layout=LAYOUT)
     for axes, sigma in zip(figure.subplots(1, 4), (0.0, 0.25, 0.5, 1.0), strict=True):
-        axes.imshow((image + sigma * noise).clamp(0, 1), cmap="gray", vmin=0, vmax=1, interpolation="nearest")
+        axes.imshow((image + sigma * noise).clamp(0, 1).numpy(), cmap="gray", vmin=0, vmax=1, interpolation="nearest")
         limit = f"no radius above {largest_radius(10_000, sigma=sigma):.2f}" if sigma else "the image"
         axes.set_title(f"sigma {sigma:g}\n{limit}", fontsize=10)
         axes.axis("off")

@@ -26,12 +26,12 @@ SHAPES = ("cat", "dog", "bird")
 LIMITS = Limits(n=100, max_open_requests=12)
 
 
-def draw_pictures(folder: Path) -> None:
-    """Sixty pictures of 24 x 20 pixels: discs, squares and triangles, at places and in colours by chance."""
+def draw_pictures(folder: Path, *, num_per_class: int) -> None:
+    """Pictures of 24 x 20 pixels in three classes: discs, squares and triangles, at places and in colours by chance."""
     generator = torch.Generator().manual_seed(0)
     for kind in SHAPES:
         (folder / kind).mkdir(parents=True)
-        for number in range(1, 21):
+        for number in range(1, num_per_class + 1):
             x, y, *colour = (int(each) for each in torch.randint(0, 8, (5,), generator=generator))
             image = Image.new("RGB", (24, 20), (20 * colour[2], 30, 60))
             draw, fill = ImageDraw.Draw(image), (120 + 15 * colour[0], 120 + 15 * colour[1], 40)
@@ -54,7 +54,7 @@ def base(certified_digits: Checkpoint, tmp_path_factory: pytest.TempPathFactory)
         for name in ("rows.tsv", "own.tsv"):
             shutil.copy(certified_digits.path / "certification.tsv", folder / name)
         torch.save(load_file(certified_digits.path / "model.safetensors"), folder / "best.pth.tar")
-        draw_pictures(folder / "pictures")
+        draw_pictures(folder / "pictures", num_per_class=6)
         digit = open_task("digits", data_dir=folder).test[3]
         for name in ("digit.png", "other.png", "cat.jpg", "runs/demo/digit.png", "folder/1.png"):
             (folder / name).parent.mkdir(exist_ok=True)

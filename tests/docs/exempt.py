@@ -25,8 +25,8 @@ PARSED: dict[str, str] = {
 NOT_RUN: dict[str, str] = {
     r": make ": "sets up, builds or tests the whole project: .ci/run does it",
     r": (git clone|pip install|\. \.venv)": "changes the environment: tests/test_installation.py installs the project",
-    r"start\.md: cd certified-zoo$": "follows git clone",
-    r": hf auth login$": "a login by hand, of another project's command",
+    r"start\.md: cd certified-zoo ": "goes into the folder of git clone, which is not run",
+    r": hf auth login ": "a login by hand, of another project's command",
     r": (apt-get|dpkg) ": "unpacks Debian's packages: test_picture_collections.py reads such folders",
     r": torchrun ": "starts four processes: tests/training/evaluation/test_torchrun.py runs two",
     r": python -m examples\.(entries|network_check) ": "takes hours, or the internet: tests/examples runs its parts",

@@ -6,6 +6,8 @@ import re
 import shutil
 import subprocess
 from collections.abc import Callable, Mapping
+from contextlib import redirect_stdout
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -51,7 +53,9 @@ class Runner:
         if block.language == "python":
             if reason_of(f"{block.page}: {block.text}", PYTHON) is None:
                 code = ADDRESS.sub(self.url, block.text)
-                exec(compile("\n" * block.line + code, block.page, "exec"), self.namespace)
+                with redirect_stdout(StringIO()) as printed:
+                    exec(compile("\n" * block.line + code, block.page, "exec"), self.namespace)
+                self.printed += printed.getvalue()
         elif block.language == "sh":
             self.monkeypatch.chdir(self.folder)
             for command in commands_of(block):

@@ -9,10 +9,9 @@ TRAINING = ("--set", "epochs=1", "--set", "batch_size=8", "--set", "image_size=1
 ADDED: dict[str, Sequence[str]] = {
     "train": TRAINING,
     "search": TRAINING,
-    "certify": ("--n", "100", "--skip", "60"),
+    "certify": ("--n", "100", "--skip", "60", "--backend", "torch"),
     "evaluate": ("--skip", "60", "--attack-steps", "2"),
-    "audit": ("--images", "4"),
-    "calibrate": (),
+    "audit": ("--images", "4", "--backend", "torch"),
     "predict": ("--n", "60"),
 }
 """Options that are put behind those of a page, which they replace."""
@@ -34,10 +33,14 @@ def smaller(words: Sequence[str]) -> list[str]:
         added += NETWORK
     if "unlabelled:pictures" in words:
         added = [word for word in added if word not in ("--limit-per-class", "4")]
+    if words[1] == "train" and "denoise" in words:  # the classifier behind the denoiser keeps its input
+        added = ["--set", "epochs=1", "--set", "batch_size=8"]
+    if words[1] == "predict" and "--model" in words:
+        added += ("--backend", "torch")
     if words[1] == "evaluate" and "--attack" not in words:
         added = added[:2]
     if "--images" in words and "--skip" in added:
         added[added.index("--skip") : added.index("--skip") + 2] = ["--images", "6"]
     if any(word.startswith("imagefolder:") for word in words) and "--skip" in added:
-        added[added.index("--skip") + 1] = "4"
+        added[added.index("--skip") + 1] = "2"
     return [*words, *added]

@@ -5,9 +5,9 @@ import re
 import pytest
 
 from tests.docs.blocks import LANGUAGES, ROOT, Block, Command, all_blocks, all_commands, blocks_of, pages
-from tests.docs.conftest import SHAPES, serving
+from tests.docs.conftest import SHAPES, draw_pictures, serving
 from tests.docs.exempt import NOT_RUN, PAGES, PARSED, PYTHON
-from tests.docs.running import PageError, Runner, check, described
+from tests.docs.running import PageError, Runner, check, described, discard
 from zoo.results.log import read_log
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:httpx2")
@@ -24,15 +24,17 @@ def runner(place, url, zoo_command, monkeypatch):
 
 
 @pytest.mark.parametrize("page", WITH_BLOCKS)
-def test_the_blocks_of_a_page_run_one_after_the_other(page, runner, pushed, capsys):
+def test_the_blocks_of_a_page_run_one_after_the_other(page, runner, pushed):
     for block in blocks_of(ROOT / page):
         runner.run(block)
-    assert PRINTS.get(page, "") in capsys.readouterr().out + runner.printed
+    assert PRINTS.get(page, "") in runner.printed
 
 
 def test_a_newcomer_comes_from_sixty_pictures_to_an_answer_with_a_certificate(runner, pushed):
     """The page start.md, whose server is that of the model that the page has trained."""
-    (runner.folder / "rows.tsv").unlink()
+    for name in ("rows.tsv", "pictures", "my-model"):
+        discard(runner.folder / name)
+    draw_pictures(runner.folder / "pictures", num_per_class=20)
     for block in blocks_of(ROOT / START):
         if "zoo predict" in block.text:
             with serving(runner.folder / "my-model") as runner.url:

@@ -22,7 +22,7 @@ from zoo.smoothing import SamplingOptions, SmoothingSpec
 from zoo.verification import claims, verify
 from zoo.verification.verification import check_signature
 
-PAGE = Path(__file__).parents[3] / "docs" / "trust.md"
+PAGE = Path(__file__).parents[3] / "docs" / "explanation" / "trust.md"
 BEGIN, END = "<!-- what catches what: begin -->\n", "<!-- what catches what: end -->\n"
 HEADER = (
     "| the forger | every load | `zoo verify` | ... hashes made to fit | ... card made to fit too | `zoo audit` then | "
