@@ -152,8 +152,9 @@ def serve(
             prepare: Callable[..., AbstractContextManager[Engine]] = (
                 _torchserve if engine is EngineName.TORCHSERVE else _plain_server
             )
+            prepared = prepare(sources, ports=ports, options=options, opened=opened)
             echo("starting the server...", err=True)
-            server = opened.enter_context(prepare(sources, ports=ports, options=options, opened=opened))
+            server = opened.enter_context(prepared)
             if store is not None:
                 opened.enter_context(ServerRecord.of(server).kept_in(store))
             try:

@@ -11,12 +11,11 @@ import json
 import platform
 from pathlib import Path
 
-import onnxruntime
 import torch
 
 from zoo.download.cache import cache_directory
 from zoo.filesystem.atomic_write import write_atomically
-from zoo.smoothing.backends.onnxruntime import PROBE_SIZES
+from zoo.smoothing.backends.onnxruntime import PROBE_SIZES, runtime_build
 
 KIND = "packing"
 NUM_KEPT = 64
@@ -49,7 +48,7 @@ def _key(exported: bytes, device: torch.device) -> str:
     """A digest of everything that determines the result."""
     facts = {
         "exported": hashlib.sha256(exported).hexdigest(),
-        "runtime": [onnxruntime.__version__, onnxruntime.get_build_info()],
+        "runtime": runtime_build(),
         "device": [device.type, torch.get_num_threads(), _processor(device)],
         "probes": PROBE_SIZES,
     }

@@ -99,6 +99,8 @@ def test_a_worker_that_is_killed_costs_its_open_requests_a_503_and_is_replaced(s
     assert {response.status_code for response in responses[:-1]} == {503}
     assert responses[0].json()["type"] == "WorkerLostError" and int(responses[0].headers["Retry-After"]) >= 1
     assert worker not in served.workers and len(served.workers) == 1
+    with served.server.management() as connection:
+        wait_for(lambda: connection.versions()[0].is_ready)
     wait_for(lambda: "was killed by SIGKILL" in (served.server.logs / "events.jsonl").read_text()[len(logged) :])
 
 
@@ -117,7 +119,8 @@ def test_health_metrics_and_management_are_those_of_every_engine(served_by_asgi,
     assert f'zoo_draws_total{{model="{served_by_asgi.name}",version="1.0"}}' in metrics
     with server.management() as connection:
         connection.scale(served_by_asgi.name, "1.0", num_workers=0)
-        wait_for(lambda: server.health().is_ready)  # the supervisor starts it again
+        assert not served_by_asgi.workers
+        wait_for(lambda: connection.versions()[0].is_ready)  # the supervisor has started another one
     refused = httpx.post(
         f"{server.management_url}/models",
         params={"url": served_by_asgi.archive.name},

@@ -99,6 +99,11 @@ class OnnxBackend:
         )
 
 
+def runtime_build() -> str:
+    """The version and the build of ONNX Runtime."""
+    return f"{onnxruntime.__version__} {onnxruntime.get_build_info()}"
+
+
 def _open(exported: bytes, device: torch.device, *, spins: bool) -> onnxruntime.InferenceSession:
     provider = PROVIDERS[device.type]
     options = onnxruntime.SessionOptions()
