@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_left
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from itertools import repeat
 from typing import Self
 
 import numpy as np
+import numpy.typing as npt
 
 from zoo.errors import CertificationError
 from zoo.smoothing.arguments import checked_count, checked_number
@@ -21,6 +24,7 @@ from zoo.smoothing.stopping.rule import (
     Proof,
     Tallies,
     Tally,
+    first_end,
     is_scheduled,
     next_request,
     one_sided_proof,
@@ -93,9 +97,10 @@ class Anytime:
         rung = -1 if radius is None else round(radius / (STEP * sigma))
         is_forecast_M = is_scheduled(tallies.nums_M, per_octave=FORECASTS_PER_OCTAVE) & (self.tolerance > 0)
         is_last_M = tallies.nums_M >= self.max_n
-        for index in np.flatnonzero(is_scheduled(tallies.nums_M, per_octave=LOOKS_PER_OCTAVE) | is_last_M):
+        (looks,) = np.nonzero(is_scheduled(tallies.nums_M, per_octave=LOOKS_PER_OCTAVE) | is_last_M)
+        for index, highest in zip(looks, _rungs(rung, tallies.at(looks), alpha=alpha), strict=True):
+            rung = highest
             tally = tallies.at(np.array([index]))
-            rung = _climb(rung, tally, alpha=alpha)
             if is_last_M[index] or (
                 is_forecast_M[index] and self._forecast_gain(rung, tally, sigma=sigma, alpha=alpha) < self.tolerance
             ):
@@ -141,6 +146,25 @@ def proved_by_sequence(tally: Tally, *, sigma: float, alpha: float) -> float | N
     return _radius_at(_climb(-1, tallies, alpha=alpha), sigma)
 
 
+def _rungs(rung: int, tallies: Tallies, *, alpha: float) -> Iterator[int]:
+    """The highest rung that is proved after each look, beginning with `rung`.
+
+    Most looks prove no further rung, and several looks are evaluated almost as fast as one. As long as no rung is
+    proved, the number of looks that are evaluated together doubles.
+    """
+    done, num_ahead = 0, 1
+    while done < len(tallies.nums_M):
+        ahead = np.arange(done, min(done + num_ahead, len(tallies.nums_M)))
+        first = first_end(_are_proved(rung + 1, tallies.at(ahead), alpha=alpha)) if rung < HIGHEST_RUNG else None
+        num_unchanged = len(ahead) if first is None else first
+        yield from repeat(rung, num_unchanged)
+        done, num_ahead = done + num_unchanged, 2 * num_ahead
+        if first is not None:
+            rung = _climb(rung + 1, tallies.at(ahead[[first]]), alpha=alpha)
+            yield rung
+            done, num_ahead = done + 1, 1
+
+
 def _climb(rung: int, tally: Tallies, *, alpha: float) -> int:
     """The highest rung that is proved together with all rungs from `rung` on. A rung is a radius in steps; -1: none."""
     while rung < HIGHEST_RUNG and _is_proved(rung + 1, tally, alpha=alpha):
@@ -149,9 +173,14 @@ def _climb(rung: int, tally: Tallies, *, alpha: float) -> int:
 
 
 def _is_proved(rung: int, tally: Tallies, *, alpha: float) -> bool:
+    return bool(_are_proved(rung, tally, alpha=alpha)[0])
+
+
+def _are_proved(rung: int, tallies: Tallies, *, alpha: float) -> npt.NDArray[np.bool_]:
+    """Whether each look proves the rung."""
     gap = 2 * STEP * rung * ROUNDING_UP
-    wealth = log_wealth(tally.counts_a_M, tally.counts_b_M, tally.nums_M, gap=gap)[0]
-    return bool(wealth >= math.log(1 / ((1 - LAST_SHARE) * alpha)))
+    wealth_M = log_wealth(tallies.counts_a_M, tallies.counts_b_M, tallies.nums_M, gap=gap)
+    return wealth_M >= math.log(1 / ((1 - LAST_SHARE) * alpha))
 
 
 def _radius_at(rung: int, sigma: float) -> float | None:
