@@ -9,8 +9,8 @@ import sys
 import pytest
 
 COMMANDS = [
-    "archive", "audit", "calibrate", "card", "certify", "denoise", "evaluate", "export", "health", "import", "leaderboard", "list",
-    "models", "predict", "pull", "push", "report", "search", "serve", "show", "sign", "study", "train", "verify",
+    "archive", "audit", "calibrate", "card", "certify", "denoise", "evaluate", "export", "health", "import",
+    "leaderboard", "list", "models", "predict", "pull", "push", "report", "search", "serve", "show", "sign", "study", "train", "verify",
 ]  # fmt: skip
 
 
