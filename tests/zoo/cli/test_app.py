@@ -10,7 +10,8 @@ import pytest
 
 COMMANDS = [
     "archive", "audit", "calibrate", "card", "certify", "denoise", "evaluate", "export", "health", "import",
-    "leaderboard", "list", "models", "predict", "pull", "push", "report", "search", "serve", "show", "sign", "study", "train", "verify",
+    "leaderboard", "list", "models", "predict", "pull", "push", "report", "search", "serve", "show",
+    "sign", "study", "train", "verify",
 ]  # fmt: skip
 
 

@@ -76,7 +76,7 @@ def test_every_number_of_the_seeds_traces_to_its_document_and_log_by_hash(seeds)
 def test_a_row_of_a_log_has_the_accuracy_of_the_log_at_every_radius(seeds):
     (row,) = (row for row in seeds.rows if row.name == "resnet10-quarter.consistency_s50_digits")
     rows = read_log(CARD / "certification.tsv")
-    radii = [0.0, 0.29, 0.7, 1.2, 1.7]
+    radii = [0.0, 0.29, 0.7, 1.2, 1.5]
     for radius, point in zip(radii, summarize(rows, radii=radii).certified_accuracy, strict=True):
         step = next(step for step in row.curve if step[0] >= radius)
         assert step[1:] == pytest.approx((point.accuracy, point.low, point.high), abs=1e-6)
@@ -169,7 +169,7 @@ AUDIT = {"refuted": False, "task": "digits", "num_images": 60, "claimed_n": 10_0
     [
         ({}, None),
         ({"refuted": True}, "the audit refuted a claim"),
-        ({"claimed_n": 100}, "the audit is of n 100, the document of n 10000"),
+        ({"claimed_n": 100}, "the audit is of n 100, the document of 10000"),
         ({"task": "pets"}, "the audit is of task pets"),
         ({"rows_sha256": "0" * 64}, "no document has the weights"),
         ({"rows_sha256": None}, "rows_sha256: Input should be a valid string"),
