@@ -26,7 +26,7 @@ KEYS = ("target", "method", "starting_point")
 
 def measures_tables(evidence: Evidence) -> list[StudyTable]:
     """The base classifiers and the smoothed classifiers of all finished runs."""
-    pretrained = {(run.target, run.method, run.starting_point) for run, _ in evidence.finished if run.role is None}
+    pretrained = starting_points(evidence)
 
     def rows(read: Callable[[RunResult], Readings]) -> tuple[Row, ...]:
         return tuple(
@@ -50,6 +50,11 @@ def measures_tables(evidence: Evidence) -> list[StudyTable]:
         ),
     )
     return [table for table in tables if table.rows]
+
+
+def starting_points(evidence: Evidence) -> set[Key]:
+    """The keys of the networks that are starting points themselves."""
+    return {(run.target, run.method, run.starting_point) for run, _ in evidence.finished if run.role is None}
 
 
 def baselines_table(evidence: Evidence) -> TextTable:
