@@ -1,8 +1,8 @@
 """The estimated duration of a run: its forward passes by phase, divided by the machine's forward passes per second.
 
 A forward pass with a backward pass to the weights counts 3, and one with a backward pass to the pixels counts 2 (as in
-docs/reference/tasks.md). An image that trains only the last layer counts 1. The speeds are measured on the finished runs; the
-study file gives the others.
+docs/reference/tasks.md). An image that trains only the last layer counts 1. The speeds are measured on the finished
+runs; the study file gives the others.
 """
 
 from __future__ import annotations
