@@ -124,7 +124,8 @@ def test_only_zoo_is_a_name_in_site_packages_and_the_wheel_holds_the_packages_an
         if path.is_file() and path.parent.name != "__pycache__"
     }
     assert {name for name in names if not name.startswith(metadata)} == {*sources, "certified_zoo.pth"}
-    assert {"zoo/cards/template.md.j2", "certified-zoo/training/study/studies/miniature.yaml"} <= names
+    studies = {f"certified-zoo/training/study/studies/{name}.yaml" for name in ("miniature", "paper", "pictures")}
+    assert {"zoo/cards/template.md.j2", *studies} <= names
 
 
 def test_the_script_and_the_module_list_the_same_commands(installed, place):
@@ -146,8 +147,8 @@ def test_every_command_explains_itself(installed, on_pythonpath, tmp_path):
 
 
 def test_a_built_in_study_is_planned_by_its_name(installed, on_pythonpath, tmp_path):
-    out = installed.run("zoo", "study", "plan", "miniature", "--json", cwd=tmp_path, PYTHONPATH=on_pythonpath)
-    assert json.loads(out)
+    out = installed.run("zoo", "study", "plan", "pictures", "--json", cwd=tmp_path, PYTHONPATH=on_pythonpath)
+    assert {run["task"] for run in json.loads(out)["runs"]} == {"tuxpaint", "openclipart"}
 
 
 def test_the_module_trains_in_a_folder_with_modules_of_the_same_names(trained):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import sys
 from pathlib import Path
@@ -22,6 +23,7 @@ def deliver(name: str, entry: Entry, output: Path) -> None:
     """
     from training.tasks import open_task
     from zoo.checkpoints.checkpoint import open_checkpoint
+    from zoo.cli._options import DATA_DIR
 
     say(f"Push {name} to a Hub on this machine, and pull it back")
     with inside(output):
@@ -35,7 +37,8 @@ def deliver(name: str, entry: Entry, output: Path) -> None:
             sys.exit(f"the pulled {output / PULLED} differs from the pushed {output / CHECKPOINT}")
 
         say(f"Serve it, and send test image {IMAGE_NUMBER}")
-        picture = open_task(entry.task, data_dir=Path("data").absolute()).test[IMAGE_NUMBER]
+        data_dir = Path(os.environ.get("ZOO_DATA_DIR", DATA_DIR)).absolute()
+        picture = open_task(entry.task, data_dir=data_dir).test[IMAGE_NUMBER]
         picture.save(IMAGE)
         with served(PULLED) as url:
             answer = zoo("predict", IMAGE, "--url", url, "--json")

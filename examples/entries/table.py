@@ -13,26 +13,30 @@ class Entry:
     """A checkpoint and the commands that build it.
 
     `commands` are the arguments of `zoo` commands, with paths relative to the output directory. They leave a measured,
-    exported and verified `checkpoint` there. An interrupted command resumes when it is run again.
+    exported and verified `checkpoint` there. An interrupted command resumes when it is run again. `has_card` is whether
+    the entry was built and its card is in `model_cards/`.
     """
 
     description: str
     task: str
     commands: tuple[tuple[str, ...], ...]
+    has_card: bool = True
 
 
 def _train(output: str, task: str, objective: str, *words: str) -> tuple[str, ...]:
     return ("train", "--task", task, "--objective", objective, *words, "--output", output, "--resume")
 
 
-def _measure(task: str, *, certify: tuple[str, ...], evaluate: tuple[str, ...] = ()) -> tuple[tuple[str, ...], ...]:
+def _measure(
+    task: str, *, certify: tuple[str, ...], evaluate: tuple[str, ...] = (), licence: str = "apache-2.0"
+) -> tuple[tuple[str, ...], ...]:
     """The commands that record accuracy, with and without noise, and certificates, add an ONNX file, and verify all."""
     sigmas = ("--noise-sigmas", "0.25,0.5")
     return (
         ("evaluate", CHECKPOINT, "--task", task, *sigmas, *evaluate, "--record"),
         ("certify", CHECKPOINT, "--task", task, *certify, "--record", "--output", "certification.tsv"),
         ("export", CHECKPOINT, "--record"),
-        ("card", CHECKPOINT, "--licence", "apache-2.0", "--record", "--output", "card.md"),
+        ("card", CHECKPOINT, "--licence", licence, "--record", "--output", "card.md"),
         ("verify", CHECKPOINT),
     )
 
@@ -72,5 +76,19 @@ ENTRIES = {
             ),
             *_measure(TARGET, certify=("--skip", "32", "--n", "1000"), evaluate=("--skip", "10")),
         ),
+    ),
+    "tuxpaint": Entry(
+        description="EfficientNet-Lite0 from ImageNet weights, fine-tuned with consistency regularization on stamps of "
+        "Tux Paint in six classes, many of them photographs",
+        task="tuxpaint",
+        commands=(
+            _train(
+                CHECKPOINT, "tuxpaint", "consistency", "--recipe", "few-labels",
+                "--init", "efficientnet_lite0.imagenet", "--set", "image_size=160",
+            ),
+            # Whether weights are a work derived from the pictures is not settled, so they have the pictures' licence.
+            *_measure("tuxpaint", certify=("--n", "2000"), licence="gpl-2.0"),
+        ),
+        has_card=False,
     ),
 }  # fmt: skip

@@ -22,7 +22,9 @@ study = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exception
 
 StudyOrFile = Annotated[
     str,
-    typer.Argument(metavar="STUDY", help="Name of a built-in study, such as miniature, or a study file (YAML)."),
+    typer.Argument(
+        metavar="STUDY", help="Name of a built-in study (miniature, pictures, paper) or a study file (YAML)."
+    ),
 ]
 Folder = Annotated[
     Path | None,
@@ -39,10 +41,11 @@ def group() -> None:
 def plan(
     study_or_file: StudyOrFile, folder: Folder = None, data_dir: DataDir = DATA_DIR, as_json: Json = False
 ) -> None:
-    """List the runs with starting point, state and duration (estimated for runs that are not done)."""
+    """List the runs with starting point, state and duration (estimated until they are done), and missing data."""
     from training.study.built_in import find_study
-    from training.study.console_report import plan_as_json, plan_table
+    from training.study.console_report import plan_as_json, plan_table, time_left_in_words
     from training.study.cost import estimated_seconds
+    from training.study.data import study_data
     from training.study.folder import StudyFolder
     from training.study.plan import plan_runs
     from training.study.study_file import read_study
@@ -52,11 +55,16 @@ def plan(
     runs, where = plan_runs(described), StudyFolder(folder or Path("runs") / described.name)
     states = {run.id: where.state(run) for run in runs}
     results = {run.id: result for run in runs if states[run.id] == "done" and (result := where.result(run)) is not None}
-    seconds = estimated_seconds(runs, results, described.speeds, data_dir=data_dir)
+    data = study_data(runs, data_dir=data_dir)
+    seconds = estimated_seconds(runs, results, described.speeds, data.labels)
     if as_json:
-        echo(json.dumps(plan_as_json(runs, states, seconds), indent=2))
-    else:
-        PlainConsole().print(plan_table(runs, states, seconds))
+        left = plan_as_json(runs, states, seconds, machine=described.machine, missing=data.missing)
+        echo(json.dumps(left, indent=2))
+        return
+    PlainConsole().print(plan_table(runs, states, seconds))
+    echo(time_left_in_words(runs, states, seconds, machine=described.machine))
+    for name, sentence in data.missing.items():
+        echo(f"missing: {name}: {sentence}")
 
 
 @study.command()

@@ -38,10 +38,11 @@ def default_start(*, recipe: str, architecture: str | None) -> str:
     """
     entry = CATALOG[PRETRAINED]
     fits = recipe == "few-labels" and architecture in (None, entry.architecture)
-    return PRETRAINED if fits and isinstance(entry.file, PackageFile) and _is_installed(entry.file) else RANDOM
+    return PRETRAINED if fits and isinstance(entry.file, PackageFile) and is_installed(entry.file) else RANDOM
 
 
-def _is_installed(file: PackageFile) -> bool:
+def is_installed(file: PackageFile) -> bool:
+    """Whether the package of a catalog entry's file is installed."""
     try:
         distribution(file.distribution)
     except PackageNotFoundError:

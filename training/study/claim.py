@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
 from training.study.evidence import Evidence
+from training.study.rendering import TextTable
 from training.study.statistics import Interval
 
 Answer = Literal["yes", "no", "undecided", "not testable"]
@@ -73,3 +74,63 @@ class Claim:
             return "not testable", None
         estimate = self.estimate(evidence)
         return ("undecided", None) if estimate is None else (self.rule.answer(estimate.interval), estimate)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClaimSet:
+    """The claims that a study answers, by name.
+
+    `head` precedes the table of the rules, and `note` follows that of the answers. `statement` names the column of the
+    statements.
+    """
+
+    claims: Mapping[str, Claim]
+    title: str
+    statement: str
+    head: str
+    note: str
+
+    @property
+    def rules(self) -> TextTable:
+        """The claims with their estimates and rules, without answers."""
+        return TextTable(
+            title="Claims",
+            columns=("claim", "section", self.statement, "estimate", "rule"),
+            rows=tuple(
+                (
+                    name,
+                    claim.section,
+                    claim.statement,
+                    claim.comparison,
+                    claim.rule.words if claim.rule else "not testable here",
+                )
+                for name, claim in self.claims.items()
+            ),
+        )
+
+    @property
+    def document(self) -> str:
+        """The page of the rules in Markdown, without the last line break."""
+        return f"{self.head}\n\n{self.rules.markdown}"
+
+    def answers(self, evidence: Evidence) -> TextTable:
+        """The claims with their answers and the estimates that decide them."""
+        return TextTable(
+            title=self.title,
+            columns=("claim", "section", self.statement, "estimate", "value", "answer"),
+            rows=tuple(_answer(name, claim, evidence) for name, claim in self.claims.items()),
+            note=self.note,
+        )
+
+
+def _answer(name: str, claim: Claim, evidence: Evidence) -> tuple[str, ...]:
+    answer, estimate = claim.decide(evidence)
+    return name, claim.section, claim.statement, claim.comparison, _in_words(claim, estimate), answer
+
+
+def _in_words(claim: Claim, estimate: Estimate | None) -> str:
+    if estimate is None:
+        return "" if claim.rule is None else "no run measures this"
+    unit = f" {claim.rule.unit}" if claim.rule is not None and claim.rule.unit else ""
+    interval = "one seed only" if estimate.interval is None else "{:.3g} to {:.3g}".format(*estimate.interval)
+    return f"{estimate.value:.3g}{unit} ({interval})"

@@ -9,10 +9,9 @@ from __future__ import annotations
 
 import typer
 
-from training.study.claim import Claim
+from training.study.claim import Claim, ClaimSet
 from training.study.claims_section_5 import SECTION_5_1, SECTION_5_2
 from training.study.claims_sections_3_and_4 import SECTION_3, SECTION_4
-from training.study.rendering import TextTable
 
 OTHERS = (
     Claim(
@@ -32,7 +31,7 @@ OTHERS = (
     ),
 )
 
-CLAIMS: dict[str, Claim] = {
+CLAIMS = {
     f"C{number}": claim for number, claim in enumerate((*SECTION_3, *SECTION_4, *SECTION_5_1, *SECTION_5_2, *OTHERS), 1)
 }
 
@@ -49,23 +48,15 @@ fixed before the study ran, except those of C48, which was added after one of it
 - Several dozen claims are decided at 95 %, so a few answers will be wrong by chance."""
 
 
-def claims_table() -> TextTable:
-    """The claims with their estimates and rules, without answers."""
-    return TextTable(
-        title="Claims",
-        columns=("claim", "section", "statement in the paper", "estimate", "rule"),
-        rows=tuple(
-            (
-                name,
-                claim.section,
-                claim.statement,
-                claim.comparison,
-                claim.rule.words if claim.rule else "not testable here",
-            )
-            for name, claim in CLAIMS.items()
-        ),
-    )
+CLAIM_SET = ClaimSet(
+    claims=CLAIMS,
+    title="The paper's claims",
+    statement="statement in the paper",
+    head=HEAD,
+    note="Brackets contain 95 % intervals. claims.md lists the rules. They were fixed before the study ran, except "
+    "that of C48. Several dozen claims are decided at 95 %, so a few answers will be wrong by chance.",
+)
 
 
 if __name__ == "__main__":
-    typer.echo(f"{HEAD}\n\n{claims_table().markdown}")
+    typer.echo(CLAIM_SET.document)

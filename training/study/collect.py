@@ -2,47 +2,23 @@
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
-from typing import NamedTuple
 
 import jinja2
 
-from training.study.claim import Claim, Estimate
-from training.study.claims import CLAIMS
 from training.study.evidence import Evidence
-from training.study.figures import FIGURES, draw_improvements
 from training.study.folder import RESULTS
-from training.study.improvements import improvements, improvements_table
 from training.study.rendering import TextTable, csv_text, text_table
+from training.study.report import Figure
+from training.study.reports import REPORTS
 from training.study.study_file import Study
-from training.study.tables import study_tables
 from zoo.errors import CheckpointError, RequestError
 from zoo.filesystem.atomic_write import write_atomically
 
 TEMPLATE = "report.html.j2"
-CAPTIONS = {
-    "figure2": "Figure 2. Adversarial fine-tuning: improvement in robust accuracy against improvement in standard "
-    "accuracy, over random weights.",
-    "figure3": "Figure 3. Consistency fine-tuning: improvement in certified accuracy at 0.5 and in average certified "
-    "radius against improvement in standard accuracy, over random weights.",
-}
-READING = "Each point is one task: its mean over seeds. The line is a least-squares fit with its 95 % confidence band."
-
-
-class Figure(NamedTuple):
-    """A drawn figure: the stem of its file name, its caption, and its PNG."""
-
-    stem: str
-    caption: str
-    png: bytes
-
-    @property
-    def base64(self) -> str:
-        return base64.b64encode(self.png).decode()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,19 +45,11 @@ def collect(study: Study, evidence: Evidence) -> Documents:
     """
     if not evidence.finished:
         raise RequestError(f"no run of {study.name} is finished: start them with zoo study run")
-    papers_tables = study_tables(evidence)
-    tables = [
-        improvements_table(improvements(evidence)),
-        answers_table(evidence),
-        *(text_table(table) for table in papers_tables),
-    ]
-    figures = [
-        Figure(stem, f"{CAPTIONS[stem]} {READING}", png)
-        for stem, kind in FIGURES
-        if (png := draw_improvements(evidence.table(kind))) is not None
-    ]
+    report = REPORTS[study.report]
+    study_tables, figures = report.tables(evidence), report.figures(evidence)
+    tables = [*report.overview(evidence), report.claims.answers(evidence), *(text_table(t) for t in study_tables)]
     conditions = _conditions(study, evidence)
-    contents = {f"{table.stem}.csv": csv_text(table).encode() for table in papers_tables}
+    contents = {f"{table.stem}.csv": csv_text(table).encode() for table in study_tables}
     contents |= {f"{figure.stem}.png": figure.png for figure in figures}
     contents["tables.md"] = _markdown(study, conditions, figures, tables).encode()
     contents["report.html"] = _html(study, conditions, figures, tables).encode()
@@ -90,30 +58,6 @@ def collect(study: Study, evidence: Evidence) -> Documents:
         for run, result in evidence.finished
     }
     return Documents(contents=contents, missing=tuple(conditions[-1:] if evidence.unfinished else ()))
-
-
-def answers_table(evidence: Evidence) -> TextTable:
-    """Every claim with its answer and the estimate that decides it."""
-    return TextTable(
-        title="The paper's claims",
-        columns=("claim", "section", "statement in the paper", "estimate", "value", "answer"),
-        rows=tuple(_answer(name, claim, evidence) for name, claim in CLAIMS.items()),
-        note="Brackets contain 95 % intervals. claims.md lists the rules. They were fixed before the study ran, except "
-        "that of C48. Several dozen claims are decided at 95 %, so a few answers will be wrong by chance.",
-    )
-
-
-def _answer(name: str, claim: Claim, evidence: Evidence) -> tuple[str, ...]:
-    answer, estimate = claim.decide(evidence)
-    return name, claim.section, claim.statement, claim.comparison, _in_words(claim, estimate), answer
-
-
-def _in_words(claim: Claim, estimate: Estimate | None) -> str:
-    if estimate is None:
-        return "" if claim.rule is None else "no run measures this"
-    unit = f" {claim.rule.unit}" if claim.rule is not None and claim.rule.unit else ""
-    interval = "one seed only" if estimate.interval is None else "{:.3g} to {:.3g}".format(*estimate.interval)
-    return f"{estimate.value:.3g}{unit} ({interval})"
 
 
 def _conditions(study: Study, evidence: Evidence) -> list[str]:

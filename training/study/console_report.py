@@ -17,15 +17,27 @@ from training.study.statistics import InitializationSummary, LinearFit
 
 
 def plan_as_json(
-    runs: Sequence[Run], states: Mapping[str, State], seconds: Mapping[str, float | None]
+    runs: Sequence[Run],
+    states: Mapping[str, State],
+    seconds: Mapping[str, float | None],
+    *,
+    machine: str | None,
+    missing: Mapping[str, str],
 ) -> dict[str, Any]:
-    """The plan as JSON. `estimated_seconds_left` is None if the time of any remaining run is unknown."""
-    open_seconds = [seconds[run.id] for run in runs if states[run.id] != "done"]
+    """The plan as JSON. `estimated_seconds_left` is None if the time of any remaining run is unknown.
+
+    Args:
+        runs: The study's runs.
+        states: The state of each run by its id.
+        seconds: The duration of each run by its id; None if it is unknown.
+        machine: What the estimates are for; None if the study does not say.
+        missing: A sentence on each missing task or starting point, by its name.
+    """
     return {
         "num_runs": dict(Counter(states.values())),
-        "estimated_seconds_left": None
-        if None in open_seconds
-        else sum(seconds_of_run or 0.0 for seconds_of_run in open_seconds),
+        "estimated_seconds_left": _seconds_left(runs, states, seconds),
+        "machine": machine,
+        "missing": dict(missing),
         "runs": [
             {
                 "id": run.id,
@@ -40,6 +52,24 @@ def plan_as_json(
             for run in runs
         ],
     }
+
+
+def time_left_in_words(
+    runs: Sequence[Run], states: Mapping[str, State], seconds: Mapping[str, float | None], *, machine: str | None
+) -> str:
+    """The estimated time of the remaining runs, in words."""
+    left, where = _seconds_left(runs, states, seconds), "" if machine is None else f" ({machine})"
+    if left is None:
+        return "estimated time left: unknown, because the data or the speed of a run are missing"
+    return f"estimated time left: {left / 3600:.1f} hours{where}"
+
+
+def _seconds_left(
+    runs: Sequence[Run], states: Mapping[str, State], seconds: Mapping[str, float | None]
+) -> float | None:
+    """The seconds of the runs that are not done; None if the time of any of them is unknown."""
+    left = [seconds[run.id] for run in runs if states[run.id] != "done"]
+    return None if None in left else sum(seconds_of_run or 0.0 for seconds_of_run in left)
 
 
 def plan_table(runs: Sequence[Run], states: Mapping[str, State], seconds: Mapping[str, float | None]) -> Table:

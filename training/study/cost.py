@@ -1,7 +1,8 @@
 """The estimated duration of a run: its forward passes by phase, divided by the machine's forward passes per second.
 
 A forward pass with a backward pass to the weights counts 3, and one with a backward pass to the pixels counts 2 (as in
-docs/reference/tasks.md). The speeds are measured on the finished runs; the study file gives the others.
+docs/reference/tasks.md). An image that trains only the last layer counts 1. The speeds are measured on the finished
+runs; the study file gives the others.
 """
 
 from __future__ import annotations
@@ -9,31 +10,31 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import fields
-from pathlib import Path
 
 from training.objectives import Objective
 from training.objectives.table import objective_name
+from training.study.data import TaskLabels
 from training.study.plan import Run
 from training.study.result import RunResult
-from training.tasks import Task, open_task
-from zoo.errors import ZooError
 
 ATTACK, CERTIFY = "attack", "certify"
 DEFAULT_ATTACK_STEPS = 100
-UPDATE, ATTACK_STEP = 3.0, 2.0
+UPDATE, HEAD_UPDATE, ATTACK_STEP = 3.0, 1.0, 2.0
 
 Passes = Mapping[str, float]
 """Forward passes by phase: the objective's name for training, `attack`, `certify`."""
 
 
-def passes_of(run: Run, task: Task) -> dict[str, float]:
-    """The forward passes of a run on its task, by phase."""
+def passes_of(run: Run, labels: TaskLabels) -> dict[str, float]:
+    """The forward passes of a run on a task with these images, by phase."""
     recipe, measure = run.recipe, run.measure
-    num_train = _num_train_images(run, task)
+    num_train = _num_train_images(run, labels)
     shown = num_train * recipe.num_epochs(num_train)
-    counted = {objective_name(recipe.objective): shown * _forward_equivalents(recipe.objective)}
-    evaluated = len(run.evaluated.selection.of(task.test.labels))
-    certified = len(run.certified.selection.of(task.test.labels))
+    on_head = shown if recipe.freeze == "all-but-head" else min(shown, recipe.head_steps * recipe.batch_size)
+    updates = (shown - on_head) * _forward_equivalents(recipe.objective)
+    counted = {objective_name(recipe.objective): on_head * HEAD_UPDATE + updates}
+    evaluated = len(run.evaluated.selection(run.seed).of(labels.test))
+    certified = len(run.certified.selection(run.seed).of(labels.test))
     if measure.attack:
         counted[ATTACK] = evaluated * ATTACK_STEP * (run.evaluation.attack.num_steps or DEFAULT_ATTACK_STEPS)
     if any(sigma > 0 for sigma in measure.certify):
@@ -43,12 +44,14 @@ def passes_of(run: Run, task: Task) -> dict[str, float]:
 
 
 def estimated_seconds(
-    runs: Iterable[Run], results: Mapping[str, RunResult], speeds: Mapping[str, float], *, data_dir: Path
+    runs: Iterable[Run], results: Mapping[str, RunResult], speeds: Mapping[str, float], labels: Mapping[str, TaskLabels]
 ) -> dict[str, float | None]:
-    """Seconds by run: measured for a finished run, otherwise estimated; None if a speed or the data are missing."""
+    """Seconds by run: measured for a finished run, otherwise estimated.
+
+    None if a speed or the task's `labels` (by task name) are missing.
+    """
     listed = list(runs)
-    tasks = {name: _opened(name, data_dir) for name in {run.task for run in listed}}
-    passes = {run.id: {} if (task := tasks[run.task]) is None else passes_of(run, task) for run in listed}
+    passes = {run.id: passes_of(run, labels[run.task]) if run.task in labels else {} for run in listed}
     known = {**speeds, **measured_speeds(passes, results)}
     return {
         run.id: results[run.id].seconds.total if run.id in results else _seconds(passes[run.id], known)
@@ -79,8 +82,8 @@ def _seconds_of(phase: str, result: RunResult) -> float:
     return {ATTACK: result.seconds.evaluate, CERTIFY: result.seconds.certify}.get(phase, result.seconds.train)
 
 
-def _num_train_images(run: Run, task: Task) -> int:
-    limit, counted = run.recipe.limit_per_class, Counter(task.train.labels)
+def _num_train_images(run: Run, labels: TaskLabels) -> int:
+    limit, counted = run.recipe.limit_per_class, Counter(labels.train)
     return sum(count if limit is None else min(limit, count) for count in counted.values())
 
 
@@ -89,10 +92,3 @@ def _forward_equivalents(objective: Objective) -> float:
     values = {field.name: getattr(objective, field.name) for field in fields(objective)}
     copies = float(values.get("m", objective.num_views))
     return copies * (UPDATE + ATTACK_STEP * float(values.get("num_steps", 0)))
-
-
-def _opened(name: str, data_dir: Path) -> Task | None:
-    try:
-        return open_task(name, data_dir=data_dir)
-    except ZooError:
-        return None

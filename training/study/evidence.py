@@ -83,6 +83,17 @@ class Evidence:
             for name in names
         }
 
+    def networks(self, read: Callable[[RunResult], Readings]) -> dict[Key, dict[str, Cell]]:
+        """The readings of all runs, by target, method and starting point, in the plan's order.
+
+        A pre-trained network has its own name instead of its starting point.
+        """
+        by_key: dict[Key, list[tuple[int, Readings]]] = {}
+        for run, result in self.finished:
+            if readings := read(result):
+                by_key.setdefault(_key(run), []).append((run.seed, readings))
+        return {key: _cells(rows) for key, rows in by_key.items()}
+
     def robustness(self, kind: Kind) -> dict[Key, dict[str, Cell]]:
         """Standard accuracy and the measures of robustness of the paper's Table 4 (`empirical`) or 5 (`certified`)."""
         return self.cells("empirical", empirical) if kind == "empirical" else self.cells("certified", certified)

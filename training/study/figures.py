@@ -7,13 +7,22 @@ import textwrap
 from collections.abc import Mapping
 
 import numpy as np
+from matplotlib import figure as matplotlib_figure
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
+from training.study.evidence import Evidence
 from training.study.long_table import RANDOM, STANDARD_ACCURACY, Kind, LongTable
+from training.study.report import Figure
 from training.study.statistics import LinearFit, Values, band, fit_line, relative_improvements
 
 FIGURES: tuple[tuple[str, Kind], ...] = (("figure2", "empirical"), ("figure3", "certified"))
+CAPTIONS = {
+    "figure2": "Figure 2. Adversarial fine-tuning: improvement in robust accuracy against improvement in standard "
+    "accuracy, over random weights.",
+    "figure3": "Figure 3. Consistency fine-tuning: improvement in certified accuracy at 0.5 and in average certified "
+    "radius against improvement in standard accuracy, over random weights.",
+}
+READING = "Each point is one task: its mean over seeds. The line is a least-squares fit with its 95 % confidence band."
 NAMES = {
     "standard_accuracy": "standard accuracy",
     "robust_accuracy": "robust accuracy",
@@ -24,6 +33,15 @@ PANEL_WIDTH, HEIGHT = 6.2, 5.4
 MARKERS = "osD^vPX"
 NUM_PLACES = 100
 LETTERS_PER_LINE = 110
+
+
+def papers_figures(evidence: Evidence) -> list[Figure]:
+    """Figures 2 and 3, as far as the finished runs give any of their points."""
+    return [
+        Figure(stem, f"{CAPTIONS[stem]} {READING}", png)
+        for stem, kind in FIGURES
+        if (png := draw_improvements(evidence.table(kind))) is not None
+    ]
 
 
 def draw_improvements(table: LongTable) -> bytes | None:
@@ -38,7 +56,7 @@ def draw_improvements(table: LongTable) -> bytes | None:
     metrics = table.metrics[1:]
     tasks = dict.fromkeys(task for name in drawn for task in table.tasks_of(name))
     numbers = {task: number for number, task in enumerate(tasks, start=1)}
-    figure = Figure(figsize=(PANEL_WIDTH * len(metrics), HEIGHT), layout="constrained")
+    figure = matplotlib_figure.Figure(figsize=(PANEL_WIDTH * len(metrics), HEIGHT), layout="constrained")
     panels = np.atleast_1d(figure.subplots(1, len(metrics)))
     for axes, metric in zip(panels, metrics, strict=True):
         for place, initialization in enumerate(drawn):

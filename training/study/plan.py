@@ -89,11 +89,9 @@ def _pretraining(study: Study, seed: int) -> Iterator[Run]:
 
 def _experiments(study: Study, seed: int) -> Iterator[Run]:
     for name, experiment in study.experiments.items():
-        for target in study.targets_of(experiment):
-            for method in experiment.methods:
-                for start in experiment.starting_points:
-                    run = _run(study, name, experiment.role, target, start, method, seed, experiment.assignments)
-                    yield replace(run, measure=experiment.measure)
+        for target, method, start in study.networks_of(experiment, seed):
+            run = _run(study, name, experiment.role, target, start, method, seed, experiment.assignments)
+            yield replace(run, measure=experiment.measure)
 
 
 def _run(

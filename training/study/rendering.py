@@ -18,6 +18,9 @@ SHORT = {
     "average_certified_radius": "ACR (l2)",
     "accuracy": "accuracy (%)",
     "certified_accuracy": "certified accuracy (%)",
+    "mean_per_class_accuracy": "mean per class SA (%)",
+    "mean_per_class_robust_accuracy": "mean per class RA (%)",
+    "mean_per_class_certified_accuracy": "mean per class CA (%)",
 }
 INTERVALS = (
     "Mean over seeds (95 % interval over seeds; 95 % interval over images). Radii, sigmas and epsilon are on the "

@@ -58,7 +58,9 @@ def execute_run(run: Run, folder: StudyFolder, environment: RunEnvironment, *, s
     was_resumed = output.exists()
     quiet = Console(quiet=True)
     clock = _Clock()
-    trained = TrainingRun(task=task, recipe=run.recipe, seed=run.seed, output=output, parent=parent)
+    trained = TrainingRun(
+        task=task, recipe=run.recipe, seed=run.seed, output=output, parent=parent, parent_id=_parent_id(run)
+    )
     checkpoint = train(trained, device=environment.torch_device, resume=True, console=quiet)
     train_seconds = clock.lap()
     empirical = empirical_result(run, checkpoint, task, folder, device=environment.torch_device)
@@ -89,6 +91,11 @@ def _parent(run: Run, folder: StudyFolder) -> Checkpoint | None:
     return None if run.model is None else locate(run.model)
 
 
+def _parent_id(run: Run) -> str | None:
+    """The Hub or catalog id of the starting point; None for a checkpoint directory."""
+    return None if run.model is None or Path(run.model).is_dir() else run.model
+
+
 class _Clock:
     """Seconds since the last lap."""
 
@@ -110,16 +117,28 @@ def empirical_result(
     if not checkpoint.spec.certified.has_trained_head:
         return None
     attack, batch_size = _attack(run, task) if run.measure.attack else None, run.evaluation.batch_size
-    evaluated = empirical_run(checkpoint, task, attack=attack, device=device.type, batch_size=batch_size, seed=run.seed)
+    selection = run.evaluated.selection(run.seed)
+    evaluated = empirical_run(
+        checkpoint,
+        task,
+        attack=attack,
+        device=device.type,
+        batch_size=batch_size,
+        seed=run.seed,
+        sample=selection.sample,
+    )
+    network = checkpoint.load_network().to(device)
+    if run.recipe.memory_format == "channels-last":
+        network = network.to(memory_format=torch.channels_last)
     return evaluate_network(
-        checkpoint.load_network().to(device),
+        network,
         task,
         checkpoint.spec.preprocessing,
         sigmas=run.evaluation.noise_sigmas if run.measure.noise else (),
         batch_size=batch_size,
         seed=run.seed,
         attack=attack,
-        selection=run.evaluated.selection,
+        selection=selection,
         log=EmpiricalLog(folder.evaluation_path(run), evaluated),
     )
 
@@ -132,15 +151,23 @@ def certifications(
         return ()
     base = open_backend(checkpoint, device=device, spins=False)  # another run may use the same cores
     options = SamplingOptions(batch_size=default_batch_size(checkpoint, device))
-    indices = run.certified.selection.of(task.test.labels)
+    selection = run.certified.selection(run.seed)
+    indices = selection.of(task.test.labels)
     settings, results = run.evaluation.certification, []
     for sigma in run.measure.certify:
         smoothing = SmoothingSpec(sigma=sigma, n0=settings.n0, n=settings.n, alpha=settings.alpha)
-        certified = certification_run(checkpoint, task, smoothing=smoothing, base=base, options=options, seed=run.seed)
+        certified = certification_run(
+            checkpoint,
+            task,
+            smoothing=smoothing,
+            base=base,
+            options=options,
+            seed=run.seed,
+            sample=selection.sample,
+        )
         log = folder.log_path(run, sigma)
         rows = certify_images(certified, base, task.test, indices, output=log, options=options, console=console)
-        selection, radii = run.certified.selection, run.evaluation.radii
-        results.append(certification_result(certified, rows, radii=radii, selection=selection))
+        results.append(certification_result(certified, rows, radii=run.evaluation.radii, selection=selection))
     return tuple(results)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -12,19 +13,21 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from training.study.long_table import RANDOM
 from zoo.errors import RecipeError
+from zoo.models.measurements import is_none
 from zoo.results.selection import Selection
 
 Name = Annotated[str, Field(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$")]
 Assignments = Annotated[tuple[str, ...], Field(alias="set")]
 """Assignments as in `zoo train --set`. Those of the study come first, then those of task, labels, starting point,
 method and experiment; a later assignment overrides an earlier one."""
-Role = Literal["empirical", "certified", "last-layer", "standard-fine-tuning"]
+Role = Literal["empirical", "certified", "last-layer", "standard-fine-tuning", "denoised"]
 """The paper's tables and figures that an experiment contributes to.
 
 `empirical`: Tables 4 and 6, Figure 2. `certified`: Tables 5 and 6, Figure 3. `last-layer`: Table 7.
-`standard-fine-tuning`: section 5.2.
+`standard-fine-tuning`: section 5.2. `denoised`: none; the paper has no classifier behind a denoiser.
 """
-
+ReportName = Literal["paper", "pictures"]
+"""The claims that a study answers, with its tables and figures (`training.study.reports`)."""
 
 CERTIFIED_RADIUS = 0.5
 """The radius of the paper's certified accuracy, equal to the epsilon of its attack."""
@@ -35,14 +38,26 @@ class _Strict(BaseModel):
 
 
 class Images(_Strict):
-    """Every `skip`-th test image with a number below `max`."""
+    """Every `skip`-th test image with a number below `max`, or a stratified sample of `sample` images.
+
+    The run's seed draws the sample, so all networks of one seed are measured on the same images.
+    """
 
     skip: int = Field(default=1, ge=1)
     max: int | None = Field(default=None, ge=1)
+    sample: int | None = Field(default=None, ge=1, exclude_if=is_none)
 
-    @property
-    def selection(self) -> Selection:
-        return Selection(skip=self.skip, maximum=self.max)
+    def selection(self, seed: int) -> Selection:
+        """The rule that selects the images of a run with this seed."""
+        if self.sample is None:
+            return Selection(skip=self.skip, maximum=self.max)
+        return Selection(sample="stratified", num_images=self.sample, seed=seed)
+
+    @model_validator(mode="after")
+    def _is_one_rule(self) -> Images:
+        if self.sample is not None and (self.skip != 1 or self.max is not None):
+            raise ValueError("sample draws images, skip and max select evenly spaced ones: give one of both")
+        return self
 
 
 class Labels(_Strict):
@@ -136,45 +151,73 @@ class CertificationSettings(_Strict):
 
 
 class Evaluation(_Strict):
-    """The settings of all measurements; defaults are the paper's. Sigmas and radii are on the [0, 1] pixel scale."""
+    """The settings of all measurements; defaults are the paper's. Sigmas and radii are on the [0, 1] pixel scale.
+
+    `certified_radius`, one of the `radii`, is the radius of the certified accuracy that tables and claims state.
+    """
 
     attack: AttackSettings = AttackSettings()
     noise_sigmas: tuple[Annotated[float, Field(ge=0)], ...] = (0.001, 0.01, 0.1, 0.5)
     certification: CertificationSettings = CertificationSettings()
     radii: tuple[Annotated[float, Field(ge=0)], ...] = (0.0, 0.5, 1.0, 1.5)
     batch_size: int = Field(default=256, ge=1)
+    certified_radius: float = Field(
+        default=CERTIFIED_RADIUS, gt=0, exclude_if=lambda radius: radius == CERTIFIED_RADIUS
+    )
 
     @model_validator(mode="after")
-    def _holds_the_papers_radius(self) -> Evaluation:
-        if CERTIFIED_RADIUS not in self.radii:
+    def _measures_its_certified_radius(self) -> Evaluation:
+        if self.certified_radius not in self.radii:
             raise ValueError(
-                f"radii must contain {CERTIFIED_RADIUS}, used in the paper's tables, got {list(self.radii)}"
+                f"radii must contain {self.certified_radius}, the radius of the certified accuracy, got "
+                f"{list(self.radii)}"
             )
         return self
 
 
+class NamedRuns(_Strict):
+    """The runs of one task with one number of labels (`clothes-10`), one starting point and one method.
+
+    `seeds` are some of the study's seeds; None selects all of them.
+    """
+
+    task: str
+    start: Name
+    method: Name
+    seeds: tuple[Annotated[int, Field(ge=0)], ...] | None = Field(default=None, min_length=1)
+
+
 class Experiment(_Strict):
-    """A product of tasks, starting points and methods.
+    """A product of tasks, starting points and methods for all seeds, or `runs` that are named one by one.
 
     `tasks` names task entries with all their numbers of labels (`clothes`), or with one of them (`clothes-10`).
     """
 
     role: Role
-    tasks: tuple[str, ...] = Field(min_length=1)
-    starting_points: tuple[Name, ...] = Field(min_length=1)
-    methods: tuple[Name, ...] = Field(min_length=1)
+    tasks: tuple[str, ...] = ()
+    starting_points: tuple[Name, ...] = ()
+    methods: tuple[Name, ...] = ()
+    runs: tuple[NamedRuns, ...] = ()
     measure: Measure
     assignments: Assignments = ()
+
+    @model_validator(mode="after")
+    def _is_a_product_or_a_list(self) -> Experiment:
+        axes = (self.tasks, self.starting_points, self.methods)
+        if any(axes) if self.runs else not all(axes):
+            raise ValueError("an experiment needs tasks, starting_points and methods, or else runs")
+        return self
 
 
 class Study(_Strict):
     """A whole study.
 
-    `speeds` are forward passes per second on the intended machine, by phase: `attack`, `certify`, and the name of an
+    `speeds` are forward passes per second on the intended `machine`, by phase: `attack`, `certify`, and the name of an
     objective for its training. They give estimates before the first run has finished.
     """
 
     name: Name
+    report: ReportName = "paper"
     architecture: str = "resnet50"
     seeds: tuple[Annotated[int, Field(ge=0)], ...] = Field(default=(0,), min_length=1)
     assignments: Assignments = ()
@@ -184,6 +227,7 @@ class Study(_Strict):
     evaluation: Evaluation = Evaluation()
     experiments: Mapping[Name, Experiment]
     speeds: Mapping[str, Annotated[float, Field(gt=0)]] = {}
+    machine: str | None = None
 
     @model_validator(mode="after")
     def _names_what_it_has(self) -> Study:
@@ -202,8 +246,19 @@ class Study(_Strict):
             _require_known(f"experiments.{name}.tasks", experiment.tasks, {*self.tasks, *self.targets})
             _require_known(f"experiments.{name}.starting_points", experiment.starting_points, starts)
             _require_known(f"experiments.{name}.methods", experiment.methods, self.methods)
+            for number, named in enumerate(experiment.runs):
+                where = f"experiments.{name}.runs.{number}"
+                _require_known(f"{where}.task", [named.task], self.targets)
+                _require_known(f"{where}.start", [named.start], starts)
+                _require_known(f"{where}.method", [named.method], self.methods)
+                _require_known(f"{where}.seeds", map(str, named.seeds or ()), map(str, self.seeds))
         if len(set(self.seeds)) < len(self.seeds):
             raise ValueError(f"seeds must differ, got {list(self.seeds)}")
+        if self.report == "paper" and self.evaluation.certified_radius != CERTIFIED_RADIUS:
+            raise ValueError(
+                f"evaluation.certified_radius must be {CERTIFIED_RADIUS}, the radius of the paper's tables, for the "
+                f"report paper; got {self.evaluation.certified_radius}"
+            )
         return self
 
     @property
@@ -215,8 +270,13 @@ class Study(_Strict):
             for labels in entry.labels
         }
 
-    def targets_of(self, experiment: Experiment) -> list[str]:
-        """The names of the experiment's targets: its tasks with the requested numbers of labels."""
+    def networks_of(self, experiment: Experiment, seed: int) -> list[tuple[str, str, str]]:
+        """Target, method and starting point of each of the experiment's networks with that seed."""
+        product = itertools.product(self._targets_of(experiment), experiment.methods, experiment.starting_points)
+        named = [(run.task, run.method, run.start) for run in experiment.runs if seed in (run.seeds or self.seeds)]
+        return [*product, *named]
+
+    def _targets_of(self, experiment: Experiment) -> list[str]:
         matches = [
             target
             for name in experiment.tasks

@@ -14,6 +14,7 @@ from training.tasks.task import ArrayImages, Task
 from zoo.errors import TaskError
 from zoo.models.spec import Preprocessing
 
+RAW = "FashionMNIST/raw"
 DEBIAN_FOLDER = Path("/usr/share/datasets/fashion-mnist")
 CLASS_NAMES = (
     "T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot",
@@ -26,7 +27,7 @@ def open_fashion_mnist(argument: str | None, data_dir: Path) -> Task:
 
     Raises: TaskError if a file is missing, damaged, or cannot be downloaded.
     """
-    folder = Path(argument).expanduser() if argument else _find_or_download(data_dir)
+    folder = Path(argument).expanduser() if argument else local_fashion_mnist(data_dir) or _downloaded(data_dir)
     sets = {split: _read_part(folder, prefix) for split, prefix in PARTS.items()}
     return Task(
         name="fashion-mnist",
@@ -38,11 +39,13 @@ def open_fashion_mnist(argument: str | None, data_dir: Path) -> Task:
     )
 
 
-def _find_or_download(data_dir: Path) -> Path:
-    raw = data_dir / "FashionMNIST" / "raw"
-    for folder in (raw, DEBIAN_FOLDER):
-        if _find(folder, "train-images-idx3-ubyte") is not None:
-            return folder
+def local_fashion_mnist(data_dir: Path) -> Path | None:
+    """The folder of torchvision's copy below `data_dir`, or of Debian's package; None if neither is there."""
+    folders = (data_dir / RAW, DEBIAN_FOLDER)
+    return next((folder for folder in folders if _find(folder, "train-images-idx3-ubyte") is not None), None)
+
+
+def _downloaded(data_dir: Path) -> Path:
     from torchvision.datasets import FashionMNIST
 
     try:
@@ -53,7 +56,7 @@ def _find_or_download(data_dir: Path) -> Path:
             "train-labels-idx1-ubyte.gz, t10k-images-idx3-ubyte.gz and t10k-labels-idx1-ubyte.gz into a folder "
             "and give --task fashion-mnist:FOLDER"
         ) from error
-    return raw
+    return data_dir / RAW
 
 
 def _read_part(folder: Path, prefix: str) -> ArrayImages:

@@ -70,6 +70,11 @@ class PublishedTask:
             f"Without a folder, --task {self.name} downloads it from {self.source}." if self.downloads else self.source
         )
 
+    def expected_below(self, data_dir: Path) -> str:
+        """A sentence on data that are missing or damaged: the folder, their source, and the expected files."""
+        source = f"a run downloads it from {self.source}" if self.downloads else self.source.rstrip(".")
+        return f"{self.title} cannot be read from {data_dir / self.subfolder}: {source}; expected there: {self.layout}"
+
     def __call__(self, argument: str | None, data_dir: Path) -> Task:
         """The task from the folder `argument`, by default from below `data_dir`, which may start a download.
 

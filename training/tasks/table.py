@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from training.tasks.digits import open_digits
-from training.tasks.fashion_mnist import open_fashion_mnist
+from training.tasks.fashion_mnist import RAW, local_fashion_mnist, open_fashion_mnist
 from training.tasks.folder_readers import FirstFiles, FolderTree, imagenet_names
 from training.tasks.hugging_face import open_hugging_face
 from training.tasks.image_folder import open_image_folder, open_unlabelled
@@ -197,8 +197,10 @@ TASKS: dict[str, Opener] = {
 }
 
 
-def open_task(name: str, *, data_dir: Path) -> Task:
+def open_task(name: str, *, data_dir: Path, downloads: bool = True) -> Task:
     """The task with this name; downloads go below `data_dir`.
+
+    With `downloads` false, published data sets and Fashion-MNIST are only looked for.
 
     Raises: UnknownNameError for an unknown task or class, listing the known names; TaskError if the data are missing or
     malformed, or the selection of classes is invalid.
@@ -212,8 +214,16 @@ def open_task(name: str, *, data_dir: Path) -> Task:
         )
     if key not in TASKS:
         raise UnknownNameError("task", whole, TASKS)
-    task = TASKS[key](argument or None, data_dir)
+    task = TASKS[key](argument or (None if downloads else _local_folder(key, data_dir)), data_dir)
     return class_subset(task, classes) if classes else task
+
+
+def _local_folder(key: str, data_dir: Path) -> str | None:
+    """The folder that a task which could download its data is read from; None for other tasks."""
+    opener = TASKS[key]
+    if isinstance(opener, PublishedTask):
+        return str(data_dir / opener.subfolder)
+    return str(local_fashion_mnist(data_dir) or data_dir / RAW) if opener is open_fashion_mnist else None
 
 
 def _is_folder(name: str) -> bool:

@@ -34,12 +34,12 @@ def test_below_the_limit_quick_has_fewer_steps():
 
 
 def test_few_labels_starts_from_imagenet_weights_where_their_package_is_installed(monkeypatch):
-    monkeypatch.setattr(defaults, "_is_installed", lambda file: True)
+    monkeypatch.setattr(defaults, "is_installed", lambda file: True)
     assert default_start(recipe="few-labels", architecture=None) == "efficientnet_lite0.imagenet"
     assert default_start(recipe="few-labels", architecture="tf_efficientnet_lite0") == "efficientnet_lite0.imagenet"
     assert default_start(recipe="few-labels", architecture="resnet50") == "random"
     assert default_start(recipe="quick", architecture=None) == "random"
-    monkeypatch.setattr(defaults, "_is_installed", lambda file: False)
+    monkeypatch.setattr(defaults, "is_installed", lambda file: False)
     assert default_start(recipe="few-labels", architecture=None) == "random"
     assert named_architecture("resnet18", ["epochs=1", "architecture=resnet50"]) == "resnet50"
     assert named_architecture("resnet18", []) == "resnet18" and named_architecture(None, ["epochs=1"]) is None

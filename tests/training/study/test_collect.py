@@ -10,8 +10,8 @@ from tests.training.study.conftest import TWO_RUNS
 from tests.training.study.fabricated import DATA, evidence, papers_study
 from training.study.built_in import find_study
 from training.study.claim import Rule
-from training.study.claims import CLAIMS, HEAD, claims_table
-from training.study.collect import answers_table, collect
+from training.study.claims import CLAIM_SET, CLAIMS
+from training.study.collect import collect
 from training.study.evidence import Evidence, gather
 from training.study.folder import StudyFolder
 from training.study.improvements import improvements
@@ -108,7 +108,7 @@ def test_the_miniature_makes_every_table_and_intervals_over_seeds(miniature):
 
 
 def test_claims_are_answered_by_their_rules(miniature):
-    answers = {row[0]: row[-1] for row in answers_table(miniature[1]).rows}
+    answers = {row[0]: row[-1] for row in CLAIM_SET.answers(miniature[1]).rows}
     by_statement = {claim.statement: answers[name] for name, claim in CLAIMS.items()}
     assert by_statement["ACR is better from consistency than from random weights, on average over tasks."] == "yes"
     # Robustness in proportion to accuracy: its improvement is the same, and so is R^2 one.
@@ -117,7 +117,7 @@ def test_claims_are_answered_by_their_rules(miniature):
                         "(Table 3)."] == "no"  # fmt: skip
     assert by_statement["AutoAttack lowers RA by 0.71 points against AutoPGD alone."] == "not testable"
     assert set(answers.values()) <= {"yes", "no", "undecided", "not testable"}
-    assert {row[-1] for row in answers_table(Evidence([], [])).rows} == {"undecided", "not testable"}
+    assert {row[-1] for row in CLAIM_SET.answers(Evidence([], [])).rows} == {"undecided", "not testable"}
 
 
 @pytest.mark.parametrize(
@@ -140,7 +140,7 @@ def test_a_rule_says_yes_or_no_only_of_a_whole_interval(rule, interval, answer):
 
 
 def test_the_document_of_claims_is_what_the_table_of_claims_says():
-    assert (ROOT / "docs/study/claims.md").read_text() == f"{HEAD}\n\n{claims_table().markdown}\n"
+    assert (ROOT / "docs/study/claims.md").read_text() == f"{CLAIM_SET.document}\n"
 
 
 def test_what_is_not_finished_is_said_and_not_made_up(miniature, two_runs):

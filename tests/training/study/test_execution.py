@@ -7,6 +7,7 @@ import pytest
 
 from tests.training.study.conftest import TWO_RUNS
 from training.study.cost import passes_of
+from training.study.data import labels_of
 from training.study.execution import Shard
 from training.study.folder import StudyFolder
 from training.study.plan import plan_runs
@@ -152,6 +153,7 @@ def test_a_result_of_another_study_file_is_refused_not_believed(copied, two_runs
 def test_the_commands_plan_and_run_and_say_what_failed(zoo_command, copied, two_runs):
     planned = json.loads(zoo_command("study", "plan", TWO_RUNS, "--folder", copied.path, "--json").out)
     assert planned["num_runs"] == {"done": 2} and planned["estimated_seconds_left"] == 0
+    assert planned["missing"] == {} and planned["machine"] is None
     assert [(run["id"], run["depends_on"]) for run in planned["runs"]] == [(SOURCE, []), (TARGET, [SOURCE])]
     done = zoo_command("study", "run", TWO_RUNS, "--folder", copied.path, "--run", TARGET, "--json")
     assert done.code == 0 and json.loads(done.out)["done"] == []
@@ -167,10 +169,10 @@ def test_the_time_of_a_run_is_estimated_from_its_forward_passes(two_runs, tmp_pa
     source, target = plan_runs(two_runs)
     task = open_task(target.task, data_dir=tmp_path)
     num_test = len(task.test)
-    assert passes_of(source, open_task(source.task, data_dir=tmp_path)) == {"standard": 12 * 3}
+    assert passes_of(source, labels_of(open_task(source.task, data_dir=tmp_path))) == {"standard": 12 * 3}
     # Two noisy copies, forward and backward; attack steps on every 8th image; n0 + n draws for every 20th, once: sigma
     # 0 takes none.
-    assert passes_of(target, task) == {
+    assert passes_of(target, labels_of(task)) == {
         "consistency": 12 * 2 * 3,
         "attack": -(-num_test // 8) * 2 * 2,
         "certify": -(-num_test // 20) * 60,

@@ -8,7 +8,7 @@ import yaml
 from tests.training.study.conftest import TWO_RUNS
 from training.study.built_in import built_in_studies, find_study
 from training.study.plan import plan_runs
-from training.study.study_file import read_study
+from training.study.study_file import Images, read_study
 from zoo.errors import RecipeError, RequestError
 
 CONTENT = yaml.safe_load(TWO_RUNS.read_text())
@@ -29,6 +29,14 @@ def changed(*place_and_value):
         inner = inner[name]
     inner[last] = value
     return content
+
+
+NAMED = {"task": "even", "start": "standard", "method": "consistency"}
+
+
+def named(**other):
+    """The two-run study whose one experiment names its runs; `other` are other values of the only named run."""
+    return changed("experiments", "certified", {"role": "certified", "measure": {}, "runs": [NAMED | other]})
 
 
 @pytest.mark.parametrize("path", [TWO_RUNS, *built_in_studies().values()], ids=lambda path: path.name)
@@ -77,6 +85,41 @@ def test_one_pretraining_may_serve_all_seeds_and_a_start_may_start_from_another(
     assert runs["certified.even.consistency.from-hub.s1"].model == "owner/name"
 
 
+def test_runs_may_be_named_one_by_one_with_some_of_the_seeds(tmp_path):
+    content = changed("seeds", [0, 1])
+    named = [
+        {"task": "even", "start": "random", "method": "consistency", "seeds": [1]},
+        {"task": "even", "start": "standard", "method": "consistency"},
+    ]
+    content["experiments"]["certified"] = {"role": "certified", "measure": {"certify": [0.25]}, "runs": named}
+    runs = [run for run in plan_runs(read_study(written(tmp_path, content))) if run.role is not None]
+    assert [run.id for run in runs] == [
+        "certified.even.consistency.from-standard.s0",
+        "certified.even.consistency.from-random.s1",
+        "certified.even.consistency.from-standard.s1",
+    ]
+    assert [run.parent for run in runs] == ["pretraining.standard.s0", None, "pretraining.standard.s1"]
+    assert {run.measure.certify for run in runs} == {(0.25,)}
+
+
+def test_settings_at_their_defaults_are_not_in_a_request_and_others_are(tmp_path):
+    """Requests of earlier versions stay equal, and another sample or radius is another request."""
+    default = plan_runs(read_study(TWO_RUNS))[1].request()
+    assert "sample" not in default["certified"] and "certified_radius" not in default["evaluation"]
+    content = changed("tasks", "even", "certified", {"sample": 6})
+    content["evaluation"] |= {"radii": [0.0, 0.25], "certified_radius": 0.25}
+    content["report"] = "pictures"
+    request = plan_runs(read_study(written(tmp_path, content)))[1].request()
+    assert request["certified"]["sample"] == 6 and request["evaluation"]["certified_radius"] == 0.25
+
+
+def test_a_sample_is_that_of_the_seed_and_shows_every_class():
+    labels = [0] * 20 + [1] * 4 + [2] * 8
+    first, again, other = (Images(sample=8).selection(seed).of(labels) for seed in (0, 0, 1))
+    assert first == again != other and len(first) == 8
+    assert {labels[index] for index in first} == {labels[index] for index in other} == {0, 1, 2}
+
+
 def test_assignments_count_from_the_study_s_to_the_experiment_s(tmp_path):
     content = changed("experiments", "certified", "set", ["batch_size=4"])
     content["set"] += ["batch_size=64", "epochs=1"]
@@ -104,6 +147,14 @@ def test_assignments_count_from_the_study_s_to_the_experiment_s(tmp_path):
         (changed("starting_points", "random", {"model": "a/b"}), "random must have neither model"),
         (changed("starting_points", "empty", {}), "empty: random must have neither"),
         (changed("tasks", "even", "labels", []), "at least one entry and no per_class twice, got []"),
+        (changed("tasks", "even", "certified", {"sample": 6, "skip": 2}), "sample draws images, skip and max select"),
+        (changed("experiments", "certified", "methods", []), "tasks, starting_points and methods, or else runs"),
+        (changed("experiments", "certified", "runs", [NAMED]), "tasks, starting_points and methods, or else runs"),
+        (named(seeds=[1]), "experiments.certified.runs.0.seeds names '1'; expected one of 0"),
+        (named(start="simclr"), "experiments.certified.runs.0.start names 'simclr'; expected one of random, standard"),
+        (changed("evaluation", "certified_radius", 0.3), "radii must contain 0.3"),
+        (changed("evaluation", "certified_radius", 1.0), "must be 0.5, the radius of the paper's tables"),
+        (changed("report", "table"), "report: Input should be 'paper' or 'pictures'"),
         (changed("name", "Two Runs"), "name: String should match pattern"),
         ("name: [", "cannot be read as a study"),
         ("- a", "the study: Input should be an object"),
@@ -137,5 +188,5 @@ def test_a_built_in_study_goes_by_its_name_and_a_file_by_its_path(tmp_path, monk
     assert find_study(str(path)) == path
     path.rename("miniature.yaml")
     assert find_study("./miniature.yaml").samefile("miniature.yaml")
-    with pytest.raises(RequestError, match="unknown study 'minature'; known: miniature"):
+    with pytest.raises(RequestError, match="unknown study 'minature'; known: miniature, paper, pictures"):
         find_study("minature")

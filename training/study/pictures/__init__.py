@@ -1,0 +1,1 @@
+"""The report of the pictures study: its claims, tables and figure."""
