@@ -13,6 +13,7 @@ from torchvision.datasets import FashionMNIST, OxfordIIITPet
 from examples.network_check.record import Record, Result
 from examples.network_check.web import ask
 from training.tasks.table import PUBLISHED, TASKS
+from training.tasks.torchvision_dataset import TorchvisionDataset
 from zoo.download.retry import Retrier
 
 # Tasks whose reader does not have torchvision's class as a field.
@@ -48,6 +49,8 @@ def task_addresses() -> dict[str, tuple[str, ...] | str]:
     for name in TASKS:
         task = published.get(name)
         dataset = DATASETS.get(name) or getattr(task.read if task else None, "dataset", None)
+        if isinstance(dataset, TorchvisionDataset):
+            dataset = dataset.load()
         if name in WITHOUT_DOWNLOAD:
             addresses[name] = f"nothing to download: {WITHOUT_DOWNLOAD[name]}"
         elif task is not None and not task.downloads:

@@ -12,7 +12,11 @@ class TorchvisionDataset:
 
     name: str
 
-    def __call__(self, *args: Any, **options: Any) -> Any:
+    def load(self) -> Any:
+        """torchvision's class."""
         import torchvision.datasets
 
-        return getattr(torchvision.datasets, self.name)(*args, **options)
+        return getattr(torchvision.datasets, self.name)
+
+    def __call__(self, *args: Any, **options: Any) -> Any:
+        return self.load()(*args, **options)

@@ -64,7 +64,7 @@ def letting_through(service, num_batches):
 @pytest.fixture
 def service():
     """The service of the toy model."""
-    return toy_service(max_n=10_000_000, max_draws_per_request=100_000_000)
+    return toy_service(max_n=1_000_000_000, max_draws_per_request=10_000_000_000)
 
 
 @pytest.fixture
@@ -270,7 +270,7 @@ def test_a_label_set_is_shown_as_no_certificate_of_the_image(tab):
 def test_stopping_ends_the_drawing_on_the_server(tab, page_url, service):
     tab.goto(page_url)
     choose(tab, 255)
-    tab.get_by_label("Maximum draws").fill("10000000")
+    tab.get_by_label("Maximum draws").fill("1000000000")
     ask(tab)
     expect(tab.locator("#label")).to_have_text("dog")
     tab.get_by_role("button", name="Stop").click()

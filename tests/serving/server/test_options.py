@@ -185,7 +185,7 @@ def test_zoo_archive_takes_limits_and_a_version_which_names_the_file(digits_chec
 
 def test_zoo_health_and_zoo_models_start_without_torch():
     code = (
-        "import sys, serving.server.torchserve, serving.server.switching;"
+        "import sys, serving.torchserve, serving.server.switching;"
         "import serving.commands.health, serving.commands.models;"
         "print([name for name in ('torch', 'onnxruntime', 'scipy', 'PIL') if name in sys.modules])"
     )
