@@ -9,10 +9,10 @@ TRAINING = ("--set", "epochs=1", "--set", "batch_size=8", "--set", "image_size=1
 ADDED: dict[str, Sequence[str]] = {
     "train": TRAINING,
     "search": TRAINING,
-    "certify": ("--n", "100", "--skip", "60", "--backend", "torch"),
+    "certify": ("--n", "50", "--n0", "10", "--skip", "60", "--backend", "torch"),
     "evaluate": ("--skip", "60", "--attack-steps", "2"),
     "audit": ("--images", "4", "--backend", "torch"),
-    "predict": ("--n", "60"),
+    "predict": ("--n", "40"),
 }
 """Options that are put behind those of a page, which they replace."""
 NETWORK = ("--architecture", "resnet10-quarter")
@@ -25,7 +25,7 @@ def smaller(words: Sequence[str]) -> list[str]:
     """The words of a command, with less work. Only `zoo` and `curl` do work that counts."""
     words = list(words)
     if words[0] == "curl":
-        return [FIELD.sub("n=200", word) for word in words]
+        return [FIELD.sub("n=100", word) for word in words]
     if words[0] != "zoo":
         return words
     added = [*ADDED.get(words[1], ())]
