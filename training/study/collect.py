@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from importlib.resources import files
 from pathlib import Path
 
@@ -101,6 +102,11 @@ def _markdown(study: Study, conditions: Sequence[str], figures: Sequence[Figure]
 
 
 def _html(study: Study, conditions: Sequence[str], figures: Sequence[Figure], tables: Sequence[TextTable]) -> str:
+    return _template().render(name=study.name, conditions=conditions, figures=figures, tables=tables)
+
+
+@cache
+def _template() -> jinja2.Template:
     environment = jinja2.Environment(
         undefined=jinja2.StrictUndefined,
         autoescape=True,
@@ -108,5 +114,4 @@ def _html(study: Study, conditions: Sequence[str], figures: Sequence[Figure], ta
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    template = environment.from_string((files("training.study") / TEMPLATE).read_text(encoding="utf-8"))
-    return template.render(name=study.name, conditions=conditions, figures=figures, tables=tables)
+    return environment.from_string((files("training.study") / TEMPLATE).read_text(encoding="utf-8"))

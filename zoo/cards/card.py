@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cache
 from importlib.resources import files as files_of
 from typing import Any
 
@@ -45,16 +46,10 @@ def render_card(spec: ModelSpec, *, files: Mapping[str, str]) -> str:
     from zoo.models.architecture import find_architecture
 
     files = {name: files[name] for name in sorted(files) if name != CARD}
-    environment = jinja2.Environment(
-        undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True
-    )
-    environment.filters["percent"] = lambda share: f"{100 * share:.1f}"
-    environment.filters["cell"] = _cell
-    template = environment.from_string((files_of("zoo.cards") / TEMPLATE).read_text())
     certified, key_names = spec.certified, find_architecture(spec.architecture).keys
     result = certified.certification
     purposes = {**PURPOSES, WEIGHTS: f"the network without its normalization, with {key_names}'s key names"}
-    return template.render(
+    return _template().render(
         metadata=_yaml(card_metadata(spec, files=files)),
         spec=spec,
         certified=certified,
@@ -82,6 +77,17 @@ def render_card(spec: ModelSpec, *, files: Mapping[str, str]) -> str:
         calibrate_command=calibrate_command(spec),
         evaluate_commands=evaluate_commands(spec),
     )
+
+
+@cache
+def _template() -> jinja2.Template:
+    """The compiled template; compiling takes longer than all other work on a card."""
+    environment = jinja2.Environment(
+        undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True
+    )
+    environment.filters["percent"] = lambda share: f"{100 * share:.1f}"
+    environment.filters["cell"] = _cell
+    return environment.from_string((files_of("zoo.cards") / TEMPLATE).read_text())
 
 
 def _of_classes(result: CertificationResult | None) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Sequence
+from functools import lru_cache
 from statistics import fmean
 
 from scipy.special import betaincinv
@@ -49,6 +50,7 @@ def balanced_accuracy_interval(corrects: Sequence[int], totals: Sequence[int]) -
     return max(0.0, mean - math.hypot(*below) / num_classes), min(1.0, mean + math.hypot(*above) / num_classes)
 
 
+@lru_cache(maxsize=2**14)  # a curve asks for the same few counts at hundreds of radii
 def _lower(correct: int, total: int) -> float:
     """The lower end of the two-sided 95 % Clopper-Pearson interval."""
     return float(betaincinv(correct, total - correct + 1, (1 - CONFIDENCE) / 2)) if correct > 0 else 0.0

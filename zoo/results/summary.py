@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Literal
 
 import numpy as np
@@ -145,6 +146,7 @@ def summarize(rows: Sequence[CertificationRow], *, radii: Sequence[float]) -> Su
     )
 
 
+@lru_cache(maxsize=2**14)  # a curve asks for the same few counts at hundreds of radii
 def binomial_interval(count: int, n: int) -> Interval:
     """The two-sided 95 % Clopper-Pearson interval for a probability, given `count` successes in `n` trials.
 

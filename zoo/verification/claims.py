@@ -159,6 +159,8 @@ def check_curve(directory: Path, spec: ModelSpec, hashes: Mapping[str, str], row
 def _share_of_other_pixels(figure: bytes, redrawn: bytes) -> float:
     from PIL import Image, UnidentifiedImageError
 
+    if figure == redrawn:
+        return 0.0
     try:
         pixels, expected = (np.asarray(Image.open(io.BytesIO(data)).convert("RGB"), int) for data in (figure, redrawn))
     except (UnidentifiedImageError, OSError, SyntaxError):

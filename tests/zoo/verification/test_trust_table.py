@@ -1,7 +1,6 @@
 """What catches what: every forgery against every defence, and the resulting table of docs/explanation/trust.md."""
 
 import shutil
-from functools import cache
 from pathlib import Path
 
 import pytest
@@ -16,10 +15,9 @@ from zoo.checkpoints.checkpoint import open_checkpoint
 from zoo.checkpoints.signing import make_key, sign
 from zoo.errors import LogError, ZooError
 from zoo.loading.backend import open_backend
-from zoo.results.figure import curve_png
 from zoo.results.selection import Selection
 from zoo.smoothing import SamplingOptions, SmoothingSpec
-from zoo.verification import claims, verify
+from zoo.verification import verify
 from zoo.verification.verification import check_signature
 
 PAGE = Path(__file__).parents[3] / "docs" / "explanation" / "trust.md"
@@ -69,14 +67,6 @@ def signed(certified_digits, key, tmp_path):
 @pytest.fixture
 def public_key(key):
     return key.with_name("key.pem.pub")
-
-
-@pytest.fixture(autouse=True)
-def pictures_are_drawn_once(monkeypatch):
-    """Most copies have the same rows, and drawing them takes most of a verification's time."""
-    drawn = cache(curve_png)
-    for module in (claims, forging):
-        monkeypatch.setattr(module, "curve_png", drawn)
 
 
 def caught_by(path):
