@@ -41,8 +41,8 @@ def described(command: Command) -> str:
 class Runner:
     """Runs the blocks of one page in `folder`.
 
-    `url` is the address of the served model; `zoo` runs a command in this process. `finished` are the commands without
-    an output that another page has run already: they are not run again.
+    `url` is the address of the served model; `zoo` runs a command in this process. `finished` are the commands that
+    only print and that another page has run already: they are not run again.
     """
 
     def __init__(
@@ -95,7 +95,7 @@ class Runner:
             discard(Path(words[words.index("--output") + 1]))
         elif words[0] in ("pull", "denoise", "export"):
             discard(Path(words[-1]))
-        if words[0] in READERS and command.text in self.finished:
+        if words[0] in READERS and "--figure" not in words and command.text in self.finished:
             return
         done = self.zoo(*words)
         self.finished.add(command.text)

@@ -9,7 +9,7 @@ TRAINING = ("--set", "epochs=1", "--set", "batch_size=8", "--set", "image_size=1
 ADDED: dict[str, Sequence[str]] = {
     "train": TRAINING,
     "search": TRAINING,
-    "certify": ("--n", "50", "--n0", "10", "--skip", "60", "--backend", "torch"),
+    "certify": ("--n", "100", "--n0", "10", "--skip", "60", "--backend", "torch"),
     "evaluate": ("--skip", "60", "--attack-steps", "2"),
     "audit": ("--images", "4", "--backend", "torch"),
     "predict": ("--n", "40"),
