@@ -19,6 +19,7 @@ from tests.serving.in_process import served_in_process
 from tests.serving.protocol.test_protocol import set_answer
 from tests.serving.toy import CROP, PADDED_TOY, png, toy_service
 from zoo.models.preprocessing import to_bytes_CHW
+from zoo.smoothing.named_rules import rule_from
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 needs_browser = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on the PATH")
@@ -267,7 +268,13 @@ def test_a_label_set_is_shown_as_no_certificate_of_the_image(tab):
 
 
 @needs_browser
-def test_stopping_ends_the_drawing_on_the_server(tab, page_url, service):
+def test_stopping_ends_the_drawing_on_the_server(tab, page_url, service, monkeypatch):
+    """The page sends no tolerance. With a tolerance of 0, the drawing does not end before it is stopped."""
+
+    def rule_without_tolerance(name, **settings):
+        return rule_from(name, **settings | {"tolerance": 0.0})
+
+    monkeypatch.setattr("serving.protocol.parameters.rule_from", rule_without_tolerance)
     tab.goto(page_url)
     choose(tab, 255)
     tab.get_by_label("Maximum draws").fill("1000000000")
