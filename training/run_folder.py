@@ -13,7 +13,7 @@ import torch
 
 from training.recipe import TrainingRecipe
 from zoo.errors import CheckpointError, RecipeError
-from zoo.filesystem.atomic_write import replaced_file, write_atomically
+from zoo.host.atomic_write import replaced_file, write_atomically
 
 STATE_VERSION = 2
 

@@ -28,7 +28,7 @@ from training.tasks import Task
 from training.trainer import train
 from zoo.checkpoints.checkpoint import Checkpoint
 from zoo.errors import DivergenceError, RecipeError
-from zoo.filesystem.atomic_write import write_atomically
+from zoo.host.atomic_write import write_atomically
 
 BEST = "best.json"
 

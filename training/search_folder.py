@@ -15,7 +15,7 @@ from optuna.trial import Trial, TrialState
 
 from training.grid import Grid
 from zoo.errors import CheckpointError, RecipeError, RequestError
-from zoo.filesystem.lock import exclusive_lock
+from zoo.host.lock import exclusive_lock
 
 JOURNAL, LOCK = "study.journal", "search.lock"
 

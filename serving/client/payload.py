@@ -15,7 +15,7 @@ from serving.client.answers import Answer, LabelSetAnswer
 from serving.client.retrying import Exchange, exchange, problem_in
 from zoo.download.retry import RetryPolicy
 from zoo.errors import RefusedError, RequestError, ServerError
-from zoo.filesystem.untrusted_json import parse_json
+from zoo.host.untrusted_json import parse_json
 
 if TYPE_CHECKING:
     from PIL.Image import Image

@@ -10,7 +10,7 @@ import httpx
 
 from zoo.download.retry import RetryPolicy, parse_retry_after
 from zoo.errors import RequestError, ServerError, ServerUnavailableError
-from zoo.filesystem.untrusted_json import parse_json
+from zoo.host.untrusted_json import parse_json
 
 WORKER_DIED = "Worker died"
 RETRIED_STATUSES = (429, 502, 503)  # a retry would not change any other error, including 500

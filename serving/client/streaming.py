@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from serving.client.answers import Answer
 from serving.client.payload import error_of, raise_for_problem, something_else
 from zoo.errors import StreamInterruptedError
-from zoo.filesystem.untrusted_json import parse_json
+from zoo.host.untrusted_json import parse_json
 
 WORKER_LOST = 503  # in a stream: the worker ended, and what came before is certified
 

@@ -21,7 +21,7 @@ from serving.service.loading import BACKEND, EXPORTED, SECTION, require_servable
 from serving.service.service import FIRST_VERSION
 from zoo.checkpoints.checkpoint import Checkpoint
 from zoo.errors import RequestError, ServerError
-from zoo.filesystem.atomic_write import replaced_file
+from zoo.host.atomic_write import replaced_file
 from zoo.loading.backend import export_for, require_backend_name, runs_onnx
 from zoo.loading.device import pick_device, require_device_name
 

@@ -11,7 +11,7 @@ from typing import Any
 import httpx
 
 from zoo.errors import RequestError, ServerError, ServerUnavailableError
-from zoo.filesystem.untrusted_json import parse_json
+from zoo.host.untrusted_json import parse_json
 
 TIMEOUT = 5.0
 LOADING_TIMEOUT = 300.0

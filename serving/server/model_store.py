@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from zoo.errors import ServerError
-from zoo.filesystem.atomic_write import replaced_file
-from zoo.filesystem.untrusted_json import parse_json
+from zoo.host.atomic_write import replaced_file
+from zoo.host.untrusted_json import parse_json
 from zoo.models.identity import weights_sha256
 from zoo.models.layout import DENOISER, WEIGHTS
 

@@ -12,8 +12,8 @@ from serving.server.engine import Engine
 from serving.server.keys import read_key
 from serving.server.management import Management
 from zoo.errors import RequestError, ServerError
-from zoo.filesystem.atomic_write import write_atomically
-from zoo.filesystem.untrusted_json import parse_json
+from zoo.host.atomic_write import write_atomically
+from zoo.host.untrusted_json import parse_json
 
 FILE = "server.json"
 

@@ -14,8 +14,8 @@ import numpy as np
 import numpy.typing as npt
 
 from zoo.errors import ServerError
-from zoo.filesystem.atomic_write import replaced_file
-from zoo.filesystem.lock import exclusive_lock
+from zoo.host.atomic_write import replaced_file
+from zoo.host.lock import exclusive_lock
 
 VARIABLE = "ZOO_FAMILIES"  # the environment variable that gives the workers the folder of the counts
 FILE, LOCK = "families.bin", "families.lock"

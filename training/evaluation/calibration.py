@@ -14,7 +14,7 @@ from training.streams import derived_seed, stream
 from training.tasks import Task
 from zoo.checkpoints.checkpoint import Checkpoint
 from zoo.errors import CertificationError, RequestError
-from zoo.filesystem.untrusted_json import parse_json
+from zoo.host.untrusted_json import parse_json
 from zoo.models.layout import SPLIT
 from zoo.models.preprocessing import prepare
 from zoo.results.calibration import Calibration, MeasuredSets

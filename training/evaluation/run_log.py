@@ -18,8 +18,8 @@ from typing import Any, ClassVar, Generic, Protocol, TypeVar
 
 from training.distributed import Ranks
 from zoo.errors import LogError
-from zoo.filesystem.atomic_write import write_atomically
-from zoo.filesystem.lock import exclusive_lock
+from zoo.host.atomic_write import write_atomically
+from zoo.host.lock import exclusive_lock
 
 
 class Run(Protocol):

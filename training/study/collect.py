@@ -17,7 +17,7 @@ from training.study.report import Figure
 from training.study.reports import REPORTS
 from training.study.study_file import Study
 from zoo.errors import CheckpointError, RequestError
-from zoo.filesystem.atomic_write import write_atomically
+from zoo.host.atomic_write import write_atomically
 
 TEMPLATE = "report.html.j2"
 

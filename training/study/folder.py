@@ -11,7 +11,7 @@ from typing import Literal
 from training.study.plan import Run
 from training.study.result import Failure, RunResult, read, write_text
 from zoo.errors import CheckpointError
-from zoo.filesystem.lock import exclusive_lock
+from zoo.host.lock import exclusive_lock
 from zoo.models.layout import MANIFEST
 
 RESULTS = "results"

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from zoo.errors import CheckpointError
-from zoo.filesystem.atomic_write import write_atomically
+from zoo.host.atomic_write import write_atomically
 from zoo.models.measurements import CertificationResult, EmpiricalResult
 
 SCHEMA_VERSION = 1

@@ -18,9 +18,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from zoo.errors import CheckpointError, RequestError
-from zoo.filesystem.atomic_write import write_all_atomically
-from zoo.filesystem.lock import exclusive_lock
-from zoo.filesystem.untrusted_json import parse_json
+from zoo.host.atomic_write import write_all_atomically
+from zoo.host.lock import exclusive_lock
+from zoo.host.untrusted_json import parse_json
 from zoo.models.identity import weights_sha256
 from zoo.models.layout import (
     CALIBRATION,

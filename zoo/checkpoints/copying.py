@@ -8,7 +8,7 @@ from pathlib import Path
 
 from zoo.checkpoints.checkpoint import Checkpoint, open_checkpoint
 from zoo.errors import HubError, RequestError
-from zoo.filesystem.atomic_write import new_directory
+from zoo.host.atomic_write import new_directory
 
 
 def require_new(directory: Path) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 from zoo.checkpoints.checkpoint import Checkpoint, save_weights
 from zoo.checkpoints.copying import require_new
 from zoo.errors import CheckpointError, RequestError
-from zoo.filesystem.untrusted_json import parse_json
+from zoo.host.untrusted_json import parse_json
 from zoo.models.layout import DENOISER, SPLIT, WEIGHTS
 
 

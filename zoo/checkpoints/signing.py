@@ -25,8 +25,8 @@ from cryptography.hazmat.primitives.serialization import (
 
 from zoo.checkpoints.checkpoint import Checkpoint, being_written, open_checkpoint
 from zoo.errors import CheckpointError, RequestError
-from zoo.filesystem.atomic_write import write_atomically
-from zoo.filesystem.untrusted_json import parse_json
+from zoo.host.atomic_write import write_atomically
+from zoo.host.untrusted_json import parse_json
 from zoo.models.layout import MANIFEST, SIGNATURE
 
 ALGORITHM = "ed25519"

@@ -59,7 +59,7 @@ def export(
 
 def _write(file: Path, content: bytes) -> None:
     from zoo.errors import RequestError
-    from zoo.filesystem.atomic_write import write_atomically
+    from zoo.host.atomic_write import write_atomically
 
     try:
         write_atomically(file, content)

@@ -17,7 +17,7 @@ import httpx
 from zoo.download.environment import settings_named
 from zoo.download.retry import DEFAULT_RETRIER, TRANSIENT_STATUSES, Retrier, TransientFailure, parse_retry_after
 from zoo.errors import HubError
-from zoo.filesystem.lock import exclusive_lock
+from zoo.host.lock import exclusive_lock
 
 TIMEOUT = httpx.Timeout(10.0, read=60.0)
 

@@ -24,7 +24,7 @@ from zoo.errors import BackendError
 from zoo.export.onnx import export_network, publishable
 from zoo.export.parity import Logits, compare
 from zoo.export.specialization import specialized
-from zoo.filesystem.atomic_write import write_atomically
+from zoo.host.atomic_write import write_atomically
 from zoo.smoothing.backends import evaluating
 from zoo.smoothing.backends.onnxruntime import OnnxBackend
 

@@ -18,7 +18,7 @@ from google.protobuf.message import EncodeError
 from torch import nn
 
 from zoo.errors import ExportError
-from zoo.host import WARNINGS_IGNORED
+from zoo.host.loaned_setting import WARNINGS_IGNORED
 
 INPUT, OUTPUT = "image", "logits"
 LARGEST_BATCH = 65_536

@@ -11,7 +11,7 @@ from huggingface_hub.file_download import repo_folder_name
 
 from zoo.checkpoints.checkpoint import read_manifest, sha256_of
 from zoo.errors import CheckpointError
-from zoo.filesystem.atomic_write import write_atomically
+from zoo.host.atomic_write import write_atomically
 from zoo.hub.connection import Commit, api, endpoint
 from zoo.models.layout import MANIFEST, SIGNATURE
 

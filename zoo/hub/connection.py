@@ -15,7 +15,7 @@ from huggingface_hub.utils.tqdm import disable_progress_bars, progress_bar_state
 
 from zoo.download.environment import settings_named
 from zoo.errors import HubError
-from zoo.host import LoanedSetting
+from zoo.host.loaned_setting import LoanedSetting
 
 HUB = "https://huggingface.co"
 RESPONSE_TIMEOUT = 8.0  # seconds

@@ -57,7 +57,7 @@ _WITHOUT_EXPANSION = {
     "_depthwise_conv": "conv_dw", "_bn1": "bn1", "_se_reduce": "se.conv_reduce", "_se_expand": "se.conv_expand",
     "_project_conv": "conv_pw", "_bn2": "bn2",
 }  # fmt: skip
-_IN_A_BLOCK = re.compile(r"_blocks\.(\d+)\.(\w+)\.(.+)")
+_NAME_IN_BLOCK = re.compile(r"_blocks\.(\d+)\.(\w+)\.(.+)")
 _TIMM_BLOCK = re.compile(r"blocks\.\d+\.\d+(?=\.)")
 
 
@@ -82,7 +82,7 @@ def from_numbered(name: str) -> str:
 
 def possible_efficientnets(names: Collection[str]) -> list[str]:
     """The networks with as many blocks as a network in the naming of EfficientNet-PyTorch, all if there are none."""
-    num_blocks = len({match[1] for match in map(_IN_A_BLOCK.fullmatch, names) if match})
+    num_blocks = len({match[1] for match in map(_NAME_IN_BLOCK.fullmatch, names) if match})
     sizes = _WITH_EXCITATION if any("._se_reduce." in name for name in names) else _LITE
     return [name for name, blocks in sizes.items() if blocks == num_blocks] or list(sizes)
 
@@ -99,7 +99,7 @@ def from_efficientnet(names: Collection[str], expected: Collection[str]) -> Mapp
 
 
 def _timm_name(name: str, expected: Collection[str], blocks: list[str]) -> str:
-    match = _IN_A_BLOCK.fullmatch(name)
+    match = _NAME_IN_BLOCK.fullmatch(name)
     if match is None:
         layer, dot, rest = name.partition(".")
         return _OUTSIDE_BLOCKS.get(layer, layer) + dot + rest

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from zoo.errors import RequestError
-from zoo.filesystem.untrusted_json import parse_json
+from zoo.host.untrusted_json import parse_json
 from zoo.models.layout import MANIFEST
 
 DOCUMENTS, LOGS = ".json", ".tsv"

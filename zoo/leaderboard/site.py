@@ -11,7 +11,7 @@ from pathlib import Path
 import jinja2
 
 from zoo.errors import RequestError
-from zoo.filesystem.atomic_write import write_all_atomically
+from zoo.host.atomic_write import write_all_atomically
 from zoo.leaderboard.collection import FILES, Collection
 
 PAGE = "index.html"

@@ -13,7 +13,7 @@ from zoo.checkpoints.checkpoint import Checkpoint, open_checkpoint
 from zoo.download.cache import cache_directory
 from zoo.download.retry import DEFAULT_RETRIER, Retrier
 from zoo.errors import HubError, RequestError
-from zoo.filesystem.atomic_write import new_directory
+from zoo.host.atomic_write import new_directory
 from zoo.models.catalog import CatalogEntry, HubFile, PackageFile, WebFile
 from zoo.models.spec import ReportedNumber
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import torch
 
 from zoo.download.cache import cache_directory
-from zoo.filesystem.atomic_write import write_atomically
+from zoo.host.atomic_write import write_atomically
 from zoo.smoothing.backends.onnxruntime import PROBE_SIZES, runtime_build
 
 KIND = "packing"

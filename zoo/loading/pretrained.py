@@ -12,7 +12,7 @@ from torch import nn
 from zoo.checkpoints.checkpoint import Checkpoint, open_checkpoint, save_checkpoint
 from zoo.checkpoints.weights import backbone_of, denoiser_of, read_weights
 from zoo.errors import CheckpointError, RequestError
-from zoo.filesystem.atomic_write import write_all_atomically
+from zoo.host.atomic_write import write_all_atomically
 from zoo.models.architecture import NormalizedNetwork
 from zoo.models.denoiser import Denoiser
 from zoo.models.denoiser_config import DenoiserConfig

@@ -24,7 +24,7 @@ from pathlib import Path
 from PIL import Image, ImageFile
 
 from zoo.errors import ImageError
-from zoo.host import WARNINGS_IGNORED
+from zoo.host.loaned_setting import WARNINGS_IGNORED
 
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM")
 SUFFIXES = (

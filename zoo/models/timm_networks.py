@@ -9,7 +9,7 @@ import timm
 from torch import nn
 
 from zoo.errors import RequestError
-from zoo.host import WARNINGS_IGNORED
+from zoo.host.loaned_setting import WARNINGS_IGNORED
 from zoo.models.spec import TimmNetwork
 
 

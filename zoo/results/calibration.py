@@ -10,7 +10,7 @@ import numpy as np
 from pydantic import Field, ValidationError, model_validator
 
 from zoo.errors import CertificationError, CheckpointError
-from zoo.filesystem.untrusted_json import parse_json
+from zoo.host.untrusted_json import parse_json
 from zoo.models.measurements import CalibrationConditions, CalibrationResult, Strict
 from zoo.models.spec import ModelSpec, Preprocessing
 from zoo.results.summary import binomial_interval, interval_of_bounded_mean

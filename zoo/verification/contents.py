@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from zoo.filesystem.untrusted_json import parse_json
+from zoo.host.untrusted_json import parse_json
 
 if TYPE_CHECKING:
     import onnx

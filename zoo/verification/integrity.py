@@ -11,7 +11,7 @@ from typing import Literal
 
 from zoo.checkpoints.checkpoint import Checkpoint, config_bytes, sha256_of
 from zoo.errors import CheckpointError
-from zoo.filesystem.untrusted_json import parse_json
+from zoo.host.untrusted_json import parse_json
 from zoo.models.denoiser_config import DenoiserConfig
 from zoo.models.layout import CONFIG, MANIFEST, SIGNATURE, WEIGHTS
 from zoo.models.spec import CertifiedConfig, ModelSpec

@@ -8,7 +8,7 @@ import pytest
 from serving.service import family_store
 from serving.service.family_store import FamilyStore, families_folder
 from zoo.errors import ServerError
-from zoo.filesystem.lock import exclusive_lock
+from zoo.host.lock import exclusive_lock
 
 
 @pytest.fixture(autouse=True)

@@ -14,7 +14,7 @@ from zoo.checkpoints import checkpoint as module
 from zoo.checkpoints.checkpoint import open_checkpoint, record_onnx, record_results, restate, save_checkpoint
 from zoo.checkpoints.signing import make_key, sign
 from zoo.errors import CheckpointError
-from zoo.filesystem.lock import exclusive_lock
+from zoo.host.lock import exclusive_lock
 
 ROUNDS = 5
 

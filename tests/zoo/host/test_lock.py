@@ -5,13 +5,13 @@ import sys
 
 import pytest
 
-from zoo.filesystem.lock import exclusive_lock
+from zoo.host.lock import exclusive_lock
 
 BUSY = RuntimeError("busy")
 COUNTS = """
 import sys
 from pathlib import Path
-from zoo.filesystem.lock import exclusive_lock
+from zoo.host.lock import exclusive_lock
 
 folder = Path(sys.argv[1])
 print("ready", flush=True)
@@ -24,7 +24,7 @@ for _ in range(100):
 HOLDS = """
 import sys
 from pathlib import Path
-from zoo.filesystem.lock import exclusive_lock
+from zoo.host.lock import exclusive_lock
 
 with exclusive_lock(Path(sys.argv[1]), otherwise=RuntimeError("busy")):
     print("ready", flush=True)

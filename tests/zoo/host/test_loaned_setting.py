@@ -6,7 +6,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from zoo.host import WARNINGS_IGNORED, LoanedSetting
+from zoo.host.loaned_setting import WARNINGS_IGNORED, LoanedSetting
 
 
 @pytest.fixture

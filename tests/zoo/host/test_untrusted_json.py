@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from zoo.filesystem.untrusted_json import MAX_DEPTH, parse_json
+from zoo.host.untrusted_json import MAX_DEPTH, parse_json
 
 
 @pytest.mark.parametrize(

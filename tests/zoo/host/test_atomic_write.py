@@ -5,7 +5,7 @@ import threading
 import pytest
 
 from tests.full_disk import files_no_larger_than
-from zoo.filesystem.atomic_write import new_directory, replaced_file, write_all_atomically, write_atomically
+from zoo.host.atomic_write import new_directory, replaced_file, write_all_atomically, write_atomically
 
 
 def names_in(folder):

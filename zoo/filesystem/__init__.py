@@ -1,1 +1,0 @@
-"""Atomic file writes, and locks between processes."""
