@@ -11,10 +11,12 @@ from scipy.special import ndtr
 from benchmarks.false_certificates import Boundary, greatest_wealth
 from zoo.errors import CertificationError
 from zoo.results.log import read_log
-from zoo.smoothing.bounds import clopper_pearson_lower
+from zoo.smoothing.bounds import clopper_pearson_lower, clopper_pearson_upper
 from zoo.smoothing.confidence_sequence import mixture_lower
 from zoo.smoothing.radius import certified_radius
 from zoo.smoothing.stopping import Anytime, AtRadius, FixedSample, Tallies, Tally
+from zoo.smoothing.stopping.forecast import favourable_votes
+from zoo.smoothing.stopping.rule import is_scheduled
 from zoo.smoothing.tangent_bets import gap_of
 from zoo.smoothing.vote_counts import VoteCounts
 
@@ -300,3 +302,98 @@ def test_adaptive_rules_ask_for_few_draws_at_first_and_never_for_more_than_are_l
 def test_what_makes_no_rule_or_can_never_certify_is_refused(make, said):
     with pytest.raises(CertificationError, match=said):
         make()
+
+
+def every(period, num):
+    """Votes of which each `period`th is for the runner-up; none if the period is None."""
+    nums = np.arange(1, num + 1)
+    counts_b = np.zeros_like(nums) if period is None else nums // period
+    return nums - counts_b, counts_b, nums
+
+
+@pytest.mark.parametrize(
+    ("max_n", "tolerance", "period", "end", "rung"),
+    [
+        (1000, 0.05, 10, 1000, 100),
+        (1000, 0.05, 2, 80, None),
+        (1000, 0.2, None, 640, 207),
+        (1000, 0.2, 10, 320, 83),
+        (1000, 0.2, 3, 240, 2),
+        (1000, 0.2, 2, 20, None),
+        (100, 0.0, 3, 100, None),
+        (3000, 0.4, 10, 144, 63),
+        (3000, 0.4, 2, 8, None),
+    ],
+)
+def test_anytime_ends_at_exactly_this_draw_with_this_radius(max_n, tolerance, period, end, rung):
+    look = looked(Anytime(max_n, tolerance), *every(period, max_n))
+    assert look.end + 1 == end
+    assert look.radius == (None if rung is None else pytest.approx(0.5 * rung / 100, rel=1e-12))
+    assert look.radius is None or look.radius < 0.5 * rung / 100
+
+
+@pytest.mark.parametrize(
+    ("radius", "period", "end", "certifies"),
+    [(0.5, 10, 738, True), (0.5, 6, 240, False), (0.5, 4, 80, False), (0.3, 10, 96, True), (0.3, 6, 317, True),
+     (0.3, 4, 448, False), (0.3, 3, 144, False), (0.3, 2, 36, False)],
+)  # fmt: skip
+def test_at_radius_certifies_or_gives_up_at_exactly_this_draw(radius, period, end, certifies):
+    look = looked(AtRadius(radius, max_n=1000), *every(period, 1000))
+    assert (look.end + 1, look.radius) == (end, radius if certifies else None)
+
+
+def test_looks_become_as_rare_as_their_schedule_says():
+    looks = np.flatnonzero(is_scheduled(np.arange(1, 200), per_octave=8)) + 1
+    expected = [*range(1, 17), *range(18, 33, 2), *range(36, 65, 4), *range(72, 129, 8), 144, 160, 176, 192]
+    assert looks.tolist() == expected
+    assert is_scheduled(np.arange(1, 100_001), per_octave=64).sum() == 737
+
+
+def test_a_forecast_is_at_the_favourable_ends_of_both_bounds():
+    forecast_a, forecast_b = favourable_votes(
+        tallies([100, 50, 0, 60], [0, 30, 90, 10], [100, 100, 100, 80]), max_n=1000, level=1e-4
+    )
+    p_a = [1.0, stats.beta.isf(1e-4, 51, 50), stats.beta.isf(1e-4, 1, 100), stats.beta.isf(1e-4, 61, 20)]
+    p_b = [0.0, stats.beta.ppf(1e-4, 30, 71), stats.beta.ppf(1e-4, 90, 11), stats.beta.ppf(1e-4, 10, 71)]
+    remaining = [900, 900, 900, 920]
+    expected_a = [a + num * p for a, num, p in zip((100, 50, 0, 60), remaining, p_a, strict=True)]
+    expected_b = [b + num * p for b, num, p in zip((0, 30, 90, 10), remaining, p_b, strict=True)]
+    assert forecast_a == pytest.approx(expected_a, rel=1e-9) and forecast_b == pytest.approx(expected_b, rel=1e-9)
+    assert p_a[3] + p_b[3] < 1 and p_b[1] < 1 - p_a[1]
+    (_, limited) = favourable_votes(tallies([9], [1], [10]), max_n=20, level=0.9)
+    assert limited[0] <= 20 - 19 * 0.5
+
+
+def test_the_simultaneous_bound_gives_half_of_alpha_to_each_class_and_the_runner_up_at_most_the_rest():
+    proof = proved(FixedSample(1000, bound="simultaneous"), 450, 100, 1000)
+    assert proof.p_a_lower == clopper_pearson_lower(450, 1000, 0.0005)
+    assert proof.p_b_upper == clopper_pearson_upper(100, 1000, 0.0005)
+    assert proof.radius == certified_radius(proof.p_a_lower, 0.5, p_b_upper=proof.p_b_upper)
+    proof = proved(FixedSample(1000, bound="simultaneous"), 999, 1, 1000)
+    assert proof.p_b_upper == pytest.approx(1 - proof.p_a_lower, rel=1e-12)
+
+
+def test_a_rule_that_can_just_certify_is_accepted():
+    FixedSample(10).require_possible(sigma=0.5, alpha=0.001)
+    FixedSample(11, "simultaneous").require_possible(sigma=0.5, alpha=0.001)
+    Anytime(11).require_possible(sigma=0.5, alpha=0.001)
+    AtRadius(0.5, max_n=55).require_possible(sigma=0.5, alpha=0.001)  # 55 unanimous votes certify: see above
+    with pytest.raises(CertificationError, match="can never be certified"):
+        AtRadius(0.5, max_n=54).require_possible(sigma=0.5, alpha=0.001)
+
+
+def test_a_rule_with_another_cap_differs_in_nothing_else():
+    assert AtRadius(0.3).with_max_n(700) == AtRadius(0.3, max_n=700)
+    assert Anytime(tolerance=0.1).with_max_n(700) == Anytime(700, 0.1)
+    assert FixedSample(100, "simultaneous").with_max_n(700) == FixedSample(700, "simultaneous")
+    assert (AtRadius(0.3).max_n, Anytime().max_n, Anytime().tolerance) == (100_000, 100_000, 0.05)
+    assert (AtRadius(0.3).radius_asked, Anytime().radius_asked, FixedSample(10).radius_asked) == (0.3, None, None)
+
+
+def test_anytime_prefers_the_larger_of_both_radii_at_its_end():
+    rule, tally = Anytime(1000, 0.0), Tally(count_a=990, count_b=10, n=1000)
+    last = certified_radius(clopper_pearson_lower(990, 1000, 0.9 * 0.001), 0.5)
+    for radius, expected in ((None, last), (last / 2, last), (last, last), (2 * last, 2 * last)):
+        assert rule.prove(tally, radius=radius, sigma=0.5, alpha=0.001).radius == expected
+    few = Tally(count_a=400, count_b=300, n=1000)
+    assert rule.prove(few, radius=None, sigma=0.5, alpha=0.001).radius is None
