@@ -1,14 +1,19 @@
 """A row that follows from its counts has no fault, and a row with any of its numbers changed has one."""
 
+import math
 import re
 from dataclasses import replace
 
+import numpy as np
 import pytest
+import torch
 
 from zoo.results.row import CertificationRow, Provenance
+from zoo.smoothing import AtRadius, Certification, NoiseKey, SmoothingSpec
 from zoo.smoothing.bounds import clopper_pearson_lower, clopper_pearson_upper
 from zoo.smoothing.jobs import alpha_left
 from zoo.smoothing.radius import certified_radius, probability_at
+from zoo.smoothing.tangent_bets import gap_of, log_wealth
 from zoo.verification.recomputation import recomputation_faults
 
 SIGMA, ALPHA = 0.5, 0.001
@@ -26,8 +31,8 @@ def row(radius, *, count_a=900, count_b=50, n=1000, stopping="fixed", bound="clo
     )  # fmt: skip
 
 
-def faults(*rows, num_values=3072):
-    return recomputation_faults(rows, num_values=num_values)
+def faults(*rows, num_values=3072, max_n=None):
+    return recomputation_faults(rows, num_values=num_values, max_n=max_n)
 
 
 def with_provenance(honest, **changes):
@@ -142,10 +147,30 @@ def test_the_bound_of_an_old_anytime_row_is_between_those_of_its_last_and_of_its
     assert faults(loud)
 
 
-def test_discrete_noise_costs_the_row_the_alpha_of_its_values():
-    alpha, num_values = 1e-30, 12 * 110
-    left = alpha_left(alpha, sigma=SIGMA, noise="discrete", num_values=num_values)
-    assert left < alpha * (1 - 1e-4)
-    honest = with_provenance(fixed(alpha=left), alpha=alpha, noise="discrete")
-    assert faults(honest, num_values=num_values) == []
-    assert "p_a_lower is" in faults(with_provenance(fixed(alpha=alpha), alpha=alpha, noise="discrete"))[0]
+def test_discrete_noise_costs_a_row_the_alpha_of_all_values_of_its_n0_and_n_draws():
+    """As in a job. At this alpha, another number of draws or values changes the bound by more than 1e-9."""
+    alpha = 2e-30
+
+    def by(num_values):
+        left = alpha_left(alpha, sigma=SIGMA, noise="discrete", num_values=num_values)
+        return with_provenance(fixed(alpha=left), alpha=alpha, noise="discrete")
+
+    assert faults(by(12 * 1100), num_values=12) == []
+    for other in (12, 12 * 100, 12 * 1000, 11 * 1100, 0):
+        assert "p_a_lower is" in faults(by(other), num_values=12)[0]
+    assert "alpha=2e-30 is too small for discrete noise" in faults(by(0), num_values=12, max_n=100_000)[0]
+
+
+def test_discrete_noise_costs_a_row_that_ended_early_the_alpha_of_the_draws_that_it_did_not_make():
+    alpha, x_CHW = 8.5e-30, torch.full((3, 2, 2), 0.2)
+    spec = SmoothingSpec(sigma=SIGMA, n0=100, alpha=alpha, stopping=AtRadius(0.25, max_n=8000), noise="discrete")
+    left = Certification(0, x_CHW, smoothing=spec, key=NoiseKey(0, 0)).alpha
+    wealth = log_wealth(np.arange(300), np.zeros(300), np.arange(300), gap=gap_of(0.25, SIGMA))
+    early, end = (int(np.argmax(wealth >= math.log(1 / level))) for level in (0.95 * alpha, left))
+    assert 100 < early < end
+    too_early, honest = (
+        at_radius(0.25, count_a=n, count_b=0, n=n, alpha=alpha, noise="discrete") for n in (early, end)
+    )
+    assert faults(honest, num_values=12, max_n=8000) == []
+    assert "do not certify" in faults(too_early, num_values=12, max_n=8000)[0]
+    assert faults(too_early, num_values=12) == []
