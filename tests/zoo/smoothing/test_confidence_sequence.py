@@ -72,6 +72,12 @@ def test_nothing_drawn_in_favour_bounds_nothing():
     assert 0 <= mixture_lower(np.array([3]), np.array([1000]), 0.001)[0] < 1e-100
 
 
+def test_votes_that_the_bets_are_against_leave_no_wealth():
+    """The probability of the draws on the side of the bets is below the smallest float."""
+    assert log_wealth_above(np.array([0]), np.array([100_000]), 0.97)[0] == -math.inf
+    assert list(mixture_lower(np.array([0]), np.array([100_000]), 0.001)) == [0.0]
+
+
 def test_the_bound_grows_with_the_count():
     counts = np.arange(500, 1001)
     assert (np.diff(mixture_lower(counts, np.full_like(counts, 1000), 0.01)) > 0).all()
