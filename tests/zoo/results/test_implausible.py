@@ -131,8 +131,8 @@ def test_a_row_by_bets_that_certified_by_bad_luck_after_few_draws_is_not_named()
 @pytest.mark.parametrize("stopping", ["fixed", "at-radius"])
 @pytest.mark.parametrize(("p_b", "gap"), [(0.4, 0.3), (0.3, 0.3), (0.1, 2.0)])
 def test_a_radius_that_is_right_is_refuted_at_most_at_half_of_the_level(stopping, p_b, gap, monkeypatch):
-    """Exact, for three classes at the boundary: the counts prove the true radius. Over all outcomes of 30 draws."""
-    level, n = 0.5, 30
+    """Exact, for three classes at the boundary: the counts prove the true radius. Over all outcomes of 20 draws."""
+    level, n = 0.5, 20
     monkeypatch.setattr(implausible, "proved_by_sequence", lambda *_, **__: 0.5 / 2 * gap)
     p_a = norm.cdf(norm.ppf(p_b) + gap)
     chance = 0.0

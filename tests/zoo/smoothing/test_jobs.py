@@ -1,11 +1,23 @@
 """A job asks for the right draws and gives their votes to the right test."""
 
+import math
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
 from zoo.errors import CertificationError
-from zoo.smoothing import Anytime, AtRadius, Certification, NoiseKey, Prediction, SmoothingSpec
+from zoo.smoothing import (
+    Anytime,
+    AtRadius,
+    Certification,
+    LabelSetJob,
+    LabelSetSpec,
+    NoiseKey,
+    Prediction,
+    SmoothingSpec,
+)
 from zoo.smoothing.discrete import discrete_gaussian
 from zoo.smoothing.jobs import alpha_left, checked_pixels
 from zoo.smoothing.noise import Phase
@@ -60,6 +72,7 @@ def test_only_selecting_draws_select_and_only_the_others_count():
     certificate = job.result(backend="b")
     assert (certificate.count_a, certificate.count_b, certificate.n, certificate.n0) == (60, 40, 100, 20)
     assert certificate.label is None and certificate.backend == "b"
+    assert [job.num_votes(label) for label in (0, 1, 2)] == [0, 60, 40]
 
 
 def test_the_lowest_class_is_selected_on_a_tie():
@@ -96,6 +109,28 @@ def test_a_certification_that_may_end_early_keeps_what_earlier_votes_proved():
     vote(job, job.take(64), 0)
     certificate = job.so_far(backend="")
     assert (certificate.radius, certificate.n, certificate.count_a, certificate.count_b) == (proved, 128, 64, 64)
+
+
+def test_before_the_class_is_selected_a_certification_is_an_abstention_that_says_what_it_is_of():
+    job = certification(stopping=Anytime(1000, 0.0))
+    vote(job, job.take(20), 1)
+    certificate = job.so_far(backend="b")
+    assert (certificate.label, certificate.n, certificate.backend, certificate.input) == (
+        None,
+        0,
+        "b",
+        "3x2x2 in [0, 1]",
+    )
+
+
+def test_the_only_evaluation_of_the_clean_classifier_ends_its_job():
+    job = Certification("x", X_CHW, smoothing=SmoothingSpec(sigma=0.0), key=KEY)
+    (draws,) = job.take(64)
+    vote(job, [draws], 4)
+    vote(job, [draws], 5)
+    assert progress(job) == (1, 0, 0, 0)
+    certificate = job.result(backend="")
+    assert (certificate.label, certificate.n, certificate.radius) == (4, 1, 0.0)
 
 
 def test_the_image_is_described_unless_the_caller_does():
@@ -157,6 +192,15 @@ def test_a_prediction_counts_every_vote_and_states_its_alpha():
     assert (votes.label, votes.n, votes.alpha, votes.sigma, votes.top) == (2, 100, 0.01, 0.5, ((2, 80), (1, 20)))
 
 
+@pytest.mark.parametrize(("votes", "label"), [(67, 2), (66, None)])
+def test_a_prediction_is_decided_at_its_alpha(votes, label):
+    """Of 100 votes, 67 have the p-value 0.00087 and 66 have 0.0018."""
+    job = prediction()
+    (draws,) = job.take(100)
+    job.record(draws, np.array([2] * votes + [1] * (100 - votes)))
+    assert job.result(backend="").label == label
+
+
 def test_a_prediction_without_noise_is_one_evaluation_that_decides():
     job = prediction(sigma=0.0, n=50)
     draws = job.take(64)
@@ -200,3 +244,34 @@ def test_discrete_noise_needs_pixels_of_8_bits_and_pixels_are_a_copy_in_float32(
         checked_pixels(torch.full((1, 1, 1), 0.5), noise="discrete")
     pixels = checked_pixels(X_CHW.double())
     assert pixels.dtype == np.float32 and checked_pixels(X_CHW) is not X_CHW
+
+
+@pytest.mark.parametrize(("bad", "said"), [((0.5, math.nan), "nan"), ((math.inf, math.nan), "inf")])
+def test_one_pixel_that_is_not_finite_is_refused_among_others_that_are(bad, said):
+    with pytest.raises(CertificationError, match=f"a pixel that is not finite: {said}"):
+        checked_pixels(torch.tensor([[[0.25, *bad]]]))
+
+
+LABEL_SETS = LabelSetSpec(
+    radius=0.25, alpha=0.1, sigma=0.5, noise="gaussian", threshold=1.0, num_calibration_images=99, task="pets",
+    backend="torch-cpu-float32",
+)  # fmt: skip
+
+
+def test_every_job_under_discrete_noise_needs_pixels_of_8_bits():
+    half, smoothing = torch.full((1, 1, 1), 0.5), SmoothingSpec(sigma=0.5, n=100, noise="discrete")
+    for make in (
+        lambda: Certification("x", half, smoothing=smoothing, key=KEY),
+        lambda: Prediction("x", half, sigma=0.5, n=100, alpha=0.001, key=KEY, noise="discrete"),
+        lambda: LabelSetJob("x", half, spec=replace(LABEL_SETS, noise="discrete"), key=KEY),
+    ):
+        with pytest.raises(CertificationError, match="8-bit"):
+            make()
+
+
+def test_a_label_set_takes_one_draw_and_describes_its_image_unless_the_caller_does():
+    job = LabelSetJob("x", X_CHW, spec=LABEL_SETS, key=KEY, input="said")
+    assert progress(job) == (0, 1, 1, 1)
+    assert places(job.take(64)) == [(ESTIMATION, 0, 1)]
+    assert progress(job) == (1, 0, 0, 0) and job.result(backend="b").input == "said"
+    assert LabelSetJob("x", X_CHW, spec=LABEL_SETS, key=KEY).result(backend="b").input == "3x2x2 in [0, 1]"

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scipy.special import ndtr
 
 from zoo.errors import CertificationError
-from zoo.smoothing.radius import _quantile_down, _quantile_down_of_complement, certified_radius, probability_at
+from zoo.smoothing.radius import _down, _quantile_down, _quantile_down_of_complement, certified_radius, probability_at
 
 
 def exact_quantile(p):
@@ -92,3 +92,8 @@ def test_quantiles_are_rounded_down_by_more_than_scipys_error_on_either_side_of_
         exact = exact_quantile(p)
         for rounded, value in ((_quantile_down(p), exact), (_quantile_down_of_complement(p), -exact)):
             assert 2e-16 < (value - rounded) / abs(value) < 4e-15
+
+
+def test_rounding_down_is_to_the_next_float_on_either_side_of_zero():
+    assert _down(-0.25) == -0.25 - 2.0**-54 and _down(0.25) == 0.25 - 2.0**-55 and _down(0.0) == 0.0
+    assert _down(5e-324) == 0.0
