@@ -1,7 +1,7 @@
 """Runs the mutants: `python -m tests.mutation [MODULE...]`, each against the tests that run the changed function.
 
 One process imports the tests. Each mutant runs in a fork of it. The verdicts are kept in runs/mutation/, so that a run
-that was stopped continues. Mutants that survived run again, because the tests may have changed.
+that was stopped continues. Mutants that survived run again, because the tests may have changed, unless they are listed.
 """
 
 from __future__ import annotations
@@ -33,6 +33,7 @@ MODULES = tuple(
         "smoothing/jobs/label_set.py",
         "smoothing/family.py",
         "smoothing/conformal.py",
+        "smoothing/label_set.py",
         "smoothing/vote_counts.py",
         "smoothing/certificate.py",
         "smoothing/prediction.py",
@@ -84,7 +85,11 @@ def main() -> int:
     paths = [path for path in MODULES if not arguments.modules or any(part in str(path) for part in arguments.modules)]
     verdicts = _kept_verdicts()
     mutants = [mutant for path in paths for mutant in mutants_of(path)]
-    open_mutants = [mutant for mutant in mutants if verdicts.get(_name(mutant), SURVIVED) == SURVIVED]
+    reasons = dict(line.split("\t") for line in HARMLESS.read_text().splitlines())
+    is_settled = {
+        name for name, verdict in verdicts.items() if verdict != SURVIVED or name.rpartition(" [")[0] in reasons
+    }
+    open_mutants = [mutant for mutant in mutants if _name(mutant) not in is_settled]
     print(f"{len(mutants)} mutants, {len(open_mutants)} to run", flush=True)
     session = MutationSession(list(MODULES), processes=arguments.processes, deadline=time.time() + arguments.seconds)
     VERDICTS.parent.mkdir(parents=True, exist_ok=True)
@@ -97,7 +102,7 @@ def main() -> int:
         code = session.run(open_mutants, tests=TESTS, record=record) if open_mutants and arguments.seconds > 0 else 0
     if code:
         return code
-    return _report(mutants, verdicts)
+    return _report(mutants, verdicts, reasons)
 
 
 def _kept_verdicts() -> dict[str, str]:
@@ -109,9 +114,11 @@ def _name(mutant: Mutant) -> str:
     return f"{mutant.key} [{mutant.function_hash}]"
 
 
-def _report(mutants: list[Mutant], verdicts: dict[str, str]) -> int:
-    """Prints the figures per module and the survivors without a reason; 1 if there are any."""
-    reasons = dict(line.split("\t") for line in HARMLESS.read_text().splitlines())
+def _report(mutants: list[Mutant], verdicts: dict[str, str], reasons: dict[str, str]) -> int:
+    """Prints the figures per module and what is wrong, and returns 1 if anything is.
+
+    Survivors without a reason are wrong, and reasons for mutants that do not exist or did not survive.
+    """
     tables: dict[Path, Counter[str]] = {mutant.path: Counter() for mutant in mutants}
     unexplained = []
     for mutant in mutants:
@@ -123,11 +130,16 @@ def _report(mutants: list[Mutant], verdicts: dict[str, str]) -> int:
             unexplained.append(mutant)
     for mutant in unexplained:
         print(f"{mutant.path}:{mutant.line} {mutant.key}")
+    keys = {mutant.key for mutant in mutants if verdicts.get(_name(mutant), SURVIVED) == SURVIVED}
+    paths = tuple(f"{path}:" for path in tables)
+    outdated = [key for key in reasons if key.startswith(paths) and key not in keys]
+    for key in outdated:
+        print(f"{HARMLESS.name} lists a mutant that does not exist or did not survive: {key}")
     columns = ("killed", "timed out", "harmless", SURVIVED, "not run")
     print("\t".join(("module", "mutants", *columns)))
     for path, counts in [*tables.items(), ("all", sum(tables.values(), Counter()))]:
         print("\t".join(str(value) for value in (path, counts.total(), *(counts[column] for column in columns))))
-    return int(bool(unexplained))
+    return int(bool(unexplained or outdated))
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator, Mapping
+from fractions import Fraction
 from pathlib import Path
 from types import FunctionType, ModuleType
 
@@ -15,7 +16,7 @@ import numpy as np
 
 from tests.mutation.mutants import Mutant
 
-PLAIN = (int, float, str, tuple, np.ndarray)
+PLAIN = (int, float, str, tuple, Fraction, np.ndarray)
 OUR_PACKAGES = ("zoo", "training", "serving", "tests", "benchmarks")
 
 

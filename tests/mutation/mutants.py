@@ -147,12 +147,15 @@ def _places(node: ast.AST) -> Iterator[_Place]:
 
 
 def _is_left_out(node: ast.AST, field: str) -> bool:
-    """Annotations, decorators, messages and assertions."""
+    """Annotations, decorators, options of dataclass fields, messages and assertions."""
     return (
         field in ("annotation", "returns", "decorator_list", "bases", "type_comment", "ctx", "ops", "op")
         or isinstance(node, ast.Raise | ast.Assert | ast.JoinedStr | ast.Import | ast.ImportFrom)
         or (isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "__all__")
-        or (isinstance(node, ast.Call) and ast.unparse(node.func) in ("cast", "CertificationError", "ValueError"))
+        or (
+            isinstance(node, ast.Call)
+            and ast.unparse(node.func) in ("cast", "field", "CertificationError", "ValueError")
+        )
     )
 
 

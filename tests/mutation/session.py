@@ -10,7 +10,7 @@ import resource
 import signal
 import sys
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
@@ -18,14 +18,14 @@ from types import FrameType
 import hypothesis
 import pytest
 
-from tests.mutation.apply import apply, forget_cached_results
+from tests.mutation.apply import apply, forget_cached_results, module_name
 from tests.mutation.mutants import VALUES, Mutant
 from zoo.smoothing.discrete import discrete_gaussian
 
 # Where the times of the tests and the functions that they run are kept.
 MEASURED = Path("runs/mutation/tests.tsv")
 # A test that needs longer, in seconds of processor time, is not run against mutants: it is a simulation.
-LONGEST_TEST = 2.0
+LONGEST_TEST = 0.5
 # Tests with this fixture are not run either: it trains a network.
 TRAINED = "digits_checkpoint"
 # The tables of discrete noise that tests use: made once, except for mutants of their module.
@@ -51,10 +51,16 @@ class MutationSession:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_collection(self) -> None:
-        # The same examples for every mutant, and no search for the smallest failing one.
+        # The same few examples for every mutant, and no search for the smallest failing one.
         phases = (hypothesis.Phase.explicit, hypothesis.Phase.generate)
         hypothesis.settings.register_profile(
-            "mutation", deadline=None, derandomize=True, database=None, phases=phases, print_blob=False
+            "mutation",
+            max_examples=30,
+            deadline=None,
+            derandomize=True,
+            database=None,
+            phases=phases,
+            print_blob=False,
         )
         hypothesis.settings.load_profile("mutation")
 
@@ -67,15 +73,20 @@ class MutationSession:
             discrete_gaussian(sigma)
         gc.collect()
         gc.freeze()  # or each fork would copy all pages at its first collection
-        running: dict[int, Mutant] = {}
+        self.num_killed: Counter[tuple[str, str]] = Counter()
+        running: dict[int, tuple[Mutant, int]] = {}
         waiting = iter(self.mutants)
         while True:
             while len(running) < self.processes and time.time() < self.deadline and (mutant := next(waiting, None)):
-                running[self._forked(mutant)] = mutant
+                process, killer = self._forked(mutant)
+                running[process] = mutant, killer
             if not running:
                 return True
             process, status = os.wait()
-            self.record(running.pop(process), _verdict(status))
+            mutant, killer = running.pop(process)
+            with os.fdopen(killer) as file:
+                self.num_killed[mutant.function, file.read()] += 1
+            self.record(mutant, _verdict(status))
 
     def _measured(self) -> tuple[dict[str, float], dict[tuple[str, str], list[str]]]:
         """The processor time of each quick test, and the tests that run each function.
@@ -133,20 +144,27 @@ class MutationSession:
         self.has_failed |= report.failed
 
     def _tests_for(self, mutant: Mutant) -> list[str]:
-        """The tests that run the function, or any of the module's if a value is changed; the quickest first."""
+        """The tests that run the function. If a value is changed, those that run a function of a module that has it.
+
+        Tests that killed other mutants of the function come first, then the quickest.
+        """
         is_value = mutant.function.endswith(VALUES)
+        users = {str(path) for path in self.paths if is_value and module_name(mutant.path) in path.read_text()}
         tests = {
             name
             for (path, function), names in self.tests_of.items()
-            if path == str(mutant.path) and (is_value or function == mutant.function)
+            if path in users or (path == str(mutant.path) and (is_value or function == mutant.function))
             for name in names
         }
-        return sorted(tests, key=self.seconds.__getitem__)
+        return sorted(tests, key=lambda name: (-self.num_killed[mutant.function, name], self.seconds[name]))
 
-    def _forked(self, mutant: Mutant) -> int:
+    def _forked(self, mutant: Mutant) -> tuple[int, int]:
+        """Starts the process of a mutant. Returns its id and the pipe into which it writes the test that fails."""
+        killer, to_parent = os.pipe()
         process = os.fork()
         if process:
-            return process
+            os.close(to_parent)
+            return process, killer
         try:
             os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
             os.dup2(1, 2)
@@ -160,6 +178,7 @@ class MutationSession:
             for name in self._tests_for(mutant):
                 signal.setitimer(signal.ITIMER_PROF, TIME_LIMIT_SECONDS + TIME_LIMIT_FACTOR * self.seconds[name])
                 if not self._passes(name):
+                    os.write(to_parent, name.encode())
                     os._exit(FAILED)
             os._exit(PASSED)
         finally:
