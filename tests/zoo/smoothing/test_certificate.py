@@ -55,6 +55,13 @@ def test_a_probability_that_certifies_nothing_is_refused(p_a_lower):
         certified_radius(p_a_lower, 0.5)
 
 
+def test_a_certificate_is_of_the_fixed_sample_with_gaussian_noise_unless_it_says_so():
+    numbers = {"radius": 0.0, "p_a_lower": None, "count_a": 0, "count_b": 0, "sigma": 0.5, "n0": 1, "n": 1}
+    made = Certificate(label=None, alpha=0.001, **numbers)
+    names = (made.stopping, made.bound, made.noise, made.norm, made.input, made.backend)
+    assert names == ("fixed", "clopper-pearson", "gaussian", "l2", "", "")
+
+
 def test_the_label_is_withheld_below_the_fewest_agreeing_draws():
     spec = SmoothingSpec(sigma=0.5, n=1000)
     certified, abstained = concluded(3, 550, spec), concluded(3, 549, spec)

@@ -38,6 +38,7 @@ def test_the_fewest_votes_that_decide_among_100_between_two_classes_are_67(first
 def test_the_top_classes_are_listed_most_frequent_first_without_empty_ones():
     votes = predict(5, 0, 80, 15)
     assert (votes.n, votes.top) == (100, ((2, 80), (3, 15), (0, 5)))
+    assert (votes.alpha, votes.sigma) == (0.001, 0.5)
 
 
 def test_ten_draws_can_never_decide_and_eleven_can():

@@ -15,7 +15,7 @@ from zoo.smoothing.bounds import clopper_pearson_lower, clopper_pearson_upper
 from zoo.smoothing.confidence_sequence import mixture_lower
 from zoo.smoothing.radius import certified_radius
 from zoo.smoothing.stopping import Anytime, AtRadius, FixedSample, Proof, Tallies, Tally, proved_by_sequence
-from zoo.smoothing.stopping.anytime import _climb
+from zoo.smoothing.stopping.anytime import _climb, _rungs
 from zoo.smoothing.stopping.forecast import favourable_votes
 from zoo.smoothing.stopping.rule import is_scheduled, one_sided_proof
 from zoo.smoothing.tangent_bets import gap_of, log_wealth
@@ -436,6 +436,18 @@ def test_anytime_ends_at_max_n_also_where_no_look_is_scheduled():
 
 def test_two_thousand_million_votes_prove_five_and_a_half_sigma():
     assert 550 < _climb(540, tallies([2**31 - 1], [0], [2**31 - 1]), alpha=0.001) < 600
+
+
+def test_looks_that_are_evaluated_together_climb_as_looks_one_by_one_do():
+    """Looks at a lead that grows so slowly that some prove rung 0 alone, then at one that proves many rungs at once."""
+    nums = np.array([*range(1000, 2000, 20), 4000, 4001, 4002])
+    looks = tallies(np.rint(0.51 * nums + (nums - 1000) / 20).astype(int), nums * 2 // 5, nums)
+    rung, one_by_one = -1, []
+    for index in range(len(nums)):
+        rung = _climb(rung, looks.at(np.array([index])), alpha=0.001)
+        one_by_one.append(rung)
+    assert list(_rungs(-1, looks, alpha=0.001)) == one_by_one
+    assert {-1, 0, 1} <= set(one_by_one) and one_by_one[-3] - one_by_one[-4] == 5
 
 
 def test_a_lead_that_is_just_proved_is_radius_zero():
