@@ -55,6 +55,10 @@ def test_a_probability_that_certifies_nothing_is_refused(p_a_lower):
         certified_radius(p_a_lower, 0.5)
 
 
+def test_specifications_are_equal_however_their_numbers_were_given():
+    assert SmoothingSpec(sigma=0.5, n=1000) == SmoothingSpec(sigma=0.5, n0=100, stopping=FixedSample(1000))
+
+
 def test_a_certificate_is_of_the_fixed_sample_with_gaussian_noise_unless_it_says_so():
     numbers = {"radius": 0.0, "p_a_lower": None, "count_a": 0, "count_b": 0, "sigma": 0.5, "n0": 1, "n": 1}
     made = Certificate(label=None, alpha=0.001, **numbers)
