@@ -115,6 +115,7 @@ def test_a_sample_is_the_level_of_a_uniform_number_of_128_bits_that_are_drawn_wh
     sampler, num = discrete_gaussian(0.25), 4003
     samples, bits = sampler.sample(np.random.Philox(key=3), num), np.random.Philox(key=3)
     cells = bits.random_raw(1001).view(np.uint16)[:num]
+    assert (samples[:4].tolist(), samples.sum()) == ([70, 69, -79, 96], 7024), "an identical question draws this noise"
     undecided = np.flatnonzero(sampler.level_of_cell[cells] == UNCERTAIN)
     later = bits.random_raw(2 * len(undecided))
     thresholds = [int(high) << 64 | int(low) for high, low in zip(sampler.high_T, sampler.low_T, strict=True)]
@@ -140,12 +141,12 @@ def test_every_threshold_is_the_exact_one_rounded_to_128_bits_and_the_tails_beyo
 
 def test_a_number_between_thresholds_of_the_same_first_bits_has_the_level_between_them():
     sampler = DiscreteGaussian(
-        smallest=-2,
-        high_T=np.array([5, 5, 5, 9], dtype=np.uint64),
-        low_T=np.array([10, 20, 30, 0], dtype=np.uint64),
+        smallest=-3,
+        high_T=np.array([3, 5, 5, 5, 9], dtype=np.uint64),
+        low_T=np.array([7, 10, 20, 30, 0], dtype=np.uint64),
         level_of_cell=np.full(2**16, UNCERTAIN, dtype=np.float32),
     )
-    firsts = [4, 5, 5, 5, 5, 5, 6, 8, 9, 2**64 - 1]
-    seconds = [2**64 - 1, 9, 10, 25, 29, 30, 0, 2**64 - 1, 0, 0]
+    firsts = [2, 3, 3, 4, 5, 5, 5, 5, 5, 6, 8, 9, 2**64 - 1]
+    seconds = [2**64 - 1, 6, 7, 2**64 - 1, 9, 10, 25, 29, 30, 0, 2**64 - 1, 0, 0]
     levels = sampler.levels_at(np.array(firsts, dtype=np.uint64), np.array(seconds, dtype=np.uint64))
-    assert levels.tolist() == [-2, -2, -1, 0, 0, 1, 1, 1, 2, 2]
+    assert levels.tolist() == [-3, -3, -2, -2, -2, -1, 0, 0, 1, 1, 1, 2, 2]
