@@ -63,7 +63,7 @@ def test_a_certificate_is_of_the_fixed_sample_with_gaussian_noise_unless_it_says
     numbers = {"radius": 0.0, "p_a_lower": None, "count_a": 0, "count_b": 0, "sigma": 0.5, "n0": 1, "n": 1}
     made = Certificate(label=None, alpha=0.001, **numbers)
     names = (made.stopping, made.bound, made.noise, made.norm, made.input, made.backend)
-    assert names == ("fixed", "clopper-pearson", "gaussian", "l2", "", "")
+    assert made.abstained and names == ("fixed", "clopper-pearson", "gaussian", "l2", "", "")
 
 
 def test_the_label_is_withheld_below_the_fewest_agreeing_draws():

@@ -150,3 +150,25 @@ def test_a_number_between_thresholds_of_the_same_first_bits_has_the_level_betwee
     seconds = [2**64 - 1, 6, 7, 2**64 - 1, 9, 10, 25, 29, 30, 0, 2**64 - 1, 0, 0]
     levels = sampler.levels_at(np.array(firsts, dtype=np.uint64), np.array(seconds, dtype=np.uint64))
     assert levels.tolist() == [-3, -3, -2, -2, -2, -1, 0, 0, 1, 1, 1, 2, 2]
+
+
+class TiedBits:
+    """Random words for two values in cell 0 whose first 64 bits are 5. There are just as many words as are needed."""
+
+    def __init__(self):
+        self.words = iter([[0], [5 << 16, 5 << 16, 9, 10]])
+
+    def random_raw(self, num):
+        words = np.array(next(self.words), dtype=np.uint64)
+        assert len(words) == num
+        return words
+
+
+def test_a_sample_that_ties_with_a_threshold_is_decided_by_the_last_64_bits_of_its_own():
+    sampler = DiscreteGaussian(
+        smallest=0,
+        high_T=np.array([5], dtype=np.uint64),
+        low_T=np.array([10], dtype=np.uint64),
+        level_of_cell=np.full(2**16, UNCERTAIN, dtype=np.float32),
+    )
+    assert sampler.sample(TiedBits(), 2).tolist() == [0, 1]

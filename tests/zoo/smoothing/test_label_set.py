@@ -153,7 +153,7 @@ def test_every_set_has_fresh_noise_and_the_names_of_its_classes(monkeypatch):
         ({"label_sets": None}, "no calibration for label sets: make one .* zoo calibrate MODEL --task TASK --radius"),
         ({"smoothing": replace(SMOOTHING, sigma=0.25)}, "made with sigma 0.5, not 0.25"),
         ({"smoothing": replace(SMOOTHING, noise="discrete")}, "made with noise gaussian, not discrete"),
-        ({"label_sets": replace(SPEC, backend="onnxruntime-cpu-float32")}, "backend onnxruntime-cpu-float32, not"),
+        ({"label_sets": replace(SPEC, backend="onnxruntime-cpu-float32")}, "with backend onnxruntime-cpu-float32, not"),
     ],
 )  # fmt: skip
 def test_without_a_calibration_for_these_conditions_sets_are_refused(changes, said):
