@@ -139,17 +139,21 @@ def test_every_threshold_is_the_exact_one_rounded_to_128_bits_and_the_tails_beyo
     assert sampler.total_variation(1000) == (len(thresholds) + 2) * 1000 / 2**127
 
 
-def test_a_number_between_thresholds_of_the_same_first_bits_has_the_level_between_them():
+@pytest.mark.parametrize("lowest", [[], [(3, 7)]])
+def test_a_number_between_thresholds_of_the_same_first_bits_has_the_level_between_them(lowest):
+    high, low = zip(*lowest, (5, 10), (5, 20), (5, 30), (9, 0), strict=True)
     sampler = DiscreteGaussian(
-        smallest=-3,
-        high_T=np.array([3, 5, 5, 5, 9], dtype=np.uint64),
-        low_T=np.array([7, 10, 20, 30, 0], dtype=np.uint64),
+        smallest=-2 - len(lowest),
+        high_T=np.array(high, dtype=np.uint64),
+        low_T=np.array(low, dtype=np.uint64),
         level_of_cell=np.full(2**16, UNCERTAIN, dtype=np.float32),
     )
-    firsts = [2, 3, 3, 4, 5, 5, 5, 5, 5, 6, 8, 9, 2**64 - 1]
-    seconds = [2**64 - 1, 6, 7, 2**64 - 1, 9, 10, 25, 29, 30, 0, 2**64 - 1, 0, 0]
+    firsts = [3, 4, 5, 5, 5, 5, 5, 6, 8, 9, 2**64 - 1]
+    seconds = [7, 2**64 - 1, 9, 10, 25, 29, 30, 0, 2**64 - 1, 0, 0]
     levels = sampler.levels_at(np.array(firsts, dtype=np.uint64), np.array(seconds, dtype=np.uint64))
-    assert levels.tolist() == [-3, -3, -2, -2, -2, -1, 0, 0, 1, 1, 1, 2, 2]
+    assert levels.tolist() == [-2, -2, -2, -1, 0, 0, 1, 1, 1, 2, 2]
+    below = sampler.levels_at(np.array([2, 3], dtype=np.uint64), np.array([2**64 - 1, 6], dtype=np.uint64))
+    assert below.tolist() == [sampler.smallest] * 2
 
 
 class TiedBits:
