@@ -9,7 +9,7 @@ OUTPUT ?= runs/gpu
 # Without a cache of compiled modules, each process of the tests compiles all of them, with pytest's assertions, again.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: setup demo test check docs bench gpu serve clean
+.PHONY: setup demo test mutate check docs bench gpu serve clean
 
 setup: $(INSTALLED)
 
@@ -24,6 +24,10 @@ demo: $(INSTALLED)
 
 test: $(INSTALLED)
 	$(BIN)/python -m pytest --numprocesses $(WORKERS)
+
+# Mutation tests (docs/contributing/mutation.md): about an hour of two cores. A run that was stopped continues.
+mutate: $(INSTALLED)
+	$(BIN)/python -m tests.mutation
 
 check: $(INSTALLED)
 	$(BIN)/ruff format --check .

@@ -5,7 +5,7 @@ The audit makes three checks. Together they refute a checkpoint with correct cla
 
 1. The card's numbers follow from the rows of its log. This is arithmetic over all rows, without chance.
 2. The card's numbers are not better than fresh noise gives. See `zoo.results.comparison`.
-3. Fresh noise does not refute the bound of a single row. See `zoo.results.implausible`.
+3. Fresh noise does not refute the claim of a single row. See `zoo.results.implausible`.
 
 Fresh noise has another root than the log's noise: the operating system's randomness, unless a seed is given.
 docs/decisions/0016-audit.md lists what an audit cannot detect.
@@ -140,7 +140,9 @@ def audit_claims(plan: AuditPlan, base: BaseClassifier, *, options: SamplingOpti
         return audit
     fresh = _certify(plan, base, options=options, console=console)
     generator = np.random.default_rng(derived_seed(plan.seed, "audit-tests"))
-    comparisons, implausible = compare_rows(log, fresh, claim, n=smoothing.n, generator=generator)
+    comparisons, implausible = compare_rows(
+        log, fresh, claim, n=smoothing.n, num_classes=base.num_classes, generator=generator
+    )
     return replace(
         audit,
         comparisons=tuple(comparisons),
@@ -155,6 +157,7 @@ def compare_rows(
     claim: CertificationResult,
     *,
     n: int,
+    num_classes: int,
     generator: np.random.Generator,
 ) -> tuple[list[Comparison], list[ImplausibleRow]]:
     """The tests of the claims and of single rows, each at half of `SIGNIFICANCE`.
@@ -166,6 +169,7 @@ def compare_rows(
         fresh: The audit's rows.
         claim: The numbers on the card.
         n: Draws per row of `fresh`.
+        num_classes: The number of classes of the classifier.
         generator: Randomness of the subsampling and of the tests.
     """
     fewer = log if n == claim.n else subsampled(log, n, generator=generator)
@@ -177,7 +181,7 @@ def compare_rows(
     )
     comparisons = compare(claims_of(claim), rows, significance=SIGNIFICANCE / 2, generator=generator)
     pairs = [(row, fresh_of[row.idx]) for row in log if row.idx in fresh_of]
-    return comparisons, implausible_rows(pairs, significance=SIGNIFICANCE / 2)
+    return comparisons, implausible_rows(pairs, num_classes=num_classes, significance=SIGNIFICANCE / 2)
 
 
 def _claim_of(checkpoint: Checkpoint, task: Task) -> CertificationResult:

@@ -72,9 +72,11 @@ def describe_row(row: ImplausibleRow) -> str:
     fresh = f"at most {row.most_votes:,} of {row.n:,} fresh draws gave this class"
     other = ""
     if row.p_b_upper is not None:
-        other = f" and of at most {row.p_b_upper:.4f} for every other class"
+        is_alternative = row.radius_by_counts is not None
+        other = f", unless every other class has less than {row.p_b_upper:.4f}"
+        other = other if is_alternative else f" and of at most {row.p_b_upper:.4f} for every other class"
         fresh += f", and at least {row.least_votes_b:,} gave one other class"
-    return (
-        f"row {row.idx} claims radius {row.radius:.4f} for class {row.predict}, which needs a class probability of at "
-        f"least {row.p_a_lower:.4f}{other}; {fresh}"
-    )
+    claim = f"row {row.idx} claims radius {row.radius:.4f} for class {row.predict}"
+    if row.radius_by_counts is not None:
+        claim += f" by counts that all but exclude a radius below {row.radius_by_counts:.4f}"
+    return f"{claim}, which needs a class probability of at least {row.p_a_lower:.4f}{other}; {fresh}"

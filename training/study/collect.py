@@ -18,6 +18,7 @@ from training.study.reports import REPORTS
 from training.study.study_file import Study
 from zoo.errors import CheckpointError, RequestError
 from zoo.host.atomic_write import write_atomically
+from zoo.smoothing.stopping import CLOPPER_PEARSON
 
 TEMPLATE = "report.html.j2"
 
@@ -64,6 +65,7 @@ def collect(study: Study, evidence: Evidence) -> Documents:
 def _conditions(study: Study, evidence: Evidence) -> list[str]:
     """The conditions of every number, one sentence each; the last sentence counts the unfinished runs, if any."""
     settings, certification = study.evaluation.attack, study.evaluation.certification
+    bound = "" if certification.bound == CLOPPER_PEARSON else f", bound {certification.bound}"
     attacks = {
         result.empirical.attack.model_copy(update={"seed": None}).describe()
         for _, result in evidence.finished
@@ -73,7 +75,7 @@ def _conditions(study: Study, evidence: Evidence) -> list[str]:
         f"{len(evidence.finished)} runs of {study.architecture}, seeds {', '.join(map(str, evidence.seeds))}, "
         f"{sum(result.seconds.total for _, result in evidence.finished) / 3600:.1f} hours of computation.",
         f"Attack: {'; '.join(sorted(attacks)) or settings.name}. Certification: n0 = {certification.n0}, "
-        f"n = {certification.n:,}, alpha = {certification.alpha:g}.",
+        f"n = {certification.n:,}, alpha = {certification.alpha:g}{bound}.",
         f"Test images: {_images(evidence)}.",
     ]
     if evidence.unfinished:

@@ -29,7 +29,7 @@ from zoo.loading.backend import default_batch_size, open_backend
 from zoo.loading.device import pick_device
 from zoo.loading.locate import locate
 from zoo.models.measurements import Attack, CertificationResult, EmpiricalResult
-from zoo.smoothing import SamplingOptions, SmoothingSpec
+from zoo.smoothing import FixedSample, SamplingOptions, SmoothingSpec
 
 PACKAGES = ("certified-zoo", "numpy", "onnxruntime-gpu", "torch", "torchvision")
 
@@ -155,7 +155,8 @@ def certifications(
     indices = selection.of(task.test.labels)
     settings, results = run.evaluation.certification, []
     for sigma in run.measure.certify:
-        smoothing = SmoothingSpec(sigma=sigma, n0=settings.n0, n=settings.n, alpha=settings.alpha)
+        rule = FixedSample(settings.n, bound=settings.bound)
+        smoothing = SmoothingSpec(sigma=sigma, n0=settings.n0, alpha=settings.alpha, stopping=rule)
         certified = certification_run(
             checkpoint,
             task,

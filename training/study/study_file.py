@@ -15,6 +15,7 @@ from training.study.long_table import RANDOM
 from zoo.errors import RecipeError
 from zoo.models.measurements import is_none
 from zoo.results.selection import Selection
+from zoo.smoothing.stopping import CLOPPER_PEARSON, Bound
 
 Name = Annotated[str, Field(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$")]
 Assignments = Annotated[tuple[str, ...], Field(alias="set")]
@@ -143,11 +144,16 @@ class AttackSettings(_Strict):
 
 
 class CertificationSettings(_Strict):
-    """`n0` draws select the class, `n` draws bound its probability; `alpha` is the error probability."""
+    """`n0` draws select the class, `n` draws bound its probability; `alpha` is the error probability.
+
+    `bound` is that of `zoo certify`. The identity of a run names it only if it is not the default, so that results of
+    studies that do not set it keep their identity.
+    """
 
     n0: int = Field(default=100, ge=1)
     n: int = Field(default=100_000, ge=1)
     alpha: float = Field(default=0.001, gt=0, lt=1)
+    bound: Bound = Field(default=CLOPPER_PEARSON, exclude_if=lambda bound: bound == CLOPPER_PEARSON)
 
 
 class Evaluation(_Strict):

@@ -19,6 +19,7 @@ from zoo.models.measurements import (
     CertificationConditions,
     ImageSelection,
     LabelDistribution,
+    SharedAlpha,
     Strict,
 )
 
@@ -79,7 +80,7 @@ class Certified(_Complete, CertificationConditions):
     radius, `radius_asked`, standard accuracy and average certified radius are null. `p_a_of_label` is the distribution
     over images of the probability of the true class under noise, which the average certified radius does not show
     (arXiv 2410.06895); null if the log does not determine it. `rows_sha256` is the SHA-256 of the log from which the
-    numbers are computed.
+    numbers are computed. `family` is null unless all certificates hold at once at confidence 1 - `family.alpha`.
     """
 
     norm: Literal["l2"]
@@ -87,6 +88,7 @@ class Certified(_Complete, CertificationConditions):
     sigma: float = Field(gt=0)
     n0: int = Field(ge=1)
     images: Images
+    family: SharedAlpha | None
     standard_accuracy: Estimate | None
     certified_accuracy: tuple[CertifiedAccuracyAt, ...]
     abstention_rate: Estimate

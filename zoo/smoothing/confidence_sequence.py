@@ -53,7 +53,7 @@ def mixture_lower(counts: Ints, nums: Ints, alpha: float) -> Floats:
     with np.errstate(divide="ignore", invalid="ignore"):
         # The refuted p are those with log mixture - (successes log p + failures log(1 - p)) >= log(1 / alpha).
         level = _log_mixture(successes, failures, 0.5, betaincc) + np.log(alpha) - _slack(nums)
-        p = np.exp(level / successes)  # a starting point below the root: no failures assumed
+        p = np.exp(level / successes)  # a starting point below the root: no failures assumed; 0 without successes
         is_active = np.ones(p.shape, dtype=bool)
         for _ in range(NEWTON_STEPS):
             # The log likelihood is concave: Newton's method from below stays below and is sound at every step.
@@ -64,7 +64,7 @@ def mixture_lower(counts: Ints, nums: Ints, alpha: float) -> Floats:
             if not is_active.any():
                 break
             p = np.where(is_active, p + step, p)
-    bound: Floats = np.where((successes > 0) & np.isfinite(level) & np.isfinite(p), p, 0.0) * ROUNDING_DOWN
+    bound: Floats = p * ROUNDING_DOWN
     return bound
 
 

@@ -38,7 +38,8 @@ def check_rows(directory: Path, spec: ModelSpec, hashes: Mapping[str, str]) -> t
         rows = read_log(directory / ROWS)
     except LogError as error:
         return Check(name=name, note=ROWS, findings=(str(error),)), []
-    faults = recomputation_faults(rows, num_values=3 * spec.preprocessing.crop**2)
+    num_values, max_n = 3 * spec.preprocessing.crop**2, None if claim is None else claim.n
+    faults = recomputation_faults(rows, num_values=num_values, max_n=max_n)
     more = [] if len(faults) <= MOST_NAMED else [f"and {len(faults) - MOST_NAMED} other rows"]
     note = f"bound and radius of {len(rows)} rows, recomputed from their counts"
     return Check(name=name, note=note, findings=(*faults[:MOST_NAMED], *more)), rows

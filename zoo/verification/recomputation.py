@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
+from zoo.errors import CertificationError
 from zoo.results.log import ABSTAIN, CertificationRow, Provenance
 from zoo.smoothing.bounds import clopper_pearson_lower
 from zoo.smoothing.confidence_sequence import log_wealth_above, mixture_lower
@@ -28,31 +29,41 @@ from zoo.smoothing.tangent_bets import gap_of, log_wealth
 CLOSE = 1e-9
 
 
-def recomputation_faults(rows: Sequence[CertificationRow], *, num_values: int) -> list[str]:
+def recomputation_faults(rows: Sequence[CertificationRow], *, num_values: int, max_n: int | None = None) -> list[str]:
     """One sentence per row that does not follow from its counts.
 
-    `num_values` is the number of values of an input: pixels times channels. Under the rule "anytime" the best bound may
-    come from earlier counts than the final ones. A row of this rule passes if its bound is between the bound of the
-    final counts and the best bound that any order of its votes can give.
+    Under the rule "anytime" the best bound may come from earlier counts than the final ones. A row of this rule passes
+    if its bound is between the bound of the final counts and the best bound that any order of its votes can give.
+
+    Args:
+        rows: The rows of the log.
+        num_values: The number of values of an input: pixels times channels.
+        max_n: The maximum number of draws per image, which the log does not record; by default those that a row made. A
+            rule that may end early reserves the discrete noise's part of alpha for all of them.
     """
     faults = []
     for row in rows:
         if row.provenance is None:
             faults.append(f"row {row.idx} does not record how its radius was found")
             continue
-        fault = _fault(row, row.provenance, num_values)
+        draws = row.provenance.n0 + max(row.provenance.n, max_n or 0)
+        fault = _fault(row, row.provenance, num_values * draws)
         faults += [] if fault is None else [f"row {row.idx}: {fault}"]
     return faults
 
 
 def _fault(row: CertificationRow, provenance: Provenance, num_values: int) -> str | None:
+    """The fault of one row, None if it has none. `num_values` is that of all its draws."""
     if provenance.sigma == 0:
         return _differs("p_a_lower", provenance.p_a_lower, 1.0) or _differs("radius", row.radius, 0.0)
     recompute = RULES.get((provenance.stopping, provenance.bound))
     if recompute is None:
         return f"no recomputation is known for the bound {provenance.bound} under the rule {provenance.stopping}"
     alpha, sigma, noise = provenance.alpha, provenance.sigma, provenance.noise
-    left = alpha_left(alpha, sigma=sigma, noise=noise, num_values=num_values)  # type: ignore[arg-type]
+    try:
+        left = alpha_left(alpha, sigma=sigma, noise=noise, num_values=num_values)  # type: ignore[arg-type]
+    except CertificationError as error:
+        return str(error)
     return recompute(row, provenance, left)
 
 

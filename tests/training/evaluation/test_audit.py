@@ -219,7 +219,7 @@ def simulated(rng, *, errors=0):
 
     log = [drawn(idx, errors) for idx in range(0, 150, 3)]
     fresh = [drawn(idx) for idx in sorted(rng.choice(150, 60, replace=False).tolist())]
-    comparisons, implausible = compare_rows(log, fresh, CLAIM, n=CLAIM.n, generator=rng)
+    comparisons, implausible = compare_rows(log, fresh, CLAIM, n=CLAIM.n, num_classes=10, generator=rng)
     return {(one.claim, one.images) for one in comparisons if one.is_refuted} | {one.idx for one in implausible}
 
 

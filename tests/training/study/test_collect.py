@@ -160,7 +160,9 @@ def test_collect_writes_what_a_folder_holds(finished, zoo_command, tmp_path, two
     assert written == sorted(f"{run.id}.json" for run in plan_runs(two_runs))
     text = (tmp_path / "docs" / "tables.md").read_text()
     certified = gather(plan_runs(two_runs), folder).finished[1][1].certification_at(0.25)
-    assert f"{100 * certified.standard_accuracy:.1f} (-;" in text and "n = 50, alpha = 0.05" in text
+    assert (
+        f"{100 * certified.standard_accuracy:.1f} (-;" in text and "n = 50, alpha = 0.05, bound simultaneous." in text
+    )
 
 
 def test_the_committed_documents_follow_from_the_committed_results():

@@ -37,6 +37,8 @@ def test_both_runs_are_done_and_a_result_says_what_its_numbers_depend_on(finishe
     assert result.parent_sha256 == folder.result(source).weights_sha256 and result.num_train_images == 12
     smoothed, clean = result.certifications
     assert (smoothed.sigma, smoothed.n0, smoothed.n, smoothed.alpha, smoothed.skip) == (0.25, 10, 50, 0.05, 20)
+    assert smoothed.bound == "simultaneous" and result.request["evaluation"]["certification"]["bound"] == "simultaneous"
+    assert {row.provenance.bound for row in read_log(folder.log_path(target, 0.25))} == {"simultaneous"}
     assert (clean.sigma, clean.n, clean.average_certified_radius) == (0, 1, 0)
     assert result.empirical.attack.describe().startswith("pgd") and result.empirical.num_images == 14
     assert folder.result(source).empirical.noise[0].sigma == 0.1 and not folder.result(source).certifications

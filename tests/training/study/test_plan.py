@@ -138,6 +138,7 @@ def test_assignments_count_from_the_study_s_to_the_experiment_s(tmp_path):
         (changed("seeds", ["0"]), "seeds.0: Input should be a valid integer"),
         (changed("seeds", [0, 0]), "seeds must differ, got [0, 0]"),
         (changed("evaluation", "certification", "alpha", 1.0), "evaluation.certification.alpha: Input should be less"),
+        (changed("evaluation", "certification", "bound", "hoeffding"), "bound: Input should be 'clopper-pearson' or"),
         (changed("experiments", "certified", "tasks", ["evn"]), "certified.tasks names 'evn'; expected one of"),
         (changed("experiments", "certified", "methods", ["macer"]), "names 'macer'; expected one of consistency"),
         (changed("experiments", "certified", "role", "all"), "experiments.certified.role: Input should be 'empirical'"),
@@ -164,6 +165,17 @@ def test_a_study_that_holds_nonsense_is_refused_by_name(content, said, tmp_path)
     with pytest.raises(RecipeError) as refused:
         read_study(written(tmp_path, content))
     assert said in str(refused.value) and "study.yaml" in str(refused.value)
+
+
+def test_a_run_s_identity_names_the_bound_only_if_it_is_not_the_default(tmp_path):
+    requests = {}
+    for bound in (None, "clopper-pearson", "simultaneous"):
+        certification = {"n": 50} if bound is None else {"n": 50, "bound": bound}
+        study = read_study(written(tmp_path, changed("evaluation", "certification", certification)))
+        requests[bound] = plan_runs(study)[1].request()
+    assert requests[None] == requests["clopper-pearson"]
+    assert requests[None]["evaluation"]["certification"] == {"n0": 100, "n": 50, "alpha": 0.001}
+    assert requests["simultaneous"]["evaluation"]["certification"]["bound"] == "simultaneous"
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from zoo.cards.leaderboard import leaderboard_entry
 from zoo.cards.leaderboard_schema import LeaderboardEntry, read_entry, write_entry
 from zoo.errors import CheckpointError, RequestError
 from zoo.models.catalog import CATALOG
-from zoo.models.measurements import Attack, SmoothedTarget
+from zoo.models.measurements import Attack, SharedAlpha, SmoothedTarget
 from zoo.models.spec import Origin
 from zoo.results.summary import binomial_interval
 
@@ -78,6 +78,13 @@ def test_the_bound_and_the_distribution_of_p_a_stand_beside_the_average_radius()
     told = written(certification=WITH_DISTRIBUTION)["measured"]["certified"]
     assert told["bound"] == "simultaneous"
     assert told["p_a_of_label"] == WITH_DISTRIBUTION.p_a_of_label.model_dump(mode="json")
+
+
+def test_certificates_that_share_one_alpha_say_so_and_others_have_no_family():
+    assert written(certification=CERTIFICATION)["measured"]["certified"]["family"] is None
+    shared = CERTIFICATION.model_copy(update={"alpha": 1e-5, "family": SharedAlpha(alpha=0.01, size=1000)})
+    told = written(certification=shared)["measured"]["certified"]
+    assert (told["alpha"], told["family"]) == (1e-5, {"alpha": 0.01, "size": 1000})
 
 
 def test_empirical_numbers_stand_apart_with_their_attack():

@@ -4,17 +4,18 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from scipy.stats import binom
+from scipy.stats import binom, multinomial, norm
 
 from tests.zoo.results.test_log import ALPHA, ANYTIME, AT_HALF, FIXED, N, row, simultaneous_row
-from zoo.results.implausible import _refutes_runner_up, implausible_rows
+from zoo.results import implausible
+from zoo.results.implausible import _refutes, _refutes_runner_up, _runner_up_lower, implausible_rows
 from zoo.smoothing.bounds import clopper_pearson_lower, clopper_pearson_upper
 
 LEVEL = 0.005 / 50
 
 
 def named(claimed, fresh, significance=0.005):
-    return [found.idx for found in implausible_rows([(claimed, fresh)], significance=significance)]
+    return [found.idx for found in implausible_rows([(claimed, fresh)], num_classes=10, significance=significance)]
 
 
 def chance_of_naming(p, *, n, fresh_n):
@@ -44,7 +45,7 @@ def test_a_row_is_named_if_fresh_draws_refute_its_bound_and_not_if_they_are_a_li
 
 
 def test_what_is_said_of_a_row_is_its_claim_and_the_fresh_votes():
-    (found,) = implausible_rows([(row(990), row(700))], significance=0.005)
+    (found,) = implausible_rows([(row(990), row(700))], num_classes=10, significance=0.005)
     assert (found.predict, found.most_votes, found.n) == (4, 700, N)
     assert (found.radius, found.p_a_lower) == (row(990).radius, row(990).provenance.p_a_lower)
 
@@ -62,9 +63,10 @@ def test_rows_that_claim_nothing_are_never_named_and_do_not_cost_the_others_thei
     claimed, fresh = row(990), row(948)
     assert named(claimed, fresh) == [3]
     pairs = [(claimed, fresh), *abstained]
-    assert [found.idx for found in implausible_rows(pairs, significance=0.005)] == [3]
+    assert [found.idx for found in implausible_rows(pairs, num_classes=10, significance=0.005)] == [3]
     many = [(claimed, fresh), *[(row(990, idx=100 + idx), row(990)) for idx in range(500)]]
-    assert implausible_rows(many, significance=1e-6) == [] == implausible_rows([], significance=0.005)
+    assert implausible_rows(many, num_classes=10, significance=1e-6) == []
+    assert implausible_rows([], num_classes=10, significance=0.005) == []
 
 
 def test_a_row_that_claims_too_little_for_the_runner_up_is_named():
@@ -72,13 +74,11 @@ def test_a_row_that_claims_too_little_for_the_runner_up_is_named():
     assert claimed.predict == 4
     assert named(claimed, simultaneous_row(500, 400)) == [3]
     assert named(claimed, simultaneous_row(500, 270)) == []
-    (found,) = implausible_rows([(claimed, simultaneous_row(500, 400))], significance=0.005)
+    (found,) = implausible_rows([(claimed, simultaneous_row(500, 400))], num_classes=10, significance=0.005)
     assert (found.least_votes_b, found.p_b_upper) == (400, claimed.provenance.p_b_upper)
     # An abstention does not record its class: the runner-up of the claimed one may be either.
     assert simultaneous_row(420, 400).predict == -1 and named(claimed, simultaneous_row(420, 400)) == [3]
     assert named(claimed, replace(claimed, predict=7)) == [3]
-    unlikely = replace(claimed, provenance=replace(claimed.provenance, bound="tangent-bets", p_a_lower=None))
-    assert named(unlikely, simultaneous_row(500, 400)) == [], "a test that bounds no probability is not tested by one"
 
 
 @pytest.mark.parametrize("p", [0.05, 0.2, 0.4])
@@ -93,3 +93,52 @@ def test_an_honest_row_is_named_for_its_runner_up_more_rarely_than_half_of_the_l
     exact = [_refutes_runner_up(fresh, n, p, level=LEVEL) for fresh in range(n + 1)]
     assert binom.pmf(np.arange(n + 1), n, p) @ exact * (1 / p) <= LEVEL
     assert any(exact) and not _refutes_runner_up(1, n, p, level=0.5)
+
+
+def bets_row(count_a, count_b, n, *, certifies=True, radius=0.5, stopping="at-radius"):
+    """A row of bets on tangents. Its counts are not checked here."""
+    base = row(990, rule=AT_HALF)
+    how = replace(
+        base.provenance, count_a=count_a, count_b=count_b, n=n, bound="tangent-bets", p_a_lower=None,
+        radius_asked=radius, stopping=stopping,
+    )  # fmt: skip
+    return replace(base, provenance=how, radius=radius if certifies else 0.0, predict=4 if certifies else -1)
+
+
+def test_a_row_by_bets_is_named_if_fresh_draws_refute_what_its_counts_prove():
+    claimed = bets_row(300, 0, 300)
+    assert named(claimed, bets_row(120, 80, 200, certifies=False)) == [3]
+    assert named(claimed, bets_row(0, 500, 500, certifies=False)) == []  # the class of the abstention is not recorded
+    assert named(claimed, replace(bets_row(200, 0, 200), predict=7)) == [3]  # all for another class
+    assert named(claimed, bets_row(55, 0, 55)) == named(claimed, bets_row(280, 20, 300)) == []
+    assert named(bets_row(300, 0, 300, stopping="anytime"), bets_row(120, 80, 200, stopping="anytime")) == [3]
+    assert named(bets_row(300, 0, 300, certifies=False), bets_row(120, 80, 200, certifies=False)) == []
+    (found,) = implausible_rows([(claimed, bets_row(120, 80, 200))], num_classes=10, significance=0.005)
+    assert (found.radius, found.most_votes, found.least_votes_b, found.n) == (0.5, 120, 80, 200)
+    assert 0.5 < found.radius_by_counts < 1.0 and found.p_b_upper < 80 / 200
+    gap = 2 * found.radius_by_counts / 0.5
+    assert found.p_a_lower == pytest.approx(norm.cdf(norm.ppf(found.p_b_upper) + gap), rel=1e-12)
+
+
+def test_a_row_by_bets_that_certified_by_bad_luck_after_few_draws_is_not_named():
+    """The true radius is 0.42. The 55 draws of the row all agreed, and 20,000 fresh ones refute the radius 0.5."""
+    fresh = bets_row(16_000, 4_000, 20_000, certifies=False)
+    q = _runner_up_lower(4_000, fresh.provenance, num_classes=10, level=LEVEL)
+    assert _refutes(16_000, fresh.provenance, norm.cdf(norm.ppf(q) + 2), level=LEVEL)
+    assert named(bets_row(55, 0, 55), fresh, significance=LEVEL) == []
+
+
+@pytest.mark.parametrize("stopping", ["fixed", "at-radius"])
+@pytest.mark.parametrize(("p_b", "gap"), [(0.4, 0.3), (0.3, 0.3), (0.1, 2.0)])
+def test_a_radius_that_is_right_is_refuted_at_most_at_half_of_the_level(stopping, p_b, gap, monkeypatch):
+    """Exact, for three classes at the boundary: the counts prove the true radius. Over all outcomes of 20 draws."""
+    level, n = 0.5, 20
+    monkeypatch.setattr(implausible, "proved_by_sequence", lambda *_, **__: 0.5 / 2 * gap)
+    p_a = norm.cdf(norm.ppf(p_b) + gap)
+    chance = 0.0
+    for a in range(n + 1):
+        for b in range(n + 1 - a):
+            fresh = bets_row(a, max(b, n - a - b), n, stopping=stopping)
+            if implausible_rows([(bets_row(1, 0, 1), fresh)], num_classes=3, significance=level):
+                chance += multinomial.pmf([a, b, n - a - b], n, [p_a, p_b, 1 - p_a - p_b])
+    assert 0 < chance <= level / 2

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
+from scipy.special import betainccinv, betaincinv
 from statsmodels.stats.proportion import proportion_confint
 
 from zoo.errors import CertificationError
@@ -107,3 +108,24 @@ def test_the_fewest_agreeing_draws_that_certify_are_the_published_ones(agreeing,
 def test_what_is_no_count_or_no_level_is_refused(count, n, alpha):
     with pytest.raises(CertificationError):
         clopper_pearson_lower(count, n, alpha)
+
+
+def test_bounds_are_eight_spacings_of_floating_point_numbers_on_the_safe_side_of_scipys():
+    """A spacing below 1 is 2^-53. SciPy's own error is smaller than eight of them."""
+    for count, n, alpha in ((990, 1000, 0.001), (99_950, 100_000, 0.05)):
+        lower, upper = betaincinv(count, n - count + 1, alpha), betainccinv(count + 1, n - count, alpha)
+        assert 7 <= (lower - clopper_pearson_lower(count, n, alpha)) * 2**53 <= 8
+        assert 7 <= (clopper_pearson_upper(count, n, alpha) - upper) * 2**53 <= 8
+
+
+@pytest.mark.parametrize("n", [1, 10, 100_000])
+def test_no_votes_bound_nothing_from_below_and_all_votes_nothing_from_above(n):
+    assert clopper_pearson_lower(0, n, 0.4) == 0.0 and clopper_pearson_upper(n, n, 0.4) == 1.0
+    assert clopper_pearson_lower(n, n, 0.4) == pytest.approx(0.4 ** (1 / n), rel=1e-14)
+    assert clopper_pearson_upper(0, n, 0.4) == pytest.approx(1 - 0.4 ** (1 / n), rel=1e-11)
+    assert clopper_pearson_upper(n - 1, n, 1e-100) <= 1.0
+
+
+@pytest.mark.parametrize(("alpha", "least"), [(0.6, 1), (0.5, 2), (0.25, 3), (0.001, 10), (2.0**-10, 11), (1e-9, 30)])
+def test_the_least_n_is_the_number_of_halvings_that_reach_alpha(alpha, least):
+    assert least_n(alpha) == least

@@ -12,9 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from zoo.errors import CertificationError
-from zoo.smoothing import Anytime, AtRadius, FixedSample, SmoothingSpec
+from zoo.smoothing import Anytime, AtRadius, Certificate, FixedSample, SmoothingSpec
 from zoo.smoothing.bounds import clopper_pearson_lower
 from zoo.smoothing.certificate import certified_radius, conclude
+from zoo.smoothing.stopping import Tally
 from zoo.smoothing.vote_counts import VoteCounts
 
 # Radii that published certification logs hold, each with the one count that gives it (the ImageNet ResNet-50 logs of
@@ -52,6 +53,17 @@ def test_the_radius_is_never_above_the_exact_one(p_a_lower, sigma):
 def test_a_probability_that_certifies_nothing_is_refused(p_a_lower):
     with pytest.raises(CertificationError, match="p_a_lower"):
         certified_radius(p_a_lower, 0.5)
+
+
+def test_specifications_are_equal_however_their_numbers_were_given():
+    assert SmoothingSpec(sigma=0.5, n=1000) == SmoothingSpec(sigma=0.5, n0=100, stopping=FixedSample(1000))
+
+
+def test_a_certificate_is_of_the_fixed_sample_with_gaussian_noise_unless_it_says_so():
+    numbers = {"radius": 0.0, "p_a_lower": None, "count_a": 0, "count_b": 0, "sigma": 0.5, "n0": 1, "n": 1}
+    made = Certificate(label=None, alpha=0.001, **numbers)
+    names = (made.stopping, made.bound, made.noise, made.norm, made.input, made.backend)
+    assert made.abstained and names == ("fixed", "clopper-pearson", "gaussian", "l2", "", "")
 
 
 def test_the_label_is_withheld_below_the_fewest_agreeing_draws():
@@ -150,3 +162,47 @@ def test_a_variant_cannot_hold_nonsense():
         replace(SmoothingSpec(sigma=0.5), n=500, stopping=AtRadius(0.25, max_n=600))
     with pytest.raises(CertificationError, match="the least n is 10"):
         replace(SmoothingSpec(sigma=0.5), n=9)
+
+
+def test_a_certificate_states_what_it_rests_on():
+    rule = FixedSample(1000, "simultaneous")
+    spec = SmoothingSpec(sigma=0.25, n0=30, alpha=0.01, stopping=rule, noise="discrete")
+    votes = VoteCounts({5: 900, 2: 60, 8: 40})
+    certificate = conclude(5, votes, spec, alpha=0.005, input="tensor", backend="torch")
+    proof = rule.prove(Tally(count_a=900, count_b=60, n=1000), radius=None, sigma=0.25, alpha=0.005)
+    assert certificate == Certificate(
+        label=5, radius=proof.radius, p_a_lower=proof.p_a_lower, p_b_upper=proof.p_b_upper, count_a=900, count_b=60,
+        sigma=0.25, n0=30, n=1000, alpha=0.01, stopping="fixed", bound="simultaneous", radius_asked=None,
+        noise="discrete", norm="l2", input="tensor", backend="torch", class_name=None,
+    )  # fmt: skip
+    assert proof.radius > 0 and not certificate.abstained
+
+
+def test_a_certificate_of_a_rule_that_tests_a_radius_states_that_radius():
+    spec = SmoothingSpec(sigma=0.25, stopping=AtRadius(0.1, max_n=1000))
+    certified = conclude(5, VoteCounts({5: 900}), spec, alpha=0.001, radius=0.1)
+    assert (certified.radius, certified.radius_asked, certified.label) == (0.1, 0.1, 5)
+    assert (certified.stopping, certified.bound, certified.p_a_lower) == ("at-radius", "tangent-bets", None)
+    refused = conclude(5, VoteCounts({5: 900}), spec, alpha=0.001)
+    assert (refused.radius, refused.radius_asked, refused.label) == (0.0, 0.1, None)
+    assert (refused.input, refused.backend) == ("", "")
+
+
+def test_the_defaults_of_a_spec_are_these():
+    spec = SmoothingSpec(sigma=1.0)
+    assert (spec.n0, spec.n, spec.alpha, spec.noise, spec.stopping) == (
+        100,
+        100_000,
+        0.001,
+        "gaussian",
+        FixedSample(100_000),
+    )
+    assert replace(spec, stopping=AtRadius(1.0)).n0 == 16 and replace(spec, n0=50, stopping=AtRadius(1.0)).n0 == 50
+    assert SmoothingSpec(sigma=0.5, n0=7).n0 == 7
+
+
+def test_the_clean_classifier_proves_radius_zero_by_one_evaluation_and_nothing_without_it():
+    spec = SmoothingSpec(sigma=0.0, stopping=AtRadius(0.0))
+    certified, open_ = (conclude(2, VoteCounts(counts), spec, alpha=0.001) for counts in ({2: 1}, {}))
+    assert (certified.label, certified.radius, certified.p_a_lower, certified.n) == (2, 0.0, 1.0, 1)
+    assert (open_.label, open_.radius, open_.p_a_lower, open_.n) == (None, 0.0, 0.0, 0)

@@ -28,6 +28,25 @@ def test_the_level_is_rounded_up_and_by_little(alpha, radius, sigma):
         assert exact * (1 - mpmath.mpf(2) ** -30) <= found <= exact
 
 
+@pytest.mark.parametrize(("alpha", "shift"), [(0.1, 0.5), (0.1, 30.0), (1e-100, 0.01)])
+def test_the_level_is_rounded_by_both_errors_that_are_allowed_for(alpha, shift):
+    """A share 2^-36 of the probability, and 2^-48 of the terms of its quantile, which count by the hazard rate."""
+    with mpmath.workdps(50):
+        terms = abs(ndtri(alpha)) + shift
+        quantile = mpmath.findroot(lambda z: mpmath.ncdf(z) - mpmath.mpf(alpha), float(ndtri(alpha))) - shift
+        exact = mpmath.ncdf(quantile)
+        rounding = (exact - mpmath.mpf(alpha_before_change(alpha, radius=shift / 2, sigma=0.5))) / exact
+        allowed = 2.0**-36 + 2.0**-48 * terms * float(mpmath.npdf(quantile) / exact)
+    assert float(rounding) == pytest.approx(allowed, rel=0.05)
+
+
+def test_no_change_costs_nothing_and_no_level_needs_no_images():
+    assert alpha_before_change(0.1, radius=0.0, sigma=0.5) == 0.1
+    assert [num_images_needed(alpha) for alpha in (0.5, 0.25, 0.3, 2.0**-10, 0.0)] == [1, 3, 3, 1023, None]
+    with pytest.raises(CertificationError, match="a label set needs noise"):
+        alpha_before_change(0.1, radius=0.25, sigma=0.0)
+
+
 def test_as_many_images_as_the_message_names_are_enough_and_one_fewer_is_not():
     needed = num_images_needed(alpha_before_change(ALPHA, radius=1.0, sigma=SIGMA))
     scores = [float(score) for score in range(needed)]
@@ -41,6 +60,7 @@ def test_as_many_images_as_the_message_names_are_enough_and_one_fewer_is_not():
 def test_the_rank_counts_the_new_image_and_equal_scores_each_have_a_rank():
     # ceil((19 + 1) (1 - 0.1)) = 18, one above the 0.9-quantile of the scores alone.
     assert calibrated_threshold(list(range(1, 20)), alpha=ALPHA, radius=0.0, sigma=SIGMA) == 18
+    assert calibrated_threshold(list(range(1, 19)), alpha=ALPHA, radius=0.0, sigma=SIGMA) == 18  # ceil(17.1)
     assert calibrated_threshold([1.0] * 17 + [2.0, 3.0], alpha=ALPHA, radius=0.0, sigma=SIGMA) == 2.0
     with pytest.raises(CertificationError, match="must be finite"):
         calibrated_threshold([1.0, float("nan")] * 10, alpha=ALPHA, radius=0.0, sigma=SIGMA)

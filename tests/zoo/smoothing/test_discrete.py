@@ -1,5 +1,6 @@
 """The discretised Gaussian has exactly the law of a Gaussian rounded to multiples of 1/255."""
 
+from bisect import bisect_right
 from concurrent.futures import ThreadPoolExecutor
 
 import mpmath
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from zoo.errors import CertificationError
-from zoo.smoothing.discrete import UNCERTAIN, discrete_gaussian, levels_of, require_8_bit
+from zoo.smoothing.discrete import UNCERTAIN, DiscreteGaussian, discrete_gaussian, levels_of, require_8_bit
 
 
 def exact_below(level, sigma):
@@ -108,3 +109,70 @@ def test_tables_made_in_several_threads_are_those_made_in_one():
     for sampler, sigma in zip(together, sigmas, strict=True):
         assert np.array_equal(sampler.low_T, make(sigma).low_T)
     assert mpmath.mp.dps == before
+
+
+def test_a_sample_is_the_level_of_a_uniform_number_of_128_bits_that_are_drawn_when_needed():
+    sampler, num = discrete_gaussian(0.25), 4003
+    samples, bits = sampler.sample(np.random.Philox(key=3), num), np.random.Philox(key=3)
+    cells = bits.random_raw(1001).view(np.uint16)[:num]
+    assert (samples[:4].tolist(), samples.sum()) == ([70, 69, -79, 96], 7024), "an identical question draws this noise"
+    undecided = np.flatnonzero(sampler.level_of_cell[cells] == UNCERTAIN)
+    later = bits.random_raw(2 * len(undecided))
+    thresholds = [int(high) << 64 | int(low) for high, low in zip(sampler.high_T, sampler.low_T, strict=True)]
+    for sample, cell in zip(samples, cells, strict=True):  # whatever the later bits are
+        if sampler.level_of_cell[cell] != UNCERTAIN:
+            first, last = int(cell) << 112, (int(cell) + 1 << 112) - 1
+            assert bisect_right(thresholds, first) == bisect_right(thresholds, last) == sample - sampler.smallest
+    assert len(undecided) > 20
+    for place, index in enumerate(undecided):
+        number = int(cells[index]) << 112 | int(later[place]) >> 16 << 64 | int(later[len(undecided) + place])
+        assert samples[index] == sampler.smallest + bisect_right(thresholds, number)
+
+
+def test_every_threshold_is_the_exact_one_rounded_to_128_bits_and_the_tails_beyond_them_are_smaller():
+    sigma = 0.02
+    sampler = discrete_gaussian(sigma)
+    thresholds = [int(high) << 64 | int(low) for high, low in zip(sampler.high_T, sampler.low_T, strict=True)]
+    assert len(thresholds) == -2 * sampler.smallest
+    assert all(abs(found - exact_below(sampler.smallest + place, sigma)) <= 1 for place, found in enumerate(thresholds))
+    assert exact_below(sampler.smallest - 1, sigma) == 0 < thresholds[0]
+    assert sampler.total_variation(1000) == (len(thresholds) + 2) * 1000 / 2**127
+
+
+@pytest.mark.parametrize("lowest", [[], [(3, 7)]])
+def test_a_number_between_thresholds_of_the_same_first_bits_has_the_level_between_them(lowest):
+    high, low = zip(*lowest, (5, 10), (5, 20), (5, 30), (9, 0), strict=True)
+    sampler = DiscreteGaussian(
+        smallest=-2 - len(lowest),
+        high_T=np.array(high, dtype=np.uint64),
+        low_T=np.array(low, dtype=np.uint64),
+        level_of_cell=np.full(2**16, UNCERTAIN, dtype=np.float32),
+    )
+    firsts = [3, 4, 5, 5, 5, 5, 5, 6, 8, 9, 2**64 - 1]
+    seconds = [7, 2**64 - 1, 9, 10, 25, 29, 30, 0, 2**64 - 1, 0, 0]
+    levels = sampler.levels_at(np.array(firsts, dtype=np.uint64), np.array(seconds, dtype=np.uint64))
+    assert levels.tolist() == [-2, -2, -2, -1, 0, 0, 1, 1, 1, 2, 2]
+    below = sampler.levels_at(np.array([2, 3], dtype=np.uint64), np.array([2**64 - 1, 6], dtype=np.uint64))
+    assert below.tolist() == [sampler.smallest] * 2
+
+
+class TiedBits:
+    """Random words for two values in cell 0 whose first 64 bits are 5. There are just as many words as are needed."""
+
+    def __init__(self):
+        self.words = iter([[0], [5 << 16, 5 << 16, 9, 10]])
+
+    def random_raw(self, num):
+        words = np.array(next(self.words), dtype=np.uint64)
+        assert len(words) == num
+        return words
+
+
+def test_a_sample_that_ties_with_a_threshold_is_decided_by_the_last_64_bits_of_its_own():
+    sampler = DiscreteGaussian(
+        smallest=0,
+        high_T=np.array([5], dtype=np.uint64),
+        low_T=np.array([10], dtype=np.uint64),
+        level_of_cell=np.full(2**16, UNCERTAIN, dtype=np.float32),
+    )
+    assert sampler.sample(TiedBits(), 2).tolist() == [0, 1]

@@ -2,6 +2,7 @@
 
 from fractions import Fraction
 
+import mpmath
 import pytest
 import torch
 
@@ -10,6 +11,7 @@ from tests.zoo.smoothing.fakes import Threshold
 from zoo.errors import CertificationError
 from zoo.smoothing import Family, FamilyMember, SmoothedClassifier, SmoothingSpec
 from zoo.smoothing.bounds import clopper_pearson_lower
+from zoo.smoothing.family import SHARE_OF_FIRST, place_in_errors
 
 ABOVE_PI = Fraction(314159265358979323847, 10**20)
 WHITE, BOUNDARY = torch.ones(1, 1, 1), torch.full((1, 1, 1), 0.5)
@@ -46,6 +48,26 @@ def test_the_parts_of_a_family_never_exceed_its_alpha(alpha):
 def test_what_is_no_family_is_refused(make, message):
     with pytest.raises(CertificationError, match=message):
         make()
+
+
+def test_the_first_part_is_6_over_pi_squared_to_20_digits_rounded_down():
+    assert FamilyMember(alpha=0.5, index=1).level < 0.5 * 0.6079271018540267
+    with mpmath.workdps(50):
+        part = mpmath.mpf(SHARE_OF_FIRST.numerator) / SHARE_OF_FIRST.denominator
+        assert part <= 6 / mpmath.pi**2 < part + mpmath.mpf(10) ** -20
+
+
+def test_a_part_that_is_a_float_is_not_rounded():
+    assert FamilyMember(alpha=0.5, index=1, size=2).level == 0.25
+
+
+def test_outside_of_a_family_an_error_names_no_place():
+    with pytest.raises(CertificationError, match=r"^too few$"), place_in_errors(None):
+        raise CertificationError("too few")
+
+
+def test_a_family_may_have_one_question():
+    assert Family(alpha=0.1, size=1).next() == FamilyMember(alpha=0.1, index=1, size=1)
 
 
 def test_a_family_of_a_declared_size_ends():

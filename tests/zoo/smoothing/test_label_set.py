@@ -22,7 +22,7 @@ from zoo.smoothing import (
     TorchBackend,
 )
 from zoo.smoothing.engine import Failed
-from zoo.smoothing.label_set import SCORE_MARGIN, label_scores, labels_within
+from zoo.smoothing.label_set import SCORE, SCORE_MARGIN, label_scores, labels_within
 
 SPEC = LabelSetSpec(
     radius=0.25, alpha=0.1, sigma=0.5, noise="gaussian", threshold=1.0, num_calibration_images=99, task="pets",
@@ -71,6 +71,29 @@ def test_a_set_has_the_classes_up_to_the_threshold_ties_included_the_best_first(
     scores_K = np.array([2.0, 0.5, 1.0, 1.0 + SCORE_MARGIN / 2, 1.0 + 2 * SCORE_MARGIN])
     assert labels_within(scores_K, 1.0) == (1, 2, 3)
     assert labels_within(scores_K, 0.1) == ()
+
+
+def test_the_margin_is_a_ten_thousandth_and_equal_scores_come_in_the_order_of_the_classes():
+    assert SCORE == "negative-log-softmax", "files of calibrations name it"
+    assert labels_within(np.array([1.00009]), 1.0) == (0,) and labels_within(np.array([1.00011]), 1.0) == ()
+    assert labels_within(np.tile([0.5, 0.25], 100), 1.0) == (*range(1, 200, 2), *range(0, 200, 2))
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"radius": -0.1}, "radius must be"),
+        ({"alpha": 1.0}, "alpha must be"),
+        ({"sigma": 0.0}, "a label set needs noise"),
+        ({"noise": "uniform"}, "noise must be"),
+        ({"noise": "discrete", "sigma": 11.0}, "at most 10 for discrete noise"),
+        ({"threshold": float("inf")}, "threshold must be finite"),
+    ],
+)
+def test_a_guarantee_outside_of_its_range_is_refused(changes, said):
+    assert replace(SPEC, alpha=0.75).alpha == 0.75
+    with pytest.raises(CertificationError, match=said):
+        replace(SPEC, **changes)
 
 
 def test_a_set_is_that_of_the_logits_of_its_one_draw():
@@ -130,7 +153,7 @@ def test_every_set_has_fresh_noise_and_the_names_of_its_classes(monkeypatch):
         ({"label_sets": None}, "no calibration for label sets: make one .* zoo calibrate MODEL --task TASK --radius"),
         ({"smoothing": replace(SMOOTHING, sigma=0.25)}, "made with sigma 0.5, not 0.25"),
         ({"smoothing": replace(SMOOTHING, noise="discrete")}, "made with noise gaussian, not discrete"),
-        ({"label_sets": replace(SPEC, backend="onnxruntime-cpu-float32")}, "onnxruntime-cpu-float32, not torch-cpu"),
+        ({"label_sets": replace(SPEC, backend="onnxruntime-cpu-float32")}, "with backend onnxruntime-cpu-float32, not"),
     ],
 )  # fmt: skip
 def test_without_a_calibration_for_these_conditions_sets_are_refused(changes, said):

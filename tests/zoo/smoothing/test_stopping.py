@@ -11,11 +11,14 @@ from scipy.special import ndtr
 from benchmarks.false_certificates import Boundary, greatest_wealth
 from zoo.errors import CertificationError
 from zoo.results.log import read_log
-from zoo.smoothing.bounds import clopper_pearson_lower
+from zoo.smoothing.bounds import clopper_pearson_lower, clopper_pearson_upper
 from zoo.smoothing.confidence_sequence import mixture_lower
 from zoo.smoothing.radius import certified_radius
-from zoo.smoothing.stopping import Anytime, AtRadius, FixedSample, Tallies, Tally
-from zoo.smoothing.tangent_bets import gap_of
+from zoo.smoothing.stopping import Anytime, AtRadius, FixedSample, Proof, Tallies, Tally, proved_by_sequence
+from zoo.smoothing.stopping.anytime import _climb, _rungs
+from zoo.smoothing.stopping.forecast import favourable_votes
+from zoo.smoothing.stopping.rule import is_scheduled, one_sided_proof
+from zoo.smoothing.tangent_bets import gap_of, log_wealth
 from zoo.smoothing.vote_counts import VoteCounts
 
 RUNS, LOOKS = 20_000, 10_000
@@ -214,7 +217,7 @@ def test_at_radius_gives_up_a_hopeless_image_early_and_no_image_that_it_can_cert
     assert sum(proof.radius is None for _, proof in narrow) <= 1
 
 
-@pytest.mark.parametrize(("radius", "n0"), [(0.0, 100), (0.1, 100), (0.25, 48), (0.5, 16), (2.0, 16)])
+@pytest.mark.parametrize(("radius", "n0"), [(0.0, 100), (0.1, 100), (0.2, 75), (0.25, 48), (0.5, 16), (2.0, 16)])
 def test_the_larger_the_radius_the_fewer_draws_select_the_class(radius, n0):
     assert AtRadius(radius).usual_n0(sigma=0.5) == n0
     assert FixedSample(10).usual_n0(sigma=0.5) == Anytime().usual_n0(sigma=0.5) == 100
@@ -289,6 +292,8 @@ def test_adaptive_rules_ask_for_few_draws_at_first_and_never_for_more_than_are_l
         (lambda: AtRadius(-0.1), "radius must be finite and at least 0, got -0.1"),
         (lambda: AtRadius(math.nan), "radius must be finite"),
         (lambda: AtRadius(0.5, max_n=True), "max_n must be an integer"),
+        (lambda: Anytime(True), "max_n must be an integer"),
+        (lambda: Anytime(1000, "0.1"), "tolerance must be a number"),
         (lambda: Anytime(1000, -1), "tolerance must be finite and at least 0, got -1"),
         (lambda: Anytime(1000, math.inf), "tolerance"),
         (lambda: AtRadius(1.9).require_possible(sigma=0.5, alpha=0.001), "radius 1.9 can never be certified"),
@@ -300,3 +305,186 @@ def test_adaptive_rules_ask_for_few_draws_at_first_and_never_for_more_than_are_l
 def test_what_makes_no_rule_or_can_never_certify_is_refused(make, said):
     with pytest.raises(CertificationError, match=said):
         make()
+
+
+def every(period, num):
+    """Votes of which each `period`th is for the runner-up; none if the period is None."""
+    nums = np.arange(1, num + 1)
+    counts_b = np.zeros_like(nums) if period is None else nums // period
+    return nums - counts_b, counts_b, nums
+
+
+@pytest.mark.parametrize(
+    ("max_n", "tolerance", "period", "end", "rung"),
+    [
+        (1000, 0.05, 10, 1000, 100),
+        (1000, 0.05, 2, 80, None),
+        (1000, 0.2, None, 640, 207),
+        (1000, 0.2, 10, 320, 83),
+        (1000, 0.2, 3, 240, 2),
+        (1000, 0.2, 2, 20, None),
+        (100, 0.0, 3, 100, None),
+        (3000, 0.4, 10, 144, 63),
+        (3000, 0.4, 2, 8, None),
+    ],
+)
+def test_anytime_ends_at_exactly_this_draw_with_this_radius(max_n, tolerance, period, end, rung):
+    look = looked(Anytime(max_n, tolerance), *every(period, max_n))
+    assert look.end + 1 == end
+    assert look.radius == (None if rung is None else pytest.approx(0.5 * rung / 100, rel=1e-12))
+    assert look.radius is None or look.radius < 0.5 * rung / 100
+
+
+@pytest.mark.parametrize(
+    ("radius", "period", "end", "certifies"),
+    [(0.5, 10, 738, True), (0.5, 6, 240, False), (0.5, 4, 80, False), (0.3, 10, 96, True), (0.3, 6, 317, True),
+     (0.3, 4, 448, False), (0.3, 3, 144, False), (0.3, 2, 36, False)],
+)  # fmt: skip
+def test_at_radius_certifies_or_gives_up_at_exactly_this_draw(radius, period, end, certifies):
+    look = looked(AtRadius(radius, max_n=1000), *every(period, 1000))
+    assert (look.end + 1, look.radius) == (end, radius if certifies else None)
+
+
+def test_looks_become_as_rare_as_their_schedule_says():
+    looks = np.flatnonzero(is_scheduled(np.arange(1, 200), per_octave=8)) + 1
+    expected = [*range(1, 17), *range(18, 33, 2), *range(36, 65, 4), *range(72, 129, 8), 144, 160, 176, 192]
+    assert looks.tolist() == expected
+    assert is_scheduled(np.arange(1, 100_001), per_octave=64).sum() == 737
+
+
+def test_a_forecast_is_at_the_favourable_ends_of_both_bounds():
+    forecast_a, forecast_b = favourable_votes(
+        tallies([100, 50, 0, 60, 60], [0, 30, 90, 10, 0], [100, 100, 100, 80, 100]), max_n=1000, level=1e-4
+    )
+    p_a = [
+        1.0,
+        stats.beta.isf(1e-4, 51, 50),
+        stats.beta.isf(1e-4, 1, 100),
+        stats.beta.isf(1e-4, 61, 20),
+        stats.beta.isf(1e-4, 61, 40),
+    ]
+    p_b = [0.0, stats.beta.ppf(1e-4, 30, 71), stats.beta.ppf(1e-4, 90, 11), stats.beta.ppf(1e-4, 10, 71), 0.0]
+    remaining = [900, 900, 900, 920, 900]
+    expected_a = [a + num * p for a, num, p in zip((100, 50, 0, 60, 60), remaining, p_a, strict=True)]
+    expected_b = [b + num * p for b, num, p in zip((0, 30, 90, 10, 0), remaining, p_b, strict=True)]
+    assert forecast_a == pytest.approx(expected_a, rel=1e-9) and forecast_b == pytest.approx(expected_b, rel=1e-9)
+
+
+def test_the_simultaneous_bound_gives_half_of_alpha_to_each_class_and_the_runner_up_at_most_the_rest():
+    proof = proved(FixedSample(1000, bound="simultaneous"), 450, 100, 1000)
+    assert proof.p_a_lower == clopper_pearson_lower(450, 1000, 0.0005)
+    assert proof.p_b_upper == clopper_pearson_upper(100, 1000, 0.0005)
+    assert proof.radius == certified_radius(proof.p_a_lower, 0.5, p_b_upper=proof.p_b_upper)
+    proof = proved(FixedSample(1000, bound="simultaneous"), 999, 1, 1000)
+    assert proof.p_b_upper == pytest.approx(1 - proof.p_a_lower, rel=1e-12)
+
+
+def test_a_rule_that_can_just_certify_is_accepted():
+    FixedSample(10).require_possible(sigma=0.5, alpha=0.001)
+    FixedSample(11, "simultaneous").require_possible(sigma=0.5, alpha=0.001)
+    Anytime(11).require_possible(sigma=0.5, alpha=0.001)
+    AtRadius(0.5, max_n=55).require_possible(sigma=0.5, alpha=0.001)  # 55 unanimous votes certify: see above
+    with pytest.raises(CertificationError, match="can never be certified"):
+        AtRadius(0.5, max_n=54).require_possible(sigma=0.5, alpha=0.001)
+
+
+def test_a_gap_of_9_can_be_certified_with_enough_draws():
+    AtRadius(2.25, max_n=10**8).require_possible(sigma=0.5, alpha=0.001)  # p_A of at least 1 - 3.4e-6
+
+
+def test_a_bound_of_exactly_one_half_proves_nothing():
+    assert one_sided_proof(0.5, 0.5) == Proof(p_a_lower=0.5, radius=None)
+
+
+def test_a_rule_with_another_cap_differs_in_nothing_else():
+    assert AtRadius(0.3).with_max_n(700) == AtRadius(0.3, max_n=700)
+    assert Anytime(tolerance=0.1).with_max_n(700) == Anytime(700, 0.1)
+    assert FixedSample(100, "simultaneous").with_max_n(700) == FixedSample(700, "simultaneous")
+    assert (AtRadius(0.3).max_n, Anytime().max_n, Anytime().tolerance) == (100_000, 100_000, 0.05)
+    assert (AtRadius(0.3).radius_asked, Anytime().radius_asked, FixedSample(10).radius_asked) == (0.3, None, None)
+
+
+def test_anytime_prefers_the_larger_of_both_radii_at_its_end():
+    rule, tally = Anytime(1000, 0.0), Tally(count_a=990, count_b=10, n=1000)
+    last = certified_radius(clopper_pearson_lower(990, 1000, 0.9 * 0.001), 0.5)
+    for radius, expected, is_last in (
+        (None, last, True),
+        (last / 2, last, True),
+        (last, last, False),
+        (2 * last, 2 * last, False),
+    ):
+        proof = rule.prove(tally, radius=radius, sigma=0.5, alpha=0.001)
+        assert proof.radius == expected and (proof.p_a_lower is not None) == is_last
+    few = Tally(count_a=400, count_b=300, n=1000)
+    assert rule.prove(few, radius=None, sigma=0.5, alpha=0.001).radius is None
+
+
+def test_numbers_of_numpy_become_plain_numbers():
+    rules = (
+        AtRadius(np.float32(0.25), max_n=np.int64(10)),
+        Anytime(np.int64(10), np.float32(0.5)),
+        FixedSample(np.int64(9)),
+    )
+    numbers = [value for rule in rules for value in (rule.max_n, rule.radius_asked) if value is not None]
+    assert [type(value) for value in (*numbers, rules[1].tolerance)] == [int, float, int, int, float]
+
+
+def test_anytime_ends_at_max_n_also_where_no_look_is_scheduled():
+    assert looked(Anytime(129, 0.0), *every(None, 129)).end + 1 == 129
+    assert not is_scheduled(np.array([129]), per_octave=64)[0]
+
+
+def test_two_thousand_million_votes_prove_five_and_a_half_sigma():
+    assert 550 < _climb(540, tallies([2**31 - 1], [0], [2**31 - 1]), alpha=0.001) < 600
+
+
+def test_looks_that_are_evaluated_together_climb_as_looks_one_by_one_do():
+    """Looks at a lead that grows so slowly that some prove rung 0 alone, then at one that proves many rungs at once."""
+    nums = np.array([*range(1000, 2000, 20), 4000, 4001, 4002])
+    looks = tallies(np.rint(0.51 * nums + (nums - 1000) / 20).astype(int), nums * 2 // 5, nums)
+    rung, one_by_one = -1, []
+    for index in range(len(nums)):
+        rung = _climb(rung, looks.at(np.array([index])), alpha=0.001)
+        one_by_one.append(rung)
+    assert list(_rungs(-1, looks, alpha=0.001)) == one_by_one
+    assert {-1, 0, 1} <= set(one_by_one) and one_by_one[-3] - one_by_one[-4] == 5
+
+
+def test_a_lead_that_is_just_proved_is_radius_zero():
+    radii = [proved_by_sequence(Tally(count_a=a, count_b=300, n=1000), sigma=0.5, alpha=0.001) for a in range(400, 460)]
+    assert {None, 0.0} < set(radii)
+    rungs = [-1 if radius is None else round(radius / 0.005) for radius in radii]
+    assert rungs == sorted(rungs) and set(rungs) == set(range(-1, max(rungs) + 1))
+
+
+def highest_radius(votes_a, votes_b, n, *, alpha):
+    """The largest radius in steps of 0.005 that is proved with all smaller ones, 0 if none is."""
+    rung = 0
+    while log_wealth(np.array([votes_a]), np.array([votes_b]), np.array([n]), gap=0.02 * rung)[0] >= math.log(
+        1 / alpha
+    ):
+        rung += 1
+    return max(0, rung - 1) * 0.005
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "n", "rung"),
+    [
+        (120, 20, 200, 30),
+        (120, 20, 200, -1),
+        (110, 10, 200, -1),
+        (115, 12, 200, -1),
+        (130, 8, 200, -1),
+        (125, 15, 200, -1),
+        (190, 10, 200, 50),
+        (8, 32, 40, -1),
+        (20, 20, 40, -1),
+    ],
+)
+def test_a_forecast_is_the_larger_of_both_radii_less_the_radius_so_far(a, b, n, rung):
+    (votes_a,), (votes_b,) = favourable_votes(tallies([a], [b], [n]), max_n=1000, level=0.05)
+    bound = clopper_pearson_lower(int(votes_a), 1000, 0.9 * 0.001)
+    at_last_look = certified_radius(bound, 0.5) if bound > 0.5 else 0.0
+    by_bets = highest_radius(votes_a, votes_b, 1000, alpha=0.1 * 0.001)
+    gain = Anytime(1000, 0.05)._forecast_gain(rung, tallies([a], [b], [n]), sigma=0.5, alpha=0.001)
+    assert gain == pytest.approx(max(at_last_look, by_bets) - max(0, rung) * 0.005, abs=1e-9)

@@ -1,5 +1,7 @@
 """Bets on tangents keep their level under every null hypothesis, and the tests notice bets that do not."""
 
+from functools import lru_cache
+
 import mpmath
 import numpy as np
 import pytest
@@ -17,7 +19,7 @@ from benchmarks.false_certificates import (
     num_false,
 )
 from zoo.errors import CertificationError
-from zoo.smoothing.tangent_bets import LARGEST_GAP, bets_on, gap_of, log_wealth
+from zoo.smoothing.tangent_bets import LARGEST_GAP, _tangents, bets_on, gap_of, log_wealth
 
 GAPS = (0.0, 0.02, 0.5, 1.0, 2.0, 3.2, 7.0)
 
@@ -101,3 +103,52 @@ def test_the_gap_is_rounded_up_and_refused_at_sigma_zero():
     with pytest.raises(CertificationError, match="no radius can be certified at sigma 0"):
         gap_of(0.5, 0.0)
     assert np.isfinite(bets_on(LARGEST_GAP).log_a).all()
+
+
+@lru_cache
+def exact_bets(gap):
+    """Weight and factors of the bets, as they are described: 11 stakes, at each 8 share^(-1/4) tangents.
+
+    The intercepts are larger by 1e-12 of a tangent's terms.
+    """
+    gap, bets = mpmath.mpf(gap), []
+    for power in range(-6, 5):
+        odds = mpmath.exp(power)
+        share = odds / (1 + odds)
+        num = int(mpmath.ceil(8 * share ** mpmath.mpf(-0.25)))
+        sizes = [mpmath.exp(mpmath.mpf(-4 * place) / num) for place in range(num)]
+        for place, size in enumerate(sizes):
+            z = -mpmath.sqrt(2) * mpmath.erfinv(1 - 2 * size * mpmath.ncdf(-gap / 2))
+            slope = mpmath.npdf(z + gap) / mpmath.npdf(z)
+            height, fall = mpmath.ncdf(z + gap), slope * mpmath.ncdf(z)
+            intercept = height - fall + mpmath.mpf(1e-12) * (height + fall)
+            stake = share / (slope + intercept)
+            weight = (odds**0.5 if power < 0 else odds**-0.2) * (0.15 if place == 0 else 0.85 * size / sum(sizes[1:]))
+            bets.append((weight, 1 + stake * (1 - intercept), 1 - stake * (slope + intercept), 1 - stake * intercept))
+    return bets
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "n", "gap"),
+    [(0, 0, 1, 1.0), (1, 0, 1, 1.0), (3, 1, 5, 1.0), (120, 20, 200, 1.0), (60, 10, 100, 3.2),
+     (90_000, 5_000, 100_000, 1.0)],
+)  # fmt: skip
+def test_the_wealth_is_that_of_the_bets_in_exact_arithmetic_and_never_more(a, b, n, gap):
+    with mpmath.workdps(25):
+        bets = exact_bets(gap)
+        total = mpmath.fsum(weight * won**a * lost**b * other ** (n - a - b) for weight, won, lost, other in bets)
+        exact = mpmath.log(total / mpmath.fsum(weight for weight, *_ in bets))
+        slack = n * 1e-12 + 1e-9
+        assert exact - 1.2 * slack < wealth(a, b, n, gap) < exact - 0.8 * slack
+
+
+def test_intercepts_are_rounded_up_by_more_than_their_error():
+    with mpmath.workdps(40):
+        for gap in GAPS:
+            for share in (1.0, 0.5, 0.05):
+                q = np.array([share * ndtr(-gap / 2)])
+                (slope,), (intercept,) = _tangents(gap, q)
+                z = -mpmath.sqrt(2) * mpmath.erfinv(1 - 2 * mpmath.mpf(float(q[0])))
+                line = mpmath.mpf(float(slope)) * mpmath.mpf(float(q[0])) + mpmath.mpf(float(intercept))
+                terms = mpmath.ncdf(z + gap) + mpmath.mpf(float(slope)) * mpmath.mpf(float(q[0]))
+                assert 9e-13 < (line - mpmath.ncdf(z + gap)) / terms < 1.1e-12

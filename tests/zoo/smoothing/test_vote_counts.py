@@ -41,3 +41,19 @@ def test_a_thousand_classes_need_little_memory():
     votes.add(np.arange(1000))
     votes.add(np.arange(1000))
     assert sum(sys.getsizeof(value) for value in vars(votes).values()) < 10_000
+
+
+def test_running_counts_continue_the_counts_so_far():
+    votes = VoteCounts({0: 2, 3: 5})
+    counts_a, counts_b = votes.running(0, np.array([1, 0, 5, 5, 3, 5, 0, 5, 5, 5]))
+    assert counts_a.tolist() == [2, 3, 3, 3, 3, 3, 4, 4, 4, 4]
+    assert counts_b.tolist() == [5, 5, 5, 5, 6, 6, 6, 6, 6, 6]
+    assert (votes.total, votes.of(0), votes.of(5)) == (7, 2, 0), "they are not added"
+    counts_a, counts_b = VoteCounts().running(2, np.array([1, 1, 4, 1, 2]))
+    assert (counts_a.tolist(), counts_b.tolist()) == ([0, 0, 0, 0, 1], [1, 2, 2, 3, 3])
+    assert [counts.tolist() for counts in votes.running(0, np.array([], dtype=np.int64))] == [[], []]
+
+
+def test_a_class_alone_has_no_runner_up():
+    assert VoteCounts({0: 5}).most_other(0) == VoteCounts().most_other(0) == 0
+    assert VoteCounts({0: 5}).most_other(1) == VoteCounts({0: 5}).most_other(7) == 5

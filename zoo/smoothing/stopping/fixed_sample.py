@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, replace
 from typing import Final, Literal, Self
 
@@ -77,8 +76,8 @@ class FixedSample:
         if self.bound == CLOPPER_PEARSON:
             return one_sided_proof(clopper_pearson_lower(tally.count_a, self.n, alpha), sigma)
         p_a_lower = clopper_pearson_lower(tally.count_a, self.n, alpha / 2)
-        rest = math.nextafter(1 - p_a_lower, math.inf)
-        p_b_upper = min(rest, clopper_pearson_upper(tally.count_b, self.n, alpha / 2))
+        # At most 1 - p_a_lower, because the other classes have at most n - count_a votes.
+        p_b_upper = clopper_pearson_upper(tally.count_b, self.n, alpha / 2)
         radius = certified_radius(p_a_lower, sigma, p_b_upper=p_b_upper) if p_a_lower > p_b_upper else None
         return Proof(p_a_lower=p_a_lower, p_b_upper=p_b_upper, radius=radius)
 

@@ -19,4 +19,4 @@ def favourable_votes(tallies: Tallies, *, max_n: int, level: float) -> tuple[Flo
         p_a_M = np.where(a_M == num_M, 1.0, betaincinv(a_M + 1, num_M - a_M, 1 - level))
         p_b_M = np.where(b_M == 0, 0.0, betaincinv(b_M, num_M - b_M + 1, level))
     remaining_M = (max_n - num_M).astype(np.float64)
-    return a_M + remaining_M * p_a_M, b_M + remaining_M * np.minimum(p_b_M, 1 - p_a_M)
+    return a_M + remaining_M * p_a_M, b_M + remaining_M * p_b_M  # p_b is at most 1 - p_a, as b is at most n - a
