@@ -9,7 +9,15 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks.gpu.findings import Findings
-from benchmarks.gpu.networks import backend_of, build_with_classes, draws_of, logits_of, mixtures, relative_difference
+from benchmarks.gpu.networks import (
+    backend_of,
+    build_with_classes,
+    device_draws,
+    draws_of,
+    logits_of,
+    mixtures,
+    relative_difference,
+)
 from benchmarks.gpu.require import require
 from benchmarks.gpu.settings import Settings
 from benchmarks.gpu.timing import tf32
@@ -59,18 +67,18 @@ def network_and_pictures(settings: Settings) -> tuple[nn.Module, Tensor]:
     """
     num = 8 if settings.is_tiny else 256
     if settings.checkpoint is None:
-        return build_with_classes(settings), noisy_batch(mixtures(num, settings), CPU)
+        return build_with_classes(settings), noisy_batch(device_draws(CPU, *mixtures(num, settings)))
     from zoo.checkpoints.checkpoint import open_checkpoint
 
     checkpoint = open_checkpoint(settings.checkpoint)
     crop = checkpoint.spec.preprocessing.crop
     generator = torch.Generator().manual_seed(0)
-    rows = []
+    draws = []
     for number in range(num):
         coarse = torch.rand(1, 3, 4, 4, generator=generator)
         x_CHW = nn.functional.interpolate(coarse, size=(crop, crop), mode="bicubic")[0].clamp(0, 1)
-        rows.append((draws_of(x_CHW, 1, job=number), 0))
-    return checkpoint.load_network(), noisy_batch(rows, CPU)
+        draws.append(draws_of(x_CHW, 1, job=number))
+    return checkpoint.load_network(), noisy_batch(device_draws(CPU, *draws))
 
 
 def differences(

@@ -16,11 +16,11 @@ from benchmarks.gpu.networks import (
     build,
     build_to_compile,
     compiler,
+    device_draws,
     draws_of,
     logits_of,
     picture,
     relative_difference,
-    rows_of,
 )
 from benchmarks.gpu.racing import Contender, race
 from benchmarks.gpu.require import require
@@ -144,7 +144,7 @@ def add_device_loop(
 def note_difference(
     base: TorchBackend, network: NormalizedNetwork, batch_size: int, settings: Settings, findings: Findings, name: str
 ) -> None:
-    logits_BK = logits_of(base, noisy_batch(rows_of(draws_of(picture(0, settings), batch_size)), settings.device))
+    logits_BK = logits_of(base, noisy_batch(device_draws(settings.device, draws_of(picture(0, settings), batch_size))))
     note_agreement(logits_BK, network, batch_size, settings, findings, name)
 
 
@@ -155,7 +155,7 @@ def note_agreement(
 
     Raises: AssertionError if the logits differ by more than the order of bfloat16 operations can explain.
     """
-    x_BCHW = noisy_batch(rows_of(draws_of(picture(0, settings), batch_size)), settings.device)
+    x_BCHW = noisy_batch(device_draws(settings.device, draws_of(picture(0, settings), batch_size)))
     expected_BK = logits_of(backend_of(network, settings, "bfloat16"), x_BCHW)
     differs_B = logits_BK.argmax(dim=1) != expected_BK.argmax(dim=1)
     difference = relative_difference(logits_BK, expected_BK)
