@@ -19,6 +19,7 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import return_and_correct_aliasing
 from torch.utils._pytree import tree_flatten, tree_map
 
+GENERATOR = torch.Generator
 CUDA, CPU = torch.device("cuda", 0), torch.device("cpu")
 OUR_CODE = ("/zoo/", "/training/", "/serving/")
 # Operators that take CPU tensors beside CUDA's: copies, and indices, which are copied to the device first.
@@ -59,12 +60,26 @@ def simulated_device() -> Iterator[Traffic]:
     cudnn, swaps = torch.backends.cudnn.enabled, torch.__future__.get_overwrite_module_params_on_conversion()
     torch.backends.cudnn.enabled = False
     torch.__future__.set_overwrite_module_params_on_conversion(True)
+    torch.Generator = _Generator
     try:
         with _Placing():
             yield TRAFFIC
     finally:
+        torch.Generator = GENERATOR
         torch.backends.cudnn.enabled = cudnn
         torch.__future__.set_overwrite_module_params_on_conversion(swaps)
+
+
+class _AnyGenerator(type):
+    def __instancecheck__(cls, value):
+        return isinstance(value, GENERATOR)
+
+
+class _Generator(metaclass=_AnyGenerator):
+    """Makes a generator of the CPU for any device, since the tensors of the simulated one compute there."""
+
+    def __new__(cls, device="cpu"):
+        return GENERATOR()
 
 
 class DeviceTensor(Tensor):

@@ -15,7 +15,10 @@ from zoo.smoothing.backends import BaseClassifier, TorchBackend, fused
 from zoo.smoothing.backends.onnxruntime import OnnxBackend
 
 BACKENDS = ("auto", "torch", "onnx")
-VALUES_PER_BATCH = {"cpu": 2**20, "cuda": 2**25}
+VALUES_PER_BATCH_ON_CPU = 2**20
+# A ResNet-50 keeps some 60 float32 numbers per input value, so a batch takes about 8 GB, or 32 GB of a large GPU.
+VALUES_PER_BATCH_ON_GPU, VALUES_PER_BATCH_ON_LARGE_GPU = 2**25, 2**27
+LARGE_GPU = 40 * 2**30
 
 _logger = logging.getLogger(__name__)
 
@@ -86,8 +89,16 @@ def require_backend_name(name: str) -> None:
 
 
 def default_batch_size(checkpoint: Checkpoint, device: torch.device | str) -> int:
-    """The default batch size, a power of two that fills the device; on CPUs a batch stays in the cache."""
+    """The default batch size, a power of two that fills the device; on CPUs a batch stays in the cache.
+
+    It depends on the GPU's whole memory, not on what is free of it, so that a run that is resumed has the same default.
+    """
     values_per_image = 3 * checkpoint.spec.preprocessing.crop**2
-    return int(
-        2 ** np.floor(np.log2(max(1, min(1024, VALUES_PER_BATCH[torch.device(device).type] // values_per_image))))
-    )
+    return int(2 ** np.floor(np.log2(max(1, min(1024, _values_per_batch(torch.device(device)) // values_per_image)))))
+
+
+def _values_per_batch(device: torch.device) -> int:
+    if device.type == "cpu":
+        return VALUES_PER_BATCH_ON_CPU
+    memory = torch.cuda.get_device_properties(device).total_memory if torch.cuda.is_available() else 0
+    return VALUES_PER_BATCH_ON_LARGE_GPU if memory >= LARGE_GPU else VALUES_PER_BATCH_ON_GPU

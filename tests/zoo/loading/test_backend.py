@@ -127,3 +127,4 @@ def test_onnx_runtime_reports_to_nobody(tmp_path):
 
 def test_the_default_batch_is_a_power_of_two(digits_checkpoint):
     assert default_batch_size(digits_checkpoint, "cpu") == 256
+    assert default_batch_size(digits_checkpoint, "cuda") == 1024

@@ -82,6 +82,19 @@ def test_a_call_copies_once_to_the_device_and_waits_once_for_one_copy_back():
             traffic.clear()
 
 
+def test_the_kernel_is_launched_once_per_batch(monkeypatch):
+    launches = []
+
+    def kernel(draws):
+        launches.append(len(draws))
+        return noisy_by_operations(draws)
+
+    monkeypatch.setattr("zoo.smoothing.device_noise._kernel", lambda device: kernel)
+    with simulated_device():
+        sampler_on_device().votes([draws_of(0, num=10), draws_of(1, num=10)])
+    assert launches == [8, 8, 4]
+
+
 def test_steps_of_the_engine_exchange_two_copies_also_while_jobs_come_and_go():
     with simulated_device() as traffic:
         engine = CertificationEngine(sampler_on_device(batch_size=16))
