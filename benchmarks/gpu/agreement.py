@@ -22,7 +22,7 @@ from benchmarks.gpu.require import require
 from benchmarks.gpu.settings import Settings
 from benchmarks.gpu.timing import tf32
 from zoo.smoothing.backends.pytorch import Precision
-from zoo.smoothing.device_noise import noisy_batch
+from zoo.smoothing.noisy_batch import noisy_batch
 
 CPU = torch.device("cpu")
 FLOAT32_TOLERANCE = 1e-3

@@ -17,12 +17,12 @@ from benchmarks.gpu.timing import milliseconds
 from benchmarks.loops import SIGMA
 from zoo.smoothing.device_noise import (
     DeviceDraws,
-    noisy_batch,
     noisy_by_operations,
     normal_numbers,
     philox_4x32,
     words_of,
 )
+from zoo.smoothing.noisy_batch import noisy_batch
 
 CPU = torch.device("cpu")
 NUM_WORDS = 100_003

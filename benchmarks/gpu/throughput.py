@@ -29,7 +29,7 @@ from benchmarks.gpu.timing import matrix_peaks, tf32
 from benchmarks.loops import LOOP_BATCHES, published_loop, run_engine
 from zoo.models.architecture import NormalizedNetwork
 from zoo.smoothing import TorchBackend
-from zoo.smoothing.device_noise import noisy_batch
+from zoo.smoothing.noisy_batch import noisy_batch
 
 PRECISIONS = {"float32": "float32", "TF32": "float32", "bfloat16": "bfloat16"}
 BFLOAT16_TOLERANCE = 0.15

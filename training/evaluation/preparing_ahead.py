@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 
 from torch import Tensor
@@ -17,7 +17,7 @@ NUM_AHEAD = 8
 
 def prepared_ahead(
     images: LabelledImages, indices: Sequence[int], preprocessing: Preprocessing
-) -> Iterator[tuple[int, Tensor]]:
+) -> Generator[tuple[int, Tensor]]:
     """Yields each index with its image `x_CHW`, in order. At most 8 images are prepared before they are needed.
 
     One thread reads the images, one after another, as a loop without threads would. An image that cannot be read raises

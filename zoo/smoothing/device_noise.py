@@ -8,20 +8,16 @@ a certification that starts on one of them must continue there.
 
 from __future__ import annotations
 
-import logging
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from zoo.smoothing.noise import Draws, NoiseKey, Phase, Pixels, at_least
-
-logger = logging.getLogger(__name__)
+from zoo.smoothing.noise import Draws, Pixels, at_least
 
 ROUNDS = 10
 MULTIPLIERS = (0xD2511F53, 0xCD9E8D57)
@@ -112,19 +108,11 @@ def words_of(draws: Draws, position: int) -> Words:
     return words_M7.view(np.int32)
 
 
-def noisy_batch(draws: DeviceDraws) -> Tensor:
-    """The noisy copies `x_MCHW`, float32 on the device: each draw's image plus its Gaussian noise.
-
-    On a CUDA device with Triton, one kernel computes them. Its numbers differ from those of `noisy_by_operations` in
-    the last digits at most. A copy does not depend on the other copies of its batch.
-    """
-    device, area = draws.images_NCHW.device, math.prod(draws.images_NCHW.shape[2:])
-    kernel = _kernel(device) if device.type == "cuda" and area % WORDS_PER_BLOCK == 0 else None
-    return noisy_by_operations(draws) if kernel is None else kernel(draws)
-
-
 def noisy_by_operations(draws: DeviceDraws) -> Tensor:
-    """The noisy copies of `noisy_batch` by tensor operations, on any device."""
+    """The noisy copies `x_MCHW`, float32 on the device: each draw's image plus its Gaussian noise, by tensor operations.
+
+    A copy does not depend on the other copies of its batch.
+    """
     x_MCHW = draws.images_NCHW[draws.position_M]
     noise_MD = normal_numbers(draws.words_M5, x_MCHW[0].numel())
     return x_MCHW + draws.sigma_M.view(-1, 1, 1, 1) * noise_MD.view_as(x_MCHW)
@@ -177,20 +165,3 @@ def _halves(word: int) -> tuple[int, int]:
 def _bits(x_CHW: Pixels) -> Words:
     """The pixels' bits, in a row."""
     return np.ascontiguousarray(x_CHW, dtype=np.float32).view(np.int32).ravel()
-
-
-@cache
-def _kernel(device: torch.device) -> Callable[[DeviceDraws], Tensor] | None:
-    """The kernel that computes noisy copies in one pass; None, with a warning, if it cannot run on the device."""
-    try:
-        from zoo.smoothing.fused_noise import noisy_images
-
-        x_CHW = np.zeros((1, 2, 2), dtype=np.float32)
-        draw = Draws(x_CHW, 1.0, "gaussian", NoiseKey(0, 0), Phase.SELECTION, 0, 1)
-        noisy_images(DeviceMemory(device).moved([draw]))
-    except Exception as error:  # Triton raises anything where it, a C compiler or a supported GPU is missing
-        logger.warning(
-            "noise takes several passes over the memory of %s, since Triton has no kernel: %s", device, error
-        )
-        return None
-    return noisy_images

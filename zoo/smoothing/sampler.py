@@ -17,9 +17,10 @@ from zoo.errors import CertificationError, OutOfMemoryError
 from zoo.smoothing.arguments import checked_count
 from zoo.smoothing.backends import BaseClassifier, Classes, DeviceClassifier, Logits, ScoringClassifier
 from zoo.smoothing.backends.base import NOT_FINITE, classes_on_device
-from zoo.smoothing.device_noise import DeviceMemory, noisy_batch
+from zoo.smoothing.device_noise import DeviceMemory
 from zoo.smoothing.host_noise import HostNoise
 from zoo.smoothing.noise import Draws
+from zoo.smoothing.noisy_batch import noisy_batch
 
 Outputs = npt.NDArray[Any]
 """The classes `classes_M` of noisy copies; their logits `logits_MK` if the draws read logits."""

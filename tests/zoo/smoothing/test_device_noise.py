@@ -5,8 +5,9 @@ import pytest
 import torch
 from scipy import stats
 
-from zoo.smoothing.device_noise import DeviceMemory, noisy_batch, normal_numbers, philox_4x32
+from zoo.smoothing.device_noise import DeviceMemory, normal_numbers, philox_4x32
 from zoo.smoothing.noise import Draws, NoiseKey, Phase
+from zoo.smoothing.noisy_batch import noisy_batch
 
 CPU = torch.device("cpu")
 ONES = 0xFFFFFFFF

@@ -89,7 +89,7 @@ def test_the_kernel_is_launched_once_per_batch(monkeypatch):
         launches.append(len(draws))
         return noisy_by_operations(draws)
 
-    monkeypatch.setattr("zoo.smoothing.device_noise._kernel", lambda device: kernel)
+    monkeypatch.setattr("zoo.smoothing.noisy_batch._kernel", lambda device: kernel)
     with simulated_device():
         sampler_on_device().votes([draws_of(0, num=10), draws_of(1, num=10)])
     assert launches == [8, 8, 4]
