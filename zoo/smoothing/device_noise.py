@@ -109,7 +109,7 @@ def words_of(draws: Draws, position: int) -> Words:
 
 
 def noisy_by_operations(draws: DeviceDraws) -> Tensor:
-    """The noisy copies `x_MCHW`, float32 on the device: each draw's image plus its Gaussian noise, by tensor operations.
+    """The noisy copies `x_MCHW`, float32 on the device, by tensor operations: each draw's image plus Gaussian noise.
 
     A copy does not depend on the other copies of its batch.
     """
