@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import nullcontext
-from typing import Any
+from typing import Any, get_args
 
 import torch
 from torch import Tensor, nn
@@ -20,21 +19,12 @@ from benchmarks.gpu.networks import (
 )
 from benchmarks.gpu.require import require
 from benchmarks.gpu.settings import Settings
-from benchmarks.gpu.timing import tf32
-from zoo.smoothing.backends.pytorch import Precision
+from zoo.smoothing.backends import Precision
 from zoo.smoothing.noisy_batch import noisy_batch
 
 CPU = torch.device("cpu")
 FLOAT32_TOLERANCE = 1e-3
 """As a share of the largest logit: float32 is far below it on any device, TF32 near or above it."""
-
-ARITHMETICS: dict[str, tuple[bool | None, Precision]] = {
-    "as torch sets it": (None, "float32"),
-    "TF32": (True, "float32"),
-    "float32": (False, "float32"),
-    "bfloat16": (True, "bfloat16"),
-}
-"""Whether TF32 is allowed (None keeps torch's setting), and the backend's precision."""
 
 
 def compare(settings: Settings, findings: Findings) -> None:
@@ -50,11 +40,11 @@ def compare(settings: Settings, findings: Findings) -> None:
     findings["median margin, share of the largest logit"] = float(margin_B.median())
     findings["beside float32 on the CPU"] = {}
     network.to(settings.device)
-    for name, (is_tf32_allowed, precision) in ARITHMETICS.items():
-        with findings.part(name), nullcontext() if is_tf32_allowed is None else tf32(is_tf32_allowed):
+    for precision in get_args(Precision):
+        with findings.part(precision):
             row = differences(expected_BK, margin_B, network, x_BCHW, settings, precision)
-            findings["beside float32 on the CPU"][name] = row
-            if name == "float32":
+            findings["beside float32 on the CPU"][precision] = row
+            if precision == "float32":
                 share = row["difference of a logit, share of the largest"]
                 require(share < FLOAT32_TOLERANCE, f"in float32, a logit differs by {share} of the largest")
 

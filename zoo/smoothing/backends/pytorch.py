@@ -5,16 +5,15 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
-from typing import Literal
 
 import torch
 from torch import Tensor, fx, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from zoo.errors import CertificationError, OutOfMemoryError
+from zoo.smoothing.backends.arithmetic import DEFAULT, Precision, arithmetic
 from zoo.smoothing.backends.base import Classes, Logits, checked_classes, require_shape
 
-Precision = Literal["float32", "bfloat16"]
 # A library of CUDA reports an allocation that failed by its own status. PyTorch passes it on as a RuntimeError.
 OUT_OF_MEMORY = (
     "not enough memory",
@@ -37,7 +36,7 @@ class TorchBackend:
         *,
         num_classes: int,
         device: torch.device | str | None = None,
-        precision: Precision = "float32",
+        precision: Precision = DEFAULT,
         is_channels_last: bool = False,
     ) -> None:
         """Wraps a callable; moves a module to the device and converts it to the layout.
@@ -46,7 +45,7 @@ class TorchBackend:
             base: A callable `x_BCHW` -> `logits_BK`, such as a module.
             num_classes: K.
             device: Device of the batches. By default that of the module's parameters, or the CPU if it has none.
-            precision: "bfloat16" is automatic mixed precision, which is a different base classifier from "float32".
+            precision: The arithmetic, as in `arithmetic`. Each is a different base classifier.
             is_channels_last: Lays batches out channels last, the best layout for convolutions.
         """
         if device is None:
@@ -75,9 +74,8 @@ class TorchBackend:
 
     def enqueue(self, x_BCHW: Tensor) -> Tensor:
         mode = evaluating(self.base) if isinstance(self.base, nn.Module) else nullcontext()
-        mixed = torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bfloat16")
         try:
-            with mode, mixed, torch.inference_mode():
+            with mode, arithmetic(self.precision, self.device.type), torch.inference_mode():
                 output_BK = self.base(x_BCHW.to(self.device, memory_format=self.layout))
         except RuntimeError as error:
             if not is_out_of_memory(error):
