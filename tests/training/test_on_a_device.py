@@ -13,6 +13,7 @@ from training.objectives import Batch, Progress
 from training.objectives.denoise import Denoise
 from training.objectives.table import OBJECTIVES
 from zoo.models.denoiser import Denoiser
+from zoo.smoothing import TorchBackend
 
 VARIANTS = {
     **OBJECTIVES,
@@ -54,7 +55,8 @@ def test_an_attack_stays_on_the_device(name, norm):
         with torch.no_grad():
             labels_B = network(x_BCHW).argmax(dim=1).cpu()
         attack = find_attack(name, THREATS[norm], num_classes=NUM_CLASSES, **ATTACK_SETTINGS[name])
-        target = attack_target_for(network, attack, num_classes=NUM_CLASSES, batch_size=64)
+        base = TorchBackend(network, num_classes=NUM_CLASSES)
+        target = attack_target_for(base, attack, batch_size=64)
         rows = target.rows(x_BCHW, labels_B, torch.arange(BATCH_SIZE))
     assert len(rows) == BATCH_SIZE and max(row.distance for row in rows) <= THREATS[norm].epsilon
 
