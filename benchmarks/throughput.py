@@ -28,7 +28,8 @@ from rich.table import Table
 from torch import Tensor, nn
 
 from benchmarks.loops import LOOP_BATCHES, SIGMA, Run, published_loop, run_engine
-from zoo.export.onnx import export_network, quantize_to_int8
+from zoo.export.onnx import export_network
+from zoo.export.quantization import quantize
 from zoo.export.specialization import specialized
 from zoo.models.architecture import build_network
 from zoo.models.spec import Preprocessing
@@ -66,7 +67,8 @@ def contenders(options: argparse.Namespace) -> tuple[dict[str, Contender], dict[
     network = calibrated_network(options.architecture, size)
     x_CHW = torch.randint(0, 256, (3, size, size)) / 255
     exported = export_network(specialized(network, size=size), size=size)
-    int8 = quantize_to_int8(exported, noisy_images(32, size).numpy())
+    batches = [noisy_images(16, size) for _ in range(3)]
+    int8 = quantize(exported, num_classes=NUM_CLASSES, calibrating=batches[:2], compared=batches[2:], facts={}).content
     backends: dict[str, BaseClassifier] = {
         "onnx": OnnxBackend(exported, num_classes=NUM_CLASSES),
         "onnx, 8 bits (another classifier)": OnnxBackend(int8, num_classes=NUM_CLASSES, precision="int8"),

@@ -18,6 +18,7 @@ from training.optimizers import optimizer_for
 from training.precision import MixedPrecision, Precision, resolve_precision
 from training.recipe import TrainingRecipe
 from zoo.models.preprocessing import to_pixels
+from zoo.smoothing.backends import arithmetic
 
 LossOf = Callable[[nn.Module, Batch], ObjectiveOutput]
 
@@ -91,7 +92,7 @@ class Optimization:
         names: list[str] = []
         for index, part in enumerate(parts):
             share = len(part.labels_B) / batch_size
-            with self._unsynchronized() if index + 1 < len(parts) else nullcontext():
+            with self._arithmetic(), self._unsynchronized() if index + 1 < len(parts) else nullcontext():
                 output = loss_of(self.model, part)
                 names = list(output.metrics)
                 values = torch.stack(
@@ -111,6 +112,10 @@ class Optimization:
         self.optimizer.step()
         self.optimizer.zero_grad()
         return StepValues(loss, float(norm), dict(zip(names, metrics, strict=True)))
+
+    def _arithmetic(self) -> AbstractContextManager[None]:
+        """The arithmetic of what MixedPrecision, if there is one, leaves in float32."""
+        return arithmetic("tf32" if self.precision == "tf32" else "float32", self.device.type)
 
     def _unsynchronized(self) -> AbstractContextManager[None]:
         context: AbstractContextManager[None] = self.accelerator.no_sync(self.model)

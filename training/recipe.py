@@ -107,8 +107,9 @@ class TrainingRecipe:
     (the whole picture on a white square). `resize` replaces the length of the shorter side before the crop; by default
     it keeps the task's ratio to the crop. `normalization` is `task`, `init` (that of the starting point) or a
     normalization that `zoo import` takes. `limit_per_class` is the number of labelled images per class, including the
-    validation set. `precision` applies to the forward pass: `auto` is bfloat16 on a GPU that supports it, else float32;
-    attacks use at least float32. `memory_format` `auto` is channels last on GPUs. `compile` turns on torch.compile.
+    validation set. `precision` applies to the forward pass: `auto` is bfloat16 on a GPU that supports it, else float32
+    (without TF32, which is `tf32`); attacks use at least float32. `memory_format` `auto` is channels last on GPUs.
+    `compile` turns on torch.compile.
 
     A run ends after `epochs` epochs or `total_steps` steps, whichever comes first; None is no limit, and one of both is
     needed. The first `head_steps` steps train only the last layer, with cross-entropy on images under the objective's

@@ -11,7 +11,7 @@ import torch
 from rich.markup import escape
 from rich.table import Table
 
-from training.evaluation.empirical import votes_under_noise
+from training.evaluation.empirical import evaluated_backend, votes_under_noise
 from training.run import TrainingRun, limited_task, split_of
 from training.streams import derived_seed
 from training.tasks.loading import EvaluationImages
@@ -138,11 +138,11 @@ def _answers(
     run: TrainingRun, checkpoint: Checkpoint, images: Subset, numbers: Sequence[int], *, device: torch.device
 ) -> list[int]:
     votes_NK = votes_under_noise(
-        checkpoint.load_network().to(device),
+        evaluated_backend(checkpoint, device=device).classify,
         EvaluationImages(images, checkpoint.spec.preprocessing),
         numbers,
+        num_classes=checkpoint.spec.num_classes,
         sigma=run.recipe.objective.sigma or 0.0,
-        device=device,
         batch_size=BATCH_SIZE,
         seed=derived_seed(run.seed, "validation-report"),
         num_draws=_num_draws(run),

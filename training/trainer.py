@@ -44,6 +44,7 @@ from zoo.checkpoints.weights import serialized
 from zoo.errors import CheckpointError, DivergenceError, RecipeError
 from zoo.models.layout import DENOISER, WEIGHTS
 from zoo.results.balanced_accuracy import balanced_accuracy
+from zoo.smoothing.backends import Classes, arithmetic, evaluating
 
 EVALUATION_BATCH_SIZE = 256
 LEAST_STEPS_PER_ROUND = 20
@@ -307,11 +308,11 @@ class _Loop:
         counts_2K = torch.zeros(2, self.task.num_classes, dtype=torch.int64)
         if len(own) > 0:
             votes_NK = votes_under_noise(
-                self.network,
+                self._classify,
                 self.validation,
                 own,
+                num_classes=self.task.num_classes,
                 sigma=self.run.recipe.objective.sigma or 0.0,
-                device=self.optimization.device,
                 batch_size=EVALUATION_BATCH_SIZE,
                 seed=derived_seed(self.run.seed, "validation-noise"),
             )
@@ -323,6 +324,12 @@ class _Loop:
             "accuracy_under_noise": sum(corrects) / len(self.validation),
             "mean_per_class": balanced_accuracy(corrects, totals),
         }
+
+    def _classify(self, x_BCHW: Tensor) -> Classes:
+        device, dtype = self.optimization.device, self.optimization.dtype
+        with evaluating(self.network), arithmetic("float32", device.type), torch.inference_mode():
+            classes_B: Classes = self.network(x_BCHW.to(device, dtype)).argmax(dim=1).cpu().numpy()
+        return classes_B
 
 
 @contextmanager

@@ -52,6 +52,7 @@ def smooth(
     revision: str | None = None,
     device: torch.device | str = "auto",
     backend: str = "auto",
+    precision: str | None = None,
     n0: int | None = None,
     n: int | None = None,
     alpha: float = 0.001,
@@ -67,6 +68,9 @@ def smooth(
         device: "auto" (a GPU if there is one), "cpu", "cuda" or "cuda:INDEX".
         backend: "torch", "onnx", or "auto": ONNX Runtime on CPUs and PyTorch on GPUs. Each backend is a different
             base classifier, so certificates name it. The same seed gives different noise on a GPU and on a CPU.
+        precision: "float32", "tf32" (CUDA only) or "bfloat16" (PyTorch only); by default the checkpoint's own: "int8"
+            for one of `zoo quantize`, else "float32". Each is a different base classifier, so certificates name it in
+            their `backend`.
         n0: Draws that select the class, as in Cohen et al.; 100 by default, or 16 to 100 for an at-radius rule.
         n: Further draws for the bound, as in Cohen et al.; 100,000 unless `n` or `stopping` is given.
         alpha: Upper bound of the probability that a certificate is wrong, as in Cohen et al.
@@ -75,9 +79,9 @@ def smooth(
             classes below one half. Only for the default rule: `zoo.smoothing.FixedSample` takes it as an argument.
         noise: "gaussian", or "discrete" for a certificate that is exact for 8-bit images.
 
-    Raises: RequestError if `model` is not a MODEL, has an untrained head or was changed, or if the device or backend
-    does not exist; CheckpointError, HubError; CertificationError if the checkpoint has no sigma, or no certificate
-    is possible with these arguments.
+    Raises: RequestError if `model` is not a MODEL, has an untrained head or was changed, or if the device, backend
+    or precision does not exist; CheckpointError, HubError; CertificationError if the checkpoint has no sigma, or no
+    certificate is possible with these arguments.
 
     >>> import zoo
     >>> from zoo.smoothing import AtRadius
@@ -92,7 +96,7 @@ def smooth(
     from zoo.checkpoints.checkpoint import read_calibration, require_trained_head
     from zoo.errors import CertificationError
     from zoo.loading.backend import default_batch_size, open_backend
-    from zoo.loading.device import pick_device
+    from zoo.loading.device import device_for
     from zoo.loading.pretrained import checkpoint_of
     from zoo.models.transforms import Transforms
     from zoo.smoothing import FixedSample, SmoothedClassifier, SmoothingSpec
@@ -118,9 +122,9 @@ def smooth(
         noise=noise,
     )
     calibration = read_calibration(checkpoint)
-    chosen = pick_device(str(device))
+    chosen = device_for(checkpoint, str(device))
     return SmoothedClassifier(
-        open_backend(checkpoint, backend=backend, device=chosen),
+        open_backend(checkpoint, backend=backend, precision=precision, device=chosen),
         num_classes=spec.num_classes,
         smoothing=smoothing,
         batch_size=default_batch_size(checkpoint, chosen),

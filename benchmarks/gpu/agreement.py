@@ -2,31 +2,29 @@
 
 from __future__ import annotations
 
-from contextlib import nullcontext
-from typing import Any
+from typing import Any, get_args
 
 import torch
 from torch import Tensor, nn
 
 from benchmarks.gpu.findings import Findings
-from benchmarks.gpu.networks import backend_of, build_with_classes, draws_of, logits_of, mixtures, relative_difference
+from benchmarks.gpu.networks import (
+    backend_of,
+    build_with_classes,
+    device_draws,
+    draws_of,
+    logits_of,
+    mixtures,
+    relative_difference,
+)
 from benchmarks.gpu.require import require
 from benchmarks.gpu.settings import Settings
-from benchmarks.gpu.timing import tf32
-from zoo.smoothing.backends.pytorch import Precision
-from zoo.smoothing.device_noise import noisy_batch
+from zoo.smoothing.backends import Precision
+from zoo.smoothing.noisy_batch import noisy_batch
 
 CPU = torch.device("cpu")
 FLOAT32_TOLERANCE = 1e-3
 """As a share of the largest logit: float32 is far below it on any device, TF32 near or above it."""
-
-ARITHMETICS: dict[str, tuple[bool | None, Precision]] = {
-    "as torch sets it": (None, "float32"),
-    "TF32": (True, "float32"),
-    "float32": (False, "float32"),
-    "bfloat16": (True, "bfloat16"),
-}
-"""Whether TF32 is allowed (None keeps torch's setting), and the backend's precision."""
 
 
 def compare(settings: Settings, findings: Findings) -> None:
@@ -42,11 +40,11 @@ def compare(settings: Settings, findings: Findings) -> None:
     findings["median margin, share of the largest logit"] = float(margin_B.median())
     findings["beside float32 on the CPU"] = {}
     network.to(settings.device)
-    for name, (is_tf32_allowed, precision) in ARITHMETICS.items():
-        with findings.part(name), nullcontext() if is_tf32_allowed is None else tf32(is_tf32_allowed):
+    for precision in get_args(Precision):
+        with findings.part(precision):
             row = differences(expected_BK, margin_B, network, x_BCHW, settings, precision)
-            findings["beside float32 on the CPU"][name] = row
-            if name == "float32":
+            findings["beside float32 on the CPU"][precision] = row
+            if precision == "float32":
                 share = row["difference of a logit, share of the largest"]
                 require(share < FLOAT32_TOLERANCE, f"in float32, a logit differs by {share} of the largest")
 
@@ -59,18 +57,18 @@ def network_and_pictures(settings: Settings) -> tuple[nn.Module, Tensor]:
     """
     num = 8 if settings.is_tiny else 256
     if settings.checkpoint is None:
-        return build_with_classes(settings), noisy_batch(mixtures(num, settings), CPU)
+        return build_with_classes(settings), noisy_batch(device_draws(CPU, *mixtures(num, settings)))
     from zoo.checkpoints.checkpoint import open_checkpoint
 
     checkpoint = open_checkpoint(settings.checkpoint)
     crop = checkpoint.spec.preprocessing.crop
     generator = torch.Generator().manual_seed(0)
-    rows = []
+    draws = []
     for number in range(num):
         coarse = torch.rand(1, 3, 4, 4, generator=generator)
         x_CHW = nn.functional.interpolate(coarse, size=(crop, crop), mode="bicubic")[0].clamp(0, 1)
-        rows.append((draws_of(x_CHW, 1, job=number), 0))
-    return checkpoint.load_network(), noisy_batch(rows, CPU)
+        draws.append(draws_of(x_CHW, 1, job=number))
+    return checkpoint.load_network(), noisy_batch(device_draws(CPU, *draws))
 
 
 def differences(

@@ -12,7 +12,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from benchmarks.gpu.networks import NUM_CLASSES, draws_of, normalization, picture, rows_of
+from benchmarks.gpu.networks import NUM_CLASSES, device_draws, draws_of, normalization, picture
 from benchmarks.gpu.require import require
 from benchmarks.gpu.settings import Settings
 from benchmarks.gpu.timing import seconds
@@ -27,12 +27,10 @@ class DeviceLoop:
 
     def __init__(self, backbone: Callable[[Tensor], Tensor], settings: Settings, *, batch_size: int) -> None:
         """`backbone` takes normalized pixels in bfloat16."""
-        from benchmarks.gpu.fused_noise import draws_on_device
-
         self.backbone = backbone
         self.settings, self.batch_size = settings, batch_size
-        self.draws = draws_on_device(rows_of(draws_of(picture(0, settings), batch_size)), settings.device)
-        self.first_words_B5 = self.draws.words_B5.clone()
+        self.draws = device_draws(settings.device, draws_of(picture(0, settings), batch_size))
+        self.first_words_M5 = self.draws.words_M5.clone()
         self.mean_C, self.std_C = normalization(settings)
         self.counts_K = torch.zeros(NUM_CLASSES, dtype=torch.int64, device=settings.device)
         self.num_not_finite = torch.zeros((), dtype=torch.int64, device=settings.device)
@@ -44,13 +42,13 @@ class DeviceLoop:
         logits_BK = self.logits()
         self.num_not_finite += (~logits_BK.isfinite()).sum()
         self.counts_K.index_add_(0, logits_BK.argmax(dim=1), self.ones_B)
-        self.draws.words_B5[:, 0] += self.batch_size
+        self.draws.words_M5[:, 0] += self.batch_size
 
     def logits(self) -> Tensor:
         """The logits `logits_BK` of the next batch of draws."""
-        from benchmarks.gpu.fused_noise import normalized_noisy_batch
+        from zoo.smoothing.fused_noise import normalized_noisy_images
 
-        x_BCHW = normalized_noisy_batch(self.draws, self.mean_C, self.std_C, torch.bfloat16)
+        x_BCHW = normalized_noisy_images(self.draws, self.mean_C, self.std_C, torch.bfloat16)
         return self.backbone(x_BCHW).float()
 
     def capture(self) -> None:
@@ -75,7 +73,7 @@ class DeviceLoop:
     def count(self, num_steps: int) -> Tensor:
         """The class counts `counts_K` of the first `num_steps` batches of draws, on the CPU."""
         with torch.inference_mode():
-            self.draws.words_B5.copy_(self.first_words_B5)
+            self.draws.words_M5.copy_(self.first_words_M5)
             self.counts_K.zero_()
             self.num_not_finite.zero_()
             for _ in range(num_steps):

@@ -23,6 +23,7 @@ from training.threat import ThreatModel
 from zoo.models.architecture import NormalizedNetwork, build_network
 from zoo.models.denoiser import Denoiser
 from zoo.models.spec import Preprocessing
+from zoo.smoothing import TorchBackend
 
 ARCHITECTURE, SIZE, NUM_CLASSES = "resnet10-quarter", 32, 10
 BATCH_SIZE = 4
@@ -100,6 +101,7 @@ def attacks(settings: Settings, findings: Findings) -> None:
     x_BCHW = torch.rand(BATCH_SIZE, 3, SIZE, SIZE, generator=torch.Generator().manual_seed(2)).to(settings.device)
     with torch.no_grad():
         labels_B = network(x_BCHW).argmax(dim=1).cpu()
+    base = TorchBackend(network, num_classes=NUM_CLASSES)
     findings["attack"] = {}
     for name in ATTACKS:
         for norm, threat in THREATS.items():
@@ -107,7 +109,7 @@ def attacks(settings: Settings, findings: Findings) -> None:
                 if name == "autoattack":
                     require_autoattack(settings)
                 attack = find_attack(name, threat, num_classes=NUM_CLASSES, **ATTACK_SETTINGS[name])
-                target = attack_target_for(network, attack, num_classes=NUM_CLASSES, batch_size=64)
+                target = attack_target_for(base, attack, batch_size=64)
                 rows = target.rows(x_BCHW, labels_B, torch.arange(BATCH_SIZE))
                 farthest = max(row.distance for row in rows)
                 require(

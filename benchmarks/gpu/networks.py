@@ -10,15 +10,14 @@ from benchmarks.gpu.settings import Settings
 from benchmarks.loops import SIGMA
 from zoo.models.architecture import NormalizedNetwork, find_architecture
 from zoo.smoothing import NoiseKey, TorchBackend
-from zoo.smoothing.backends import fused
-from zoo.smoothing.backends.pytorch import Precision
+from zoo.smoothing.backends import Precision, fused
+from zoo.smoothing.device_noise import DeviceDraws, DeviceMemory
 from zoo.smoothing.noise import Draws, Phase
 
 NUM_CLASSES = 1000
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 NUM_PROTOTYPES = 10
 COPIES_PER_PROTOTYPE = 16
-Row = tuple[Draws, int]
 
 
 def picture(number: int, settings: Settings) -> Tensor:
@@ -42,9 +41,9 @@ def draws_of(x_CHW: Tensor, num: int, *, start: int = 0, job: int = 2**40 + 7, s
     return Draws(x_CHW.numpy(), sigma, "gaussian", NoiseKey(2**63 + 5, job), Phase.ESTIMATION, start, num)
 
 
-def rows_of(draws: Draws) -> list[Row]:
-    """The single draws, in the form that the sampler takes."""
-    return [(draws, index) for index in range(draws.start, draws.start + draws.num)]
+def device_draws(device: torch.device, *draws: Draws) -> DeviceDraws:
+    """The draws on a device, as the sampler moves them."""
+    return DeviceMemory(device).moved(draws)
 
 
 class OneConvolution(nn.Module):
@@ -126,14 +125,14 @@ def build_with_classes(settings: Settings) -> NormalizedNetwork:
     return network
 
 
-def mixtures(num: int, settings: Settings) -> list[Row]:
+def mixtures(num: int, settings: Settings) -> list[Draws]:
     """One draw for each of `num` images: prototypes, and mixtures of two prototypes with small margins."""
-    rows = []
+    draws = []
     for number in range(num):
         first, second = (picture(place % NUM_PROTOTYPES, settings) for place in (number, number + 1))
         share = 0.5 * (number // NUM_PROTOTYPES % 3) / 2
-        rows.append((draws_of((1 - share) * first + share * second, 1, job=number), 0))
-    return rows
+        draws.append(draws_of((1 - share) * first + share * second, 1, job=number))
+    return draws
 
 
 def backend_of(network: nn.Module, settings: Settings, precision: Precision = "float32") -> TorchBackend:
@@ -146,9 +145,7 @@ def backend_of(network: nn.Module, settings: Settings, precision: Precision = "f
 
 def logits_of(base: TorchBackend, x_BCHW: Tensor) -> Tensor:
     """The logits `logits_BK` whose argmax `base.classify` returns, in float32 on the CPU."""
-    mixed = torch.autocast(base.device.type, torch.bfloat16, enabled=base.precision == "bfloat16")
-    with mixed, torch.inference_mode():
-        return base.base(x_BCHW.to(base.device, memory_format=base.layout)).float().cpu()
+    return torch.from_numpy(base.classify_and_read(x_BCHW, range(len(x_BCHW)))[1])
 
 
 def relative_difference(found: Tensor, expected: Tensor) -> float:

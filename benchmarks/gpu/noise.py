@@ -10,12 +10,19 @@ import torch
 from torch import Tensor
 
 from benchmarks.gpu.findings import Findings
-from benchmarks.gpu.networks import compiler, draws_of, normalization, picture, rows_of
+from benchmarks.gpu.networks import compiler, device_draws, draws_of, normalization, picture
 from benchmarks.gpu.require import require
 from benchmarks.gpu.settings import Settings
 from benchmarks.gpu.timing import milliseconds
 from benchmarks.loops import SIGMA
-from zoo.smoothing.device_noise import draw_words, noisy_batch, normal_numbers, philox_4x32, standard_normal
+from zoo.smoothing.device_noise import (
+    DeviceDraws,
+    noisy_by_operations,
+    normal_numbers,
+    philox_4x32,
+    words_of,
+)
+from zoo.smoothing.noisy_batch import noisy_batch
 
 CPU = torch.device("cpu")
 NUM_WORDS = 100_003
@@ -34,7 +41,7 @@ def check(settings: Settings, findings: Findings) -> None:
     """Requires noise that agrees with the CPU's, from Philox words to the fused kernel.
 
     Words equal the CPU's, normal numbers are close to the CPU's and have the right moments, a draw does not depend on
-    its batch, and the fused kernel's pixels are close to `noisy_batch`'s.
+    its batch, and the fused kernel's pixels are close to those of separate operations.
     """
     with findings.part("words"):
         check_words(settings)
@@ -63,17 +70,17 @@ def check_words(settings: Settings) -> None:
 
 
 def difference_of_normals(settings: Settings) -> float:
-    rows, num_values = rows_of(draws_of(picture(0, settings), 8)), 3 * settings.size**2
-    values = standard_normal(rows, num_values, settings.device).cpu()
-    difference = float((values - standard_normal(rows, num_values, CPU)).abs().max())
+    draws, num_values = draws_of(picture(0, settings), 8), 3 * settings.size**2
+    values = normal_numbers(device_draws(settings.device, draws).words_M5, num_values).cpu()
+    difference = float((values - normal_numbers(device_draws(CPU, draws).words_M5, num_values)).abs().max())
     require(difference < CLOSE, f"a normal number differs by {difference}")
     return difference
 
 
 def moments(settings: Settings) -> dict[str, dict[str, float]]:
     """Four moments of some million numbers; requires each within 5 standard errors of the moment of N(0, 1)."""
-    rows = rows_of(draws_of(picture(0, settings), 64, start=2**30))
-    values = standard_normal(rows, 3 * settings.size**2, settings.device).double().flatten()
+    draws = device_draws(settings.device, draws_of(picture(0, settings), 64, start=2**30))
+    values = normal_numbers(draws.words_M5, 3 * settings.size**2).double().flatten()
     require(bool(torch.isfinite(values).all()), "a normal number is not finite")
     table = {}
     for power, (name, (expected, variance)) in enumerate(MOMENTS.items(), start=1):
@@ -85,24 +92,23 @@ def moments(settings: Settings) -> dict[str, dict[str, float]]:
 
 
 def check_independence(settings: Settings) -> None:
-    rows = [*rows_of(draws_of(picture(0, settings), 4)), *rows_of(draws_of(picture(1, settings), 4, job=9))]
-    together = noisy_batch(rows, settings.device)
-    for row, expected in zip(rows, together, strict=True):
-        require(torch.equal(noisy_batch([row], settings.device)[0], expected), "a draw depends on its batch")
+    draws = device_draws(settings.device, draws_of(picture(0, settings), 4), draws_of(picture(1, settings), 4, job=9))
+    for row, expected in enumerate(noisy_batch(draws)):
+        require(torch.equal(noisy_batch(draws.part(row, row + 1))[0], expected), "a draw depends on its batch")
 
 
 def difference_of_kernel(settings: Settings) -> dict[str, float]:
-    """The largest difference of the kernel's pixels from `noisy_batch`'s, in float32 and normalized in bfloat16."""
-    from benchmarks.gpu.fused_noise import draws_on_device, normalized_noisy_batch
+    """The largest difference of the kernel's pixels from `noisy_by_operations`, in float32 and in bfloat16."""
+    from zoo.smoothing.fused_noise import noisy_images, normalized_noisy_images
 
     num = 1 if settings.is_tiny else 4
     one = draws_of(picture(0, settings), num, start=2**30)
     other = draws_of(picture(1, settings), num, job=2**64 - 1, sigma=0.25)
-    rows = [*rows_of(one), *rows_of(other)]
-    draws, expected = draws_on_device(rows, settings.device), noisy_batch(rows, settings.device)
+    draws = device_draws(settings.device, one, other)
+    expected = noisy_by_operations(draws)
     mean_C, std_C = normalization(settings)
-    plain = normalized_noisy_batch(draws, torch.zeros_like(mean_C), torch.ones_like(std_C), torch.float32)
-    rounded = normalized_noisy_batch(draws, mean_C, std_C, torch.bfloat16).float()
+    plain = noisy_images(draws)
+    rounded = normalized_noisy_images(draws, mean_C, std_C, torch.bfloat16).float()
     normalized = (expected - mean_C.view(3, 1, 1)) / std_C.view(3, 1, 1)
     difference = float((plain - expected).abs().max())
     relative = float(((rounded - normalized).abs() / normalized.abs().clamp(min=0.1)).max())
@@ -114,15 +120,17 @@ def difference_of_kernel(settings: Settings) -> dict[str, float]:
 def measure(settings: Settings, findings: Findings) -> None:
     """Records microseconds per draw and peak memory of each way to create a batch of noisy images."""
     num = settings.batch_sizes[-1]
-    rows, num_values = rows_of(draws_of(picture(0, settings), num)), 3 * settings.size**2
+    one, num_values = draws_of(picture(0, settings), num), 3 * settings.size**2
+    draws = device_draws(settings.device, one)
     findings["draws per batch"] = num
     findings["microseconds per draw"] = {}
-    words_B5 = draw_words(rows, settings.device)
-    x_BCHW = noisy_batch(rows, settings.device)
+    x_BCHW = noisy_batch(draws)
     ways: dict[str, Callable[[], object]] = {
-        "noisy_batch, as the product has it": lambda: noisy_batch(rows, settings.device),
-        "its normal numbers alone": lambda: normal_numbers(words_B5, num_values),
-        "its preparation on the host": lambda: draw_words(rows, settings.device),
+        "as the product has it, moved to the device": lambda: noisy_batch(device_draws(settings.device, one)),
+        "as the product has it": lambda: noisy_batch(draws),
+        "by separate operations": lambda: noisy_by_operations(draws),
+        "the normal numbers of separate operations": lambda: normal_numbers(draws.words_M5, num_values),
+        "the words on the host": lambda: words_of(one, 0),
         "channels last, afterwards": lambda: x_BCHW.clone(memory_format=torch.channels_last),
         "the published loop's: torch.randn_like, sigma, sum": lambda: x_BCHW + SIGMA * torch.randn_like(x_BCHW),
     }
@@ -130,11 +138,11 @@ def measure(settings: Settings, findings: Findings) -> None:
         with findings.part(name):
             findings["microseconds per draw"][name] = timed(run, num, settings)
     with findings.part("compiled"):
-        compiled = compiled_normal_numbers(words_B5, num_values, settings)
+        compiled = compiled_normal_numbers(draws.words_M5, num_values, settings)
         name = "normal numbers, compiled"
-        findings["microseconds per draw"][name] = timed(lambda: compiled(words_B5, num_values), num, settings)
+        findings["microseconds per draw"][name] = timed(lambda: compiled(draws.words_M5, num_values), num, settings)
     with findings.part("fused kernel"):
-        measure_kernel(rows, settings, findings)
+        measure_kernel(draws, settings, findings)
 
 
 def timed(run: Callable[[], object], num: int, settings: Settings) -> dict[str, float]:
@@ -146,25 +154,25 @@ def timed(run: Callable[[], object], num: int, settings: Settings) -> dict[str, 
     return figures
 
 
-def compiled_normal_numbers(words_B5: Tensor, num_values: int, settings: Settings) -> Callable[[Tensor, int], Tensor]:
+def compiled_normal_numbers(words_M5: Tensor, num_values: int, settings: Settings) -> Callable[[Tensor, int], Tensor]:
     """`normal_numbers` compiled by torch.compile.
 
     Raises: AssertionError if the compiled numbers differ from the eager ones in more than the last digits.
     """
     compiled = torch.compile(normal_numbers, dynamic=False, backend=compiler(settings))
-    difference = float((compiled(words_B5, num_values) - normal_numbers(words_B5, num_values)).abs().max())
+    difference = float((compiled(words_M5, num_values) - normal_numbers(words_M5, num_values)).abs().max())
     require(difference < CLOSE, f"a compiled normal number differs by {difference}")
     return compiled
 
 
-def measure_kernel(rows: list, settings: Settings, findings: Findings) -> None:
-    from benchmarks.gpu.fused_noise import draws_on_device, normalized_noisy_batch
+def measure_kernel(draws: DeviceDraws, settings: Settings, findings: Findings) -> None:
+    from zoo.smoothing.fused_noise import normalized_noisy_images
 
-    draws, (mean_C, std_C) = draws_on_device(rows, settings.device), normalization(settings)
+    mean_C, std_C = normalization(settings)
     for dtype in (torch.float32, torch.bfloat16):
         name = f"fused kernel, normalized, channels last, {dtype}".replace("torch.", "")
-        run = lambda dtype=dtype: normalized_noisy_batch(draws, mean_C, std_C, dtype)  # noqa: E731
-        findings["microseconds per draw"][name] = timed(run, len(rows), settings)
-        written = np.prod((len(rows), 3, settings.size, settings.size)) * dtype.itemsize
-        duration = findings["microseconds per draw"][name]["microseconds"] * len(rows) / 1e6
+        run = lambda dtype=dtype: normalized_noisy_images(draws, mean_C, std_C, dtype)  # noqa: E731
+        findings["microseconds per draw"][name] = timed(run, len(draws), settings)
+        written = np.prod((len(draws), 3, settings.size, settings.size)) * dtype.itemsize
+        duration = findings["microseconds per draw"][name]["microseconds"] * len(draws) / 1e6
         findings["microseconds per draw"][name]["GB/s written"] = round(float(written) / duration / 1e9, 1)

@@ -8,14 +8,15 @@ from dataclasses import dataclass
 
 from benchmarks.gpu.findings import Findings
 from benchmarks.gpu.settings import Settings
-from benchmarks.gpu.timing import synchronize, tf32
+from benchmarks.gpu.timing import synchronize
+from zoo.smoothing.backends import arithmetic
 
 
 @dataclass(frozen=True, slots=True)
 class Contender:
-    """A contender: `rate` makes one run and returns its items per second; `arithmetic` is float32, TF32 or bfloat16."""
+    """A contender: `rate` makes one run and returns its items per second; `precision` is float32, tf32 or bfloat16."""
 
-    arithmetic: str
+    precision: str
     rate: Callable[[], float]
     is_reference: bool = False
 
@@ -37,14 +38,15 @@ def race(
         settings: The number of rounds and the time limit.
         findings: Receives the rows.
         title: The name of the rows in `findings`.
-        share_of: The rate at each arithmetic's peak, for the share of the peak.
+        share_of: The rate at each precision's peak, for the share of the peak.
     """
     rounds: list[dict[str, float]] = []
     running = dict(contenders)
     for number in range(settings.num_rounds + 1):
         rates: dict[str, float] = {}
         for name, contender in list(running.items()):
-            with findings.part(name), tf32(contender.arithmetic == "TF32"):
+            products = "tf32" if contender.precision == "tf32" else "float32"
+            with findings.part(name), arithmetic(products, settings.device.type):
                 synchronize(settings)
                 rates[name] = contender.rate()
             if name not in rates:
@@ -69,6 +71,6 @@ def rows_of(
             ratios = [rates[name] / max(rates[reference] for reference in references) for rates in rounds]
             row["ratio to the fastest reference"] = round(statistics.median(ratios), 2)
         if share_of is not None:
-            row["share of the peak"] = round(row["per second"] / share_of[contender.arithmetic], 3)
+            row["share of the peak"] = round(row["per second"] / share_of[contender.precision], 3)
         rows[name] = row
     return rows

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from typing import get_args
 
 import torch
 from torch import Tensor, nn
@@ -16,22 +17,22 @@ from benchmarks.gpu.networks import (
     build,
     build_to_compile,
     compiler,
+    device_draws,
     draws_of,
     logits_of,
     picture,
     relative_difference,
-    rows_of,
 )
 from benchmarks.gpu.racing import Contender, race
 from benchmarks.gpu.require import require
 from benchmarks.gpu.settings import Settings
-from benchmarks.gpu.timing import matrix_peaks, tf32
+from benchmarks.gpu.timing import matrix_peaks
 from benchmarks.loops import LOOP_BATCHES, published_loop, run_engine
 from zoo.models.architecture import NormalizedNetwork
 from zoo.smoothing import TorchBackend
-from zoo.smoothing.device_noise import noisy_batch
+from zoo.smoothing.backends import Precision
+from zoo.smoothing.noisy_batch import noisy_batch
 
-PRECISIONS = {"float32": "float32", "TF32": "float32", "bfloat16": "bfloat16"}
 BFLOAT16_TOLERANCE = 0.15
 """As a share of the largest logit, between two ways to round in bfloat16. On a ResNet-50, each way differs from float32
 by 0.04; a wrong network differs by about 1."""
@@ -43,10 +44,10 @@ def eager(settings: Settings, findings: Findings) -> None:
     network = build(settings)
     contenders = loops(network, settings)
     for batch_size in settings.batch_sizes:
-        for arithmetic, precision in PRECISIONS.items():
+        for precision in get_args(Precision):
             base = backend_of(network, settings, precision)
-            name = f"engine, {arithmetic}, batch {batch_size}"
-            contenders[name] = Contender(arithmetic, engine_rate(base, batch_size, settings))
+            name = f"engine, {precision}, batch {batch_size}"
+            contenders[name] = Contender(precision, engine_rate(base, batch_size, settings))
         with findings.part(f"device loop, batch {batch_size}"):
             backbone = bfloat16_backbone(network, settings)
             add_device_loop(contenders, "eager", backbone, network, batch_size, settings, findings)
@@ -84,18 +85,18 @@ def compare_compiled(
 
 
 def loops(network: nn.Module, settings: Settings) -> dict[str, Contender]:
-    """The published loop with TF32 convolutions, which is torch's default, and in float32."""
+    """The published loop in TF32, which is torch's default for convolutions, and in float32."""
     x_CHW, num = picture(0, settings).to(settings.device), num_draws(settings)
     contenders = {}
     for batch_size in settings.batch_sizes[-1:] if settings.is_tiny else LOOP_BATCHES:
-        for arithmetic in ("TF32", "float32"):
+        for precision in ("tf32", "float32"):
 
             def rate(batch_size: int = batch_size) -> float:
                 sizes = {"num": num, "batch_size": batch_size, "num_classes": NUM_CLASSES}
                 return published_loop(network, x_CHW, **sizes).rate
 
-            name = f"published loop, {arithmetic}, batch {batch_size}"
-            contenders[name] = Contender(arithmetic, rate, is_reference=arithmetic == "TF32")
+            name = f"published loop, {precision}, batch {batch_size}"
+            contenders[name] = Contender(precision, rate, is_reference=precision == "tf32")
     return contenders
 
 
@@ -144,7 +145,7 @@ def add_device_loop(
 def note_difference(
     base: TorchBackend, network: NormalizedNetwork, batch_size: int, settings: Settings, findings: Findings, name: str
 ) -> None:
-    logits_BK = logits_of(base, noisy_batch(rows_of(draws_of(picture(0, settings), batch_size)), settings.device))
+    logits_BK = logits_of(base, noisy_batch(device_draws(settings.device, draws_of(picture(0, settings), batch_size))))
     note_agreement(logits_BK, network, batch_size, settings, findings, name)
 
 
@@ -155,7 +156,7 @@ def note_agreement(
 
     Raises: AssertionError if the logits differ by more than the order of bfloat16 operations can explain.
     """
-    x_BCHW = noisy_batch(rows_of(draws_of(picture(0, settings), batch_size)), settings.device)
+    x_BCHW = noisy_batch(device_draws(settings.device, draws_of(picture(0, settings), batch_size)))
     expected_BK = logits_of(backend_of(network, settings, "bfloat16"), x_BCHW)
     differs_B = logits_BK.argmax(dim=1) != expected_BK.argmax(dim=1)
     difference = relative_difference(logits_BK, expected_BK)
@@ -168,7 +169,7 @@ def note_agreement(
 
 
 def run(contenders: dict[str, Contender], network: nn.Module, settings: Settings, findings: Findings) -> None:
-    """Races the contenders; reports their rates as shares of the rate at each arithmetic's matrix peak."""
+    """Races the contenders; reports their rates as shares of the rate at each precision's matrix peak."""
     operations = operations_per_draw(network, settings)
     findings["operations per draw"] = operations
     findings["draws per run"] = num_draws(settings)
@@ -179,6 +180,6 @@ def run(contenders: dict[str, Contender], network: nn.Module, settings: Settings
 def operations_per_draw(network: nn.Module, settings: Settings) -> int:
     """Floating-point operations of one forward pass of one image; a multiply-add counts as two."""
     x_BCHW = picture(0, settings).unsqueeze(0).to(settings.device)
-    with FlopCounterMode(display=False) as counter, torch.no_grad(), tf32(True):
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
         network(x_BCHW)
     return int(counter.get_total_flops())

@@ -1,16 +1,15 @@
-"""Timing on a device, and the arithmetic in which it computes."""
+"""Timing on a device."""
 
 from __future__ import annotations
 
 import statistics
 import time
-import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 
 import torch
 
 from benchmarks.gpu.settings import Settings
+from zoo.smoothing.backends import arithmetic
 
 NUM_WARM_UPS = 3
 
@@ -37,29 +36,6 @@ def synchronize(settings: Settings) -> None:
         torch.cuda.synchronize(settings.device)
 
 
-@contextmanager
-def tf32(is_allowed: bool) -> Iterator[None]:
-    """Allows or forbids TF32 in float32 convolutions and matrix products inside the block.
-
-    Uses torch's older switches, which all versions from 2.9 on have; torch forbids mixing them with the newer ones.
-    """
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # torch announces their removal
-        before = torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32
-        _allow_tf32(is_allowed, is_allowed)
-    try:
-        yield
-    finally:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", UserWarning)
-            _allow_tf32(*before)
-
-
-def _allow_tf32(convolutions: bool, products: bool) -> None:
-    torch.backends.cudnn.allow_tf32 = convolutions
-    torch.backends.cuda.matmul.allow_tf32 = products
-
-
 def matrix_peak(dtype: torch.dtype, settings: Settings) -> float:
     """Floating-point operations per second of a product of two large random square matrices."""
     size = 64 if settings.is_tiny else 8192
@@ -68,14 +44,12 @@ def matrix_peak(dtype: torch.dtype, settings: Settings) -> float:
 
 
 def matrix_peaks(settings: Settings) -> dict[str, float]:
-    """Floating-point operations per second of a matrix product, by arithmetic: `float32`, `TF32`, `bfloat16`."""
-    with tf32(False):
-        peaks = {"float32": matrix_peak(torch.float32, settings)}
-    with tf32(True):
-        return peaks | {
-            "TF32": matrix_peak(torch.float32, settings),
-            "bfloat16": matrix_peak(torch.bfloat16, settings),
-        }
+    """Floating-point operations per second of a matrix product, by precision: `float32`, `tf32`, `bfloat16`."""
+    peaks = {}
+    for precision in ("float32", "tf32"):
+        with arithmetic(precision, settings.device.type):
+            peaks[precision] = matrix_peak(torch.float32, settings)
+    return peaks | {"bfloat16": matrix_peak(torch.bfloat16, settings)}
 
 
 def _by_events(run: Callable[[], object]) -> float:

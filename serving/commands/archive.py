@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from serving.commands.options import DefaultN, Limit, MaxN, MaxPixels
-from zoo.cli._options import Backend, Device, Model
+from zoo.cli._options import Backend, Device, Model, Precision
 from zoo.cli._plain import echo
 
 
@@ -25,6 +25,7 @@ def archive(
     limit: Limit = None,
     device: Device = "auto",
     backend: Backend = "auto",
+    precision: Precision = None,
 ) -> None:
     """Pack a checkpoint and its handler into a .mar archive for TorchServe."""
     from serving.server.archive import make_archive
@@ -33,6 +34,13 @@ def archive(
 
     limits = limits_from(n, max_n, max_pixels, limit or ())
     path = make_archive(
-        locate(model), store, limits=limits, device=device, backend=backend, version=version, workers=workers
+        locate(model),
+        store,
+        limits=limits,
+        device=device,
+        backend=backend,
+        precision=precision,
+        version=version,
+        workers=workers,
     )
     echo(path)

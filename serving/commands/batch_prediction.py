@@ -44,21 +44,34 @@ async def by_server(
 
 
 async def on_the_spot(
-    model: str, paths: Sequence[Path], parameters: Mapping[str, Any], *, device: str, backend: str
+    model: str,
+    paths: Sequence[Path],
+    parameters: Mapping[str, Any],
+    *,
+    device: str,
+    backend: str,
+    precision: str | None,
 ) -> AsyncGenerator[Outcome]:
     """The answers that a server would give, computed in this process one after another."""
     from serving.protocol import Limits
     from serving.service.loading import load_service
     from serving.service.local import ask_service
-    from zoo.loading.device import pick_device
+    from zoo.loading.device import device_for
     from zoo.loading.locate import locate
     from zoo.models.decoding import MAX_PIXELS
 
-    picked = str(pick_device(device))
+    checkpoint = locate(model)
+    picked = str(device_for(checkpoint, device))
     # No other user to protect: only the decoder's caps. One answer per file, and nothing counts over two commands.
     limits = Limits(max_pixels=MAX_PIXELS, max_bytes=sys.maxsize, families=False)
     service = load_service(
-        locate(model), device=picked, limits=limits, backend=backend, spins=True, decodes_inline=True
+        checkpoint,
+        device=picked,
+        limits=limits,
+        backend=backend,
+        precision=precision,
+        spins=True,
+        decodes_inline=True,
     )
     for path in paths:
         try:

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from serving.commands.options import DefaultN, Limit, MaxN, MaxPixels
-from zoo.cli._options import Backend, Device, Json, Model
+from zoo.cli._options import Backend, Device, Json, Model, Precision
 from zoo.cli._plain import echo
 
 models = typer.Typer(
@@ -55,6 +55,7 @@ def add(
     limit: Limit = None,
     device: Device = "auto",
     backend: Backend = "auto",
+    precision: Precision = None,
 ) -> None:
     """Load a model, or a new version of a model, next to the served ones; print its name and version."""
     from serving.server import switching
@@ -70,7 +71,9 @@ def add(
         checkpoint = locate(model)
         name = checkpoint.spec.name
         chosen = switching.new_version(management.versions(), name, version)
-        path = make_archive(checkpoint, store, limits=limits, device=device, backend=backend, version=chosen)
+        path = make_archive(
+            checkpoint, store, limits=limits, device=device, backend=backend, precision=precision, version=chosen
+        )
         archive = adopt(path, Path(record.archives), weights_sha256=checkpoint.weights_sha256)
         switching.add(record, management, archive, kept=path)
     echo(f"{name}\t{chosen}")

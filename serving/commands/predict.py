@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from zoo.cli._options import Backend, Bound, Device, Json
+from zoo.cli._options import Backend, Bound, Device, Json, Precision
 from zoo.cli._plain import cell, echo
 from zoo.errors import RequestError, ZooError
 
@@ -52,6 +52,7 @@ def predict(
     ] = None,
     device: Device = "auto",
     backend: Backend = "auto",
+    precision: Precision = None,
     as_json: Json = False,
 ) -> None:
     """Predict images with certified radii, with a server (--url) or in this process (--model)."""
@@ -72,7 +73,7 @@ def predict(
     if url is not None:
         outcomes = by_server(url, paths, parameters, token=token)
     else:
-        outcomes = on_the_spot(str(model), paths, parameters, device=device, backend=backend)
+        outcomes = on_the_spot(str(model), paths, parameters, device=device, backend=backend, precision=precision)
     single = len(images) == 1 and images[0].is_file()
     first_failure = asyncio.run(_print_outcomes(outcomes, mode=mode, as_json=as_json, single=single))
     if first_failure is not None:

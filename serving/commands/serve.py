@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from serving.commands.options import DefaultN, Limit, MaxN, MaxPixels
-from zoo.cli._options import Backend, Device
+from zoo.cli._options import Backend, Device, Precision
 from zoo.cli._plain import echo
 
 if TYPE_CHECKING:
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from serving.server import Ports, ServerOptions
     from serving.server.engine import Engine
     from serving.torchserve import TorchServe
+    from zoo.checkpoints.checkpoint import Checkpoint
 
 
 class EngineName(StrEnum):
@@ -114,6 +115,7 @@ def serve(
     limit: Limit = None,
     device: Device = "auto",
     backend: Backend = "auto",
+    precision: Precision = None,
 ) -> None:
     """Serve checkpoints, by default on the loopback address, until Ctrl-C, SIGTERM, SIGHUP or SIGQUIT.
 
@@ -148,6 +150,7 @@ def serve(
                 limits=limit or [],
                 device=device,
                 backend=backend,
+                precision=precision,
             )
             prepare: Callable[..., AbstractContextManager[Engine]] = (
                 _torchserve if engine is EngineName.TORCHSERVE else _plain_server
@@ -180,6 +183,7 @@ class Sources:
     limits: Sequence[str]
     device: str
     backend: str
+    precision: str | None
 
 
 def _torchserve(sources: Sources, *, ports: Ports, options: ServerOptions, opened: ExitStack) -> TorchServe:
@@ -190,7 +194,7 @@ def _torchserve(sources: Sources, *, ports: Ports, options: ServerOptions, opene
     from serving.server.limit_options import limits_from
     from serving.torchserve import TorchServe
     from zoo.errors import RequestError
-    from zoo.loading.backend import require_backend_name
+    from zoo.loading.backend import require_backend_name, require_precision_name
     from zoo.loading.device import pick_device
     from zoo.loading.locate import locate
 
@@ -198,15 +202,25 @@ def _torchserve(sources: Sources, *, ports: Ports, options: ServerOptions, opene
         raise RequestError("--tokens needs --engine asgi: TorchServe has one token for all clients")
     limits = limits_from(sources.n, sources.max_n, sources.max_pixels, sources.limits)
     device, backend = sources.device, sources.backend
-    workers = _num_gpus() if pick_device(device).type == "cuda" and ":" not in device else 1
+    pick_device(device)
     require_backend_name(backend)
+    if sources.precision is not None:
+        require_precision_name(sources.precision)
     checkpoints = [locate(model) for model in sources.models]
     names = [checkpoint.spec.name for checkpoint in checkpoints]
     if len(set(names)) < len(names):
         raise RequestError(f"two models have the same name ({', '.join(names)}): serve each of them on its own server")
     store = sources.store or Path(opened.enter_context(tempfile.TemporaryDirectory()))
     archives = [
-        make_archive(checkpoint, store, limits=limits, device=device, backend=backend, workers=workers)
+        make_archive(
+            checkpoint,
+            store,
+            limits=limits,
+            device=device,
+            backend=backend,
+            precision=sources.precision,
+            workers=_num_workers(checkpoint, device),
+        )
         for checkpoint in checkpoints
     ]
     hashes = [checkpoint.weights_sha256 for checkpoint in checkpoints]
@@ -229,6 +243,7 @@ def _plain_server(sources: Sources, *, ports: Ports, options: ServerOptions, ope
             limits=tuple(sources.limits),
             device=sources.device,
             backend=sources.backend,
+            precision=sources.precision,
         )
         for model in sources.models
     ]
@@ -280,7 +295,11 @@ def _drain(server: Engine, seconds: float) -> None:
     raise typer.Exit(1)
 
 
-def _num_gpus() -> int:
+def _num_workers(checkpoint: Checkpoint, device: str) -> int:
+    """One worker per GPU, or one."""
     import torch
 
-    return max(1, torch.cuda.device_count())
+    from zoo.loading.device import device_for
+
+    uses_all_gpus = device_for(checkpoint, device).type == "cuda" and ":" not in device
+    return max(1, torch.cuda.device_count()) if uses_all_gpus else 1

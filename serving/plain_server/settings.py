@@ -23,6 +23,7 @@ class CheckpointSource:
     limits: tuple[str, ...] = ()
     device: str = "auto"
     backend: str = "auto"
+    precision: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -95,7 +95,9 @@ def adopted_archive(source: CheckpointSource, archives: Path) -> Archive:
     limits = limits_from(source.n, source.max_n, source.max_pixels, source.limits)
     checkpoint = locate(source.model)
     folder = archives if source.store is None else Path(source.store)
-    path = make_archive(checkpoint, folder, limits=limits, device=source.device, backend=source.backend)
+    path = make_archive(
+        checkpoint, folder, limits=limits, device=source.device, backend=source.backend, precision=source.precision
+    )
     if source.store is None:
         return Archive(path, checkpoint.spec.name, FIRST_VERSION)
     return adopt(path, archives, weights_sha256=checkpoint.weights_sha256)

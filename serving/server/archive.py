@@ -17,13 +17,14 @@ import yaml
 
 from serving.protocol import Limits
 from serving.server.model_store import MANIFEST, require_weights
-from serving.service.loading import BACKEND, EXPORTED, SECTION, require_servable
+from serving.service.loading import BACKEND, EXPORTED, PRECISION, SECTION, require_servable
 from serving.service.service import FIRST_VERSION
 from zoo.checkpoints.checkpoint import Checkpoint
 from zoo.errors import RequestError, ServerError
 from zoo.host.atomic_write import replaced_file
-from zoo.loading.backend import export_for, require_backend_name, runs_onnx
-from zoo.loading.device import pick_device, require_device_name
+from zoo.loading.backend import chosen_precision, export_for, runs_onnx
+from zoo.loading.device import device_for, require_device_name
+from zoo.smoothing.backends.arithmetic import INT8
 
 # TorchServe passes on more requests than the service keeps open. The service refuses the rest with 429 and Retry-After.
 ROWS_PER_OPEN_REQUEST = 2
@@ -40,6 +41,7 @@ def make_archive(
     limits: Limits,
     device: str = "auto",
     backend: str = "auto",
+    precision: str | None = None,
     version: str = FIRST_VERSION,
     workers: int = 1,
 ) -> Path:
@@ -55,26 +57,30 @@ def make_archive(
         limits: the operator's limits and defaults of the model.
         device: `auto` (a GPU if TorchServe sees one), `cpu` or `cuda[:INDEX]`.
         backend: the backend's name, as in `open_backend`.
+        precision: the precision, as in `open_backend`.
         version: numbers with dots between them.
         workers: the number of workers, which TorchServe distributes over the GPUs in turn.
 
     Raises: ServerError if the archive cannot be written, or its weights are not the checkpoint's; RequestError if
-    device, backend or version is invalid; the errors of `require_servable`.
+    device, backend, precision or version is invalid; the errors of `require_servable`.
     """
     require_device_name(device)
-    require_backend_name(backend)
+    device_type = device_for(checkpoint, "auto").type if device == "auto" else device.partition(":")[0]
+    chosen = chosen_precision(checkpoint, precision, backend=backend, device_type=device_type)
     require_version(version)
     require_servable(checkpoint, limits)
     name = checkpoint.spec.name
     path = store / (f"{name}.mar" if version == FIRST_VERSION else f"{name}-{version}.mar")
-    settings = model_settings(limits, device=device, backend=backend, workers=workers)
+    if chosen == INT8:
+        device = "cpu"
+    settings = model_settings(limits, device=device, backend=backend, precision=precision, workers=workers)
     own_files = {
         SETTINGS: yaml.safe_dump(settings, sort_keys=False).encode(),
         MANIFEST: json.dumps(_manifest(name, version), indent=2).encode(),
     }
     try:
         store.mkdir(parents=True, exist_ok=True)
-        if runs_onnx(backend, pick_device("auto").type if device == "auto" else device.partition(":")[0]):
+        if chosen != INT8 and runs_onnx(backend, device_type, chosen):  # model.onnx is in the archive anyway
             exported = export_for(checkpoint, backend=backend)
             own_files |= {} if exported is None else {EXPORTED: exported}
         with replaced_file(path) as temporary:
@@ -85,8 +91,10 @@ def make_archive(
     return path
 
 
-def model_settings(limits: Limits, *, device: str, backend: str, workers: int = 1) -> dict[str, object]:
-    """TorchServe's YAML settings of a model: continuous batching on every worker, the limits, and the backend."""
+def model_settings(
+    limits: Limits, *, device: str, backend: str, precision: str | None = None, workers: int = 1
+) -> dict[str, object]:
+    """TorchServe's YAML settings of a model: continuous batching on every worker, the limits, backend and precision."""
     settings: dict[str, object] = {
         "minWorkers": workers,
         "maxWorkers": workers,
@@ -98,6 +106,8 @@ def model_settings(limits: Limits, *, device: str, backend: str, workers: int = 
         SECTION: limits.model_dump(),
         BACKEND: backend,
     }
+    if precision is not None:
+        settings[PRECISION] = precision
     if device != "auto":
         settings["deviceType"] = "cpu" if device == "cpu" else "gpu"
     if device.startswith("cuda:"):

@@ -13,7 +13,7 @@ from zoo.errors import ServerError
 from zoo.host.atomic_write import replaced_file
 from zoo.host.untrusted_json import parse_json
 from zoo.models.identity import weights_sha256
-from zoo.models.layout import DENOISER, WEIGHTS
+from zoo.models.layout import DENOISER, ONNX, WEIGHTS
 
 MANIFEST = "MAR-INF/MANIFEST.json"
 CHUNK_BYTES = 1 << 20
@@ -69,8 +69,9 @@ def adopt(path: Path, folder: Path, *, weights_sha256: str | None) -> Archive:
 def require_weights(path: Path, sha256: str) -> None:
     """Raises ServerError unless the weights in the archive have the identity `sha256` (`zoo.models.identity`)."""
     with zipfile.ZipFile(path) as archive:
-        names = {WEIGHTS, DENOISER}.intersection(archive.namelist()) | {WEIGHTS}
-        found = weights_sha256({name: _sha256_in(archive, name) for name in names})
+        present = set(archive.namelist())
+        names = present & ({ONNX} if WEIGHTS not in present else {WEIGHTS, DENOISER})
+        found = weights_sha256({name: _sha256_in(archive, name) for name in names or {WEIGHTS}})
     if found != sha256:
         raise ServerError(
             f"the archive {path} holds other weights than the checkpoint: SHA-256 is {found}, the checkpoint's is "

@@ -22,7 +22,7 @@ from zoo.smoothing import SmoothingSpec
 
 LARGEST_BATCH_ON_CPU = 256
 SECTION = "smoothing"
-BACKEND = "backend"
+BACKEND, PRECISION = "backend", "precision"
 EXPORTED = "specialized.onnx"  # the archive contains the export, so a worker does not repeat it at every start
 
 
@@ -32,6 +32,7 @@ def load_service(
     device: str,
     limits: Limits,
     backend: str = "auto",
+    precision: str | None = None,
     exported: bytes | None = None,
     spins: bool = False,
     decodes_inline: bool = False,
@@ -48,6 +49,7 @@ def load_service(
         device: `cpu`, `cuda` or `cuda:INDEX`.
         limits: the operator's limits and defaults.
         backend: the backend's name, as in `open_backend`.
+        precision: the precision, as in `open_backend`.
         exported: the exported network, as in `open_backend`.
         spins: as in OnnxBackend; False leaves the cores to the other threads of a server.
         decodes_inline: decodes in the stepping thread, for a program that answers its own images only; by default,
@@ -63,7 +65,7 @@ def load_service(
     """
     sigma = require_servable(checkpoint, limits)
     calibration = read_calibration(checkpoint)
-    base = open_backend(checkpoint, backend=backend, device=device, spins=spins, exported=exported)
+    base = open_backend(checkpoint, backend=backend, precision=precision, device=device, spins=spins, exported=exported)
     decoder = (InlineDecoder if decodes_inline else DecodingProcesses)(checkpoint.spec.preprocessing, limits)
     is_cpu = torch.device(device).type == "cpu"
     largest = LARGEST_BATCH_ON_CPU if is_cpu else default_batch_size(checkpoint, device)
@@ -129,6 +131,7 @@ def load_from_archive(
         device=device,
         limits=limits,
         backend=backend,
+        precision=(config or {}).get(PRECISION),
         exported=exported.read_bytes() if exported.exists() else None,
         version=version,
         noise_secret=noise_secret,

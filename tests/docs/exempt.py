@@ -12,6 +12,7 @@ PARSED: dict[str, str] = {
     r": zoo models ": "needs a running TorchServe: tests/serving/server/test_switching.py runs it",
     r"--task (pets|tuxpaint) ": "the data set is not on every machine that runs the tests",
     r"resnet50\.l2_eps3_imagenet": "downloads 100 MB: python -m examples.network_check does it",
+    r"my-model-int8": "takes seconds to make: tests/zoo/checkpoints/test_quantized.py makes, certifies and packs one",
     r"--task imagenet ": "the data set has to be downloaded by hand",
     r"zoo (pull|train) .*efficientnet_lite0\.imagenet": "takes minutes on a CPU: tests/zoo/loading/test_pretrained.py "
     "pulls it, and the page start.md trains on the same pictures",

@@ -16,6 +16,7 @@ from zoo.cli._options import (
     Device,
     Json,
     Model,
+    Precision,
     TaskName,
 )
 
@@ -35,6 +36,7 @@ def audit(
     ] = None,
     device: Device = "auto",
     backend: Backend = "auto",
+    precision: Precision = None,
     batch_size: CertificationBatchSize = None,
     data_dir: DataDir = DATA_DIR,
     as_json: Json = False,
@@ -49,15 +51,17 @@ def audit(
     from training.tasks import open_task
     from zoo.cli._console import PlainConsole
     from zoo.loading.backend import default_batch_size, open_backend
-    from zoo.loading.device import pick_device
+    from zoo.loading.device import device_for
     from zoo.loading.locate import locate
     from zoo.smoothing import SamplingOptions
+    from zoo.smoothing.backends import precision_of
 
     checkpoint, opened = locate(model), open_task(task, data_dir=data_dir)
     require_same_classes(checkpoint, opened)
     plan = plan_audit(checkpoint, opened, num_images=images, n=n, seed=seed)
-    picked = pick_device(device)
-    base = open_backend(checkpoint, backend=backend, device=picked)
+    picked = device_for(checkpoint, device)
+    claimed = precision_of(plan.claim.backend)
+    base = open_backend(checkpoint, backend=backend, precision=precision or claimed, device=picked)
     options = SamplingOptions(batch_size=batch_size or default_batch_size(checkpoint, picked))
     with interruptible(hint="nothing is kept; run the audit again, with fewer --images or a smaller --n"):
         findings = audit_claims(plan, base, options=options, console=PlainConsole(stderr=True))

@@ -17,6 +17,7 @@ from zoo.cli._options import (
     Json,
     Model,
     Noise,
+    Precision,
     Seed,
     TaskName,
 )
@@ -44,6 +45,7 @@ def calibrate(
     seed: Seed = 0,
     device: Device = "auto",
     backend: Backend = "auto",
+    precision: Precision = None,
     batch_size: CertificationBatchSize = None,
     data_dir: DataDir = DATA_DIR,
     as_json: Json = False,
@@ -61,7 +63,7 @@ def calibrate(
     from zoo.checkpoints.checkpoint import record_calibration
     from zoo.cli._console import PlainConsole
     from zoo.loading.backend import default_batch_size, open_backend
-    from zoo.loading.device import pick_device
+    from zoo.loading.device import device_for
     from zoo.loading.locate import locate
     from zoo.smoothing import SamplingOptions
 
@@ -79,8 +81,8 @@ def calibrate(
     )
     console = PlainConsole(stderr=True)
     print_notes(opened, console)
-    picked = pick_device(device)
-    base = open_backend(checkpoint, backend=backend, device=picked)
+    picked = device_for(checkpoint, device)
+    base = open_backend(checkpoint, backend=backend, precision=precision, device=picked)
     options = SamplingOptions(batch_size=batch_size or default_batch_size(checkpoint, picked))
     with interruptible(hint="nothing is kept; run the same command again"):
         calibration = calibrate_sets(plan, base, options=options, console=console)

@@ -22,6 +22,7 @@ from zoo.cli._options import (
     Maximum,
     Model,
     Noise,
+    Precision,
     Radius,
     Record,
     Sample,
@@ -77,6 +78,7 @@ def certify(
     seed: Seed = 0,
     device: Device = "auto",
     backend: Backend = "auto",
+    precision: Precision = None,
     batch_size: CertificationBatchSize = None,
     data_dir: DataDir = DATA_DIR,
     record: Record = False,
@@ -95,7 +97,7 @@ def certify(
     from training.tasks import open_task
     from zoo.cli._console import PlainConsole
     from zoo.loading.backend import default_batch_size, open_backend
-    from zoo.loading.device import pick_device
+    from zoo.loading.device import device_for
     from zoo.loading.locate import locate
     from zoo.models.measurements import SharedAlpha
     from zoo.smoothing import FamilyMember, SamplingOptions
@@ -116,9 +118,9 @@ def certify(
                 own_alpha = alpha if member is None else member.level
                 smoothing = _smoothing(checkpoint, sigma=sigma, n0=n0, alpha=own_alpha, rule=rule, noise=noise)
             require_same_classes(checkpoint, opened)
-            picked = pick_device(ranks.device_name(device))
+            picked = device_for(checkpoint, ranks.device_name(device))
             with ranks.local_first_rank_first():  # the other ranks find its export in the cache
-                base = open_backend(checkpoint, backend=backend, device=picked)
+                base = open_backend(checkpoint, backend=backend, precision=precision, device=picked)
             options = SamplingOptions(batch_size=batch_size or default_batch_size(checkpoint, picked))
             run = certification_run(
                 checkpoint,

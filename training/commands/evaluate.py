@@ -19,6 +19,7 @@ from zoo.cli._options import (
     Json,
     Maximum,
     Model,
+    Precision,
     Record,
     Sample,
     Seed,
@@ -85,6 +86,7 @@ def evaluate(
     ] = None,
     seed: Seed = 0,
     device: Device = "auto",
+    precision: Precision = None,
     batch_size: BatchSize = 256,
     data_dir: DataDir = DATA_DIR,
     record: Record = False,
@@ -92,10 +94,11 @@ def evaluate(
 ) -> None:
     """Measure a classifier: accuracy on clean images, under Gaussian noise and under attack.
 
+    Attacks are computed in float32, and refused with another --precision.
     With --output, run the same command again to resume.
     """
     from training.evaluation.attacks import OPTIONS, find_attack
-    from training.evaluation.empirical import evaluate_network, merge_results
+    from training.evaluation.empirical import evaluate_network, evaluated_backend, merge_results
     from training.evaluation.empirical_log import EmpiricalLog, empirical_run
     from training.evaluation.empirical_report import json_of, sentences
     from training.tasks import open_task
@@ -103,7 +106,7 @@ def evaluate(
     from zoo.checkpoints.checkpoint import record_results
     from zoo.cli._console import PlainConsole
     from zoo.errors import RequestError
-    from zoo.loading.device import pick_device
+    from zoo.loading.device import device_for
     from zoo.loading.locate import locate
 
     sigmas = parse_numbers(noise_sigmas, "--noise-sigmas")
@@ -132,13 +135,13 @@ def evaluate(
             num_classes=opened.num_classes,
             seed=seed,
         )
-    picked = pick_device(device)
+    base = evaluated_backend(checkpoint, device=device_for(checkpoint, device), precision=precision)
     run = empirical_run(
-        checkpoint, opened, attack=chosen, device=picked.type, batch_size=batch_size, seed=seed, sample=selection.sample
+        checkpoint, opened, attack=chosen, base=base, batch_size=batch_size, seed=seed, sample=selection.sample
     )
     measure = partial(
         evaluate_network,
-        checkpoint.load_network().to(picked),
+        base,
         opened,
         checkpoint.spec.preprocessing,
         sigmas=sigmas,

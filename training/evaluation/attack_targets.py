@@ -2,21 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Protocol
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from training.attacks import under_attack
 from training.attacks.perturbations import distances
 from training.evaluation.attacks import adversarial_images, threat_of
 from training.evaluation.empirical_log import EmpiricalRow
 from training.streams import derived_seed
+from zoo.errors import RequestError
 from zoo.models.measurements import Attack, SmoothedTarget
 from zoo.results.log import ABSTAIN
-from zoo.smoothing import CertificationEngine, NoiseKey, NoisySampler, Prediction, SamplingOptions, TorchBackend, Votes
+from zoo.smoothing import (
+    BaseClassifier,
+    CertificationEngine,
+    NoiseKey,
+    NoisySampler,
+    Prediction,
+    SamplingOptions,
+    TorchBackend,
+    Votes,
+)
+from zoo.smoothing.backends.arithmetic import DEFAULT
 
 
 class AttackTarget(Protocol):
@@ -35,17 +45,18 @@ class AttackTarget(Protocol):
 
 
 class BaseAttackTarget:
-    """The network in eval mode and full precision. An image is robust if it is classified right, clean and attacked."""
+    """The base classifier. An image is robust if it is classified right, clean and attacked."""
 
-    def __init__(self, network: nn.Module, attack: Attack | None, *, batch_size: int) -> None:
-        self.network = network
+    def __init__(self, base: BaseClassifier, attack: Attack | None, *, batch_size: int) -> None:
+        self.base = base
+        self.network = None if attack is None else attackable_network(base, attack)
         self.attack = attack
         self.batch_size = batch_size
 
     def rows(self, x_BCHW: Tensor, labels_B: Tensor, numbers_B: Tensor) -> list[EmpiricalRow]:
         clean_B = self._classes(x_BCHW)
         rows = _clean_rows(numbers_B, labels_B, clean_B)
-        if self.attack is None:
+        if self.attack is None or self.network is None:
             return rows
         labels_on_device_B = labels_B.to(x_BCHW.device)
         attacked_BCHW = adversarial_images(self.attack, self.network, x_BCHW, labels_on_device_B, numbers_B)
@@ -55,8 +66,7 @@ class BaseAttackTarget:
         return _attacked_rows(rows, self.attack, attacked_B, is_robust_B, distance_B)
 
     def _classes(self, x_BCHW: Tensor) -> Tensor:
-        with under_attack(self.network) as target, torch.inference_mode():
-            return target(x_BCHW).argmax(dim=1).cpu()
+        return torch.from_numpy(self.base.classify(x_BCHW))
 
 
 class SmoothedAttackTarget:
@@ -68,16 +78,13 @@ class SmoothedAttackTarget:
     is a lower bound.
     """
 
-    def __init__(
-        self, network: nn.Module, attack: Attack, smoothed: SmoothedTarget, *, num_classes: int, batch_size: int
-    ) -> None:
+    def __init__(self, base: BaseClassifier, attack: Attack, smoothed: SmoothedTarget, *, batch_size: int) -> None:
         """`batch_size` is the number of noisy copies per forward pass."""
-        self.network = network
+        self.network = attackable_network(base, attack)
         self.attack = attack
         self.smoothed = smoothed
         self.batch_size = max(1, batch_size // smoothed.num_noise_samples)
-        backend = TorchBackend(network, num_classes=num_classes)
-        self._sampler = NoisySampler(backend, SamplingOptions(batch_size=batch_size))
+        self._sampler = NoisySampler(base, SamplingOptions(batch_size=batch_size))
 
     def rows(self, x_BCHW: Tensor, labels_B: Tensor, numbers_B: Tensor) -> list[EmpiricalRow]:
         clean_B = self._answers(x_BCHW, numbers_B, "clean")
@@ -108,11 +115,28 @@ class SmoothedAttackTarget:
         return torch.tensor([answers[number] for number in numbers])
 
 
-def attack_target_for(network: nn.Module, attack: Attack | None, *, num_classes: int, batch_size: int) -> AttackTarget:
-    """The attacked classifier: smoothed if the attack names a smoothing, otherwise the network itself."""
+def attack_target_for(base: BaseClassifier, attack: Attack | None, *, batch_size: int) -> AttackTarget:
+    """The attacked classifier: smoothed if the attack names a smoothing, otherwise the base classifier itself.
+
+    Raises: RequestError if the base classifier cannot be attacked.
+    """
     if attack is None or attack.smoothed is None:
-        return BaseAttackTarget(network, attack, batch_size=batch_size)
-    return SmoothedAttackTarget(network, attack, attack.smoothed, num_classes=num_classes, batch_size=batch_size)
+        return BaseAttackTarget(base, attack, batch_size=batch_size)
+    return SmoothedAttackTarget(base, attack, attack.smoothed, batch_size=batch_size)
+
+
+def attackable_network(base: BaseClassifier, attack: Attack) -> Callable[[Tensor], Tensor]:
+    """The network of a base classifier for an attack, which needs gradients that are not rounded.
+
+    Raises: RequestError if the base classifier has no gradients, or another precision than float32.
+    """
+    if not isinstance(base, TorchBackend):
+        raise RequestError(
+            f"{attack.name} needs gradients, which the backend {base.name} does not have: attack the float checkpoint"
+        )
+    if base.precision != DEFAULT:
+        raise RequestError(f"{attack.name} is computed in {DEFAULT}, not in {base.precision}: omit --precision")
+    return base.base
 
 
 def _is_not_wrong(answers_B: Tensor, labels_B: Tensor) -> Tensor:

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from torch import Tensor
 
 from training.distributed import SINGLE_PROCESS, Ranks
 from training.evaluation.certification_log import CertificationLog, CertificationRun
+from training.evaluation.preparing_ahead import prepared_ahead
 from training.evaluation.run_log import differing_fields
 from training.tasks import LabelledImages
 from zoo.errors import LogError
-from zoo.models.preprocessing import prepare
 from zoo.results.log import CertificationRow, row_of
 from zoo.smoothing import (
     BaseClassifier,
@@ -102,34 +103,37 @@ def certified_rows(
     options: SamplingOptions,
 ) -> Iterator[CertificationRow]:
     """Yields the rows of these images in order, each as soon as it and all earlier rows are certified."""
-    waiting, engine = list(reversed(indices)), CertificationEngine(NoisySampler(base, options))
+    engine = CertificationEngine(NoisySampler(base, options))
+    num_waiting = len(indices)
     started: dict[int, tuple[Certification, float]] = {}
     done: dict[int, CertificationRow] = {}
-    for index in indices:
-        while index not in done:
-            while waiting and engine.num_remaining < options.batch_size:
-                admitted = waiting.pop()
-                started[admitted] = _job(run, images, admitted), time.perf_counter()
-                engine.admit(started[admitted][0])
-            for finished in engine.step():
-                assert isinstance(finished.result, Certificate) and isinstance(finished.id, int)
-                job, start = started.pop(finished.id)
-                label = images.labels[finished.id]
-                done[finished.id] = row_of(
-                    finished.result,
-                    idx=finished.id,
-                    label=label,
-                    count_label=job.num_votes(label),
-                    seconds=time.perf_counter() - start,
-                    seed=run.seed,
-                )
-        yield done.pop(index)
+    with closing(prepared_ahead(images, indices, run.preprocessing)) as prepared:
+        for index in indices:
+            while index not in done:
+                while num_waiting and engine.num_remaining < options.batch_size:
+                    admitted, x_CHW = next(prepared)
+                    num_waiting -= 1
+                    started[admitted] = _job(run, admitted, x_CHW), time.perf_counter()
+                    engine.admit(started[admitted][0])
+                for finished in engine.step():
+                    assert isinstance(finished.result, Certificate) and isinstance(finished.id, int)
+                    job, start = started.pop(finished.id)
+                    label = images.labels[finished.id]
+                    done[finished.id] = row_of(
+                        finished.result,
+                        idx=finished.id,
+                        label=label,
+                        count_label=job.num_votes(label),
+                        seconds=time.perf_counter() - start,
+                        seed=run.seed,
+                    )
+            yield done.pop(index)
 
 
-def _job(run: CertificationRun, images: LabelledImages, index: int) -> Certification:
+def _job(run: CertificationRun, index: int, x_CHW: Tensor) -> Certification:
     return Certification(
         index,
-        prepare(images[index], run.preprocessing),
+        x_CHW,
         smoothing=run.smoothing,
         key=NoiseKey(root=run.seed, job=index),
         input=run.preprocessing.describe(),

@@ -10,27 +10,54 @@ from typing import Any
 import torch
 from rich.console import Console
 from rich.progress import track
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 from torch.utils.data import DataLoader, Subset
 
 from training.distributed import SINGLE_PROCESS
 from training.evaluation.attack_targets import AttackTarget, attack_target_for
-from training.evaluation.empirical_log import EmpiricalLog, EmpiricalRow, backend_name
+from training.evaluation.empirical_log import EmpiricalLog, EmpiricalRow
 from training.streams import normal_per_image, stream
 from training.tasks import Task
 from training.tasks.loading import EvaluationImages
+from zoo.checkpoints.checkpoint import Checkpoint
+from zoo.loading.backend import chosen_precision, open_backend
 from zoo.models.measurements import Attack, EmpiricalResult, NoiseAccuracy
 from zoo.models.preprocessing import to_pixels
 from zoo.models.spec import Preprocessing
 from zoo.results.log import ABSTAIN
 from zoo.results.selection import Selection
 from zoo.results.summary import binomial_interval
-from zoo.smoothing.backends import evaluating
+from zoo.smoothing import BaseClassifier, TorchBackend
+from zoo.smoothing.backends import Classes
+from zoo.smoothing.backends.arithmetic import INT8
+
+
+def evaluated_backend(
+    checkpoint: Checkpoint, *, device: torch.device, precision: str | None = None, is_channels_last: bool = False
+) -> BaseClassifier:
+    """The base classifier whose accuracy an evaluation measures: PyTorch runs the network as an attack does.
+
+    ONNX Runtime runs a quantized network, which no attack can be computed for.
+    Raises: RequestError if the checkpoint or the device does not have the precision; CheckpointError if the checkpoint
+    is damaged.
+    """
+    if checkpoint.spec.certified.precision is not None:
+        return open_backend(checkpoint, device=device, precision=precision)
+    chosen = chosen_precision(checkpoint, precision, backend="torch", device_type=device.type)
+    assert chosen != INT8, "only a quantized network has it"
+    num_classes = checkpoint.spec.num_classes
+    return TorchBackend(
+        checkpoint.load_network(),
+        num_classes=num_classes,
+        device=device,
+        precision=chosen,
+        is_channels_last=is_channels_last,
+    )
 
 
 def evaluate_network(
-    network: nn.Module,
+    base: BaseClassifier,
     task: Task,
     preprocessing: Preprocessing,
     *,
@@ -46,7 +73,7 @@ def evaluate_network(
     accuracy.
 
     Args:
-        network: The network; it computes on the device of its parameters.
+        base: The base classifier; an attack needs one of `evaluated_backend`, in float32.
         task: The task with the test set.
         preprocessing: The preparation of the images.
         sigmas: Noise levels on the [0, 1] pixel scale.
@@ -56,19 +83,25 @@ def evaluate_network(
         selection: The images to measure; None for all.
         log: Keeps the rows; rows that it already contains are not computed again.
         console: Output of the progress bar; None shows none.
-    Raises: RequestError if the test set has fewer images than the sample; LogError if the log belongs to another run,
-    is being written by another process or cannot be written.
+    Raises: RequestError if the test set has fewer images than the sample, or the base classifier cannot be attacked;
+    LogError if the log belongs to another run, is being written by another process or cannot be written;
+    CertificationError if a logit is not finite.
     """
     images = EvaluationImages(task.test, preprocessing)
     selection = selection or Selection()
     indices = selection.of(task.test.labels)
-    target = attack_target_for(network, attack, num_classes=task.num_classes, batch_size=batch_size)
-    device = next(network.parameters()).device
-    rows = measured_rows(target, images, indices, device=device, log=log, console=console)
+    target = attack_target_for(base, attack, batch_size=batch_size)
+    rows = measured_rows(target, images, indices, device=base.draws_on, log=log, console=console)
 
     def noise_accuracy(sigma: float) -> NoiseAccuracy:
         correct = num_correct_under_noise(
-            network, images, indices, sigma=sigma, device=device, batch_size=batch_size, seed=seed
+            base.classify,
+            images,
+            indices,
+            num_classes=base.num_classes,
+            sigma=sigma,
+            batch_size=batch_size,
+            seed=seed,
         )
         accuracy, interval = correct / len(indices), binomial_interval(correct, len(indices))
         return NoiseAccuracy(sigma=sigma, accuracy=accuracy, interval=interval)
@@ -81,7 +114,7 @@ def evaluate_network(
         maximum=selection.maximum,
         sample=selection.sample,
         noise=tuple(noise_accuracy(sigma) for sigma in sigmas),
-        backend=backend_name(device.type),
+        backend=base.name,
         batch_size=batch_size,
         seed=seed,
         **_accuracies(rows),
@@ -167,61 +200,59 @@ def _robust_accuracies(rows: Sequence[EmpiricalRow], attack: Attack) -> dict[str
 
 
 def num_correct_under_noise(
-    network: nn.Module,
+    classify: Callable[[Tensor], Classes],
     images: EvaluationImages,
     numbers: Sequence[int],
     *,
+    num_classes: int,
     sigma: float,
-    device: torch.device,
     batch_size: int,
     seed: int,
 ) -> int:
     """The number of these images that are classified right under noise; `seed` and image number key the noise."""
-    votes_NK = votes_under_noise(network, images, numbers, sigma=sigma, device=device, batch_size=batch_size, seed=seed)
+    votes_NK = votes_under_noise(
+        classify, images, numbers, num_classes=num_classes, sigma=sigma, batch_size=batch_size, seed=seed
+    )
     labels_N = torch.tensor([images.images.labels[number] for number in numbers])
     return int((votes_NK.argmax(dim=1) == labels_N).sum())
 
 
 def votes_under_noise(
-    network: nn.Module,
+    classify: Callable[[Tensor], Classes],
     images: EvaluationImages,
     numbers: Sequence[int],
     *,
+    num_classes: int,
     sigma: float,
-    device: torch.device,
     batch_size: int,
     seed: int,
     num_draws: int = 1,
 ) -> Tensor:
-    """`votes_NK`: how many of `num_draws` noisy copies of each image the network gives each class.
+    """`votes_NK`: how many of `num_draws` noisy copies of each image get each class.
 
     The most frequent class is the answer of the smoothed classifier, estimated from so many draws. `seed`, the draw and
     the image's number key the noise.
 
     Args:
-        network: The network; it computes in the dtype of its parameters.
+        classify: The base classifier: `x_BCHW` on the CPU -> `classes_B`.
         images: The images, of which `numbers` are classified.
         numbers: The numbers of the images; at least one.
+        num_classes: K.
         sigma: The noise level on the [0, 1] pixel scale.
-        device: The device of the network.
         batch_size: Images per batch.
         seed: Seed of the noise.
         num_draws: Noisy copies per image.
     """
-    dtype = next(network.parameters()).dtype
     votes: list[Tensor] = []
-    with evaluating(network), torch.inference_mode():
-        loader = DataLoader(Subset(images, numbers), batch_size=batch_size)
-        for start, (x_bytes, _) in zip(count(step=batch_size), loader, strict=False):
-            x_BCHW = to_pixels(x_bytes)
-            numbers_B = torch.tensor(numbers[start : start + batch_size])
-            votes_BK = None
-            for draw in range(num_draws):
-                key = ("evaluation-noise", draw) if draw > 0 else ("evaluation-noise",)
-                noise_BCHW = normal_per_image(x_BCHW, numbers_B, stream(seed, *key))
-                logits_BK = network((x_BCHW + sigma * noise_BCHW).to(device, dtype))
-                answers_BK = functional.one_hot(logits_BK.argmax(dim=1).cpu(), logits_BK.shape[1])
-                votes_BK = answers_BK if votes_BK is None else votes_BK + answers_BK
-            assert votes_BK is not None, "at least one draw"
-            votes.append(votes_BK)
+    loader = DataLoader(Subset(images, numbers), batch_size=batch_size)
+    for start, (x_bytes, _) in zip(count(step=batch_size), loader, strict=False):
+        x_BCHW = to_pixels(x_bytes)
+        numbers_B = torch.tensor(numbers[start : start + batch_size])
+        votes_BK = torch.zeros(len(x_BCHW), num_classes, dtype=torch.int64)
+        for draw in range(num_draws):
+            key = ("evaluation-noise", draw) if draw > 0 else ("evaluation-noise",)
+            noise_BCHW = normal_per_image(x_BCHW, numbers_B, stream(seed, *key))
+            classes_B = torch.from_numpy(classify(x_BCHW + sigma * noise_BCHW))
+            votes_BK += functional.one_hot(classes_B, num_classes)
+        votes.append(votes_BK)
     return torch.cat(votes)

@@ -16,6 +16,7 @@ from zoo.errors import LogError
 from zoo.models.measurements import Attack, Sampling
 from zoo.models.spec import Preprocessing
 from zoo.results.log import ABSTAIN
+from zoo.smoothing import BaseClassifier
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,29 +78,24 @@ class EmpiricalRun:
         return as_read_back
 
 
-def backend_name(device: str) -> str:
-    """What computes an evaluation on a device of a type, such as cpu."""
-    return f"torch-{device}-float32"
-
-
 def empirical_run(
     checkpoint: Checkpoint,
     task: Task,
     *,
     attack: Attack | None,
-    device: str,
+    base: BaseClassifier,
     batch_size: int,
     seed: int,
     sample: Sampling | None = None,
 ) -> EmpiricalRun:
-    """The run that measures a checkpoint on a task; `device` is a device type such as cpu."""
+    """The run that measures a checkpoint, computed by `base`, on a task."""
     return EmpiricalRun(
         model_sha256=checkpoint.weights_sha256,
         preprocessing=checkpoint.spec.preprocessing,
         task=task.name,
         data=task.digest,
         attack=attack,
-        backend=backend_name(device),
+        backend=base.name,
         batch_size=batch_size,
         seed=seed,
         sample=sample,

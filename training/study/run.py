@@ -14,7 +14,7 @@ from rich.console import Console
 from training.evaluation.attacks import find_attack
 from training.evaluation.certification import certify_images
 from training.evaluation.certification_log import certification_run
-from training.evaluation.empirical import evaluate_network
+from training.evaluation.empirical import evaluate_network, evaluated_backend
 from training.evaluation.empirical_log import EmpiricalLog, empirical_run
 from training.evaluation.recording import certification_result
 from training.run import TrainingRun
@@ -118,20 +118,13 @@ def empirical_result(
         return None
     attack, batch_size = _attack(run, task) if run.measure.attack else None, run.evaluation.batch_size
     selection = run.evaluated.selection(run.seed)
+    is_channels_last = run.recipe.memory_format == "channels-last"
+    base = evaluated_backend(checkpoint, device=device, is_channels_last=is_channels_last)
     evaluated = empirical_run(
-        checkpoint,
-        task,
-        attack=attack,
-        device=device.type,
-        batch_size=batch_size,
-        seed=run.seed,
-        sample=selection.sample,
+        checkpoint, task, attack=attack, base=base, batch_size=batch_size, seed=run.seed, sample=selection.sample
     )
-    network = checkpoint.load_network().to(device)
-    if run.recipe.memory_format == "channels-last":
-        network = network.to(memory_format=torch.channels_last)
     return evaluate_network(
-        network,
+        base,
         task,
         checkpoint.spec.preprocessing,
         sigmas=run.evaluation.noise_sigmas if run.measure.noise else (),

@@ -16,6 +16,7 @@ from zoo.cards.reproduction import (
     certify_command,
     denoiser_command,
     evaluate_commands,
+    quantize_command,
     train_command,
 )
 from zoo.cards.tables import CITATIONS, data_set_of
@@ -26,6 +27,7 @@ from zoo.models.spec import UNKNOWN, UNTRAINED, ModelSpec
 from zoo.results.balanced_accuracy import FEW_IMAGES, listed_classes, mean_per_class
 
 TEMPLATE = "template.md.j2"
+CONFIG_PURPOSE = "architecture, input, quantization and measured results"
 PURPOSES = {
     DENOISER: "the denoiser before the classifier, on pixels in [0, 1]",
     ONNX: "the network with its normalization, for ONNX Runtime",
@@ -49,6 +51,8 @@ def render_card(spec: ModelSpec, *, files: Mapping[str, str]) -> str:
     certified, key_names = spec.certified, find_architecture(spec.architecture).keys
     result = certified.certification
     purposes = {**PURPOSES, WEIGHTS: f"the network without its normalization, with {key_names}'s key names"}
+    if certified.quantization is not None:
+        purposes |= {ONNX: "the int8 network with its normalization, for ONNX Runtime", "config.json": CONFIG_PURPOSE}
     return _template().render(
         metadata=_yaml(card_metadata(spec, files=files)),
         spec=spec,
@@ -69,9 +73,11 @@ def render_card(spec: ModelSpec, *, files: Mapping[str, str]) -> str:
         empirical=certified.empirical,
         files={name: (purposes.get(name, ""), sha256) for name, sha256 in files.items()},
         curve=CURVE if CURVE in files else None,
-        onnx=ONNX if ONNX in files else None,
+        onnx=ONNX if ONNX in files and certified.quantization is None else None,
+        quantization=certified.quantization,
         citation=CITATIONS.get(certified.objective),
         train_command=train_command(spec),
+        quantize_command=quantize_command(spec),
         denoiser_command=denoiser_command(spec),
         certify_command=certify_command(spec),
         calibrate_command=calibrate_command(spec),

@@ -37,7 +37,8 @@ def card_metadata(spec: ModelSpec, *, files: Mapping[str, str]) -> dict[str, Any
     }
     parent = base_model(certified)
     if parent is not None:
-        metadata |= {"base_model": parent, "base_model_relation": "finetune"}
+        relation = "finetune" if certified.precision is None else "quantized"
+        metadata |= {"base_model": parent, "base_model_relation": relation}
     hub_id = data_set_of(certified.task).hub_id
     if hub_id is not None:
         metadata["datasets"] = [hub_id]
@@ -63,10 +64,8 @@ def _tags(spec: ModelSpec, files: Mapping[str, str]) -> list[str]:
     smoothed += [] if certified.denoiser is None else ["denoised-smoothing"]
     method = [] if certified.objective == UNKNOWN else [certified.objective]
     onnx = ["onnx"] if ONNX in files else []
-    tags = [
-        *("image-classification", "adversarial-robustness", *smoothed, *method, spec.architecture),
-        *("safetensors", *onnx, "timm"),
-    ]
+    formats = ["safetensors", *onnx, "timm"] if certified.precision is None else [*onnx, certified.precision]
+    tags = ["image-classification", "adversarial-robustness", *smoothed, *method, spec.architecture, *formats]
     return list(dict.fromkeys(tags))
 
 

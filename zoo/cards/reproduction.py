@@ -9,6 +9,7 @@ from typing import Any
 from zoo.models.denoiser_config import DenoiserConfig
 from zoo.models.measurements import Attack, CertificationResult, EmpiricalResult
 from zoo.models.spec import CertifiedConfig, ModelSpec
+from zoo.smoothing.backends.arithmetic import DEFAULT, INT8, precision_of
 
 MODEL, AUTOATTACK = "MODEL", "autoattack"
 BASE = "quick"
@@ -73,6 +74,15 @@ def certify_command(spec: ModelSpec) -> str | None:
     return shlex.join(map(str, words))
 
 
+def quantize_command(spec: ModelSpec) -> str | None:
+    """The `zoo quantize` command of an int8 checkpoint; None for any other."""
+    quantization, parent = spec.certified.quantization, spec.certified.parent_id or "PARENT"
+    if quantization is None:
+        return None
+    words: list[object] = ["zoo", "quantize", parent, "--task", quantization.task, "--images", quantization.num_images]
+    return shlex.join(map(str, [*words, "--seed", quantization.seed, "--output", "DIR"]))
+
+
 def calibrate_command(spec: ModelSpec) -> str | None:
     """The `zoo calibrate` command behind the label sets; None if there are none."""
     result = spec.certified.calibration
@@ -109,13 +119,15 @@ def _image_options(result: CertificationResult | EmpiricalResult) -> list[object
 
 
 def _machine_options(backend: str | None, batch_size: int | None) -> list[object]:
-    """The options for device type and batch size, where they were recorded. A result's last digits depend on both.
+    """The options for device type, precision and batch size, where they were recorded.
 
     This project names its backends by runtime, device and precision, such as torch-cpu-float32. The name of another
     backend may not contain a device.
     """
     parts = [] if backend is None else backend.split("-")
     options: list[object] = ["--device", parts[1]] if len(parts) == 3 and parts[1] in ("cpu", "cuda") else []
+    precision = precision_of(backend or "")
+    options += [] if precision in (None, DEFAULT, INT8) else ["--precision", precision]  # int8 is the checkpoint's
     return options if batch_size is None else [*options, "--batch-size", batch_size]
 
 

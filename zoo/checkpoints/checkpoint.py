@@ -1,9 +1,9 @@
 """A checkpoint is a directory: config.json, model.safetensors, a card, the raw certification rows, and a manifest.
 
-A classifier behind a denoiser has a denoiser.safetensors too. The manifest lists the SHA-256 of every other file except
-the manifest's signature, which is optional. The hashes are checked before anything is loaded. Files whose names start
-with a dot (a training run's files, a download cache) are not part of the checkpoint. A checkpoint never contains a
-pickle.
+A classifier behind a denoiser has a denoiser.safetensors too. A quantized network is a model.onnx, without
+model.safetensors. The manifest lists the SHA-256 of every other file except the manifest's signature, which is
+optional. The hashes are checked before anything is loaded. Files whose names start with a dot (a training run's files,
+a download cache) are not part of the checkpoint. A checkpoint never contains a pickle.
 """
 
 from __future__ import annotations
@@ -69,7 +69,11 @@ class Checkpoint:
 
     @property
     def classifier_sha256(self) -> str:
-        """SHA-256 of the file of the classifier's weights, with or without a denoiser before it."""
+        """SHA-256 of the file of the classifier's weights, with or without a denoiser before it.
+
+        Raises: RequestError if the network is quantized.
+        """
+        self._require_torch()
         return self.files[WEIGHTS]
 
     @property
@@ -81,7 +85,8 @@ class Checkpoint:
     def load_network(self) -> NormalizedNetwork:
         """The network in eval mode, behind its denoiser if it has one. It maps `x_BCHW` in [0, 1] to `logits_BK`.
 
-        Raises: CheckpointError if the weights have changed, do not fit the architecture or are not finite.
+        Raises: RequestError if the network is quantized; CheckpointError if the weights have changed, do not fit the
+        architecture or are not finite.
         """
         from zoo.models.architecture import NormalizedNetwork
 
@@ -89,16 +94,30 @@ class Checkpoint:
         return NormalizedNetwork(self.load_backbone(), mean=mean, std=std, denoiser=self.load_denoiser()).eval()
 
     def load_backbone(self) -> nn.Module:
-        """The bare network of the classifier. Raises: CheckpointError, as `load_network` does."""
+        """The bare network of the classifier. Raises: RequestError, CheckpointError, as `load_network` does."""
         from zoo.checkpoints.weights import load_backbone
 
         return load_backbone(self.path / WEIGHTS, self.spec, sha256=self.classifier_sha256)
+
+    def _require_torch(self) -> None:
+        certified = self.spec.certified
+        if certified.precision is not None:
+            raise RequestError(
+                f"{self.path} is quantized to {certified.precision}, so only ONNX Runtime can compute its network: for "
+                f"this, use its float checkpoint, whose weights have SHA-256 {certified.parent}"
+            )
+
+    def read_onnx(self) -> bytes:
+        """The content of model.onnx. Raises: CheckpointError if it has changed."""
+        from zoo.checkpoints.weights import read_unchanged
+
+        return read_unchanged(self.path / ONNX, sha256=self.files[ONNX])
 
     def load_denoiser(self) -> Denoiser | None:
         """The denoiser before the classifier, if there is one. Raises: CheckpointError, as `load_network` does."""
         from zoo.checkpoints.weights import load_denoiser
 
-        require_matching_denoiser(self.path, self.spec, self.files)
+        require_matching_files(self.path, self.spec, self.files)
         denoiser = self.spec.certified.denoiser
         if denoiser is None:
             return None
@@ -117,19 +136,25 @@ def open_checkpoint(path: Path) -> Checkpoint:
         actual = sha256_of(path / name)
         if actual != expected:
             raise CheckpointError(f"{path / name} is damaged: SHA-256 is {actual}, {MANIFEST} says {expected}")
-    for required in (CONFIG, WEIGHTS):
-        if required not in files:
-            raise CheckpointError(f"{path / MANIFEST} does not list {required}")
+    _require_listed(path, files, CONFIG)
     spec = read_spec(path)
-    require_matching_denoiser(path, spec, files)
+    _require_listed(path, files, spec.network_file)
+    require_matching_files(path, spec, files)
     return Checkpoint(path=path, spec=spec, files=files)
 
 
-def require_matching_denoiser(path: Path, spec: ModelSpec, files: Mapping[str, str]) -> None:
-    """Raises CheckpointError if only one of the config and the manifest names a denoiser.
+def _require_listed(path: Path, files: Mapping[str, str], name: str) -> None:
+    if name not in files:
+        raise CheckpointError(f"{path / MANIFEST} does not list {name}")
 
-    The identity of the network covers the denoiser's file if it is there, so the network must use it.
+
+def require_matching_files(path: Path, spec: ModelSpec, files: Mapping[str, str]) -> None:
+    """Raises CheckpointError if config and manifest disagree on whether the network has a denoiser or is quantized.
+
+    The identity of the network covers the files that are there, so the network must use them.
     """
+    if spec.certified.precision is not None and WEIGHTS in files:
+        raise CheckpointError(f"{path / CONFIG} names a quantized network, but {MANIFEST} lists {WEIGHTS} too")
     if (spec.certified.denoiser is None) != (DENOISER not in files):
         with_it, without_it = (MANIFEST, CONFIG) if DENOISER in files else (CONFIG, MANIFEST)
         raise CheckpointError(f"{path / with_it} names a denoiser, {without_it} does not")
@@ -166,7 +191,7 @@ def save_weights(
 
     Raises: CheckpointError if another process keeps writing the checkpoint, or the spec does not match the files.
     """
-    require_matching_denoiser(path, spec, dict.fromkeys(weights, ""))
+    require_matching_files(path, spec, dict.fromkeys(weights, ""))
     contents = {**weights} if split is None else {**weights, SPLIT: _json_bytes(split)}
     with being_written(path):
         written = _described(spec, contents, kept={})
@@ -205,9 +230,11 @@ def record_results(
 def record_onnx(checkpoint: Checkpoint, exported: bytes) -> Checkpoint:
     """Adds an ONNX file of the weights to a checkpoint, rewrites its card, and returns the checkpoint.
 
-    Raises: CheckpointError if the weights are no longer those that were exported, or another process keeps writing the
-    checkpoint.
+    Raises: RequestError if the network is quantized; CheckpointError if the weights are no longer those that were
+    exported, or another process keeps writing the checkpoint.
     """
+    if checkpoint.spec.certified.precision is not None:
+        raise RequestError(f"{ONNX} is the network of {checkpoint.path} already: give FILE.onnx to copy it")
     return _add(checkpoint, {ONNX: exported}, ending="those that were exported: export it again")
 
 

@@ -96,6 +96,16 @@ DataDir = Annotated[
 ]
 Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda or cuda:INDEX.")]
 Backend = Annotated[str, typer.Option("--backend", help="torch, onnx, or auto: ONNX Runtime on CPUs, PyTorch on GPUs.")]
+Precision = Annotated[
+    str | None,
+    typer.Option(
+        "--precision",
+        metavar="NAME",
+        help="float32, tf32 (CUDA) or bfloat16; default: int8 for a checkpoint of zoo quantize, else float32. Each is "
+        "another base classifier, which certificates name.",
+        show_default=False,
+    ),
+]
 BatchSize = Annotated[int, typer.Option("--batch-size", min=1, help="Images per forward pass.")]
 CertificationBatchSize = Annotated[
     int | None,

@@ -71,7 +71,8 @@ def _in_words(exported: Export, written: list[Path]) -> str:
     size = f"{len(exported.content) / 1e6:.1f} MB"
     head = f"SHA-256 {exported.sha256}, {size}, opset {exported.opset}, IR version {exported.ir_version}"
     lines = [f"{file}: {head}" for file in written]
-    lines.append("largest difference between a logit and PyTorch's:")
+    if exported.parities:  # a quantized network has no other form to compare with
+        lines.append("largest difference between a logit and PyTorch's:")
     lines += [f"  {parity.describe()}" for parity in exported.parities]
     return "\n".join(lines)
 

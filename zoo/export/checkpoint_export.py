@@ -12,7 +12,8 @@ import onnx
 from zoo.checkpoints.checkpoint import Checkpoint, require_trained_head
 from zoo.export.onnx import INPUT, OUTPUT, export_network, publishable
 from zoo.export.parity import Parity, compare_on_probes, require_parity
-from zoo.models.layout import WEIGHTS
+from zoo.export.plain_graph import metadata_of, require_plain_graph
+from zoo.models.layout import ONNX, WEIGHTS
 from zoo.smoothing.backends.onnxruntime import OnnxBackend
 
 ANOTHER_CLASSIFIER = (
@@ -23,7 +24,7 @@ ANOTHER_CLASSIFIER = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Export:
-    """An ONNX file and the results of its comparison with the PyTorch network."""
+    """An ONNX file and the results of its comparison with the PyTorch network; none for a quantized network."""
 
     content: bytes
     sha256: str
@@ -36,11 +37,14 @@ class Export:
 def export_checkpoint(checkpoint: Checkpoint) -> Export:
     """The network of a checkpoint as ONNX: from `image`, pixels in [0, 1] plus any noise, to `logits`; any batch size.
 
-    The file's metadata name the weights, the input, the classes, sigma and the opset.
+    The file's metadata name the weights, the input, the classes, sigma and the opset. For a quantized network it is the
+    checkpoint's own file.
     Raises: BackendError if ONNX Runtime's logits differ from PyTorch's beyond the tolerance; CheckpointError if the
     checkpoint is damaged; RequestError if its head is untrained.
     """
     require_trained_head(checkpoint)
+    if checkpoint.spec.certified.precision is not None:
+        return _own_file(checkpoint)
     network, spec = checkpoint.load_network(), checkpoint.spec
     size = spec.preprocessing.crop
     exported = export_network(network, size=size)
@@ -69,4 +73,17 @@ def export_checkpoint(checkpoint: Checkpoint) -> Export:
         ir_version=model.ir_version,
         metadata=metadata,
         parities=parities,
+    )
+
+
+def _own_file(checkpoint: Checkpoint) -> Export:
+    content = checkpoint.read_onnx()
+    model = require_plain_graph(content, source=str(checkpoint.path / ONNX))
+    return Export(
+        content=content,
+        sha256=checkpoint.weights_sha256,
+        opset=next(entry.version for entry in model.opset_import if entry.domain == ""),
+        ir_version=model.ir_version,
+        metadata=metadata_of(model),
+        parities=(),
     )

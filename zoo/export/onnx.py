@@ -3,15 +3,8 @@
 from __future__ import annotations
 
 import copy
-import logging
-import tempfile
-import threading
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from pathlib import Path
+from collections.abc import Mapping
 
-import numpy as np
-import numpy.typing as npt
 import onnx
 import torch
 from google.protobuf.message import EncodeError
@@ -21,6 +14,8 @@ from zoo.errors import ExportError
 from zoo.host.loaned_setting import WARNINGS_IGNORED
 
 INPUT, OUTPUT = "image", "logits"
+PARENT_SHA256 = "parent_sha256"
+"""The metadata of a quantized network that names its parent's weights."""
 LARGEST_BATCH = 65_536
 
 
@@ -67,56 +62,3 @@ def publishable(exported: bytes, facts: Mapping[str, str]) -> bytes:
     onnx.checker.check_model(model, full_check=True)
     content: bytes = model.SerializeToString(deterministic=True)
     return content
-
-
-def quantize_to_int8(exported: bytes, noisy_BCHW: npt.NDArray[np.float32], *, batch_size: int = 16) -> bytes:
-    """The model with 8-bit weights (one scale per channel) and 8-bit activations.
-
-    The result is **another** base classifier: it needs its own certificates and measurements. `noisy_BCHW` are
-    calibration images with noise of the sigma used later: activations beyond the calibrated range saturate. Weights
-    keep 7 bits, because 8 bits overflow on processors without VNNI.
-    """
-    from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
-
-    class Batches(CalibrationDataReader):  # type: ignore[misc]
-        def __init__(self) -> None:
-            self.batches = iter(np.array_split(noisy_BCHW, max(1, len(noisy_BCHW) // batch_size)))
-
-        def get_next(self) -> dict[str, npt.NDArray[np.float32]] | None:
-            batch = next(self.batches, None)
-            return None if batch is None else {INPUT: batch}
-
-    with tempfile.TemporaryDirectory() as folder, WARNINGS_IGNORED, _root_logger_muted():
-        source, target = Path(folder) / "float32.onnx", Path(folder) / "int8.onnx"
-        source.write_bytes(exported)
-        quantize_static(
-            source,
-            target,
-            Batches(),
-            quant_format=QuantFormat.QDQ,
-            per_channel=True,
-            reduce_range=True,
-            weight_type=QuantType.QInt8,
-            activation_type=QuantType.QUInt8,
-        )
-        return target.read_bytes()
-
-
-@contextmanager
-def _root_logger_muted() -> Iterator[None]:
-    """Drops this thread's records to the root logger: the quantizer logs there.
-
-    Logging to a root logger without a handler permanently adds one, so the root logger gets a temporary handler.
-    """
-    root, handler, thread = logging.getLogger(), logging.NullHandler(), threading.get_ident()
-
-    def is_of_another_thread(record: logging.LogRecord) -> bool:
-        return record.thread != thread
-
-    root.addHandler(handler)
-    root.addFilter(is_of_another_thread)
-    try:
-        yield
-    finally:
-        root.removeFilter(is_of_another_thread)
-        root.removeHandler(handler)

@@ -19,7 +19,7 @@ from zoo.errors import CheckpointError, HubError, RequestError
 from zoo.hub.cache import cached_file, cached_names, drop_damaged, remember, remembered
 from zoo.hub.connection import ATTRIBUTES, CLIENT_SETTINGS, Commit, api, endpoint, is_offline, require_reachable
 from zoo.hub.refusals import transient_failure, translated
-from zoo.models.layout import CARD, CONFIG, DENOISER, KNOWN_FILES, MANIFEST, SIGNATURE, WEIGHTS
+from zoo.models.layout import CARD, CONFIG, DENOISER, KNOWN_FILES, MANIFEST, ONNX, SIGNATURE, WEIGHTS
 from zoo.models.spec import ModelSpec
 
 ALL = (*sorted(KNOWN_FILES), MANIFEST, SIGNATURE)
@@ -171,7 +171,8 @@ def source_of(commit: Commit, present: Collection[str], *, wanted: Collection[st
         )
     names = {name for name in present if name in wanted}
     # The signature comes first: if a signed commit's manifest is cached, its signature is cached too.
-    ordered = sorted(names, key=lambda name: (name != SIGNATURE, name != MANIFEST, name in (WEIGHTS, DENOISER), name))
+    large = (WEIGHTS, DENOISER, ONNX)
+    ordered = sorted(names, key=lambda name: (name != SIGNATURE, name != MANIFEST, name in large, name))
     return Source(commit=commit, names=tuple(ordered), offline=False)
 
 

@@ -10,6 +10,10 @@ from zoo.errors import RequestError
 if TYPE_CHECKING:
     import torch
 
+    from zoo.checkpoints.checkpoint import Checkpoint
+
+BFLOAT16_INSTRUCTIONS = ("avx512_bf16", "amx_bf16", "bf16")  # of x86, x86 and ARM, in torch's words
+
 
 def pick_device(name: str) -> torch.device:
     """The device called `auto` (a GPU if there is one), `cpu`, `cuda` or `cuda:INDEX`.
@@ -27,6 +31,22 @@ def pick_device(name: str) -> torch.device:
             f"--device {name} does not exist: this machine has {torch.cuda.device_count()} CUDA device(s)"
         )
     return device
+
+
+def device_for(checkpoint: Checkpoint, name: str) -> torch.device:
+    """The device called `name` for a checkpoint, as in `pick_device`; `auto` is the CPU for a quantized network.
+
+    Raises: RequestError, as `pick_device` does.
+    """
+    return pick_device("cpu" if name == "auto" and checkpoint.spec.certified.precision is not None else name)
+
+
+def cpu_has_bfloat16() -> bool:
+    """True if this machine's processor has bfloat16 instructions, so that torch does not emulate them slowly."""
+    import torch
+
+    capabilities = torch.cpu.get_capabilities()
+    return any(capabilities.get(name, False) for name in BFLOAT16_INSTRUCTIONS)
 
 
 def require_device_name(name: str) -> None:

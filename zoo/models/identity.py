@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 
-from zoo.models.layout import DENOISER, WEIGHTS
+from zoo.models.layout import DENOISER, ONNX, WEIGHTS
 
 
 def weights_sha256(files: Mapping[str, str]) -> str:
@@ -13,8 +13,11 @@ def weights_sha256(files: Mapping[str, str]) -> str:
 
     For a classifier alone it is the SHA-256 of the weights file. For a classifier behind a denoiser it is the SHA-256
     of both files' SHA-256, as lines `SHA-256  NAME`: checkpoints with the same classifier and different denoisers, or
-    none, are different networks. Logs, exports, archives and cached answers are keyed by it.
+    none, are different networks. For a quantized network, which has no weights file, it is the SHA-256 of its ONNX
+    file. Logs, exports, archives and cached answers are keyed by it.
     """
+    if WEIGHTS not in files and ONNX in files:
+        return files[ONNX]
     if DENOISER not in files:
         return files[WEIGHTS]
     lines = "".join(f"{files[name]}  {name}\n" for name in (DENOISER, WEIGHTS))

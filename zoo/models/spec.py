@@ -16,6 +16,7 @@ from pydantic import Field, ValidationError, model_validator
 
 from zoo.errors import CheckpointError, RequestError
 from zoo.models.denoiser_config import DenoiserConfig, JsonScalar
+from zoo.models.layout import ONNX, WEIGHTS
 from zoo.models.measurements import CalibrationResult, CertificationResult, EmpiricalResult, Strict, is_none
 from zoo.models.migration import SCHEMA_VERSION, STEPS, migrate
 
@@ -119,6 +120,23 @@ class Origin(Strict):
     reported: tuple[ReportedNumber, ...] = ()
 
 
+class Quantization(Strict):
+    """How a network of 8-bit weights and activations was made from its parent, a network in float32.
+
+    The ranges of the activations are those on `num_images` random training images of `task` with noise of `sigma`.
+    `float_nodes` are the nodes of the graph that stay in float32, apart from those that no runtime quantizes.
+    `agreement` is the share of `num_compared` further noisy training images that both networks give the same class.
+    """
+
+    task: str
+    sigma: float = Field(gt=0)
+    num_images: int = Field(ge=1)
+    seed: int = Field(ge=0)
+    float_nodes: tuple[str, ...]
+    num_compared: int = Field(ge=1)
+    agreement: float = Field(ge=0, le=1)
+
+
 class CertifiedConfig(Strict):
     """The part of the config that timm does not know: how the network was trained, and its measured results.
 
@@ -134,6 +152,10 @@ class CertifiedConfig(Strict):
 
     With a `denoiser`, these fields describe the classifier behind it, except for `sigma`, which is the denoiser's, and
     the measured results, which are those of both together.
+
+    A network whose `precision` is int8 was made by a `quantization`. `parent` is then the identity of the float
+    network, whose card states its recipe, seed and epochs. The other fields describe both networks, except for the
+    results.
     """
 
     schema_version: int = SCHEMA_VERSION
@@ -158,6 +180,8 @@ class CertifiedConfig(Strict):
     num_train_images: int | None = Field(default=None, ge=1)
     preprocessing: Preprocessing
     denoiser: DenoiserConfig | None = Field(default=None, exclude_if=is_none)
+    precision: Literal["int8"] | None = Field(default=None, exclude_if=is_none)
+    quantization: Quantization | None = Field(default=None, exclude_if=is_none)
     empirical: EmpiricalResult | None = None
     certification: CertificationResult | None = None
     calibration: CalibrationResult | None = Field(default=None, exclude_if=is_none)
@@ -196,6 +220,20 @@ class ModelSpec(Strict):
             )
         return self
 
+    @model_validator(mode="after")
+    def _is_quantized_as_a_whole(self) -> ModelSpec:
+        certified = self.certified
+        if (certified.precision is None) != (certified.quantization is None):
+            raise ValueError("precision and quantization must both be given or both be left out")
+        if certified.quantization is not None and (certified.parent is None or certified.denoiser is not None):
+            raise ValueError("a quantized network must have a parent and no denoiser")
+        return self
+
+    @property
+    def network_file(self) -> str:
+        """The name of the file that contains the network, without its denoiser if it has one."""
+        return WEIGHTS if self.certified.precision is None else ONNX
+
     @property
     def preprocessing(self) -> Preprocessing:
         return self.certified.preprocessing
@@ -208,7 +246,8 @@ class ModelSpec(Strict):
         if self.certified.denoiser is not None:
             level = f"_denoised{level}"
         task = re.sub(r"[^A-Za-z0-9]+", "-", self.certified.task).strip("-")
-        return f"{self.architecture}.{self.certified.objective}{level}_{task}"
+        precision = "" if self.certified.precision is None else f"_{self.certified.precision}"
+        return f"{self.architecture}.{self.certified.objective}{level}_{task}{precision}"
 
     def behind(self, denoiser: DenoiserConfig) -> ModelSpec:
         """The spec of this classifier, unchanged, behind a denoiser; nothing is measured of the two together.
@@ -221,6 +260,21 @@ class ModelSpec(Strict):
             return ModelSpec.model_validate({**dict(self), "certified": certified})
         except ValidationError as error:
             raise RequestError(f"{self.name} does not fit the denoiser: {error.errors()[0]['msg']}") from error
+
+    def quantized(self, quantization: Quantization, *, parent: str, parent_id: str | None) -> ModelSpec:
+        """The spec of this network with 8-bit weights, of which nothing is measured.
+
+        Args:
+            quantization: How the 8-bit network was made.
+            parent: The identity of this network, see `zoo.models.identity`.
+            parent_id: The Hub or catalog id of this network, if it has one.
+        """
+        of_the_parent = ("seed", "epochs", "recipe_digest", "num_ranks", "device")
+        measured = ("empirical", "certification", "calibration")
+        made = {"precision": "int8", "quantization": quantization, "parent": parent, "parent_id": parent_id}
+        update = {**dict.fromkeys((*of_the_parent, *measured)), "recipe": {}, **made}
+        certified = self.certified.model_copy(update=update)
+        return ModelSpec.model_validate({**dict(self), "certified": certified})
 
     def with_licence(self, licence: str) -> ModelSpec:
         """The same model with the licence that its maker, or the authors of an imported file, give the weights."""

@@ -22,6 +22,7 @@ from zoo.results.p_a_distribution import (
     p_a_distribution,
     why_no_p_a_of_label,
 )
+from zoo.smoothing.backends.arithmetic import DEFAULT, precision_of
 from zoo.smoothing.named_rules import FIXED
 
 CONFIDENCE = 0.95
@@ -36,10 +37,10 @@ IntervalMethod = Literal["bootstrap", "chernoff-hoeffding"]
 class Summary:
     """The numbers of one log. Fractions in [0, 1]; radii on the [0, 1] pixel scale; intervals at 95 % over images.
 
-    `sigma`, `n0`, `n`, `alpha`, `stopping`, `bound` are None if a published log does not record them, or rows differ.
-    `mean_n` is the mean number of draws behind the bounds. Standard accuracy is that of the smoothed classifier: the
-    share of correct predictions at radius 0, where an abstention counts as wrong. For at-radius rows, whose requested
-    radius is `radius_asked`, standard accuracy and average certified radius are unknown: both are None.
+    `sigma`, `n0`, `n`, `alpha`, `stopping`, `bound`, `precision` are None if a published log does not record them, or
+    rows differ. `mean_n` is the mean number of draws behind the bounds. Standard accuracy is that of the smoothed
+    classifier: the share of correct predictions at radius 0, where an abstention counts as wrong. For at-radius rows,
+    whose requested radius is `radius_asked`, standard accuracy and average certified radius are unknown: both are None.
 
     `average_certified_radius_interval_method` names the method of that interval: the bootstrap, unless all radii are
     equal. Equal radii cannot be resampled. Their interval is the Chernoff-Hoeffding interval for values up to the
@@ -61,6 +62,7 @@ class Summary:
     alpha: float | None
     stopping: str | None
     bound: str | None
+    precision: str | None
     radius_asked: float | None
     mean_n: float | None
     standard_accuracy: float | None
@@ -93,6 +95,7 @@ class Summary:
         elif self.mean_n is not None:
             parts.append(f"mean n {self.mean_n:,.1f}")
         parts += [] if self.alpha is None else [f"alpha {self.alpha:g}"]
+        parts += [] if self.precision in (None, DEFAULT) else [f"precision {self.precision}"]
         if self.stopping not in (None, FIXED):
             parts.append(f"rule {self.stopping}")
         return ", ".join(parts)
@@ -125,6 +128,7 @@ def summarize(rows: Sequence[CertificationRow], *, radii: Sequence[float]) -> Su
         alpha=_common(rows, "alpha"),
         stopping=_common(rows, "stopping"),
         bound=_common(rows, "bound"),
+        precision=precision_of(_common(rows, "backend") or ""),
         radius_asked=requested,
         mean_n=_mean_n(rows),
         standard_accuracy=float(correct_N.mean()) if requested is None else None,

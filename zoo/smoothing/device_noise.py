@@ -10,8 +10,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
@@ -23,46 +25,108 @@ WEYL = (0x9E3779B9, 0xBB67AE85)
 LOW = 0xFFFFFFFF
 WORDS_PER_BLOCK = 4
 PHASE_BIT = 31
+WORDS_OF_NAME = 5
+WORDS_OF_DRAW = WORDS_OF_NAME + 2  # and the position of the draw's image, and sigma
+
+Words = npt.NDArray[np.int32]
 
 
-def noisy_batch(rows: Sequence[tuple[Draws, int]], device: torch.device) -> Tensor:
-    """The noisy copies `x_BCHW`, float32 on `device`: each row's image plus the Gaussian noise of the row's draw.
+@dataclass(frozen=True, slots=True)
+class DeviceDraws:
+    """M draws on a device. The images stand once each in `images_NCHW`; every other tensor has a row per draw.
 
-    Each image is copied to the device once, regardless of the number of its draws.
+    `words_M5`: int64 with 32 bits in use, the words that identify each draw: its index with its phase, the low and
+    the high half of the job, and the low and the high half of the root. `position_M`: the row of each draw's image,
+    int64. `sigma_M`: float32.
     """
-    images, image_of_row = _distinct_images(rows)
-    x_BCHW = torch.from_numpy(np.stack(images)).to(device)[torch.tensor(image_of_row, device=device)]
-    sigma_B111 = torch.tensor([float(at_least(draws.sigma)) for draws, _ in rows], device=device).view(-1, 1, 1, 1)
-    noise_BD = standard_normal(rows, x_BCHW[0].numel(), device)
-    return x_BCHW + sigma_B111 * noise_BD.view_as(x_BCHW)
+
+    images_NCHW: Tensor
+    words_M5: Tensor
+    position_M: Tensor
+    sigma_M: Tensor
+
+    def __len__(self) -> int:
+        return len(self.words_M5)
+
+    def part(self, first: int, last: int) -> DeviceDraws:
+        """The draws from row `first` up to, without, row `last`."""
+        rows = slice(first, last)
+        return DeviceDraws(self.images_NCHW, self.words_M5[rows], self.position_M[rows], self.sigma_M[rows])
 
 
-def standard_normal(rows: Sequence[tuple[Draws, int]], num_values: int, device: torch.device) -> Tensor:
-    """Independent standard normal numbers for each draw: `(B, num_values)`, float32 on `device`."""
-    return normal_numbers(draw_words(rows, device), num_values)
+class DeviceMemory:
+    """Moves draws to a device with one copy per call, and keeps the images of the last call there."""
+
+    def __init__(self, device: torch.device) -> None:
+        self._device = device
+        self._images: list[Pixels] = []
+        self._images_NCHW: Tensor | None = None
+
+    def moved(self, draws: Sequence[Draws]) -> DeviceDraws:
+        """The draws on the device. All images must have the same shape."""
+        images = list({id(each.x_CHW): each.x_CHW for each in draws}.values())
+        position = {id(x_CHW): index for index, x_CHW in enumerate(images)}
+        words_M7 = np.concatenate([words_of(each, position[id(each.x_CHW)]) for each in draws])
+        kept = {id(x_CHW): index for index, x_CHW in enumerate(self._images)}
+        added = [x_CHW for x_CHW in images if id(x_CHW) not in kept]
+        sent = self._sent(np.concatenate([words_M7.ravel(), *(_bits(x_CHW) for x_CHW in added)]))
+        if position != kept:
+            added_NCHW = sent[words_M7.size :].view(torch.float32).view(-1, *images[0].shape)
+            on_device = {id(x_CHW): moved_CHW for x_CHW, moved_CHW in zip(added, added_NCHW, strict=True)}
+            if self._images_NCHW is not None:
+                on_device |= {key: self._images_NCHW[index] for key, index in kept.items()}
+            self._images_NCHW = torch.stack([on_device[id(x_CHW)] for x_CHW in images])
+            self._images = images
+        assert self._images_NCHW is not None
+        sent_M7 = sent[: words_M7.size].view(-1, WORDS_OF_DRAW)
+        return DeviceDraws(
+            self._images_NCHW,
+            words_M5=sent_M7[:, :WORDS_OF_NAME].to(torch.int64) & LOW,
+            position_M=sent_M7[:, WORDS_OF_NAME].to(torch.int64),
+            sigma_M=sent_M7[:, WORDS_OF_NAME + 1].contiguous().view(torch.float32),
+        )
+
+    def forget(self) -> None:
+        """Frees the images."""
+        self._images, self._images_NCHW = [], None
+
+    def _sent(self, words: Words) -> Tensor:
+        """The words on the device. The host does not wait for the copy."""
+        values = torch.from_numpy(words)
+        if self._device.type == "cuda" and torch.cuda.is_available():
+            values = values.pin_memory()
+        return values.to(self._device, non_blocking=True)
 
 
-def draw_words(rows: Sequence[tuple[Draws, int]], device: torch.device) -> Tensor:
-    """`words_B5`, int64 with 32 bits in use: the five words that identify each draw.
+def words_of(draws: Draws, position: int) -> Words:
+    """`words_M7`, a row per draw: the words that identify it, the position of its image, and the bits of sigma."""
+    words_M7 = np.empty((draws.num, WORDS_OF_DRAW), dtype=np.uint32)
+    words_M7[:, 0] = np.arange(draws.start, draws.start + draws.num) | draws.phase << PHASE_BIT
+    words_M7[:, 1:WORDS_OF_NAME] = (*_halves(draws.key.job), *_halves(draws.key.root))
+    words_M7[:, WORDS_OF_NAME] = position
+    words_M7[:, WORDS_OF_NAME + 1] = at_least(draws.sigma).view(np.uint32)
+    return words_M7.view(np.int32)
 
-    They are the draw's index with its phase, the low and the high half of the job, and the low and the high half of
-    the root.
+
+def noisy_by_operations(draws: DeviceDraws) -> Tensor:
+    """The noisy copies `x_MCHW`, float32 on the device, by tensor operations: each draw's image plus Gaussian noise.
+
+    A copy does not depend on the other copies of its batch.
     """
-    words = [
-        (index | draws.phase << PHASE_BIT, *_halves(draws.key.job), *_halves(draws.key.root)) for draws, index in rows
-    ]
-    return torch.tensor(words, device=device)
+    x_MCHW = draws.images_NCHW[draws.position_M]
+    noise_MD = normal_numbers(draws.words_M5, x_MCHW[0].numel())
+    return x_MCHW + draws.sigma_M.view(-1, 1, 1, 1) * noise_MD.view_as(x_MCHW)
 
 
-def normal_numbers(words_B5: Tensor, num_values: int) -> Tensor:
-    """The `standard_normal` numbers of the draws `words_B5`, on their device, by tensor operations only."""
+def normal_numbers(words_M5: Tensor, num_values: int) -> Tensor:
+    """Independent standard normal numbers of the draws `words_M5`: `(M, num_values)`, float32 on their device."""
     num_blocks = -(-num_values // WORDS_PER_BLOCK)
-    index_B1, job_low_B1, job_high_B1, key_low_B1, key_high_B1 = words_B5.T.unsqueeze(-1)
-    block_1N = torch.arange(num_blocks, device=words_B5.device).unsqueeze(0)
-    counter = (block_1N, index_B1, job_low_B1, job_high_B1)
-    first, second, third, fourth = philox_4x32(counter, (key_low_B1, key_high_B1))
-    normal_BN4 = torch.stack([*_box_muller(first, second), *_box_muller(third, fourth)], dim=-1)
-    return normal_BN4.flatten(1)[:, :num_values]
+    index_M1, job_low_M1, job_high_M1, key_low_M1, key_high_M1 = words_M5.T.unsqueeze(-1)
+    block_1N = torch.arange(num_blocks, device=words_M5.device).unsqueeze(0)
+    counter = (block_1N, index_M1, job_low_M1, job_high_M1)
+    first, second, third, fourth = philox_4x32(counter, (key_low_M1, key_high_M1))
+    normal_MN4 = torch.stack([*_box_muller(first, second), *_box_muller(third, fourth)], dim=-1)
+    return normal_MN4.flatten(1)[:, :num_values]
 
 
 def philox_4x32(counter: tuple[Tensor, ...], key: tuple[Tensor, Tensor]) -> tuple[Tensor, ...]:
@@ -98,14 +162,6 @@ def _halves(word: int) -> tuple[int, int]:
     return word & LOW, word >> 32
 
 
-def _distinct_images(rows: Sequence[tuple[Draws, int]]) -> tuple[list[Pixels], list[int]]:
-    """The distinct images of the rows, and for each row the index of its image among them."""
-    positions: dict[int, int] = {}
-    images: list[Pixels] = []
-    image_of_row: list[int] = []
-    for draws, _ in rows:
-        if id(draws.x_CHW) not in positions:
-            positions[id(draws.x_CHW)] = len(images)
-            images.append(draws.x_CHW)
-        image_of_row.append(positions[id(draws.x_CHW)])
-    return images, image_of_row
+def _bits(x_CHW: Pixels) -> Words:
+    """The pixels' bits, in a row."""
+    return np.ascontiguousarray(x_CHW, dtype=np.float32).view(np.int32).ravel()

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import groupby, islice
 from threading import Lock
 from typing import Any
 
@@ -15,14 +15,18 @@ from torch import Tensor
 
 from zoo.errors import CertificationError, OutOfMemoryError
 from zoo.smoothing.arguments import checked_count
-from zoo.smoothing.backends import BaseClassifier, Classes, Logits, ScoringClassifier
-from zoo.smoothing.device_noise import noisy_batch
-from zoo.smoothing.noise import Draws, NoiseSource, Pixels
-
-SMALLEST_FOR_THREADS = 2**14
+from zoo.smoothing.backends import BaseClassifier, Classes, DeviceClassifier, Logits, ScoringClassifier
+from zoo.smoothing.backends.base import NOT_FINITE, classes_on_device
+from zoo.smoothing.device_noise import DeviceMemory
+from zoo.smoothing.host_noise import HostNoise
+from zoo.smoothing.noise import Draws
+from zoo.smoothing.noisy_batch import noisy_batch
 
 Outputs = npt.NDArray[Any]
 """The classes `classes_M` of noisy copies; their logits `logits_MK` if the draws read logits."""
+
+CopiesOf = Callable[[int, int], Tensor]
+"""The noisy copies of the draws in a range of rows, from the first up to, without, the last."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,10 +53,9 @@ class NoisySampler:
         self.base = base
         self.options = options
         self._inner_batch_size = options.batch_size
-        self._noisy_MCHW: Pixels | None = None
+        self._host_noise = HostNoise()
+        self._device_memory = DeviceMemory(base.draws_on)
         self._lock = Lock()
-        self._sources = [NoiseSource() for _ in range(max(1, torch.get_num_threads()))]
-        self._threads = ThreadPoolExecutor(len(self._sources), thread_name_prefix="noise")
 
     @property
     def backend(self) -> str:
@@ -74,57 +77,66 @@ class NoisySampler:
 
     def copies(self, draws: Draws) -> Tensor:
         """The noisy copies `noisy_MCHW` that the base classifier receives for these draws, on the CPU."""
-        rows = [(draws, index) for index in _indices(draws)]
         with self._lock:
-            return torch.cat([self._draw(rows[at : at + 1]).to("cpu", copy=True) for at in range(len(rows))])
-
-    def _draw(self, rows: Sequence[tuple[Draws, int]]) -> Tensor:
-        return self._draw_on_host(rows) if self.base.draws_on.type == "cpu" else self._draw_on_device(rows)
+            copies_of = self._copies_of([draws])
+            return torch.cat([copies_of(row, row + 1).to("cpu", copy=True) for row in range(draws.num)])
 
     def _votes(self, draws: Sequence[Draws]) -> list[Outputs]:
-        rows = [(job_draws, index) for job_draws in draws for index in _indices(job_draws)]
-        classes = np.empty(len(rows), dtype=np.int64)
-        logits: dict[int, Logits] = {}  # logits_K by row
+        reads_M = np.repeat([each.reads_logits for each in draws], [each.num for each in draws])
+        if not len(reads_M):
+            return [np.empty(0, dtype=np.int64) for _ in draws]
+        copies_of = self._copies_of(draws)
+        batches: list[_Classified] = []
         done = 0
-        while done < len(rows):
-            batch = rows[done : done + self._inner_batch_size]
+        while done < len(reads_M):
+            end = min(done + self._inner_batch_size, len(reads_M))
             try:
-                classes[done : done + len(batch)], read = self._classify(batch)
-                logits |= {done + row: logits_K for row, logits_K in read.items()}
+                batches.append(self._classified(copies_of, done, end, np.flatnonzero(reads_M[done:end]).tolist()))
             except OutOfMemoryError:
                 if self._inner_batch_size == 1:
                     raise
-                self._inner_batch_size //= 2
-                self._noisy_MCHW = None
             else:
-                done += len(batch)
-        ends = np.cumsum([job_draws.num for job_draws in draws]).tolist()
+                done = end
+                continue
+            self._halve()  # here the error no longer keeps the batch's memory
+        classes_M = self._read([batch.classes_B for batch in batches])
+        logits_RK = iter([logits_K for batch in batches for logits_K in batch.logits_RK])
+        ends = np.cumsum([each.num for each in draws]).tolist()
         return [
-            np.stack([logits[row] for row in range(end - job_draws.num, end)])
-            if job_draws.reads_logits
-            else classes[end - job_draws.num : end]
-            for job_draws, end in zip(draws, ends, strict=True)
+            np.stack(list(islice(logits_RK, each.num))) if each.reads_logits else classes_M[end - each.num : end]
+            for each, end in zip(draws, ends, strict=True)
         ]
 
-    def _classify(self, rows: Sequence[tuple[Draws, int]]) -> tuple[Classes, dict[int, Logits]]:
-        """The classes of the rows, and the logits of those rows that read them."""
+    def _classified(self, copies_of: CopiesOf, first: int, end: int, reading: list[int]) -> _Classified:
+        """The classes of the draws from `first` up to `end`, and the logits of those at the positions `reading`."""
+        num = end - first
         try:
-            noisy_MCHW = self._padded(self._draw(rows))
+            noisy_MCHW = self._padded(copies_of(first, end))
         except (torch.OutOfMemoryError, MemoryError) as error:
-            raise OutOfMemoryError(f"there is not enough memory for the noise of {len(rows)} draws") from error
-        reading = [row for row, (draws, _) in enumerate(rows) if draws.reads_logits]
-        logits_RK: Iterable[Logits] = ()
+            raise OutOfMemoryError(f"there is not enough memory for the noise of {num} draws") from error
+        if isinstance(self.base, DeviceClassifier) and self._is_on_device:
+            logits_BK = self.base.enqueue(noisy_MCHW)[:num]
+            return _Classified(classes_on_device(logits_BK), logits_BK[reading].cpu().numpy() if reading else ())
+        logits_RK: Sequence[Logits] | Logits = ()
         if reading:
-            classes_M, logits_RK = self._scoring_base().classify_and_read(noisy_MCHW, reading)
+            classes_B, logits_RK = self._scoring_base().classify_and_read(noisy_MCHW, reading)
         else:
-            classes_M = self.base.classify(noisy_MCHW)
+            classes_B = self.base.classify(noisy_MCHW)
         num_classes = self.base.num_classes
-        if classes_M.shape != (len(noisy_MCHW),) or classes_M.min() < 0 or classes_M.max() >= num_classes:
+        if classes_B.shape != (len(noisy_MCHW),) or classes_B.min() < 0 or classes_B.max() >= num_classes:
             raise CertificationError(
                 f"the backend must return one class in [0, {num_classes}) for each of {len(noisy_MCHW)} images, "
-                f"got an array of shape {classes_M.shape} that begins with {classes_M.tolist()[:5]}"
+                f"got an array of shape {classes_B.shape} that begins with {classes_B.tolist()[:5]}"
             )
-        return classes_M[: len(rows)], dict(zip(reading, logits_RK, strict=True))
+        return _Classified(classes_B[:num], logits_RK)
+
+    def _read(self, classes: list[Classes | Tensor]) -> Classes:
+        """The classes of all batches, on the host, which waits once for those that a device computes."""
+        on_device = [classes_B for classes_B in classes if isinstance(classes_B, Tensor)]
+        classes_M: Classes = torch.cat(on_device).cpu().numpy() if on_device else np.concatenate(classes)
+        if classes_M.min() == NOT_FINITE:
+            raise CertificationError("the base classifier returned a logit that is not finite")
+        return classes_M
 
     def _scoring_base(self) -> ScoringClassifier:
         if not isinstance(self.base, ScoringClassifier):
@@ -138,49 +150,47 @@ class NoisySampler:
             return noisy_MCHW
         return torch.cat([noisy_MCHW, noisy_MCHW[:1].expand(missing, -1, -1, -1)])
 
-    def _draw_on_device(self, rows: Sequence[tuple[Draws, int]]) -> Tensor:
-        """The noisy copies, with Gaussian noise drawn on the device and discrete noise drawn on the host.
+    @property
+    def _is_on_device(self) -> bool:
+        return self.base.draws_on.type != "cpu"
 
+    def _copies_of(self, draws: Sequence[Draws]) -> CopiesOf:
+        """The noisy copies of all draws, to be made in batches: those of a range of rows.
+
+        Gaussian noise is drawn where the base classifier accepts batches; discrete noise is always drawn on the host.
         A row does not depend on the other rows of its batch.
         """
-        device = self.base.draws_on
-        positions = [position for position, (draws, _) in enumerate(rows) if draws.noise == "gaussian"]
-        if len(positions) == len(rows):
-            return noisy_batch(rows, device)
-        noisy_MCHW = self._draw_on_host(rows).to(device)
-        if positions:
-            noisy_MCHW[positions] = noisy_batch([rows[position] for position in positions], device)
-        return noisy_MCHW
+        rows = [(each, index) for each in draws for index in range(each.start, each.start + each.num)]
+        if not self._is_on_device:
+            return lambda first, end: self._host_noise.copies(rows[first:end])
+        moved = self._device_memory.moved(draws)
+        if all(each.noise == "gaussian" for each in draws):
+            return lambda first, end: noisy_batch(moved.part(first, end))
 
-    def _draw_on_host(self, rows: Sequence[tuple[Draws, int]]) -> Tensor:
-        noisy_MCHW = self._buffer(rows[0][0].x_CHW.shape)
-        num_threads = min(len(self._sources), len(rows)) if _is_worth_threads(rows[0][0]) else 1
+        def copies(first: int, end: int) -> Tensor:
+            parts, at = [], first
+            for noise, group in groupby(rows[first:end], key=lambda row: row[0].noise):
+                run = list(group)
+                if noise == "gaussian":
+                    parts.append(noisy_batch(moved.part(at, at + len(run))))
+                else:
+                    parts.append(self._host_noise.copies(run).to(self.base.draws_on))
+                at += len(run)
+            return torch.cat(parts)
 
-        def fill_rows(first: int) -> None:
-            for position in range(first, len(rows), num_threads):
-                self._sources[first].fill(noisy_MCHW[position], *rows[position])
+        return copies
 
-        if num_threads == 1:
-            fill_rows(0)
-        else:
-            list(self._threads.map(fill_rows, range(num_threads)))
-        return torch.from_numpy(noisy_MCHW[: len(rows)])
-
-    def _buffer(self, shape_CHW: tuple[int, ...]) -> Pixels:
-        """Memory for one batch, reused by later batches."""
-        if self._noisy_MCHW is None or self._noisy_MCHW.shape[1:] != shape_CHW:
-            self._noisy_MCHW = np.empty((self._inner_batch_size, *shape_CHW), dtype=np.float32)
-        return self._noisy_MCHW
+    def _halve(self) -> None:
+        """Halves the batches from now on, and gives back what memory the former ones left."""
+        self._inner_batch_size //= 2
+        self._host_noise.forget()
+        if self.base.draws_on.type == "cuda" and torch.cuda.is_available():
+            torch.cuda.empty_cache()
 
 
-def _indices(draws: Draws) -> range:
-    return range(draws.start, draws.start + draws.num)
+@dataclass(frozen=True, slots=True)
+class _Classified:
+    """The classes of a batch, on the host or still on the device, and the logits of those draws that read them."""
 
-
-def _is_worth_threads(draws: Draws) -> bool:
-    """Whether several threads draw this noise faster than one thread.
-
-    Discrete noise on a small image takes many short steps. Threads would wait for each other between the steps, so one
-    thread is faster.
-    """
-    return draws.noise == "gaussian" or draws.x_CHW.size >= SMALLEST_FOR_THREADS
+    classes_B: Classes | Tensor
+    logits_RK: Sequence[Logits] | Logits

@@ -12,7 +12,7 @@ import numpy as np
 from zoo.cards import render_card
 from zoo.errors import CheckpointError, LogError
 from zoo.models.identity import weights_sha256
-from zoo.models.layout import CALIBRATION, CARD, CURVE, ROWS, WEIGHTS
+from zoo.models.layout import CALIBRATION, CARD, CURVE, ROWS
 from zoo.models.measurements import CertificationResult, EmpiricalResult
 from zoo.models.spec import ModelSpec
 from zoo.results.calibration import calibration_faults, contradicted_claims, parse_calibration
@@ -105,7 +105,7 @@ def check_calibration(directory: Path, spec: ModelSpec, hashes: Mapping[str, str
     except CheckpointError as error:
         return Check(name=name, note=CALIBRATION, findings=(str(error),))
     faults = calibration_faults(
-        calibration, spec, weights_sha256=weights_sha256(hashes) if WEIGHTS in hashes else "missing"
+        calibration, spec, weights_sha256=weights_sha256(hashes) if spec.network_file in hashes else "missing"
     )
     note = f"threshold recomputed from {len(calibration.scores)} scores; coverage and size from the sets' counts"
     return Check(name=name, note=note, findings=(*faults, *contradicted_claims(claim, calibration)))

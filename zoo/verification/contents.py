@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from zoo.host.untrusted_json import parse_json
-
-if TYPE_CHECKING:
-    import onnx
 
 ZIP, GZIP, PNG, PICKLE = b"PK\x03\x04", b"\x1f\x8b", b"\x89PNG\r\n\x1a\n", b"\x80"
 PICKLE_PROTOCOLS = range(2, 6)
@@ -67,23 +62,14 @@ def _onnx_fault(path: Path) -> str | None:
     import onnx
     from google.protobuf.message import DecodeError
 
+    from zoo.export.plain_graph import is_external, tensors_of
+
     try:
         model = onnx.load(str(path), load_external_data=False)
     except (DecodeError, ValueError):
         return "is not an ONNX model"
-    external = [tensor.name for tensor in _tensors(model.graph) if tensor.data_location == onnx.TensorProto.EXTERNAL]
+    external = [tensor.name for tensor in tensors_of(model.graph) if is_external(tensor)]
     return f"loads {external[0]} and {len(external) - 1} other weights from another file" if external else None
-
-
-def _tensors(graph: onnx.GraphProto) -> Iterator[onnx.TensorProto]:
-    """All constant tensors of a graph: its weights, those in its nodes, and those of the graphs in its nodes."""
-    yield from graph.initializer
-    for sparse in graph.sparse_initializer:
-        yield from (sparse.values, sparse.indices)
-    for attribute in (attribute for node in graph.node for attribute in node.attribute):
-        yield from (attribute.t, *attribute.tensors)
-        for inner in (attribute.g, *attribute.graphs):
-            yield from _tensors(inner)
 
 
 KINDS = {

@@ -13,7 +13,7 @@ from zoo.checkpoints.checkpoint import Checkpoint, config_bytes, sha256_of
 from zoo.errors import CheckpointError
 from zoo.host.untrusted_json import parse_json
 from zoo.models.denoiser_config import DenoiserConfig
-from zoo.models.layout import CONFIG, MANIFEST, SIGNATURE, WEIGHTS
+from zoo.models.layout import CONFIG, MANIFEST, ONNX, SIGNATURE, WEIGHTS
 from zoo.models.spec import CertifiedConfig, ModelSpec
 from zoo.verification.contents import format_fault, looks_like_code
 
@@ -40,14 +40,16 @@ class Check:
         return "unchecked" if self.is_unchecked else "passed"
 
 
-def check_files(directory: Path, manifest: Mapping[str, str], hashes: Mapping[str, str]) -> Check:
+def check_files(
+    directory: Path, manifest: Mapping[str, str], hashes: Mapping[str, str], *, network_file: str = WEIGHTS
+) -> Check:
     """The check that every file of the manifest exists with its hash, and that there are no other files.
 
-    `hashes` are those of the existing files. Files whose name starts with a dot are not part of a checkpoint and are
-    not checked.
+    `hashes` are those of the existing files, and `network_file` is the one that contains the network. Files whose name
+    starts with a dot are not part of a checkpoint and are not checked.
     """
     findings = [_hash_fault(name, expected, hashes.get(name)) for name, expected in manifest.items()]
-    findings += [f"{MANIFEST} does not list {name}" for name in (CONFIG, WEIGHTS) if name not in manifest]
+    findings += [f"{MANIFEST} does not list {name}" for name in (CONFIG, network_file) if name not in manifest]
     findings += _unknown(directory, manifest)
     return _check("files", f"SHA-256 of {len(manifest)} files, and no other files", findings)
 
@@ -136,7 +138,14 @@ def _digest(recipe: Mapping[str, object]) -> str:
 
 
 def check_weights(directory: Path, spec: ModelSpec, hashes: Mapping[str, str]) -> Check:
-    """The check that every tensor of the weights fits the architecture and is finite."""
+    """The check that every tensor of the weights fits the architecture and is finite.
+
+    The weights of a quantized network are in its ONNX file, see `zoo.verification.onnx_file`.
+    """
+    if spec.certified.precision is not None:
+        note = f"those of an {spec.certified.precision} network are in {ONNX}"
+        findings = (f"{WEIGHTS} is not the network of {CONFIG}",) if WEIGHTS in hashes else ()
+        return Check(name="weights", note=note, findings=findings, is_unchecked=True)
     denoiser = spec.certified.denoiser
     behind = "" if denoiser is None else f" and of its denoiser, a {denoiser.shape.describe()}"
     note = f"names and shapes of {spec.architecture}{behind}, every value finite"

@@ -1,19 +1,22 @@
-"""The check that the ONNX file computes the same logits as the weights."""
+"""The check that the ONNX file computes the same logits as the weights, or is the int8 network of the config."""
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+import numpy as np
 import onnx
 import torch
 
 from zoo.checkpoints.checkpoint import Checkpoint
 from zoo.errors import BackendError, CheckpointError
-from zoo.export.onnx import INPUT, OUTPUT
+from zoo.export.onnx import INPUT, OUTPUT, PARENT_SHA256
 from zoo.export.onnx_process import bounded_logits
 from zoo.export.parity import compare, probes
+from zoo.export.plain_graph import metadata_of, require_plain_graph
 from zoo.models.identity import weights_sha256
 from zoo.models.layout import DENOISER, ONNX, WEIGHTS
 from zoo.models.spec import ModelSpec
@@ -24,6 +27,7 @@ from zoo.verification.integrity import Check
 NAME = "onnx"
 LEAST_SECONDS = 30.0  # mostly for a busy machine
 TIMES_PYTORCH = 20.0
+SECONDS_ALONE = 120.0  # without PyTorch's time to compare with
 MOST_BYTES = 4_000_000_000
 
 
@@ -36,6 +40,8 @@ def check_onnx(directory: Path, spec: ModelSpec, hashes: Mapping[str, str]) -> C
         return Check(name=NAME, note=f"there is no {ONNX}", is_unchecked=True)
     if format_fault(directory / ONNX) is not None:
         return Check(name=NAME, note=f"{ONNX} cannot be read", is_unchecked=True)
+    if spec.certified.precision is not None:
+        return _check_quantized(directory, spec)
     if WEIGHTS not in hashes:
         return Check(name=NAME, note=f"there is no {WEIGHTS} to compare {ONNX} with", is_unchecked=True)
     behind = f" behind {DENOISER}" if DENOISER in hashes else ""
@@ -53,13 +59,11 @@ def _differences(directory: Path, spec: ModelSpec, hashes: Mapping[str, str]) ->
     network = Checkpoint(path=directory, spec=spec, files=hashes).load_network()
     content, size = (directory / ONNX).read_bytes(), spec.preprocessing.crop
     model = onnx.load_model_from_string(content)
-    metadata = {entry.key: entry.value for entry in model.metadata_props}
-    if metadata.get("weights_sha256") != weights_sha256(hashes):
-        yield f"{ONNX} says that it was exported from weights with SHA-256 {metadata.get('weights_sha256')}"
-    expected = {INPUT: (3, size, size), OUTPUT: (spec.num_classes,)}
-    shapes = {value.name: _shape_of(value) for value in (*model.graph.input, *model.graph.output)}
-    if shapes != expected:
-        yield f"{ONNX} has the inputs and outputs {shapes} per image, expected {expected}"
+    stated = metadata_of(model).get("weights_sha256")
+    if stated != weights_sha256(hashes):
+        yield f"{ONNX} says that it was exported from weights with SHA-256 {stated}"
+    for fault in _shape_faults(model, spec):
+        yield fault
         return
     inputs, batches = zip(*probes(size=size, seed=0), strict=True)
     started = time.monotonic()
@@ -78,6 +82,49 @@ def _differences(directory: Path, spec: ModelSpec, hashes: Mapping[str, str]) ->
         if not parity.is_within_tolerance:
             yield f"{ONNX} is not the network of {WEIGHTS}: on {parity.describe()}"
             return
+
+
+def _check_quantized(directory: Path, spec: ModelSpec) -> Check:
+    """The check of a file that is the network itself: an int8 network of the parent that the config names, that runs.
+
+    Only the parent, which is another checkpoint, can show whether the 8-bit weights are its own.
+    """
+    parent = spec.certified.parent
+    note = f"{ONNX} is the network: {spec.certified.precision}, from the parent with SHA-256 {parent}; run on probes"
+    try:
+        findings = tuple(_quantization_faults(directory, spec))
+    except (BackendError, CheckpointError) as error:
+        findings = (f"{ONNX}: {error}",)
+    return Check(name=NAME, note=note, findings=findings)
+
+
+def _quantization_faults(directory: Path, spec: ModelSpec) -> Iterator[str]:
+    content = (directory / ONNX).read_bytes()
+    model = require_plain_graph(content, source=ONNX)
+    stated = metadata_of(model).get(PARENT_SHA256)
+    if stated != spec.certified.parent:
+        yield f"{ONNX} says that it was quantized from weights with SHA-256 {stated}"
+    types = {tensor.data_type for tensor in model.graph.initializer if math.prod(tensor.dims) > 1}
+    if onnx.TensorProto.INT8 not in types:
+        yield f"{ONNX} has no 8-bit weights"
+    for fault in _shape_faults(model, spec):
+        yield fault
+        return
+    batches = [x_BCHW.numpy() for _, x_BCHW in probes(size=spec.preprocessing.crop, seed=0)]
+    for logits_BK in bounded_logits(
+        content, batches, num_classes=spec.num_classes, seconds=SECONDS_ALONE, most_bytes=MOST_BYTES
+    ):
+        if not np.isfinite(logits_BK).all():
+            yield f"{ONNX} gives a logit that is not finite"
+            return
+
+
+def _shape_faults(model: onnx.ModelProto, spec: ModelSpec) -> Iterator[str]:
+    size = spec.preprocessing.crop
+    expected = {INPUT: (3, size, size), OUTPUT: (spec.num_classes,)}
+    shapes = {value.name: _shape_of(value) for value in (*model.graph.input, *model.graph.output)}
+    if shapes != expected:
+        yield f"{ONNX} has the inputs and outputs {shapes} per image, expected {expected}"
 
 
 def _shape_of(value: onnx.ValueInfoProto) -> tuple[int, ...]:

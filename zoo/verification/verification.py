@@ -60,16 +60,15 @@ def _checks(directory: Path) -> list[Check]:
     except CheckpointError as error:
         return [Check(name="manifest", note=f"{MANIFEST} lists known files only", findings=(str(error),))]
     hashes = file_hashes(directory, manifest)
-    checks = [
-        Check(name="manifest", note=f"{MANIFEST} lists known files only"),
-        check_files(directory, manifest, hashes),
-        check_contents(directory, hashes),
-    ]
+    listed = Check(name="manifest", note=f"{MANIFEST} lists known files only")
+    contents = check_contents(directory, hashes)
     try:
         spec = read_spec(directory)
     except (CheckpointError, OSError) as error:
-        return [*checks, Check(name="config", note="its schema", findings=(str(error),))]
-    return [*checks, *_checks_of(directory, spec, hashes)]
+        files = check_files(directory, manifest, hashes)
+        return [listed, files, contents, Check(name="config", note="its schema", findings=(str(error),))]
+    files = check_files(directory, manifest, hashes, network_file=spec.network_file)
+    return [listed, files, contents, *_checks_of(directory, spec, hashes)]
 
 
 def _checks_of(directory: Path, spec: ModelSpec, hashes: dict[str, str]) -> list[Check]:

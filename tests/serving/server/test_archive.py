@@ -17,7 +17,7 @@ from serving.server.model_store import adopt
 from serving.service.loading import load_from_archive
 from tests.zoo.checkpoints.test_checkpoint import saved
 from zoo.checkpoints.checkpoint import save_checkpoint
-from zoo.errors import BackendError, CertificationError, ServerError
+from zoo.errors import BackendError, CertificationError, RequestError, ServerError
 from zoo.export.cached_export import specialized_export
 from zoo.loading.backend import open_backend
 
@@ -51,6 +51,8 @@ def test_the_network_is_exported_when_it_is_packed_and_not_again_by_a_worker(dig
     service = load_from_archive(tmp_path / "unpacked", {}, device="cpu")
     noisy_BCHW = torch.randn(5, 3, 32, 32, generator=torch.Generator().manual_seed(0))
     packed = service.engine.sampler.base
+    with pytest.raises(RequestError, match="--precision takes"):  # the archive's precision is the worker's
+        load_from_archive(tmp_path / "unpacked", {"precision": "half"}, device="cpu")
     assert packed.name == fresh.name and (packed.logits(noisy_BCHW) == fresh.logits(noisy_BCHW)).all()
 
 

@@ -156,6 +156,8 @@ def vars_of(ports):
 def test_an_archive_may_ask_for_a_worker_a_gpu():
     told = yaml.safe_load(yaml.safe_dump(model_settings(Limits(), device="cuda", backend="auto", workers=4)))
     assert (told["minWorkers"], told["maxWorkers"], told["deviceType"]) == (4, 4, "gpu")
+    assert "precision" not in told
+    assert model_settings(Limits(), device="cpu", backend="auto", precision="bfloat16")["precision"] == "bfloat16"
 
 
 @pytest.mark.parametrize(
@@ -166,6 +168,7 @@ def test_an_archive_may_ask_for_a_worker_a_gpu():
         (("--limit", "max_images=many"), "--limit max_images=many: "),
         (("--limit", "alpha=2"), "--limit alpha=2: "),
         (("--limit", "max_draws_per_request=10"), "must not exceed max_draws_per_request=10"),
+        (("--precision", "half"), "--precision takes float32, tf32, bfloat16, int8, got 'half'"),
         (("--host", "203.0.113.1"), "is not an IPv4 address of this machine"),
     ],
 )

@@ -276,12 +276,12 @@ def test_a_log_whose_run_is_not_recorded_is_not_gone_on_with(certify, tmp_path):
 
 def test_accuracy_under_noise_depends_on_the_seed_but_not_on_the_batch_size(digits_checkpoint, digits):
     network = digits_checkpoint.load_network().train()
+    base = TorchBackend(network, num_classes=10)
     images = EvaluationImages(digits.test, digits_checkpoint.spec.preprocessing)
 
     def accuracy(sigma, *, batch_size=128, seed=0):
-        device = torch.device("cpu")
         correct = num_correct_under_noise(
-            network, images, range(len(images)), sigma=sigma, device=device, batch_size=batch_size, seed=seed
+            base.classify, images, range(len(images)), num_classes=10, sigma=sigma, batch_size=batch_size, seed=seed
         )
         return correct / len(images)
 

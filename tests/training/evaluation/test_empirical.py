@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from training.evaluation.attacks import find_attack
-from training.evaluation.empirical import evaluate_network, mean_per_class, merge_results
+from training.evaluation.empirical import evaluate_network, evaluated_backend, mean_per_class, merge_results
 from training.evaluation.empirical_log import EmpiricalLog, EmpiricalRow, EmpiricalRun
 from training.evaluation.empirical_report import sentences
 from training.evaluation.run_log import run_record_path
@@ -20,6 +20,7 @@ from zoo.errors import LogError, RequestError, UnknownNameError
 from zoo.models.spec import Preprocessing
 from zoo.results.selection import Selection
 from zoo.results.summary import binomial_interval
+from zoo.smoothing import BaseClassifier, TorchBackend
 
 SMALL = Preprocessing(resize=8, crop=8)
 L2 = ThreatModel(epsilon=0.6)
@@ -72,8 +73,9 @@ def log_of(path, attack, *, batch_size=16, seed=0, sha="ab" * 32):
 
 def evaluate(network=None, *, task=None, attack=None, batch_size=16, seed=0, sigmas=(), **more):
     task, network = task or toy_task(), network or Toy()
+    base = network if isinstance(network, BaseClassifier) else TorchBackend(network, num_classes=task.num_classes)
     return evaluate_network(
-        network, task, SMALL, sigmas=sigmas, batch_size=batch_size, seed=seed, attack=attack, **more
+        base, task, SMALL, sigmas=sigmas, batch_size=batch_size, seed=seed, attack=attack, **more
     )  # fmt: skip
 
 
@@ -112,6 +114,13 @@ def test_every_class_weighs_alike_in_the_mean_over_classes():
     assert mean_per_class([4, 4], [True, False]) == 0.5  # of the classes that there are
 
 
+def test_the_precision_is_named_and_only_float32_is_attacked():
+    rounded = TorchBackend(Toy(), num_classes=3, precision="bfloat16")
+    assert evaluate(rounded, sigmas=(0.1,)).backend == "torch-cpu-bfloat16"
+    with pytest.raises(RequestError, match="apgd is computed in float32, not in bfloat16: omit --precision"):
+        evaluate(rounded, attack=attack_of())
+
+
 def test_without_a_log_it_says_the_same():
     attack = attack_of()
     assert evaluate(attack=attack) == evaluate(attack=attack)
@@ -140,12 +149,13 @@ def test_an_evaluation_that_was_killed_ends_with_the_rows_of_one_that_was_not(na
 
 
 def test_a_killed_evaluation_of_a_trained_network_too(digits_checkpoint, digits, tmp_path):
-    network, attack = digits_checkpoint.load_network(), attack_of(num_classes=10, num_steps=6)
+    base = evaluated_backend(digits_checkpoint, device=torch.device("cpu"))
+    attack = attack_of(num_classes=10, num_steps=6)
     settings = {"sigmas": (), "batch_size": 10, "seed": 0, "attack": attack, "selection": Selection(skip=12)}
     preprocessing = digits_checkpoint.spec.preprocessing
 
     def rows(name):
-        evaluate_network(network, digits, preprocessing, log=log_of(tmp_path / name, attack, batch_size=10), **settings)
+        evaluate_network(base, digits, preprocessing, log=log_of(tmp_path / name, attack, batch_size=10), **settings)
         return (tmp_path / name).read_text()
 
     whole = rows("whole.tsv")

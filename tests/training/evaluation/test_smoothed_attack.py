@@ -10,7 +10,7 @@ from training.attacks.smoothed import smoothed_pgd
 from training.evaluation.attack_targets import SmoothedAttackTarget, attack_target_for
 from training.evaluation.attacks import find_attack
 from training.threat import ThreatModel
-from zoo.smoothing import SmoothedClassifier, SmoothingSpec
+from zoo.smoothing import SmoothedClassifier, SmoothingSpec, TorchBackend
 from zoo.smoothing.certificate import certified_radius
 
 SHAPE = (3, 4, 4)
@@ -41,8 +41,12 @@ def attack_of(epsilon, *, n=1000, num_noise_samples=16):
     )  # fmt: skip
 
 
+def two_classes(network):
+    return TorchBackend(network, num_classes=2)
+
+
 def rows_of(x_BCHW, *, epsilon, numbers=None, labels=None, **settings):
-    target = attack_target_for(HalfSpace(), attack_of(epsilon, **settings), num_classes=2, batch_size=256)
+    target = attack_target_for(two_classes(HalfSpace()), attack_of(epsilon, **settings), batch_size=256)
     assert isinstance(target, SmoothedAttackTarget)
     numbers_B = torch.arange(len(x_BCHW)) if numbers is None else torch.tensor(numbers)
     return target.rows(x_BCHW, torch.ones(len(x_BCHW), dtype=torch.int64) if labels is None else labels, numbers_B)
@@ -111,7 +115,7 @@ def test_the_noise_of_a_gradient_and_the_copies_of_a_batch_fit_the_batch_size():
             seen.append(len(x_BCHW))
             return super().forward(x_BCHW)
 
-    target = attack_target_for(Watched(), attack_of(0.3, num_noise_samples=16), num_classes=2, batch_size=64)
+    target = attack_target_for(two_classes(Watched()), attack_of(0.3, num_noise_samples=16), batch_size=64)
     assert target.batch_size == 4
     target.rows(at_distance(0.1, 0.2, 0.3, 0.4), torch.ones(4, dtype=torch.int64), torch.arange(4))
     assert max(seen) == 64

@@ -36,10 +36,13 @@ def again(zoo_command, line, path, output):
         "--n0 11 --n 130 --backend torch --batch-size 37 --seed 5",
         "--n 130 --alpha 0.0123456789 --sigma 0.123456789 --noise discrete --max 300 --backend onnx --family",
         "--n 200 --stopping anytime --tolerance 0.0712345678 --backend torch --batch-size 9",
-        "--n 200 --stopping at-radius --radius 0.123456789 --backend torch",
+        "--n 200 --stopping at-radius --radius 0.123456789 --precision bfloat16",
     ],
 )
-def test_the_certify_command_is_of_the_run_that_was_recorded(options, copy_of_digits, zoo_command, tmp_path):
+def test_the_certify_command_is_of_the_run_that_was_recorded(
+    options, copy_of_digits, zoo_command, tmp_path, monkeypatch
+):
+    monkeypatch.setattr("zoo.loading.backend.cpu_has_bfloat16", lambda: True)
     log = tmp_path / "log.tsv"
     words = ["certify", copy_of_digits, "--task", "digits", "--skip", 90, "--output", log, "--record", "--json"]
     done = zoo_command(*words, *options.split())

@@ -10,7 +10,7 @@ import pytest
 
 COMMANDS = [
     "archive", "audit", "calibrate", "card", "certify", "denoise", "evaluate", "export", "health", "import",
-    "leaderboard", "list", "models", "predict", "pull", "push", "report", "search", "serve", "show",
+    "leaderboard", "list", "models", "predict", "pull", "push", "quantize", "report", "search", "serve", "show",
     "sign", "study", "train", "verify",
 ]  # fmt: skip
 

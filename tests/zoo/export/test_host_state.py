@@ -11,7 +11,8 @@ import torchvision  # noqa: F401 # the import adds filters of warnings, and the 
 from torch import nn
 
 from zoo.export.cached_export import specialized_export
-from zoo.export.onnx import export_network, quantize_to_int8
+from zoo.export.onnx import export_network
+from zoo.export.quantization import quantize
 
 
 class Unexportable(nn.Module):
@@ -24,8 +25,9 @@ NETWORK = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), 
 
 
 def int8(_):
-    noisy_BCHW = np.random.RandomState(0).standard_normal((2, 3, 32, 32)).astype(np.float32)
-    return quantize_to_int8(export_network(NETWORK, size=32), noisy_BCHW)
+    batches = [torch.zeros(2, 3, 32, 32)]
+    exported = export_network(NETWORK, size=32)
+    return quantize(exported, num_classes=10, calibrating=batches, compared=batches, facts={})
 
 
 EXPORTS = {

@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 import torch
 
+import zoo
 from tests.zoo.export.test_host_state import Unexportable
 from training.tasks import open_task
 from zoo.errors import BackendError, ExportError, RequestError
-from zoo.export.onnx import export_network, quantize_to_int8
+from zoo.export.onnx import export_network
 from zoo.loading.backend import default_batch_size, open_backend
 from zoo.models.preprocessing import prepare
 from zoo.smoothing import Certification, CertificationEngine, NoiseKey, NoisySampler, SamplingOptions, SmoothingSpec
@@ -47,6 +48,25 @@ def certificates(base, images, *, packed, batch_size=64):
 def test_the_default_on_cpus_is_onnx_runtime(digits_checkpoint, backends):
     assert open_backend(digits_checkpoint).name == backends["onnx"].name == "onnxruntime-cpu-float32"
     assert backends["torch"].name == "torch-cpu-float32"
+
+
+def test_a_precision_is_another_base_classifier_and_refused_where_it_does_not_exist(
+    digits_checkpoint, images, monkeypatch
+):
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_bf16": True})
+    rounded = open_backend(digits_checkpoint, precision="bfloat16")
+    assert rounded.name == "torch-cpu-bfloat16" and len(rounded.classify(torch.stack(images[:2]))) == 2
+    assert zoo.smooth(digits_checkpoint.path, device="cpu", precision="bfloat16").base.name == rounded.name
+    for words, said in [
+        ({"precision": "bfloat16", "backend": "onnx"}, "bfloat16 needs PyTorch: give --backend torch"),
+        ({"precision": "tf32"}, "tf32 needs a CUDA device, got the device cpu"),
+        ({"precision": "float16"}, "--precision takes float32, tf32, bfloat16, int8, got 'float16'"),
+    ]:
+        with pytest.raises(RequestError, match=said):
+            open_backend(digits_checkpoint, **words)
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_bf16": False, "avx2": True})
+    with pytest.raises(RequestError, match="needs a processor with bfloat16 instructions"):
+        open_backend(digits_checkpoint, precision="bfloat16")
 
 
 def test_a_network_that_onnx_cannot_express_is_run_by_pytorch_with_a_note_or_refused(
@@ -92,17 +112,6 @@ def test_onnx_runtime_answers_alike_at_every_batch_size(backends, images):
     assert certificates(backends["onnx"], images[:16], packed=3, batch_size=13) == whole
 
 
-def test_the_8_bit_model_is_another_base_classifier_under_its_own_name(digits_checkpoint, backends, images):
-    generator = torch.Generator().manual_seed(0)
-    noisy_BCHW = torch.stack(images) + 0.5 * torch.randn(64, 3, 32, 32, generator=generator)
-    exported = quantize_to_int8(export_network(digits_checkpoint.load_network(), size=32), noisy_BCHW.numpy())
-    int8 = OnnxBackend(exported, num_classes=10, precision="int8")
-    assert int8.name == "onnxruntime-cpu-int8"
-    difference = np.abs(int8.logits(noisy_BCHW) - backends["onnx"].logits(noisy_BCHW)).max()
-    assert difference > 1e-3
-    assert (int8.classify(noisy_BCHW) == backends["onnx"].classify(noisy_BCHW)).mean() > 0.8
-
-
 def test_onnx_runtime_never_falls_back_to_another_device(digits_checkpoint):
     if torch.cuda.is_available():
         pytest.skip("this machine has a GPU")
@@ -127,3 +136,4 @@ def test_onnx_runtime_reports_to_nobody(tmp_path):
 
 def test_the_default_batch_is_a_power_of_two(digits_checkpoint):
     assert default_batch_size(digits_checkpoint, "cpu") == 256
+    assert default_batch_size(digits_checkpoint, "cuda") == 1024

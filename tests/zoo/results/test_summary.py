@@ -77,6 +77,14 @@ def test_draws_that_differ_between_rows_are_averaged():
     assert same.conditions == "1 images, sigma 0.5, n0 100, n 1,000, alpha 0.001"
 
 
+def test_another_precision_than_float32_is_named_and_a_missing_one_is_not_guessed():
+    row = certified_row(1000)
+    rounded = replace(row, provenance=replace(row.provenance, backend="onnxruntime-cpu-int8"))
+    assert summarize([rounded], radii=[]).conditions.endswith("alpha 0.001, precision int8")
+    assert summarize([rounded, replace(row, idx=1)], radii=[]).precision is None
+    assert summarize([replace(row, provenance=None)], radii=[]).precision is None
+
+
 # Right and certified; wrong and certified; abstained.
 DECIDED = [
     certified_row(1000, idx=0, rule=AT_HALF),

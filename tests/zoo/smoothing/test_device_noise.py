@@ -5,18 +5,21 @@ import pytest
 import torch
 from scipy import stats
 
-from tests.zoo.smoothing.fakes import Recorder
-from zoo.smoothing.device_noise import noisy_batch, philox_4x32, standard_normal
+from zoo.smoothing.device_noise import DeviceMemory, normal_numbers, philox_4x32
 from zoo.smoothing.noise import Draws, NoiseKey, Phase
-from zoo.smoothing.sampler import NoisySampler, SamplingOptions
+from zoo.smoothing.noisy_batch import noisy_batch
 
 CPU = torch.device("cpu")
 ONES = 0xFFFFFFFF
 
 
-def row(index=0, *, root=1, job=2, phase=Phase.SELECTION, sigma=0.5, x_CHW=None):
+def draw(index=0, *, root=1, job=2, phase=Phase.SELECTION, sigma=0.5, x_CHW=None, num=1):
     x_CHW = np.full((3, 5, 5), 0.25, dtype=np.float32) if x_CHW is None else x_CHW
-    return Draws(x_CHW, sigma, "gaussian", NoiseKey(root, job), phase, 0, 1), index
+    return Draws(x_CHW, sigma, "gaussian", NoiseKey(root, job), phase, index, num)
+
+
+def moved(*draws):
+    return DeviceMemory(CPU).moved(draws)
 
 
 # The known-answer file of the Random123 library, philox4x32 with 10 rounds.
@@ -38,7 +41,7 @@ def test_philox_gives_its_authors_known_answers(counter, key, answer):
 
 
 def test_noise_is_standard_normal_and_values_of_one_block_are_not_correlated():
-    noise_BD = standard_normal([row(index) for index in range(400)], 1001, CPU).numpy().astype(np.float64)
+    noise_BD = normal_numbers(moved(draw(num=400)).words_M5, 1001).numpy().astype(np.float64)
     assert noise_BD.shape == (400, 1001)
     assert stats.kstest(noise_BD.ravel(), "norm").pvalue > 1e-3
     assert stats.kstest(noise_BD.ravel() * 1.01, "norm").pvalue < 1e-3  # the test has power
@@ -50,55 +53,36 @@ def test_noise_is_standard_normal_and_values_of_one_block_are_not_correlated():
 
 def test_every_word_of_the_name_changes_the_noise():
     names = [
-        row(index, root=root, job=job, phase=phase)
+        draw(index, root=root, job=job, phase=phase)
         for root in (1, 2, 1 + 2**32, 2**64 - 1)
         for job in (1, 2, 1 + 2**32, 2**64 - 1)
         for phase in Phase
         for index in (0, 1)
     ]
-    noise_BD = standard_normal(names, 16, CPU)
+    noise_BD = normal_numbers(moved(*names).words_M5, 16)
     assert len({noise.numpy().tobytes() for noise in noise_BD}) == len(names)
 
 
 def test_a_draw_is_the_same_in_every_batch_and_around_its_own_image():
     other = np.full((3, 5, 5), 0.75, dtype=np.float32)
-    rows = [row(0), row(1, x_CHW=other), row(2), row(3, x_CHW=other)]
-    together = noisy_batch(rows, CPU)
-    for place, each in enumerate(rows):
-        assert torch.equal(noisy_batch([each], CPU)[0], together[place])
-    unit = standard_normal([row(3)], 75, CPU).view(3, 5, 5)
-    torch.testing.assert_close(together[3], 0.75 + 0.5 * unit)
+    draws = [draw(0), draw(1, x_CHW=other), draw(2), draw(3, x_CHW=other)]
+    together = moved(*draws)
+    assert len(together.images_NCHW) == 3  # two draws share an image
+    for row, each in enumerate(draws):
+        assert torch.equal(noisy_batch(moved(each))[0], noisy_batch(together)[row])
+        assert torch.equal(noisy_batch(together.part(row, row + 1))[0], noisy_batch(together)[row])
+    unit = normal_numbers(moved(draws[3]).words_M5, 75).view(3, 5, 5)
+    torch.testing.assert_close(noisy_batch(together)[3], 0.75 + 0.5 * unit)
 
 
-class OnDevice(Recorder):
-    """A backend whose device is not the CPU, as far as the sampler can see."""
-
-    draws_on = torch.device("meta")
-
-
-def test_the_sampler_draws_on_the_device_of_the_backend_and_pads_there(monkeypatch):
-    monkeypatch.setattr("zoo.smoothing.sampler.noisy_batch", lambda rows, device: noisy_batch(rows, CPU))
-    base = OnDevice()
-    draws, _ = row()
-    draws = Draws(draws.x_CHW, 0.5, "gaussian", draws.key, draws.phase, 0, 3)
-    NoisySampler(base, SamplingOptions(batch_size=4)).votes([draws])
-    (seen,) = base.seen
-    assert np.array_equal(seen[:3], noisy_batch([(draws, index) for index in range(3)], CPU).numpy())
-    assert np.array_equal(seen[3], seen[0])
-
-
-def test_discrete_noise_beside_it_does_not_change_where_gaussian_noise_is_drawn(monkeypatch):
-    monkeypatch.setattr("zoo.smoothing.sampler.noisy_batch", lambda rows, device: noisy_batch(rows, CPU))
-    monkeypatch.setattr(torch.Tensor, "to", lambda tensor, device: tensor.clone())
-    gaussian, _ = row()
-    discrete = Draws(np.full((3, 5, 5), 128 / 255, np.float32), 0.5, "discrete", NoiseKey(3, 4), Phase.SELECTION, 0, 2)
-    gaussian = Draws(gaussian.x_CHW, 0.5, "gaussian", gaussian.key, gaussian.phase, 0, 2)
-    alone, mixed = OnDevice(), OnDevice()
-    NoisySampler(alone, SamplingOptions(batch_size=4)).votes([gaussian])
-    NoisySampler(mixed, SamplingOptions(batch_size=4)).votes([discrete, gaussian])
-    assert np.array_equal(mixed.seen[0][2:], alone.seen[0][:2])
-    levels = mixed.seen[0][:2] * 255
-    assert np.abs(levels - np.rint(levels)).max() < 1e-3
+def test_images_stay_on_the_device_from_call_to_call_and_each_draw_keeps_its_own():
+    memory = DeviceMemory(CPU)
+    pictures = [np.full((1, 2, 2), value / 8, dtype=np.float32) for value in range(5)]
+    for chosen in ([0], [0], [0, 1, 2], [2, 0], [3, 2], [2, 3], [4], [0, 4, 1]):
+        draws = [draw(x_CHW=pictures[number], sigma=0.0, num=2) for number in chosen]
+        on_device = memory.moved(draws)
+        seen = on_device.images_NCHW[on_device.position_M][:, 0, 0, 0]
+        assert seen.tolist() == [number / 8 for number in chosen for _ in range(2)]
 
 
 @pytest.mark.gpu

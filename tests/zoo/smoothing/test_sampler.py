@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from tests.zoo.smoothing.fakes import Recorder, Threshold
 from zoo.errors import CertificationError, OutOfMemoryError
+from zoo.smoothing.host_noise import HostNoise
 from zoo.smoothing.noise import Draws, NoiseKey, Phase
 from zoo.smoothing.sampler import NoisySampler, SamplingOptions
 
@@ -96,12 +97,12 @@ def test_a_batch_that_does_not_fit_is_halved_without_a_vote_lost_and_the_backend
 
 
 def test_noise_that_does_not_fit_is_halved_too(monkeypatch):
-    def no_room(self, shape_CHW):
-        if self._inner_batch_size > 4:
+    def no_room(self, num, shape_CHW):
+        if num > 4:
             raise MemoryError
-        return np.empty((self._inner_batch_size, *shape_CHW), dtype=np.float32)
+        return np.empty((num, *shape_CHW), dtype=np.float32)
 
-    monkeypatch.setattr(NoisySampler, "_buffer", no_room)
+    monkeypatch.setattr(HostNoise, "_buffer", no_room)
     sampler = NoisySampler(Threshold(at=0.5), SamplingOptions(batch_size=8))
     assert len(sampler.votes([draws(num=20)])[0]) == 20 and "batch 4" in sampler.backend
 

@@ -4,17 +4,29 @@ pytorch        any callable on a CPU or GPU
 onnxruntime    an exported network; the fastest backend on CPUs, where its logits are the same in every packing
 """
 
-from zoo.smoothing.backends.base import BaseClassifier, Classes, Logits, ScoringClassifier, checked_classes
+from zoo.smoothing.backends.arithmetic import Precision, arithmetic, precision_of
+from zoo.smoothing.backends.base import (
+    BaseClassifier,
+    Classes,
+    DeviceClassifier,
+    Logits,
+    ScoringClassifier,
+    checked_classes,
+)
 from zoo.smoothing.backends.pytorch import TorchBackend, evaluating, fused, traced
 
 __all__ = [
     "BaseClassifier",
     "Classes",
+    "DeviceClassifier",
     "Logits",
+    "Precision",
     "ScoringClassifier",
     "TorchBackend",
+    "arithmetic",
     "checked_classes",
     "evaluating",
     "fused",
+    "precision_of",
     "traced",
 ]

@@ -62,18 +62,46 @@ class ScoringClassifier(BaseClassifier, Protocol):
         ...
 
 
+@runtime_checkable
+class DeviceClassifier(ScoringClassifier, Protocol):
+    """A base classifier that leaves logits on its device, so that the host need not wait for each batch."""
+
+    def enqueue(self, x_BCHW: Tensor) -> Tensor:
+        """`logits_BK`, float32 on the device `draws_on`, which may not have computed them yet.
+
+        Raises: CertificationError if the shape is wrong; OutOfMemoryError as `classify`.
+        """
+        ...
+
+
+NOT_FINITE = -1
+"""What `classes_on_device` gives instead of a class."""
+
+
+def classes_on_device(logits_BK: Tensor) -> Tensor:
+    """The class with the largest logit for each image, the lowest such class on ties; -1 if a logit is not finite.
+
+    int64, on the device of the logits. The host does not wait for them.
+    """
+    classes_B = logits_BK.argmax(dim=1)
+    return torch.where(logits_BK.isfinite().all(dim=1), classes_B, NOT_FINITE)
+
+
 def checked_classes(logits_BK: Logits, *, num_images: int, num_classes: int) -> Classes:
     """The class with the largest logit for each image; the lowest such class on ties.
 
     Raises: CertificationError if a logit is not finite or the shape is wrong.
     """
-    if logits_BK.shape != (num_images, num_classes):
-        expected = (num_images, num_classes)
-        raise CertificationError(
-            f"the base classifier returned logits of shape {tuple(logits_BK.shape)}, expected {expected}"
-        )
+    require_shape(logits_BK.shape, num_images=num_images, num_classes=num_classes)
     if not np.isfinite(logits_BK).all():
         value = float(logits_BK[~np.isfinite(logits_BK)][0])
         raise CertificationError(f"the base classifier returned a logit that is not finite: {value}")
     classes_B: Classes = logits_BK.argmax(axis=1)
     return classes_B
+
+
+def require_shape(shape: Sequence[int], *, num_images: int, num_classes: int) -> None:
+    """Raises CertificationError unless `shape` is that of logits of all images and classes."""
+    if tuple(shape) != (num_images, num_classes):
+        expected = (num_images, num_classes)
+        raise CertificationError(f"the base classifier returned logits of shape {tuple(shape)}, expected {expected}")

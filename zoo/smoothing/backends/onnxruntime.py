@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from zoo.errors import BackendError, OutOfMemoryError
+from zoo.smoothing.backends.arithmetic import DEFAULT
 from zoo.smoothing.backends.base import Classes, Logits, checked_classes
 
 # Since 1.29, official builds report every session to their vendor unless this variable is set before the import.
@@ -36,7 +37,7 @@ class OnnxBackend:
         *,
         num_classes: int,
         device: torch.device | str = "cpu",
-        precision: str = "float32",
+        precision: str = DEFAULT,
         spins: bool = True,
         depends_on_batch_shape: bool | None = None,
     ) -> None:
@@ -111,7 +112,9 @@ def _open(exported: bytes, device: torch.device, *, spins: bool) -> onnxruntime.
     options.intra_op_num_threads = torch.get_num_threads()
     options.add_session_config_entry("session.intra_op.allow_spinning", str(int(spins)))
     options.add_session_config_entry("session.force_spinning_stop", "1")  # noise is drawn between runs
-    settings = {"device_id": str(device.index or 0)} if device.type == "cuda" else {}
+    settings = {}
+    if device.type == "cuda":  # whose default is to use TF32
+        settings = {"device_id": str(device.index or 0), "use_tf32": "0"}
     try:
         session = onnxruntime.InferenceSession(exported, options, providers=[(provider, settings)])
     except Exception as error:  # the only base class that ONNX Runtime's errors share

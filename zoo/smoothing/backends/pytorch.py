@@ -5,17 +5,24 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
-from typing import Literal
 
 import torch
 from torch import Tensor, fx, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from zoo.errors import CertificationError, OutOfMemoryError
-from zoo.smoothing.backends.base import Classes, Logits, checked_classes
+from zoo.smoothing.backends.arithmetic import DEFAULT, Precision, arithmetic
+from zoo.smoothing.backends.base import Classes, Logits, checked_classes, require_shape
 
-Precision = Literal["float32", "bfloat16"]
-CPU_OUT_OF_MEMORY = "not enough memory"
+# A library of CUDA reports an allocation that failed by its own status. PyTorch passes it on as a RuntimeError.
+OUT_OF_MEMORY = (
+    "not enough memory",
+    "CUDA error: out of memory",
+    "CUDNN_STATUS_ALLOC_FAILED",
+    "CUDNN_STATUS_INTERNAL_ERROR_DEVICE_ALLOCATION_FAILED",
+    "CUBLAS_STATUS_ALLOC_FAILED",
+    "CUFFT_ALLOC_FAILED",
+)
 
 
 class TorchBackend:
@@ -29,7 +36,7 @@ class TorchBackend:
         *,
         num_classes: int,
         device: torch.device | str | None = None,
-        precision: Precision = "float32",
+        precision: Precision = DEFAULT,
         is_channels_last: bool = False,
     ) -> None:
         """Wraps a callable; moves a module to the device and converts it to the layout.
@@ -38,7 +45,7 @@ class TorchBackend:
             base: A callable `x_BCHW` -> `logits_BK`, such as a module.
             num_classes: K.
             device: Device of the batches. By default that of the module's parameters, or the CPU if it has none.
-            precision: "bfloat16" is automatic mixed precision, which is a different base classifier from "float32".
+            precision: The arithmetic, as in `arithmetic`. Each is a different base classifier.
             is_channels_last: Lays batches out channels last, the best layout for convolutions.
         """
         if device is None:
@@ -61,26 +68,31 @@ class TorchBackend:
         return self.classify_and_read(x_BCHW, ())[0]
 
     def classify_and_read(self, x_BCHW: Tensor, rows: Sequence[int]) -> tuple[Classes, Logits]:
-        logits_BK = self._logits(x_BCHW)
+        logits_BK: Logits = self.enqueue(x_BCHW).cpu().numpy()
         classes_B = checked_classes(logits_BK, num_images=len(x_BCHW), num_classes=self.num_classes)
         return classes_B, logits_BK[list(rows)]
 
-    def _logits(self, x_BCHW: Tensor) -> Logits:
+    def enqueue(self, x_BCHW: Tensor) -> Tensor:
         mode = evaluating(self.base) if isinstance(self.base, nn.Module) else nullcontext()
-        mixed = torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bfloat16")
         try:
-            with mode, mixed, torch.inference_mode():
+            with mode, arithmetic(self.precision, self.device.type), torch.inference_mode():
                 output_BK = self.base(x_BCHW.to(self.device, memory_format=self.layout))
         except RuntimeError as error:
-            if not isinstance(error, torch.OutOfMemoryError) and CPU_OUT_OF_MEMORY not in str(error):
+            if not is_out_of_memory(error):
                 raise
             raise OutOfMemoryError(
                 f"{self.device} does not have enough memory for a batch of {len(x_BCHW)} images"
             ) from error
         if not isinstance(output_BK, Tensor):
             raise CertificationError(f"the base classifier must return a tensor, got {type(output_BK).__name__}")
-        logits_BK: Logits = output_BK.float().cpu().numpy()
-        return logits_BK
+        require_shape(output_BK.shape, num_images=len(x_BCHW), num_classes=self.num_classes)
+        return output_BK.float()
+
+
+def is_out_of_memory(error: RuntimeError) -> bool:
+    """Whether an error says that memory ran out: on a CPU, in PyTorch's allocator, or in a library of CUDA."""
+    text = str(error)
+    return isinstance(error, torch.OutOfMemoryError) or any(phrase in text for phrase in OUT_OF_MEMORY)
 
 
 def fused(network: nn.Module) -> nn.Module:

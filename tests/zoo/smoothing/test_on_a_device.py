@@ -1,0 +1,191 @@
+"""The engine on a simulated device: the right devices, one copy in and one out per step, and the CPU's votes."""
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from tests.simulated_device import CUDA, DeviceMixError, simulated_device
+from zoo.errors import CertificationError, OutOfMemoryError
+from zoo.smoothing import (
+    Certification,
+    CertificationEngine,
+    NoiseKey,
+    NoisySampler,
+    SamplingOptions,
+    SmoothingSpec,
+    TorchBackend,
+)
+from zoo.smoothing.device_noise import DeviceMemory, noisy_by_operations
+from zoo.smoothing.noise import Draws, Phase
+
+
+class Slopes(nn.Module):
+    """Three classes, of which noise may make any the largest."""
+
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.convolution = nn.Conv2d(3, 4, 3, padding=1, bias=False)
+        self.head = nn.Linear(4, 3, bias=False)
+
+    def forward(self, x_BCHW):
+        return self.head(self.convolution(x_BCHW - 0.5).mean(dim=(2, 3)))
+
+
+def picture(seed):
+    return np.random.default_rng(seed).random((3, 6, 6)).astype(np.float32)
+
+
+def draws_of(seed, *, num=10, noise="gaussian", start=0, reads_logits=False):
+    x_CHW = picture(seed)
+    if noise == "discrete":
+        x_CHW = (np.rint(x_CHW * 255) / 255).astype(np.float32)
+    return Draws(x_CHW, 0.5, noise, NoiseKey(7, seed), Phase.ESTIMATION, start, num, reads_logits)
+
+
+def sampler_on_device(network=None, *, batch_size=8):
+    return NoisySampler(
+        TorchBackend(network or Slopes(), num_classes=3, device=CUDA, is_channels_last=True),
+        SamplingOptions(batch_size=batch_size),
+    )
+
+
+def certification(number):
+    spec = SmoothingSpec(sigma=0.5, n0=10, n=40)
+    return Certification(number, torch.from_numpy(picture(number)), smoothing=spec, key=NoiseKey(7, number))
+
+
+def expected_classes(draws):
+    noisy_MCHW = noisy_by_operations(DeviceMemory(torch.device("cpu")).moved([draws]))
+    with torch.inference_mode():
+        return Slopes()(noisy_MCHW).argmax(dim=1).tolist()
+
+
+def test_votes_on_a_device_are_those_of_the_cpu_with_the_devices_noise():
+    asked = [draws_of(0), draws_of(1, num=3), draws_of(0, num=5, start=10)]
+    with simulated_device():
+        votes = sampler_on_device().votes(asked)
+    assert [each.tolist() for each in votes] == [expected_classes(each) for each in asked]
+    assert len(set(np.concatenate(votes).tolist())) > 1
+
+
+def test_a_call_copies_once_to_the_device_and_waits_once_for_one_copy_back():
+    with simulated_device() as traffic:
+        sampler = sampler_on_device()
+        traffic.clear()
+        asked = [draws_of(0, num=30), draws_of(1, num=11)]
+        for _ in range(3):  # also where images are new
+            sampler.votes(asked)
+            assert (traffic.copies_in.total(), traffic.copies_out.total()) == (1, 1), traffic
+            assert traffic.waits.total() == 1, traffic
+            traffic.clear()
+
+
+def test_the_kernel_is_launched_once_per_batch(monkeypatch):
+    launches = []
+
+    def kernel(draws):
+        launches.append(len(draws))
+        return noisy_by_operations(draws)
+
+    monkeypatch.setattr("zoo.smoothing.noisy_batch._kernel", lambda device: kernel)
+    with simulated_device():
+        sampler_on_device().votes([draws_of(0, num=10), draws_of(1, num=10)])
+    assert launches == [8, 8, 4]
+
+
+def test_steps_of_the_engine_exchange_two_copies_also_while_jobs_come_and_go():
+    with simulated_device() as traffic:
+        engine = CertificationEngine(sampler_on_device(batch_size=16))
+        for number in range(4):
+            engine.admit(certification(number))
+        steps = 0
+        traffic.clear()
+        while engine.num_open:
+            engine.step()
+            steps += 1
+        assert steps > 3
+        assert traffic.copies_in.total() <= steps and traffic.copies_out.total() <= steps
+        assert traffic.waits.total() <= steps, traffic
+
+
+def test_discrete_noise_and_logits_beside_gaussian_votes():
+    discrete, gaussian = draws_of(2, noise="discrete", num=5), draws_of(0, num=6)
+    reading = draws_of(1, num=4, reads_logits=True)
+    with simulated_device():
+        votes = sampler_on_device().votes([discrete, gaussian, reading])
+    on_cpu = NoisySampler(TorchBackend(Slopes(), num_classes=3), SamplingOptions(batch_size=8))
+    assert votes[0].tolist() == on_cpu.votes([discrete])[0].tolist()
+    assert votes[1].tolist() == expected_classes(gaussian)
+    assert votes[2].shape == (4, 3)
+    assert votes[2].argmax(axis=1).tolist() == expected_classes(draws_of(1, num=4))
+
+
+def test_a_network_that_was_left_on_the_cpu_is_noticed():
+    class Forgotten(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.shift = torch.ones(3, 1, 1)  # neither a parameter nor a buffer, so it does not move
+            self.slopes = Slopes()
+
+        def forward(self, x_BCHW):
+            return self.slopes(x_BCHW + self.shift)
+
+    with simulated_device(), pytest.raises(DeviceMixError):
+        sampler_on_device(Forgotten()).votes([draws_of(0)])
+
+
+def test_a_network_that_waits_for_the_device_is_noticed():
+    class Waiting(Slopes):
+        def forward(self, x_BCHW):
+            logits_BK = super().forward(x_BCHW)
+            return logits_BK * 2 if float(logits_BK.max()) > 1e9 else logits_BK
+
+    with simulated_device() as traffic:
+        sampler = sampler_on_device(Waiting())
+        traffic.clear()
+        sampler.votes([draws_of(0, num=8)])
+        assert traffic.waits.total() == 2
+
+
+def test_a_logit_that_is_not_finite_is_refused_with_the_batches_around_it():
+    class Broken(Slopes):
+        def forward(self, x_BCHW):
+            logits_BK = super().forward(x_BCHW)
+            return torch.where(x_BCHW[:, 0, 0, 0, None] > 0.9, torch.nan, logits_BK)
+
+    with simulated_device(), pytest.raises(CertificationError, match="a logit that is not finite"):
+        sampler_on_device(Broken()).votes([draws_of(0, num=40)])
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        "CUDA error: out of memory",
+        "cuDNN error: CUDNN_STATUS_ALLOC_FAILED",
+        "CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`",
+    ],
+)
+def test_memory_that_runs_out_in_a_library_halves_the_batch(message):
+    class Cramped(Slopes):
+        def forward(self, x_BCHW):
+            if len(x_BCHW) > 3:
+                raise RuntimeError(message)
+            return super().forward(x_BCHW)
+
+    with simulated_device():
+        sampler = sampler_on_device(Cramped())
+        (votes,) = sampler.votes([draws_of(0)])
+    assert votes.tolist() == expected_classes(draws_of(0))
+    assert sampler.backend == "torch-cuda-float32 (batch 2: memory ran out at 8)"
+
+
+def test_another_error_of_a_library_is_not_taken_for_memory():
+    class Wrong(Slopes):
+        def forward(self, x_BCHW):
+            raise RuntimeError("cuDNN error: CUDNN_STATUS_EXECUTION_FAILED")
+
+    with simulated_device(), pytest.raises(RuntimeError, match="EXECUTION_FAILED") as caught:
+        sampler_on_device(Wrong()).votes([draws_of(0)])
+    assert not isinstance(caught.value, OutOfMemoryError)
