@@ -92,10 +92,10 @@ def test_onnx_runtime_answers_alike_at_every_batch_size(backends, images):
     assert certificates(backends["onnx"], images[:16], packed=3, batch_size=13) == whole
 
 
-def test_the_8_bit_model_is_another_base_classifier_under_its_own_name(digits_checkpoint, backends, images):
+def test_the_8_bit_model_is_another_base_classifier_under_its_own_name(exported_digits, backends, images):
     generator = torch.Generator().manual_seed(0)
     noisy_BCHW = torch.stack(images) + 0.5 * torch.randn(64, 3, 32, 32, generator=generator)
-    exported = quantize_to_int8(export_network(digits_checkpoint.load_network(), size=32), noisy_BCHW.numpy())
+    exported = quantize_to_int8((exported_digits / "digits.onnx").read_bytes(), noisy_BCHW.numpy())
     int8 = OnnxBackend(exported, num_classes=10, precision="int8")
     assert int8.name == "onnxruntime-cpu-int8"
     difference = np.abs(int8.logits(noisy_BCHW) - backends["onnx"].logits(noisy_BCHW)).max()
