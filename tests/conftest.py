@@ -6,6 +6,7 @@ import signal
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
+from contextlib import redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,6 +22,10 @@ os.environ.setdefault("HF_HUB_DISABLE_XET", "1")
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
 os.environ["HF_HOME"] = tempfile.mkdtemp(prefix="hf_home_")
+# httpx reads all root certificates for every client that trusts the environment, which takes ten times as long as a
+# request to this machine. Only tests/foreign_environment.py asks another one.
+os.environ.setdefault("OWN_SSL_CERT_FILE", os.environ.pop("SSL_CERT_FILE", ""))
+os.environ["SSL_CERT_DIR"] = os.environ["HF_HOME"]  # a folder without certificates
 if "PYTEST_XDIST_WORKER" not in os.environ:  # the processes share it, so that each exported network is exported once
     os.environ["ZOO_CACHE_DIR"] = tempfile.mkdtemp(prefix="zoo_cache_")
 
@@ -114,6 +119,25 @@ def certified_digits(digits_checkpoint: Checkpoint, tmp_path_factory: pytest.Tem
         record_certification(checkpoint, run, rows, selection=selection)
 
     return open_checkpoint(made_once("certified_digits", make, tmp_path_factory) / "digits")
+
+
+@pytest.fixture(scope="session")
+def exported_digits(digits_checkpoint: Checkpoint, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What `zoo export copy digits.onnx --record --json` wrote: the copy, the file, and what was printed as out.json.
+
+    The exporter takes some five seconds.
+    """
+
+    def make(folder: Path) -> None:
+        shutil.copytree(digits_checkpoint.path, folder / "copy", ignore=shutil.ignore_patterns(".run"))
+        words = ["zoo", "export", str(folder / "copy"), str(folder / "digits.onnx"), "--record", "--json"]
+        with (folder / "out.json").open("w") as out, redirect_stdout(out), pytest.MonkeyPatch.context() as patch:
+            patch.setattr(sys, "argv", words)
+            with pytest.raises(SystemExit) as ended:
+                main()
+        assert not ended.value.code
+
+    return made_once("exported_digits", make, tmp_path_factory)
 
 
 @pytest.fixture

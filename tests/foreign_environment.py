@@ -31,10 +31,14 @@ def python_of_environment(folder: Path) -> Path:
 def install(python: Path, folder: Path) -> None:
     """Installs the packages; `folder` is for a probe of PyPI."""
     pip = [str(python), "-m", "pip", "--disable-pip-version-check", "--quiet"]
-    done = subprocess.run([*pip, "install", *PACKAGES], capture_output=True, text=True)
+    environment = {name: value for name, value in os.environ.items() if name != "SSL_CERT_DIR"}
+    if certificates := os.environ.get("OWN_SSL_CERT_FILE"):  # tests/conftest.py keeps it under this name
+        environment["SSL_CERT_FILE"] = certificates
+    done = subprocess.run([*pip, "install", *PACKAGES], env=environment, capture_output=True, text=True)
     if done.returncode == 0:
         return
-    probe = subprocess.run([*pip, "download", "--no-deps", "--no-cache-dir", "--dest", str(folder), "six"])
+    words = ["download", "--no-deps", "--no-cache-dir", "--dest", str(folder), "six"]
+    probe = subprocess.run([*pip, *words], env=environment)
     if probe.returncode != 0:
         pytest.skip("PyPI cannot be reached, and the clients of KServe and Triton are not installed yet")
     pytest.fail(done.stderr)

@@ -3,9 +3,9 @@
 `make test` starts the processes (pytest-xdist). `python -m pytest tests/x.py` runs in one.
 """
 
+import ast
 import fcntl
 import os
-import re
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -16,6 +16,8 @@ from typing import Any, TextIO
 import pytest
 
 IS_WORKER = "PYTEST_XDIST_WORKER" in os.environ
+SERVERS = {"served", "served_by_torchserve", "served_by_asgi"}
+"""The fixtures of tests/serving/conftest.py that start the shared servers."""
 
 
 def shared_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -74,32 +76,62 @@ def alone(machine: TextIO) -> None:
 
 @pytest.hookimpl
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Orders the files for the processes, which take one file after another: the longest first, `alone` last."""
+    """Orders the tests: those of the scopes "served" and "forked", the longest files, the others; `alone` last."""
     if not IS_WORKER:
         return
-    files = {name: _files(items, name) for name in ("alone", "served")}
+    alone = {item.path for item in items if _uses(item, {"alone"})}
     slow = {item.path for item in items if item.get_closest_marker("slow")}
-    items.sort(key=lambda item: (item.path in files["alone"], item.path not in files["served"], item.path not in slow))
+    items.sort(
+        key=lambda item: (item.path in alone, not _uses(item, SERVERS), not _forks(item.path), item.path not in slow)
+    )
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
-    """Gives all files that use the server to one process, which starts it once; the processes share the other files."""
+    """Gives every test to the process of its scope; the processes share the scopes."""
     from xdist.scheduler import LoadFileScheduling
 
     class Scheduling(LoadFileScheduling):
         def _split_scope(self, nodeid: str) -> str:
-            file = super()._split_scope(nodeid)
-            return "served" if _is_served(config.rootpath / file) else file
+            file, _, test = nodeid.partition("::")
+            return scope_of(config.rootpath / file, test) or file
 
     return Scheduling(config, log) if config.getoption("dist") == "loadfile" else None
 
 
+def scope_of(path: Path, test: str) -> str | None:
+    """The name of what one process makes once for all tests that use it; None for tests that go file by file.
+
+    "served" are the tests of the shared servers, which take long to start. "forked" are the other tests of files that
+    fork processes, after ten seconds of imports (tests/processes.py).
+    """
+    if test.partition("[")[0] in _served_tests(path):
+        return "served"
+    return "forked" if _forks(path) else None
+
+
 @cache
-def _is_served(path: Path) -> bool:
-    """Whether a function of the file takes the fixture `served`. The process that asks has not imported the file."""
-    return re.search(r"^def \w+\([^)]*\bserved\b", path.read_text(), re.MULTILINE) is not None
+def _served_tests(path: Path) -> frozenset[str]:
+    """The tests of a file that take one of `SERVERS`, themselves or through fixtures of the file.
+
+    The process that asks has not imported the file.
+    """
+    text = path.read_text()
+    if "served" not in text:
+        return frozenset()
+    functions = [node for node in ast.parse(text).body if isinstance(node, ast.FunctionDef)]
+    taken = {function.name: {argument.arg for argument in function.args.args} for function in functions}
+    served = SERVERS
+    while found := {name for name, fixtures in taken.items() if fixtures & served} - served:
+        served = served | found
+    return frozenset(served)
 
 
-def _files(items: list[pytest.Item], fixture: str) -> set[Path]:
-    return {item.path for item in items if fixture in getattr(item, "fixturenames", ())}
+@cache
+def _forks(path: Path) -> bool:
+    """Whether a file starts processes of tests/processes.py."""
+    return "\nfrom tests.processes import " in path.read_text()
+
+
+def _uses(item: pytest.Item, fixtures: set[str]) -> bool:
+    return not fixtures.isdisjoint(getattr(item, "fixturenames", ()))

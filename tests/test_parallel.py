@@ -5,6 +5,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
+from tests.parallel import scope_of
+
 CONFTEST = """
 from pathlib import Path
 import pytest
@@ -23,12 +27,15 @@ def costly(tmp_path_factory):
         (folder / "content").write_text("costly")
     return made_once("costly", make, tmp_path_factory) / "content"
 
+STARTED = []
+
 @pytest.fixture(scope="session")
 def served():
+    STARTED.append("server")
     note("served")
 """
-# In the order of collection. Of two processes, one takes the two served files, the other one the second and then the
-# first. Without the order and the lock, `test_alone` would run beside `test_long`.
+# In the order of collection. Of two processes, one takes the served tests of two files and then the first file; the
+# other one takes the second file and `test_long`. Without the order and the lock, `test_alone` would run beside it.
 FILES = {
     "test_1_alone.py": """
 from conftest import note
@@ -41,18 +48,21 @@ def test_short(costly):
 """,
     "test_3_served.py": """
 import time
-from conftest import HERE
+from conftest import HERE, STARTED
 def test_one(served, costly): pass
 def test_other(served): pass
 def test_long(costly):
-    assert costly.read_text() == "costly"
+    assert costly.read_text() == "costly" and not STARTED
     deadline = time.monotonic() + 2
     while time.monotonic() < deadline:
         assert "alone" not in (HERE / "notes").read_text(), "it must wait for this test's end"
         time.sleep(0.01)
 """,
     "test_4_served.py": """
-def test_again(served): pass
+import pytest
+@pytest.fixture
+def url(served): pass
+def test_again(url): pass
 """,
 }
 
@@ -79,3 +89,19 @@ def test_two_processes_make_what_is_shared_once_and_the_test_that_runs_alone_com
 def test_one_process_runs_the_same_tests_in_the_order_of_the_files(tmp_path):
     printed, notes = run_tests(tmp_path, "--deselect", "test_3_served.py::test_long")
     assert "5 passed" in printed and notes == ["alone", "made", "served"]
+
+
+@pytest.mark.parametrize(
+    ("text", "scope"),
+    [
+        ("def test_it(served_by_asgi, tmp_path): pass", "served"),
+        ("def url(served): pass\ndef first(url): pass\ndef test_it(first): pass", "served"),
+        ("def test_other(served): pass\ndef test_it(served_archive): pass", None),
+        ("import os\nfrom tests.processes import ZooProcess\ndef test_it(): pass", "forked"),
+        ("import os\nfrom tests.processes import ZooProcess\ndef test_it(served): pass", "served"),
+        ("def test_it(tmp_path): pass", None),
+    ],
+)
+def test_what_is_costly_is_made_by_one_process(text, scope, tmp_path):
+    (tmp_path / "test_file.py").write_text(text)
+    assert scope_of(tmp_path / "test_file.py", "test_it[torchserve-1]") == scope

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from zoo.errors import RequestError, UnknownNameError
 from zoo.models.denoiser import Denoiser
@@ -147,9 +148,31 @@ def is_inside(name: str, modules: Sequence[str]) -> bool:
     return any(name == module or name.startswith(f"{module}.") for module in modules)
 
 
+FILLS = frozenset(
+    {
+        *(nn.init.constant_, nn.init.normal_, nn.init.uniform_, nn.init.kaiming_uniform_),
+        *(Tensor.fill_, Tensor.zero_, Tensor.normal_, Tensor.uniform_),
+    }
+)
+
+
+class _WithoutFills(TorchFunctionMode):
+    """Leaves tensors on the meta device as they are, where torch would spend most of a network's construction."""
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Mapping[str, Any] | None = None
+    ) -> Any:
+        kwargs = kwargs or {}
+        if func in FILLS:
+            tensor: Tensor = args[0] if args else kwargs["tensor"]
+            if tensor.is_meta:
+                return tensor
+        return func(*args, **kwargs)
+
+
 def empty_backbone(architecture: Architecture, *, num_classes: int, size: int) -> nn.Module:
     """A bare network on the meta device. It is quick to build, and unusable until weights are assigned to it."""
-    with torch.device("meta"):
+    with torch.device("meta"), _WithoutFills():
         return architecture.build(num_classes, size)
 
 

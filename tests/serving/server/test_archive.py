@@ -62,7 +62,7 @@ def test_a_packed_export_of_another_network_is_noticed(digits_checkpoint, tmp_pa
         next(network.backbone.parameters()).mul_(1.01)
     other = save_checkpoint(tmp_path, network, digits_checkpoint.spec)
     with pytest.raises(BackendError, match="not made from the weights of"):
-        open_backend(digits_checkpoint, exported=specialized_export(other))
+        open_backend(other, exported=specialized_export(digits_checkpoint))
 
 
 def test_an_archive_for_pytorch_holds_no_export(digits_checkpoint, tmp_path):

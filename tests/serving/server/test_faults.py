@@ -180,8 +180,8 @@ def with_damaged_weights(archive, folder):
     return damaged
 
 
-def test_damaged_weights_end_the_start_with_the_reason_instead_of_a_loop(served, tmp_path):
-    damaged = with_damaged_weights(served.archive, tmp_path)
+def test_damaged_weights_end_the_start_with_the_reason_instead_of_a_loop(served_archive, tmp_path):
+    damaged = with_damaged_weights(served_archive, tmp_path)
     server = TorchServe([damaged])
     with pytest.raises(ServerError, match=r"a model cannot be loaded: .*model\.safetensors"), server:
         pytest.fail("it must not become ready")
@@ -199,12 +199,12 @@ def test_zoo_serve_refuses_a_damaged_model_directory_and_a_port_in_use(copy_of_d
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="the system has no device that is always full")
-def test_a_server_whose_logs_find_no_room_on_the_disk_goes_on_answering(served, digit_pngs, tmp_path):
+def test_a_server_whose_logs_find_no_room_on_the_disk_goes_on_answering(served_archive, digit_pngs, tmp_path):
     """Every log file is the device on which each write fails for lack of room."""
     for name in (*LOGS, "events.jsonl"):
         (tmp_path / name).symlink_to("/dev/full")
-    with TorchServe([served.archive], options=ServerOptions(logs=tmp_path)) as server:
-        url = server.prediction_url(served.archive)
+    with TorchServe([served_archive], options=ServerOptions(logs=tmp_path)) as server:
+        url = server.prediction_url(served_archive)
         assert httpx.post(url, content=b"nothing", timeout=PATIENCE).status_code == 415
         with Client(url) as client:
             assert client.predict(digit_pngs[0], n=60).votes.n == 60

@@ -66,7 +66,7 @@ def copy(honest, tmp_path):
 def audit(zoo_command):
     def run(path, *words, images=60, seed=1):
         return zoo_command(
-            "audit", path, "--task", "digits", "--images", images, "--seed", seed, "--backend", "torch", *words
+            "audit", path, "--task", "digits", "--images", images, "--seed", seed, "--device", "cpu", *words
         )
 
     return run

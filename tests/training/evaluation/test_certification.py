@@ -34,7 +34,7 @@ from zoo.smoothing.noise import Draws, Phase
 pytestmark = pytest.mark.usefixtures("two_threads")
 
 QUIET = Console(quiet=True)
-INDICES = list(range(0, 40, 5))
+INDICES = list(range(3, 43, 5))
 
 
 @pytest.fixture(scope="module")
@@ -42,17 +42,41 @@ def digits(tmp_path_factory):
     return open_task("digits", data_dir=tmp_path_factory.mktemp("data"))
 
 
+class NearestMean(torch.nn.Module):
+    """The class whose mean picture is nearest, on every other pixel: quick, often right, and unsure under noise."""
+
+    def __init__(self, x_BCHW, labels):
+        super().__init__()
+        labels_B = torch.tensor(labels)
+        means_KF = torch.stack([features(x_BCHW[labels_B == label]).mean(dim=0) for label in range(10)])
+        self.register_buffer("means_KF", means_KF)
+
+    def forward(self, x_BCHW):
+        return features(x_BCHW) @ self.means_KF.T - self.means_KF.square().sum(dim=1) / 2
+
+
+def features(x_BCHW):
+    return x_BCHW[:, 0, ::2, ::2].flatten(1)
+
+
+@pytest.fixture(scope="module")
+def network(digits):
+    num = 300
+    x_BCHW = torch.stack([prepare(digits.train[index], digits.preprocessing) for index in range(num)])
+    return NearestMean(x_BCHW, digits.train.labels[:num])
+
+
 @pytest.fixture
-def certify(digits_checkpoint, digits, tmp_path):
+def certify(network, digits, tmp_path):
     """Certifies a few digits into a log; keywords change the run."""
-    base = TorchBackend(digits_checkpoint.load_network(), num_classes=10)
+    base = TorchBackend(network, num_classes=10)
 
     def run(
         output="log.tsv",
         *,
         indices=INDICES,
         base=base,
-        sha=digits_checkpoint.weights_sha256,
+        sha="a" * 64,
         data="",
         backend="torch-cpu-float32",
         seed=0,
@@ -60,10 +84,9 @@ def certify(digits_checkpoint, digits, tmp_path):
         ranks=SINGLE_PROCESS,
         **smoothing,
     ):
-        preprocessing = digits_checkpoint.spec.preprocessing
         run = CertificationRun(
             model_sha256=sha,
-            preprocessing=preprocessing,
+            preprocessing=digits.preprocessing,
             task="digits",
             data=data,
             smoothing=SmoothingSpec(**({"sigma": 0.5, "stopping": FixedSample(200)} | smoothing)),
@@ -92,15 +115,13 @@ def test_there_is_a_row_an_image_in_order_and_the_log_holds_the_same(certify, tm
     assert {row.provenance.n for row in rows} == {200} and {row.provenance.seed for row in rows} == {0}
 
 
-def test_rows_count_the_votes_for_the_true_class_and_for_the_runner_up(certify, digits_checkpoint, digits):
+def test_rows_count_the_votes_for_the_true_class_and_for_the_runner_up(certify, network, digits):
     """Recounted from the base classifier's own answers, whose draws a second sampler repeats."""
     rows = certify(stopping=FixedSample(200, "simultaneous"), sigma=2.0)
     assert any(row.predict != row.label for row in rows) and any(row.correct for row in rows)
-    sampler = NoisySampler(
-        TorchBackend(digits_checkpoint.load_network(), num_classes=10), SamplingOptions(batch_size=64)
-    )
+    sampler = NoisySampler(TorchBackend(network, num_classes=10), SamplingOptions(batch_size=64))
     for row in rows:
-        x_CHW = prepare(digits.test[row.idx], digits_checkpoint.spec.preprocessing).numpy()
+        x_CHW = prepare(digits.test[row.idx], digits.preprocessing).numpy()
         key = NoiseKey(root=0, job=row.idx)
         selection, estimation = (
             Counter(sampler.votes([Draws(x_CHW, 2.0, "gaussian", key, phase, 0, num)])[0].tolist())
@@ -127,7 +148,7 @@ def test_rows_say_rule_radius_asked_noise_backend_and_the_draws_that_were_made(r
         assert {row.radius for row in rows} <= {0.0, 0.5} and any(row.radius == 0.5 for row in rows)
 
 
-def test_an_interrupted_certification_ends_with_the_rows_of_one_that_was_not(certify, tmp_path, digits_checkpoint):
+def test_an_interrupted_certification_ends_with_the_rows_of_one_that_was_not(certify, network, tmp_path):
     whole = certify("whole.tsv")
 
     class Dying(TorchBackend):
@@ -140,7 +161,7 @@ def test_an_interrupted_certification_ends_with_the_rows_of_one_that_was_not(cer
             return super().classify(x_BCHW)
 
     with pytest.raises(KeyboardInterrupt):
-        certify("cut.tsv", base=Dying(digits_checkpoint.load_network(), num_classes=10))
+        certify("cut.tsv", base=Dying(network, num_classes=10))
     cut = tmp_path / "cut.tsv"
     assert 0 < len(read_log(cut)) < len(INDICES)
     with cut.open("a") as file:
@@ -159,12 +180,12 @@ def test_any_number_of_ranks_ends_with_the_rows_of_one_process(world_size, certi
 
 
 @pytest.mark.parametrize("num_finishing", [1, 2])
-def test_what_three_ranks_left_off_is_finished_by_another_number(num_finishing, certify, tmp_path, digits_checkpoint):
+def test_what_three_ranks_left_off_is_finished_by_another_number(num_finishing, certify, network, tmp_path):
     whole = certify("whole.tsv")
 
     class Dying(TorchBackend):
         def __init__(self, after):
-            super().__init__(digits_checkpoint.load_network(), num_classes=10)
+            super().__init__(network, num_classes=10)
             self.left = after
 
         def classify(self, x_BCHW):
@@ -189,7 +210,7 @@ def test_what_three_ranks_left_off_is_finished_by_another_number(num_finishing, 
             drawn.append(len(x_BCHW))
             return super().classify(x_BCHW)
 
-    base = Counting(digits_checkpoint.load_network(), num_classes=10)
+    base = Counting(network, num_classes=10)
     if num_finishing == 1:
         rows = certify("cut.tsv", base=base)
     else:

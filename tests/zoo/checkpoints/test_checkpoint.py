@@ -79,7 +79,7 @@ def test_torchvision_loads_the_weights_strictly(tmp_path):
 
 def test_the_smoothed_classifier_of_a_checkpoint_has_its_sigma(tmp_path):
     saved(tmp_path, "resnet10-quarter", sigma=0.25)
-    assert zoo.smooth(str(tmp_path)).smoothing.sigma == 0.25
+    assert zoo.smooth(str(tmp_path), backend="torch").smoothing.sigma == 0.25
 
 
 def test_a_checkpoint_without_sigma_is_not_smoothed(tmp_path):

@@ -2,12 +2,13 @@
 
 import pytest
 import torch
+from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 from torchvision.models import resnet18, resnet34, resnet50
 
 from zoo.errors import UnknownNameError
-from zoo.models.architecture import ARCHITECTURES, Normalization, build_network
-from zoo.models.spec import Preprocessing
+from zoo.models.architecture import ARCHITECTURES, Architecture, Normalization, build_network, empty_backbone
+from zoo.models.spec import Preprocessing, TimmNetwork
 
 PLAIN = Preprocessing(resize=32, crop=32)
 
@@ -49,3 +50,17 @@ def test_every_architecture_answers_one_logit_a_class(name):
 def test_an_unknown_architecture_lists_the_known_ones():
     with pytest.raises(UnknownNameError, match="resnet10-quarter, resnet18, resnet34, resnet50"):
         build_network("resnet51", num_classes=2, preprocessing=PLAIN)
+
+
+def test_an_empty_network_has_no_weights_but_what_its_constructor_computes_on_the_cpu():
+    class Network(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.layer = nn.Linear(2, 2)
+            self.register_buffer("table", torch.empty(2, device="cpu").fill_(3))
+
+    architecture = Architecture(
+        name="own", build=lambda num_classes, size: Network(), timm=TimmNetwork(name="own"), keys="timm"
+    )
+    backbone = empty_backbone(architecture, num_classes=2, size=8)
+    assert backbone.layer.weight.is_meta and backbone.table.tolist() == [3, 3]

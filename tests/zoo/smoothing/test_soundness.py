@@ -10,6 +10,7 @@ from torch.nn import functional
 from benchmarks.known_distances import HALF_SPACE, PLURALITY, RULES, THREE_PLANES, certificates, is_false
 from tests.zoo.smoothing.fakes import Threshold
 from training.tasks import open_task
+from zoo.loading.backend import open_backend
 from zoo.models.preprocessing import prepare
 from zoo.smoothing import (
     Anytime,
@@ -91,11 +92,14 @@ def attacked(network, x_CHW, label, *, radius, generator, steps, num_draws=32):
 
 @pytest.mark.slow
 def test_an_attack_within_the_certified_ball_flips_nothing_and_one_far_outside_does(digits_checkpoint, tmp_path):
-    """The attacked ball is the largest that any rule certifies, so it contains those of the other rules."""
+    """The attacked ball is the largest that any rule certifies, so it contains those of the other rules.
+
+    The classifier runs on the backend that certifies on CPUs; the attack has the gradients of its network.
+    """
     task, network = open_task("digits", data_dir=tmp_path), digits_checkpoint.load_network()
-    generator = torch.Generator().manual_seed(0)
+    base, generator = open_backend(digits_checkpoint), torch.Generator().manual_seed(0)
     smoothed = [
-        SmoothedClassifier(network, num_classes=10, smoothing=SmoothingSpec(sigma=0.5, stopping=stopping))
+        SmoothedClassifier(base, num_classes=10, smoothing=SmoothingSpec(sigma=0.5, stopping=stopping))
         for stopping in (FixedSample(1000), AtRadius(0.5), Anytime(1000, 0.1))
     ]
     num_certified = dict.fromkeys(range(len(smoothed)), 0)

@@ -94,13 +94,15 @@ def test_the_table_of_the_page_is_what_happens(signed, public_key, zoo_command, 
         else:
             recompute_card(path)
             cells.append(caught_by(path))
-            cells.append(audited(path, zoo_command) if cells[-1] == NOTHING else "")
+            backend = "torch" if forge is forging.put_other_weights else "auto"
+            cells.append(audited(path, zoo_command, backend=backend) if cells[-1] == NOTHING else "")
             cells.append(signature(path, public_key))
         lines.append(f"| {name} | " + " | ".join(cells) + " |")
     path = signed("other")
     measure_other_weights(path, tmp_path)
     agrees = caught_by(path)
-    cells = [loaded(path), agrees, agrees, agrees, audited(path, zoo_command), signature(path, public_key)]
+    audit = audited(path, zoo_command, backend="torch")
+    cells = [loaded(path), agrees, agrees, agrees, audit, signature(path, public_key)]
     lines.append(f"| {MEASURED_ANEW} | " + " | ".join(cells) + " |")
     table, text = "\n".join(lines) + "\n", PAGE.read_text()
     assert text[text.index(BEGIN) + len(BEGIN) : text.index(END)] == table, table
@@ -122,8 +124,9 @@ def recompute_card(path):
         forging.recompute_manifest(path)
 
 
-def audited(path, zoo_command):
-    done = zoo_command("audit", path, "--task", "digits", "--images", 60, "--seed", 1, "--backend", "torch")
+def audited(path, zoo_command, *, backend="auto"):
+    """The network of the honest weights has been exported; exporting another one takes longer than its draws."""
+    done = zoo_command("audit", path, "--task", "digits", "--images", 60, "--seed", 1, "--backend", backend)
     return {0: NOTHING, 1: "refuted"}[done.code]
 
 
