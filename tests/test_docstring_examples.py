@@ -13,7 +13,7 @@ from tests.serving.in_process import served_in_process
 from training.tasks import open_task
 
 MODULES = {
-    "zoo": {"zoo.load", "zoo.preprocess", "zoo.smooth"},
+    "zoo": {"zoo.classifier", "zoo.load", "zoo.preprocess", "zoo.smooth"},
     "zoo.smoothing.bounds": {"clopper_pearson_lower", "clopper_pearson_upper", "least_n"},
     "zoo.smoothing.certificate": {"SmoothingSpec"},
     "zoo.smoothing.classifier": {"SmoothedClassifier"},

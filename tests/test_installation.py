@@ -30,8 +30,12 @@ THEIRS = "raise RuntimeError('a module of the user was imported instead of ours'
 @pytest.fixture(scope="session")
 def wheel(tmp_path_factory):
     """The path of the wheel, built from the checkout."""
-    folder = tmp_path_factory.mktemp("wheel")
-    subprocess.run([sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", folder], cwd=ROOT, check=True)
+    return build_wheel(ROOT, tmp_path_factory.mktemp("wheel"))
+
+
+def build_wheel(project, folder):
+    """The path of the wheel of a project's folder, built into `folder`."""
+    subprocess.run([sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", folder], cwd=project, check=True)
     (built,) = folder.glob("*.whl")
     return built
 

@@ -2,6 +2,7 @@
 
 load               returns the network of a checkpoint
 smooth             returns the smoothed classifier of a checkpoint, at the checkpoint's sigma
+classifier         returns a function from pictures to certificates, called like a transformers pipeline
 preprocess         returns the tensor of an image file or PIL picture: the input of the network, covered by certificates
 CertifiedNetwork   the type of the network that load returns
 ZooError           the base class of this package's errors
@@ -21,11 +22,12 @@ if TYPE_CHECKING:
     import PIL.Image
     import torch
 
+    from zoo.loading.classifier import Classifier
     from zoo.loading.pretrained import CertifiedNetwork
     from zoo.smoothing import Noise, SmoothedClassifier, StoppingRule
     from zoo.smoothing.stopping import Bound
 
-__all__ = ["CertifiedNetwork", "ZooError", "load", "preprocess", "smooth"]
+__all__ = ["CertifiedNetwork", "ZooError", "classifier", "load", "preprocess", "smooth"]
 __version__ = "0.1.0"
 
 
@@ -132,6 +134,44 @@ def smooth(
         class_names=spec.certified.class_names,
         image_shape=(3, spec.preprocessing.crop, spec.preprocessing.crop),
         label_sets=None if calibration is None else calibration.label_sets(),
+    )
+
+
+def classifier(
+    model: str | Path | CertifiedNetwork,
+    *,
+    revision: str | None = None,
+    device: torch.device | str = "auto",
+    backend: str = "auto",
+    n: int | None = None,
+    alpha: float = 0.001,
+    stopping: StoppingRule | None = None,
+) -> Classifier:
+    """A function from pictures to certificates of MODEL's smoothed classifier, called like a transformers pipeline.
+
+    A picture is a path, a PIL picture or a tensor; a list of pictures gives a list of answers. An answer has
+    `class_name` (None if the classifier abstained), `radius` and `abstained`.
+
+    Args:
+        model: MODEL, or a network that `load` returned and whose weights are unchanged since.
+        revision, device, backend, alpha, stopping: As of `smooth`.
+        n: Draws for the bound; 1,000 unless `n` or `stopping` is given, as on a server. More draws certify more.
+
+    Raises: the errors of `smooth`.
+
+    >>> import zoo
+    >>> classify = zoo.classifier("my-model")  # also "owner/name@revision"
+    >>> answer = classify("digit.png")
+    >>> answer.class_name, answer.radius > 0.5, answer.abstained
+    ('4', True, False)
+    >>> [answer.class_name for answer in classify(["digit.png", "digit.png"])]
+    ['4', '4']
+    """
+    from zoo.loading.classifier import DEFAULT_N, Classifier
+
+    n = DEFAULT_N if n is None and stopping is None else n
+    return Classifier(
+        smooth(model, revision=revision, device=device, backend=backend, n=n, alpha=alpha, stopping=stopping)
     )
 
 

@@ -159,7 +159,7 @@ LOGS = (
             method="gaussian",
             task="cifar10",
             sigma=sigma,
-            notes=("Salman et al. certified the networks of Cohen et al. 2019 on all test images.",),
+            notes=("The method of Cohen et al. 2019, in a log of Salman et al. of all test images.",),
         )
         for sigma in (0.12, 0.25, 0.5, 1.0)
     ),

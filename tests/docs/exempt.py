@@ -7,8 +7,8 @@ names and that does not run.
 from __future__ import annotations
 
 PARSED: dict[str, str] = {
-    r": zoo serve ": "starts processes that import torch again, more work than all others together: tests/serving "
-    "runs both engines, and here their application answers in this process",
+    r"(?<!start\.md): zoo serve ": "starts processes that import torch again, more work than all others together: "
+    "tests/serving runs both engines, and here their application answers in this process",
     r": zoo models ": "needs a running TorchServe: tests/serving/server/test_switching.py runs it",
     r"--task (pets|tuxpaint) ": "the data set is not on every machine that runs the tests",
     r"resnet50\.l2_eps3_imagenet": "downloads 100 MB: python -m examples.network_check does it",

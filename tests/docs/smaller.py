@@ -13,6 +13,7 @@ ADDED: dict[str, Sequence[str]] = {
     "evaluate": ("--skip", "60", "--attack-steps", "2"),
     "audit": ("--images", "4", "--backend", "torch"),
     "predict": ("--n", "40"),
+    "serve": ("--engine", "asgi", "--port", "0", "--ui-port", "0", "--device", "cpu", "--backend", "torch"),
 }
 """Options that are put behind those of a page, which they replace."""
 NETWORK = ("--architecture", "resnet10-quarter")

@@ -1,13 +1,19 @@
 """Every block of every page does what it says: the commands and the Python of README.md and docs/ run, page by page."""
 
 import re
+import signal
+import subprocess
+import sys
+from contextlib import contextmanager
 
+import httpx
 import pytest
 
-from tests.docs.blocks import LANGUAGES, ROOT, Block, Command, all_blocks, all_commands, blocks_of, pages
-from tests.docs.conftest import SHAPES, draw_pictures, serving
+from tests.docs.blocks import LANGUAGES, ROOT, Block, Command, all_blocks, all_commands, blocks_of, commands_of, pages
+from tests.docs.conftest import SHAPES, draw_pictures
 from tests.docs.exempt import NOT_RUN, PAGES, PARSED, PYTHON
 from tests.docs.running import PageError, Runner, check, described, discard
+from tests.docs.smaller import smaller
 from zoo.results.log import read_log
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:httpx2")
@@ -39,17 +45,50 @@ def test_the_blocks_of_a_page_run_one_after_the_other(page, runner, request):
     assert PRINTS.get(page, "") in runner.printed
 
 
+def test_a_clone_has_what_the_first_commands_need(tmp_path, monkeypatch):
+    """`make setup` is not run: it makes the environment that runs the tests."""
+    if not (ROOT / ".git").exists():
+        pytest.skip("the sources are not a clone")
+    monkeypatch.chdir(tmp_path)
+    clone, cd, setup, activate = [command.words for command in commands_of(next(blocks_of(ROOT / START)))]
+    assert clone[:3] == ["git", "clone", "ADDRESS"] and activate == [".", ".venv/bin/activate"]
+    subprocess.run([*("git", "clone", "--quiet"), str(ROOT), *clone[3:]], check=True)
+    monkeypatch.chdir(cd[1])
+    done = subprocess.run([*setup, "--dry-run"], capture_output=True, text=True, check=True)
+    installation = [line for line in done.stdout.splitlines() if "pip install" in line]
+    assert len(installation) == 1 and "--editable '.[demo,dev,docs]'" in installation[0]
+    assert (tmp_path / cd[1] / "constraints.txt").is_file()
+
+
+@contextmanager
+def served(words):
+    """Runs `zoo serve`; gives the addresses of the predictions and of the page."""
+    command = [sys.executable, "-m", *smaller(words)]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    try:
+        lines = [process.stdout.readline() for _ in range(2)]
+        assert [line.split(":")[0] for line in lines] == ["ready", "page"], process.communicate(timeout=60)
+        yield [line.split()[-1] for line in lines]
+    finally:
+        process.send_signal(signal.SIGTERM)
+        _, err = process.communicate(timeout=60)
+    assert process.returncode == 0, err
+
+
 def test_a_newcomer_comes_from_sixty_pictures_to_an_answer_with_a_certificate(runner):
-    """The page start.md, whose server is that of the model that the page has trained."""
+    """The page start.md: every command but those of the first block, which a test above runs or leaves out."""
     for name in ("rows.tsv", "pictures", "my-model"):
         discard(runner.folder / name)
     draw_pictures(runner.folder / "pictures", num_per_class=20)
-    for block in blocks_of(ROOT / START):
-        if "zoo predict" in block.text:
-            with serving(runner.folder / "my-model") as runner.url:
-                runner.run(block)
-        else:
-            runner.run(block)
+    _, *blocks = [block for block in blocks_of(ROOT / START) if block.language == "sh"]
+    *before, serve, ask = blocks
+    for block in before:
+        runner.run(block)
+    (command,) = commands_of(serve)
+    check(command)
+    with served(command.words) as (runner.url, page):
+        runner.run(ask)
+        assert "<html" in httpx.get(page, trust_env=False).text
     rows = read_log(runner.folder / "rows.tsv")
     assert rows and (runner.folder / "curve.png").stat().st_size > 0
     assert '"certificate"' in runner.printed and '"radius"' in runner.printed

@@ -11,14 +11,15 @@ from PIL import Image
 import zoo
 import zoo.errors
 import zoo.smoothing
-from zoo.errors import CertificationError, RequestError, ZooError
+from serving.protocol import Limits
+from zoo.errors import CertificationError, ImageError, RequestError, ZooError
 from zoo.smoothing import AtRadius, FixedSample, SmoothingSpec
 
 ERRORS = {name: value for name, value in vars(zoo.errors).items() if getattr(value, "__module__", "") == "zoo.errors"}
 
 
 def test_the_public_names_are_these():
-    assert zoo.__all__ == ["CertifiedNetwork", "ZooError", "load", "preprocess", "smooth"]
+    assert zoo.__all__ == ["CertifiedNetwork", "ZooError", "classifier", "load", "preprocess", "smooth"]
     assert zoo.smoothing.__all__ == [
         "Anytime", "AtRadius", "BaseClassifier", "Certificate", "Certification", "CertificationEngine", "Family",
         "FamilyMember", "FixedSample", "LabelSet", "LabelSetJob", "LabelSetSpec", "Noise", "NoiseKey", "NoisySampler",
@@ -104,6 +105,30 @@ def test_a_smoothed_classifier_takes_pictures_and_names_their_classes(digits_che
     seeded = [torch.Generator().manual_seed(3) for _ in range(3)]
     expected = [g.certify(x_CHW, generator=seeded[0]) for x_CHW in tensors]
     assert g.certify(digits, generator=seeded[1]) == expected == g.certify(torch.stack(tensors), generator=seeded[2])
+
+
+def test_a_classifier_answers_a_picture_a_list_or_a_generator_of_any_kind_of_picture(
+    digits_checkpoint, digits, tmp_path
+):
+    digits[1].save(tmp_path / "digit.png")
+    x_CHW = zoo.preprocess(digits[1], digits_checkpoint.path)
+    classify = zoo.classifier(digits_checkpoint.path, n=200)
+    kinds = (str(tmp_path / "digit.png"), tmp_path / "digit.png", digits[1], x_CHW)
+    for answers in ([classify(kind) for kind in kinds], classify(list(kinds)), classify(torch.stack([x_CHW] * 4))):
+        assert [(answer.class_name, answer.n, answer.abstained) for answer in answers] == [("4", 200, False)] * 4
+        assert all(answer.radius > 0.3 for answer in answers)
+    lazy = classify(picture for picture in (digits[1], tmp_path / "missing.png"))
+    assert next(lazy).class_name == "4"
+    with pytest.raises(ImageError, match=r"missing\.png"):
+        next(lazy)
+    with pytest.raises(CertificationError, match="an image must be a tensor, a PIL picture or the path"):
+        classify(5)
+
+
+def test_a_classifier_draws_as_many_copies_as_a_server_unless_a_rule_says_otherwise(digits_checkpoint):
+    rules = ({}, {"n": 300}, {"stopping": AtRadius(0.25)})
+    found = [zoo.classifier(digits_checkpoint.path, device="cpu", **rule).smoothed.smoothing for rule in rules]
+    assert [spec.n for spec in found] == [Limits().n, 300, AtRadius(0.25).max_n]
 
 
 def test_the_runtime_is_chosen_and_stands_in_the_certificate(digits_checkpoint, digits):

@@ -20,7 +20,7 @@ function selected() {
 
 /** Puts the rows that pass the filters into the table, comparable ones together, in the order of the sort. */
 function fillTable() {
-  const shown = ROWS.filter((row) => isShown(row, state, radius())).sort(comparison(state.sort, radius()));
+  const shown = sorted(ROWS.filter((row) => isShown(row, state, radius())), state.sort, radius());
   groups = state.group === "yes" ? orderedGroups(shown) : [shown].filter((rows) => rows.length);
   byId("table").className = state.group === "yes" ? "grouped" : "";
   byId("table").querySelectorAll("tbody").forEach((body) => body.remove());
@@ -40,11 +40,18 @@ function tableBody(rows) {
   const body = element("tbody", {}, ...(state.group === "yes" ? [groupHeading(rows)] : []));
   for (const row of rows) {
     const part = parts.get(row);
-    labelled(`Certified at ${radius()} (%)`, part.accuracy);
-    fillValue(part.accuracy, accuracyAt(row, radius()), (value) => percent(value));
+    fillAccuracy(row, part);
     body.append(part.line, ...(part.details ? [part.details] : []));
   }
   return body;
+}
+
+/** Writes the certified accuracy at the chosen radius, if the cell has that of another radius. */
+function fillAccuracy(row, part) {
+  if (part.radius === radius()) return;
+  part.radius = radius();
+  labelled(`Certified at ${part.radius} (%)`, part.accuracy);
+  fillValue(part.accuracy, accuracyAt(row, part.radius), (value) => percent(value));
 }
 
 /** Says in which conditions rows differ, or hides the note. */
@@ -137,7 +144,7 @@ function listen() {
 
 function fillFilters() {
   const size = (text) => (SIZES.findIndex(([, name]) => name === text) + 1) || parseFloat(text.replaceAll(",", ""));
-  const order = (a, b) => size(a) - size(b) || a.localeCompare(b, "en");
+  const order = (a, b) => size(a) - size(b) || BY_NAME.compare(a, b);
   for (const [name, valueOf] of Object.entries(FILTERS)) {
     const values = [...new Set(ROWS.map(valueOf))].sort(order);
     byId("filters").elements[name].append(...values.map((value) => element("option", { value }, value)));

@@ -55,6 +55,7 @@ function isShown(row, state, radius) {
   return state.words.toLowerCase().split(/\s+/).every((word) => text.includes(word));
 }
 
+const BY_NAME = new Intl.Collator("en");
 const KEYS = {
   accuracy: (row, radius) => accuracyAt(row, radius)?.value,
   acr: (row) => row.average_certified_radius?.value,
@@ -71,14 +72,15 @@ const KEYS = {
   alpha: (row) => row.conditions?.alpha,
 };
 
-/** A comparison of rows for a sort such as "-accuracy", largest first; unknown values come last. */
-function comparison(sort, radius) {
+/** The rows in the order of a sort such as "-accuracy", largest first; unknown values come last. */
+function sorted(rows, sort, radius) {
   const isFalling = sort.startsWith("-"), key = KEYS[sort.replace("-", "")] ?? KEYS.accuracy;
-  return (first, second) => {
-    const [a, b] = [key(first, radius) ?? null, key(second, radius) ?? null];
-    if (a === b) return first.name.localeCompare(second.name, "en");
+  const values = new Map(rows.map((row) => [row, key(row, radius) ?? null]));
+  return rows.toSorted((first, second) => {
+    const [a, b] = [values.get(first), values.get(second)];
+    if (a === b) return BY_NAME.compare(first.name, second.name);
     if (a === null || b === null) return a === null ? 1 : -1;
-    const order = typeof a === "string" ? a.localeCompare(b, "en") : a - b;
+    const order = typeof a === "string" ? BY_NAME.compare(a, b) : a - b;
     return isFalling ? -order : order;
-  };
+  });
 }
