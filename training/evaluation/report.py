@@ -10,8 +10,7 @@ from pathlib import Path
 from rich.markup import escape
 from rich.table import Table
 
-from training.evaluation.certification_log import CLASS_NAMES
-from training.evaluation.run_log import run_record_path
+from training.evaluation.run_record import CLASS_NAMES, run_record_path
 from zoo.cli._console import PlainConsole
 from zoo.models.layout import CONFIG
 from zoo.results.balanced_accuracy import FEW_IMAGES, listed_classes

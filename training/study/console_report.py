@@ -5,15 +5,17 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.table import Table
 
-from training.study.execution import Outcome
-from training.study.folder import State
 from training.study.long_table import RANDOM
-from training.study.plan import Run
-from training.study.statistics import InitializationSummary, LinearFit
+
+if TYPE_CHECKING:
+    from training.study.execution import Outcome
+    from training.study.folder import State
+    from training.study.plan import Run
+    from training.study.statistics import InitializationSummary, LinearFit
 
 
 def plan_as_json(

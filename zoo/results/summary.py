@@ -207,17 +207,15 @@ def _interval_of_mean(
 
 
 def _bootstrap_interval(values_N: npt.NDArray[np.float64]) -> Interval:
-    from scipy import stats  # its import takes a second, and most commands need no bootstrap
+    """The percentile bootstrap interval of the mean.
 
-    bootstrap = stats.bootstrap(
-        (values_N,),
-        np.mean,
-        n_resamples=NUM_RESAMPLES,
-        confidence_level=CONFIDENCE,
-        method="percentile",
-        rng=np.random.default_rng(RESAMPLING_SEED),
-    )
-    return float(bootstrap.confidence_interval.low), float(bootstrap.confidence_interval.high)
+    The numbers are those of scipy's `bootstrap(..., method="percentile")`, whose import takes longer than a report.
+    """
+    generator, num = np.random.default_rng(RESAMPLING_SEED), len(values_N)
+    means_R = values_N[generator.integers(0, num, (NUM_RESAMPLES, num))].mean(axis=-1)
+    tail = (1 - CONFIDENCE) / 2
+    low, high = np.quantile(means_R, [tail, 1 - tail])
+    return float(low), float(high)
 
 
 def _mean_n(rows: Sequence[CertificationRow]) -> float | None:

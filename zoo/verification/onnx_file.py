@@ -5,21 +5,18 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-
-import onnx
-import torch
+from typing import TYPE_CHECKING
 
 from zoo.checkpoints.checkpoint import Checkpoint
 from zoo.errors import BackendError, CheckpointError
-from zoo.export.onnx import INPUT, OUTPUT
-from zoo.export.onnx_process import bounded_logits
-from zoo.export.parity import compare, probes
 from zoo.models.identity import weights_sha256
 from zoo.models.layout import DENOISER, ONNX, WEIGHTS
 from zoo.models.spec import ModelSpec
-from zoo.smoothing.backends import evaluating
 from zoo.verification.contents import format_fault
 from zoo.verification.integrity import Check
+
+if TYPE_CHECKING:
+    import onnx
 
 NAME = "onnx"
 LEAST_SECONDS = 30.0  # mostly for a busy machine
@@ -50,6 +47,14 @@ def check_onnx(directory: Path, spec: ModelSpec, hashes: Mapping[str, str]) -> C
 
 
 def _differences(directory: Path, spec: ModelSpec, hashes: Mapping[str, str]) -> Iterator[str]:
+    import onnx  # with torch, only for a checkpoint with weights and an ONNX file
+    import torch
+
+    from zoo.export.onnx import INPUT, OUTPUT
+    from zoo.export.onnx_process import bounded_logits
+    from zoo.export.parity import compare, probes
+    from zoo.smoothing.backends import evaluating
+
     network = Checkpoint(path=directory, spec=spec, files=hashes).load_network()
     content, size = (directory / ONNX).read_bytes(), spec.preprocessing.crop
     model = onnx.load_model_from_string(content)

@@ -6,13 +6,20 @@ from pathlib import Path
 import numpy as np
 import pytest
 from matplotlib.figure import Figure
+from scipy import stats
 
 from tests.zoo.results.test_log import ANYTIME, AT_HALF
 from tests.zoo.results.test_log import row as certified_row
 from zoo.errors import LogError
 from zoo.results.figure import draw_curves, draw_log
 from zoo.results.log import CertificationRow, read_log
-from zoo.results.summary import binomial_interval, summarize
+from zoo.results.summary import (
+    NUM_RESAMPLES,
+    RESAMPLING_SEED,
+    binomial_interval,
+    interval_of_bounded_mean,
+    summarize,
+)
 
 
 def row(idx, label, predict, radius):
@@ -39,6 +46,13 @@ def test_intervals_contain_their_value_and_shrink_with_more_images():
         low, high = summary.average_certified_radius_interval
         assert low <= summary.average_certified_radius <= high
     assert many.certified_accuracy[0].high - many.certified_accuracy[0].low < 0.2 < few.certified_accuracy[0].high - 0.1
+
+
+def test_the_bootstrap_interval_is_that_of_scipy():
+    values = np.random.default_rng(1).gamma(1.0, 0.5, 60)
+    named = {"n_resamples": NUM_RESAMPLES, "method": "percentile", "rng": np.random.default_rng(RESAMPLING_SEED)}
+    expected = stats.bootstrap((values,), np.mean, **named).confidence_interval
+    assert interval_of_bounded_mean(values, ceiling=9.0) == pytest.approx((expected.low, expected.high), rel=1e-12)
 
 
 def test_the_bootstrap_interval_covers_a_known_mean_about_as_often_as_it_says():
