@@ -26,7 +26,12 @@ def archive(
     device: Device = "auto",
     backend: Backend = "auto",
 ) -> None:
-    """Pack a checkpoint and its handler into a .mar archive for TorchServe."""
+    """Pack a checkpoint into a .mar archive for TorchServe.
+
+    The archive contains the handler.
+
+    Example: zoo archive my-model --store archives
+    """
     from serving.server.archive import make_archive
     from serving.server.limit_options import limits_from
     from zoo.loading.locate import locate

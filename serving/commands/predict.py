@@ -54,7 +54,12 @@ def predict(
     backend: Backend = "auto",
     as_json: Json = False,
 ) -> None:
-    """Predict images with certified radii, with a server (--url) or in this process (--model)."""
+    """Predict images with certified radii.
+
+    A server answers (--url), or this process (--model).
+
+    Example: zoo predict pictures --model my-model --n 1000
+    """
     import asyncio
 
     from serving.commands.batch_prediction import by_server, on_the_spot

@@ -82,10 +82,14 @@ def certify(
     record: Record = False,
     as_json: Json = False,
 ) -> None:
-    """Certify test images with the smoothed classifier; run the same command again to resume.
+    """Certify test images with the smoothed classifier.
+
+    Run the same command again to resume.
 
     Under torchrun each process certifies a share of the images: torchrun --nproc-per-node 4 -m zoo -- certify ...
     (the -- prevents torchrun from parsing --n and --max).
+
+    Example: zoo certify my-model --task digits --n 1000 --output rows.tsv
     """
     from training.distributed import join_ranks
     from training.evaluation.certification import certify_images
