@@ -71,6 +71,11 @@ GROUPS_OF: Mapping[str, Groups] = {
         "Kept files": ("--store", "--logs", "--echo-logs", "--families", "--noise-secret"),
         "Run": ("--engine", "--threads", "--device", "--backend", "--drain-seconds"),
     },
+    "run": {
+        "Runs": ("--only", "--run", "--max-hours", "--retry-failed"),
+        "Run": ("--folder", "--device", "--data-dir"),
+        "Output": ("--json",),
+    },
     "archive": {"Limits of requests": LIMITS, "Run": ("--version", "--workers", "--device", "--backend")},
 }
 
