@@ -23,8 +23,10 @@ EXAMPLE = "Example: "
 Groups = Mapping[str, tuple[str, ...]]
 
 OTHERS = "Options"
-FEWEST_GROUPED = 9
-"""The options of a command that has fewer of them are one list."""
+FEWEST_GROUPED = 8
+"""The options of a command that has fewer of them, not counting --help, are one list."""
+
+HELP = ("-h", "--help")
 
 GROUPS: Groups = {
     "Images": ("--images", "--sample", "--skip", "--max", "--data-dir"),
@@ -128,7 +130,7 @@ def split_example(text: str) -> tuple[str, str]:
 def grouped(names: Iterable[str], groups: Groups) -> list[tuple[str, list[str]]]:
     """The names in groups, each in the given order; few names are one group, and those of no group come last."""
     left = list(names)
-    if len(left) < FEWEST_GROUPED:
+    if len([name for name in left if name not in HELP]) < FEWEST_GROUPED:
         return [(OTHERS, left)]
     members = [(title, [name for name in of_group if name in left]) for title, of_group in groups.items()]
     known = {name for _, of_group in members for name in of_group}
