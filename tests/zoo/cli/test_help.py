@@ -30,7 +30,7 @@ def test_a_long_help_is_in_groups_and_every_grouped_option_exists():
     for path, (command, context) in WALKED.items():
         options = optional(command, context)
         titles = [title for title, names in grouped(options, GROUPS_OF.get(command.name, GROUPS)) if names]
-        assert (len(titles) > 2) == (len(options) >= FEWEST_GROUPED), path
+        assert (len(titles) > 1) == (len(options) >= FEWEST_GROUPED), path
         text = context.get_help()
         assert all(f"\n{title}:\n" in text for title in titles), path
         assert all(f"\n  {name}" in text for name in options), path
