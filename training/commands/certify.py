@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Annotated, cast
 import typer
 
 from training.commands.options import image_selection, require_recordable, require_same_classes
-from training.commands.report import DEFAULT_RADII
 from zoo.cli._errors import interruptible
 from zoo.cli._options import (
     DATA_DIR,
@@ -148,7 +147,7 @@ def certify(
         if ranks.is_first:
             if record:
                 record_certification(checkpoint, run, rows, selection=selection)
-            print_report({output: rows}, radii=DEFAULT_RADII, as_json=as_json)
+            print_report({output: rows}, as_json=as_json)
 
 
 def _smoothing(

@@ -53,7 +53,7 @@ def plan(
     """
     from training.study.built_in import find_study
     from training.study.console_report import plan_as_json, plan_table, time_left_in_words
-    from training.study.cost import estimated_seconds
+    from training.study.cost import estimated_seconds, why_unknown
     from training.study.data import study_data
     from training.study.folder import StudyFolder
     from training.study.plan import plan_runs
@@ -66,11 +66,12 @@ def plan(
     results = {run.id: result for run in runs if states[run.id] == "done" and (result := where.result(run)) is not None}
     data = study_data(runs, data_dir=data_dir)
     seconds = estimated_seconds(runs, results, described.speeds, data.labels)
+    unknown = why_unknown(runs, results, described.speeds, data.labels)
     if as_json:
-        left = plan_as_json(runs, states, seconds, machine=described.machine, missing=data.missing)
+        left = plan_as_json(runs, states, seconds, machine=described.machine, missing=data.missing, unknown=unknown)
         echo(json.dumps(left, indent=2))
         return
-    PlainConsole().print(plan_table(runs, states, seconds))
+    PlainConsole().print(plan_table(runs, states, seconds, unknown))
     echo(time_left_in_words(runs, states, seconds, machine=described.machine))
     for name, sentence in data.missing.items():
         echo(f"missing: {name}: {sentence}")

@@ -9,7 +9,6 @@ from typing import Any
 
 import torch
 from rich.console import Console
-from rich.progress import track
 from torch import Tensor, nn
 from torch.nn import functional
 from torch.utils.data import DataLoader, Subset
@@ -20,6 +19,7 @@ from training.evaluation.empirical_log import EmpiricalLog, EmpiricalRow, backen
 from training.streams import normal_per_image, stream
 from training.tasks import Task
 from training.tasks.loading import EvaluationImages
+from zoo.cli._progress import tracked
 from zoo.models.measurements import Attack, EmpiricalResult, NoiseAccuracy
 from zoo.models.preprocessing import to_pixels
 from zoo.models.spec import Preprocessing
@@ -122,7 +122,7 @@ def measured_rows(
     def rows_of(chosen: Sequence[list[int]]) -> Iterator[EmpiricalRow]:
         loader = DataLoader(images, batch_sampler=chosen)
         pairs = zip(chosen, loader, strict=True)
-        for numbers, (x_bytes, labels_B) in track(pairs, "measuring", total=len(chosen), console=console):
+        for numbers, (x_bytes, labels_B) in tracked(pairs, console, "measuring", total=len(chosen), unit="batches"):
             yield from target.rows(to_pixels(x_bytes).to(device), labels_B, torch.tensor(numbers))
 
     if log is None:

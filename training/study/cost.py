@@ -59,6 +59,22 @@ def estimated_seconds(
     }
 
 
+def why_unknown(
+    runs: Iterable[Run], results: Mapping[str, RunResult], speeds: Mapping[str, float], labels: Mapping[str, TaskLabels]
+) -> dict[str, str]:
+    """The reason by run why `estimated_seconds` does not know its duration; runs of known duration are left out."""
+    listed = [run for run in runs if run.id not in results]
+    passes = {run.id: passes_of(run, labels[run.task]) for run in runs if run.task in labels}
+    known = {**speeds, **measured_speeds(passes, results)}
+    reasons = {}
+    for run in listed:
+        if run.id not in passes:
+            reasons[run.id] = f"the data of {run.task} are missing"
+        elif phases := sorted(passes[run.id].keys() - known.keys()):
+            reasons[run.id] = f"no run has measured the speed of {', '.join(phases)} yet"
+    return reasons
+
+
 def measured_speeds(passes: Mapping[str, Passes], results: Mapping[str, RunResult]) -> dict[str, float]:
     """Forward passes per second by phase, over the finished runs that were not interrupted."""
     counted: dict[str, float] = {}

@@ -37,9 +37,9 @@ class Summary:
     """The numbers of one log. Fractions in [0, 1]; radii on the [0, 1] pixel scale; intervals at 95 % over images.
 
     `sigma`, `n0`, `n`, `alpha`, `stopping`, `bound` are None if a published log does not record them, or rows differ.
-    `mean_n` is the mean number of draws behind the bounds. Standard accuracy is that of the smoothed classifier: the
+    `mean_n` is the mean number of draws behind the bounds. `standard_accuracy` is that of the smoothed classifier: the
     share of correct predictions at radius 0, where an abstention counts as wrong. For at-radius rows, whose requested
-    radius is `radius_asked`, standard accuracy and average certified radius are unknown: both are None.
+    radius is `radius_asked`, that accuracy and the average certified radius are unknown: both are None.
 
     `average_certified_radius_interval_method` names the method of that interval: the bootstrap, unless all radii are
     equal. Equal radii cannot be resampled. Their interval is the Chernoff-Hoeffding interval for values up to the
