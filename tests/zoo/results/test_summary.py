@@ -11,7 +11,7 @@ from scipy import stats
 from tests.zoo.results.test_log import ANYTIME, AT_HALF
 from tests.zoo.results.test_log import row as certified_row
 from zoo.errors import LogError
-from zoo.results.figure import draw_curves, draw_log
+from zoo.results.figure import certified_accuracy_figure, draw_curves, draw_log
 from zoo.results.log import CertificationRow, read_log
 from zoo.results.summary import (
     NUM_RESAMPLES,
@@ -130,7 +130,7 @@ def test_a_figure_is_drawn_and_an_impossible_file_is_refused(tmp_path):
 
 def test_a_log_of_one_radius_is_drawn_as_a_point_with_its_interval():
     axes = Figure().subplots()
-    draw_log(axes, "decided", DECIDED, radii=[0.0, 0.5])
+    draw_log(axes, "decided", DECIDED, end=1.0)
     (drawn,) = axes.containers
     assert drawn.lines[0].get_xydata().tolist() == [[0.5, pytest.approx(100 / 3)]]
     (segment,) = drawn.lines[2][0].get_segments()
@@ -139,12 +139,20 @@ def test_a_log_of_one_radius_is_drawn_as_a_point_with_its_interval():
     assert "ACR" not in drawn.get_label() and "rule at-radius" in drawn.get_label()
 
 
-def test_other_logs_are_drawn_as_curves_with_their_band():
+def test_other_logs_are_drawn_as_steps_at_their_radii_with_their_band():
     axes = Figure().subplots()
-    draw_log(axes, "ours", ROWS, radii=[0.0, 0.5, 1.0])
+    draw_log(axes, "ours", ROWS, end=2.0)
     (curve,) = axes.lines
-    assert curve.get_ydata().tolist() == [50.0, 50.0, 25.0] and "ACR 0.375" in curve.get_label()
+    assert curve.get_drawstyle() == "steps-pre" and "ACR 0.375" in curve.get_label()
+    assert curve.get_xydata().tolist() == [[0.0, 50.0], [0.5, 50.0], [1.0, 25.0], [2.0, 0.0]]
     assert len(axes.collections) == 1
+
+
+def test_a_single_log_has_a_panel_of_its_classes(tmp_path):
+    _, panel = certified_accuracy_figure({"ours": ROWS}, class_names=("zero", "one")).axes
+    assert [label.get_text() for label in panel.get_yticklabels()] == ["one (1)", "2 (1)", "3 (1)", "5 (1)"]
+    assert [bar.get_width() for bar in panel.containers[0]] == [100.0, 100.0, 0.0, 0.0]
+    assert len(certified_accuracy_figure({"ours": ROWS, "same": ROWS}, class_names=()).axes) == 1
 
 
 def test_the_published_log_gives_the_published_numbers():
