@@ -12,7 +12,7 @@ import pytest
 ROOT = Path(__file__).parents[3]
 CARD, TABLE = ROOT / "model_cards" / "digits", ROOT / "training" / "study" / "paper" / "table4_empirical.csv"
 COMMANDS = [
-    "archive", "audit", "calibrate", "card", "certify", "denoise", "evaluate", "export", "health", "import",
+    "archive", "audit", "calibrate", "card", "certify", "compare", "denoise", "evaluate", "export", "health", "import",
     "leaderboard", "list", "models", "predict", "pull", "push", "report", "search", "serve", "show",
     "sign", "study", "train", "verify",
 ]  # fmt: skip
