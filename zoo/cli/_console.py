@@ -1,6 +1,7 @@
 """A rich console for the commands' tables and progress, which prints text as `plain` does."""
 
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
 from rich.console import Console, ConsoleOptions, RenderableType
@@ -28,9 +29,21 @@ class PlainConsole(Console):
             return
         for part in objects:
             if isinstance(part, Table):
-                self.file.write("".join(f"{line}\n" for line in _lines_of(part)))  # print would replace the tabs
+                super().print(_Lines(tuple(_lines_of(part))), crop=False)
             else:
                 super().print(part, **named)
+
+
+@dataclass(frozen=True)
+class _Lines:
+    """Lines of text; unlike a rich text they keep their tabs."""
+
+    lines: tuple[str, ...]
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[Segment]:
+        for line in self.lines:
+            yield Segment(line)
+            yield Segment.line()
 
 
 def _lines_of(table: Table) -> Iterator[str]:
