@@ -163,7 +163,7 @@ def _scale_of_probabilities(axes: Axes, p_a_of_logs: Sequence[npt.NDArray[np.flo
     smallest = float(distances[distances > 0].min(initial=2 * LARGEST_MARGIN))
     margin = min(LARGEST_MARGIN, max(SMALLEST_MARGIN, smallest / 2))
     axes.set_xscale("logit")
-    axes.set_xlim(max(margin, min(0.25, float(values.min()) / 2)), 1 - margin)
+    axes.set_xlim(max(margin, min(0.1, float(values.min()) / 2)), 1 - margin)
     axes.xaxis.set_major_locator(FixedLocator([tick for tick in PROBABILITIES if margin <= tick <= 1 - margin]))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda tick, _: f"{tick:g}"))
     axes.xaxis.set_minor_locator(NullLocator())
