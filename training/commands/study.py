@@ -66,7 +66,7 @@ def plan(
     results = {run.id: result for run in runs if states[run.id] == "done" and (result := where.result(run)) is not None}
     data = study_data(runs, data_dir=data_dir)
     seconds = estimated_seconds(runs, results, described.speeds, data.labels)
-    unknown = why_unknown(runs, results, described.speeds, data.labels)
+    unknown = why_unknown(runs, seconds, results, described.speeds, data.labels)
     if as_json:
         left = plan_as_json(runs, states, seconds, machine=described.machine, missing=data.missing, unknown=unknown)
         echo(json.dumps(left, indent=2))

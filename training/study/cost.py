@@ -8,7 +8,7 @@ runs; the study file gives the others.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields
 
 from training.objectives import Objective
@@ -60,18 +60,24 @@ def estimated_seconds(
 
 
 def why_unknown(
-    runs: Iterable[Run], results: Mapping[str, RunResult], speeds: Mapping[str, float], labels: Mapping[str, TaskLabels]
+    runs: Sequence[Run],
+    seconds: Mapping[str, float | None],
+    results: Mapping[str, RunResult],
+    speeds: Mapping[str, float],
+    labels: Mapping[str, TaskLabels],
 ) -> dict[str, str]:
-    """The reason by run why `estimated_seconds` does not know its duration; runs of known duration are left out."""
-    listed = [run for run in runs if run.id not in results]
-    passes = {run.id: passes_of(run, labels[run.task]) for run in runs if run.task in labels}
+    """The reason by run why its duration in `seconds`, from `estimated_seconds`, is None; other runs are left out."""
+    unknown = [run for run in runs if seconds[run.id] is None]
+    if not unknown:
+        return {}
+    needed = [run for run in runs if run.task in labels and (run in unknown or run.id in results)]
+    passes = {run.id: passes_of(run, labels[run.task]) for run in needed}
     known = {**speeds, **measured_speeds(passes, results)}
     reasons = {}
-    for run in listed:
-        if run.id not in passes:
-            reasons[run.id] = f"the data of {run.task} are missing"
-        elif phases := sorted(passes[run.id].keys() - known.keys()):
-            reasons[run.id] = f"no run has measured the speed of {', '.join(phases)} yet"
+    for run in unknown:
+        phases = sorted(passes.get(run.id, {}).keys() - known.keys())
+        missing = f"no run has measured the speed of {', '.join(phases)} yet"
+        reasons[run.id] = missing if phases else f"the data of {run.task} are missing"
     return reasons
 
 

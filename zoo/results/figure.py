@@ -191,7 +191,8 @@ def _draw_curve(axes: Axes, rows: Sequence[CertificationRow], *, end: float, lab
     counts_S = len(certified_N) - np.searchsorted(certified_N, radii_S, side="left")
     (line,) = axes.step(radii_S, 100 * counts_S / num, where="pre", label=label)
     bounds_S2 = 100 * np.array([binomial_interval(int(count), num) for count in counts_S])
-    axes.fill_between(radii_S, *bounds_S2.T, step="pre", color=line.get_color(), alpha=0.15, linewidth=0)
+    low_S, high_S = bounds_S2.T
+    axes.fill_between(radii_S, low_S, high_S, step="pre", color=line.get_color(), alpha=0.15, linewidth=0)
 
 
 def _draw_point(axes: Axes, summary: Summary, *, label: str) -> None:
