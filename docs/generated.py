@@ -41,11 +41,15 @@ def walk_commands() -> Iterator[tuple[str, Any, Any]]:
 
 
 def _command(path: str, command: Any, context: Any) -> str:
+    from zoo.cli._help import split_example
+
     usage = " ".join([path, *command.collect_usage_pieces(context)])
     rows = [record for parameter in command.get_params(context) if (record := parameter.get_help_record(context))]
     table = ["| argument or option | meaning |", "|---|---|"]
     table += [f"| {_code(names)} | {_cell(meaning)} |" for names, meaning in rows]
-    return "\n\n".join([f"## {path}", _paragraphs(command.help or ""), f"```text\n{usage}\n```", "\n".join(table)])
+    text, example = split_example(command.help or "")
+    blocks = [f"```text\n{usage}\n```", *([f"```sh\n{example}\n```"] if example else [])]
+    return "\n\n".join([f"## {path}", _paragraphs(text), *blocks, "\n".join(table)])
 
 
 def settings() -> str:

@@ -135,7 +135,7 @@ def test_only_zoo_is_a_name_in_site_packages_and_the_wheel_holds_the_packages_an
 def test_the_script_and_the_module_list_the_same_commands(installed, place):
     listed = installed.run("zoo", "--help", cwd=place)
     assert installed.run("python", "-m", "zoo", "--help", cwd=place) == listed
-    assert sorted(re.findall(r"^  ([a-z]+) ", listed.partition("Commands:")[2], re.M)) == COMMANDS
+    assert sorted(re.findall(r"^  ([a-z]+) ", listed.partition("Train:")[2], re.M)) == COMMANDS
 
 
 def test_every_command_explains_itself(installed, on_pythonpath, tmp_path):

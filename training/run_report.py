@@ -17,6 +17,7 @@ from training.streams import derived_seed
 from training.tasks.loading import EvaluationImages
 from training.tasks.task import Subset
 from zoo.checkpoints.checkpoint import Checkpoint
+from zoo.cli._shares import percent, percents
 from zoo.results.balanced_accuracy import (
     CHANCE_FACTOR,
     MOST_LISTED,
@@ -87,8 +88,8 @@ class RunReport:
         low, high = scores.mean_per_class_interval
         less_noise = f", less noise (--set objective.sigma={scores.sigma / 2:g})" if scores.sigma else ""
         return (
-            f"the mean per class cannot be told from chance: its interval, {_percents((low, high))}, begins below "
-            f"{CHANCE_FACTOR:g} / {len(self.classes)} = {_percent(CHANCE_FACTOR * scores.chance)}. A certificate of "
+            f"the mean per class cannot be told from chance: its interval, {percents((low, high))}, begins below "
+            f"{CHANCE_FACTOR:g} / {len(self.classes)} = {percent(CHANCE_FACTOR * scores.chance)}. A certificate of "
             f"such a network says little. Give it more labels{less_noise} or a starting point (--init)"
         )
 
@@ -197,15 +198,7 @@ def tables_of(report: RunReport) -> Iterator[tuple[str, Table]]:
 def _table_of_scores(scores: ValidationScores) -> tuple[str, Table]:
     how = f"under noise of sigma {scores.sigma:g}, most frequent of {scores.num_draws} answers each"
     table = Table("", "value", "95 % interval")
-    table.add_row("accuracy", _percent(scores.accuracy), _percents(scores.accuracy_interval))
-    table.add_row("mean per class", _percent(scores.mean_per_class), _percents(scores.mean_per_class_interval))
-    table.add_row(f"always answering {escape(scores.majority_class)}", _percent(scores.majority_baseline), "")
+    table.add_row("accuracy", percent(scores.accuracy), percents(scores.accuracy_interval))
+    table.add_row("mean per class", percent(scores.mean_per_class), percents(scores.mean_per_class_interval))
+    table.add_row(f"always answering {escape(scores.majority_class)}", percent(scores.majority_baseline), "")
     return f"{scores.num_images} validation images, {how if scores.sigma else 'clean'}", table
-
-
-def _percent(share: float) -> str:
-    return f"{100 * share:.1f} %"
-
-
-def _percents(interval: Interval) -> str:
-    return f"{100 * interval[0]:.1f} to {100 * interval[1]:.1f} %"

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from itertools import islice
 from statistics import fmean
 
 import torch
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
@@ -41,6 +39,8 @@ from training.tasks.loading import EvaluationImages, ShuffledBatches, TrainingIm
 from training.tasks.task import Subset, listed
 from zoo.checkpoints.checkpoint import Checkpoint, open_checkpoint, save_checkpoint, save_weights
 from zoo.checkpoints.weights import serialized
+from zoo.cli._progress import progress_bar
+from zoo.cli._shares import percent
 from zoo.errors import CheckpointError, DivergenceError, RecipeError
 from zoo.models.layout import DENOISER, WEIGHTS
 from zoo.results.balanced_accuracy import balanced_accuracy
@@ -90,7 +90,15 @@ def train(
         loop.prepare(state)
     with ranks.failing_together():
         logger = MetricLogger(folder.path, steps_done=loop.steps_done) if ranks.is_first else NullLogger()
-    with _progress_bar(console, run, loop) as advance, logger, ranks.translating_lost_ranks():
+    bar = progress_bar(
+        console,
+        "training",
+        total=loop.phases.num_steps,
+        completed=loop.steps_done,
+        unit="steps",
+        shown="loss {:.3f}",
+    )
+    with bar as advance, logger, ranks.translating_lost_ranks():
         while not loop.is_finished:
             line = loop.run_round(logger, advance)
             console.print(line, markup=False, highlight=False, soft_wrap=True)
@@ -195,9 +203,12 @@ class _Loop:
             self.history.append(validated["accuracy_under_noise"])
             logger.write("validation", {"epochs": self.epochs_done, **validated}, step=self.steps_done)
             scores |= validated
-        listed_scores = ", ".join(f"{name.replace('_', ' ')} {value:.3f}" for name, value in scores.items())
+        shown = [
+            f"{name.replace('_', ' ')} {f'{value:.3f}' if name == 'loss' else percent(value)}"
+            for name, value in scores.items()
+        ]
         layers = ", last layer only" if self.phases.trains_only_head(self.steps_done - 1) else ""
-        return f"epoch {self.epochs_done}, step {self.steps_done}/{self.phases.num_steps}{layers}: {listed_scores}"
+        return f"epoch {self.epochs_done}, step {self.steps_done}/{self.phases.num_steps}{layers}: {', '.join(shown)}"
 
     def _run_epoch(self, logger: MetricLogger, advance: Callable[[float], None]) -> Iterator[float]:
         """Trains for one epoch, or for its part until the run's last step; yields the loss of each step."""
@@ -330,17 +341,3 @@ class _Loop:
         with evaluating(self.network), arithmetic("float32", device.type), torch.inference_mode():
             classes_B: Classes = self.network(x_BCHW.to(device, dtype)).argmax(dim=1).cpu().numpy()
         return classes_B
-
-
-@contextmanager
-def _progress_bar(console: Console, run: TrainingRun, loop: _Loop) -> Iterator[Callable[[float], None]]:
-    columns = (
-        TextColumn("training"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("loss {task.fields[loss]:.3f}"),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=console) as progress:
-        bar = progress.add_task("training", total=loop.phases.num_steps, completed=loop.steps_done, loss=math.nan)
-        yield lambda loss: progress.update(bar, advance=1, loss=loss)

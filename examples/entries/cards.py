@@ -1,6 +1,6 @@
 """The rendered cards of the entries in model_cards/, with the files they are computed from; weights stay out of git.
 
-After the template has changed, python -m examples.entries.cards renders the cards again.
+After the template or the figure has changed, python -m examples.entries.cards renders and draws them again.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from pathlib import Path
 from zoo.cards import render_card
 from zoo.checkpoints.checkpoint import read_manifest, read_spec
 from zoo.models.layout import CARD, CONFIG, CURVE, MANIFEST, ROWS
+from zoo.results.figure import curve_png
 
 FOLDER = Path(__file__).parents[2] / "model_cards"
 KEPT = (CARD, CONFIG, ROWS, CURVE, MANIFEST)
@@ -28,15 +29,21 @@ def keep_card(name: str, checkpoint: Path) -> Path:
 
 
 def render_again(folder: Path) -> bool:
-    """Renders the card in a folder of model_cards/ again; returns whether the card or its recorded hash changed."""
-    files = read_manifest(folder)
-    card = render_card(read_spec(folder), files=files).encode()
-    sha256 = hashlib.sha256(card).hexdigest()
-    if card == (folder / CARD).read_bytes() and files[CARD] == sha256:
+    """Draws the curve and renders the card of a folder of model_cards/ again; returns whether a file changed."""
+    spec = read_spec(folder)
+    curve = curve_png((folder / ROWS).read_bytes(), name=spec.name)
+    changed = _replace(folder, CURVE, curve)
+    return _replace(folder, CARD, render_card(spec, files=read_manifest(folder)).encode()) or changed
+
+
+def _replace(folder: Path, name: str, content: bytes) -> bool:
+    """Writes a file and its hash in the manifest; returns whether one of them changed."""
+    sha256 = hashlib.sha256(content).hexdigest()
+    if content == (folder / name).read_bytes() and read_manifest(folder)[name] == sha256:
         return False
-    (folder / CARD).write_bytes(card)
+    (folder / name).write_bytes(content)
     manifest = json.loads((folder / MANIFEST).read_text())
-    manifest["files"][CARD]["sha256"] = sha256
+    manifest["files"][name]["sha256"] = sha256
     (folder / MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n")
     return True
 

@@ -27,7 +27,12 @@ def archive(
     backend: Backend = "auto",
     precision: Precision = None,
 ) -> None:
-    """Pack a checkpoint and its handler into a .mar archive for TorchServe."""
+    """Pack a checkpoint into a .mar archive for TorchServe.
+
+    The archive contains the handler.
+
+    Example: zoo archive my-model --store archives
+    """
     from serving.server.archive import make_archive
     from serving.server.limit_options import limits_from
     from zoo.loading.locate import locate

@@ -33,10 +33,14 @@ def health(
     timeout: Annotated[float, typer.Option("--timeout", min=0, help="Timeout of each request, in seconds.")] = 10.0,
     as_json: Json = False,
 ) -> None:
-    """Check whether a server is live, which models are ready, and whether a model answers a prediction.
+    """Check whether a server is live and a model answers.
+
+    With --management, also which models are ready.
 
     Exit codes: 0 if all requested checks pass, 1 otherwise. TorchServe's own /ping is not used: it reports Healthy
     while no model is loaded.
+
+    Example: zoo health http://127.0.0.1:8080/predictions/my-model
     """
     from zoo.errors import RequestError
 

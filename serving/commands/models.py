@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from serving.commands.options import DefaultN, Limit, MaxN, MaxPixels
+from zoo.cli._help import HelpfulCommand
 from zoo.cli._options import Backend, Device, Json, Model, Precision
 from zoo.cli._plain import echo
 
@@ -17,16 +18,21 @@ models = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
-    help="List, add, switch and remove models of a running server (zoo serve --store DIR).",
+    help="List, add, switch and remove models of a running server.\n\nIt runs with zoo serve --store DIR.",
 )
 Store = Annotated[Path, typer.Option("--store", metavar="DIR", help="The --store directory of zoo serve.")]
 Name = Annotated[str, typer.Argument(metavar="NAME", help="A model's name.")]
 Version = Annotated[str, typer.Argument(metavar="VERSION", help="A version of the model.")]
 
 
-@models.command("list")
+@models.command("list", cls=HelpfulCommand)
 def list_versions(store: Store, as_json: Json = False) -> None:
-    """List models, versions and workers; * marks the default version, which answers requests without a version."""
+    """List models, versions and workers; * marks the default version.
+
+    The default version answers requests that name no version.
+
+    Example: zoo models list --store archives
+    """
     from dataclasses import asdict
 
     from serving.server.record import ServerRecord
@@ -42,7 +48,7 @@ def list_versions(store: Store, as_json: Json = False) -> None:
         echo(f"{mark} {version.name}\t{version.version}\t{workers}")
 
 
-@models.command()
+@models.command(cls=HelpfulCommand)
 def add(
     model: Model,
     store: Store,
@@ -57,7 +63,12 @@ def add(
     backend: Backend = "auto",
     precision: Precision = None,
 ) -> None:
-    """Load a model, or a new version of a model, next to the served ones; print its name and version."""
+    """Load a model, or a new version of a model, next to the served ones.
+
+    Prints its name and version.
+
+    Example: zoo models add my-model --store archives
+    """
     from serving.server import switching
     from serving.server.archive import make_archive
     from serving.server.limit_options import limits_from
@@ -79,9 +90,14 @@ def add(
     echo(f"{name}\t{chosen}")
 
 
-@models.command()
+@models.command(cls=HelpfulCommand)
 def switch(name: Name, version: Version, store: Store) -> None:
-    """Make a version the default of its model; to roll back, switch to the previous version."""
+    """Make a version the default of its model.
+
+    To roll back, switch to the previous version.
+
+    Example: zoo models switch my-model 2 --store archives
+    """
     from serving.server.record import ServerRecord
     from serving.server.switching import require_served
     from zoo.errors import ServerError
@@ -96,7 +112,7 @@ def switch(name: Name, version: Version, store: Store) -> None:
     echo(f"{name}\t{version}")
 
 
-@models.command()
+@models.command(cls=HelpfulCommand)
 def remove(
     name: Name,
     version: Version,
@@ -105,7 +121,12 @@ def remove(
         float, typer.Option("--drain-seconds", min=0, help="Time for open requests to finish, in seconds.")
     ] = 30.0,
 ) -> None:
-    """Remove a version after its open requests are answered; its archive stays in the store."""
+    """Remove a version after its open requests are answered.
+
+    Its archive stays in the store.
+
+    Example: zoo models remove my-model 1 --store archives
+    """
     from serving.server import switching
     from serving.server.record import ServerRecord
     from zoo.errors import ServerError

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -55,7 +56,12 @@ def predict(
     precision: Precision = None,
     as_json: Json = False,
 ) -> None:
-    """Predict images with certified radii, with a server (--url) or in this process (--model)."""
+    """Predict images with certified radii.
+
+    A server answers (--url), or this process (--model).
+
+    Example: zoo predict pictures --model my-model --n 1000
+    """
     import asyncio
 
     from serving.commands.batch_prediction import by_server, on_the_spot
@@ -75,15 +81,17 @@ def predict(
     else:
         outcomes = on_the_spot(str(model), paths, parameters, device=device, backend=backend, precision=precision)
     single = len(images) == 1 and images[0].is_file()
-    first_failure = asyncio.run(_print_outcomes(outcomes, mode=mode, as_json=as_json, single=single))
+    with _progress(len(paths)) as advance:
+        printed = _print_outcomes(outcomes, mode=mode, as_json=as_json, single=single, advance=advance)
+        first_failure = asyncio.run(printed)
     if first_failure is not None:
         raise typer.Exit(first_failure.exit_code)
 
 
 async def _print_outcomes(
-    outcomes: AsyncIterator[Outcome], *, mode: str, as_json: bool, single: bool
+    outcomes: AsyncIterator[Outcome], *, mode: str, as_json: bool, single: bool, advance: Callable[[], None]
 ) -> ZooError | None:
-    """Prints every outcome as it arrives. The first failure, or None."""
+    """Prints every outcome as it arrives, and advances the progress bar. The first failure, or None."""
     if not as_json:
         echo("image\tlabels\tclass_names" if mode == "set" else "image\tlabel\tclass_name\tabstained\tradius")
     first_failure: ZooError | None = None
@@ -95,7 +103,18 @@ async def _print_outcomes(
         else:
             answer = result
         _print_answer(path, answer, as_json=as_json, single=single)
+        advance()
     return first_failure
+
+
+def _progress(num_images: int) -> AbstractContextManager[Callable[..., None]]:
+    """A progress bar on stderr, for several images and a terminal; otherwise none."""
+    if num_images == 1 or not sys.stderr.isatty():
+        return nullcontext(lambda: None)
+    from zoo.cli._console import PlainConsole
+    from zoo.cli._progress import progress_bar
+
+    return progress_bar(PlainConsole(stderr=True), "predicting", total=num_images)
 
 
 def _print_answer(path: Path, answer: dict[str, Any], *, as_json: bool, single: bool) -> None:

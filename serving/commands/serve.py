@@ -117,10 +117,14 @@ def serve(
     backend: Backend = "auto",
     precision: Precision = None,
 ) -> None:
-    """Serve checkpoints, by default on the loopback address, until Ctrl-C, SIGTERM, SIGHUP or SIGQUIT.
+    """Serve checkpoints, by default on the loopback address.
+
+    Ctrl-C, SIGTERM, SIGHUP or SIGQUIT ends the server.
 
     After the first such signal the server refuses new requests and answers the open ones; a second signal ends the
     server immediately.
+
+    Example: zoo serve my-model --engine asgi --ui
     """
     from serving.server import Ports, ServerOptions
     from serving.server.record import ServerRecord

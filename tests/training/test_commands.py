@@ -128,7 +128,7 @@ def test_deciding_one_radius_records_accuracy_there_and_nothing_else(zoo_command
     assert "--noise discrete --stopping at-radius --radius 0.5" in (copy_of_digits / "README.md").read_text()
     table = zoo_command("report", log, "--radii", "0,1", "--figure", tmp_path / "point.png").out
     assert "certified accuracy at 0.5" in table and "rule at-radius" in table and "abstention" in table
-    assert "standard accuracy" not in table and "average" not in table and "at 1" not in table
+    assert "accuracy of the smoothed" not in table and "average" not in table and "at 1" not in table
     refused = zoo_command(*words[:-4], "--radius", 0.25, "--noise", "discrete")
     assert refused.code == 2 and "radius was 0.5, is 0.25)" in refused.err
 

@@ -41,10 +41,14 @@ def audit(
     data_dir: DataDir = DATA_DIR,
     as_json: Json = False,
 ) -> None:
-    """Certify random test images again and test the card's claims; exit code 1 if a claim is refuted.
+    """Certify random test images again and test the card's claims.
+
+    The exit code is 1 if a claim is refuted.
 
     Correct claims are refuted with a probability of at most 1 %. The output lists the overstatements that the audit can
     detect.
+
+    Example: zoo audit my-model --task digits --images 30
     """
     from training.evaluation.audit import audit_claims, plan_audit
     from training.evaluation.audit_report import print_audit

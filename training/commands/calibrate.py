@@ -50,12 +50,16 @@ def calibrate(
     data_dir: DataDir = DATA_DIR,
     as_json: Json = False,
 ) -> None:
-    """Calibrate label sets: for zoo predict --mode set, mode=set over HTTP, and label_set in Python.
+    """Calibrate the label sets of zoo predict --mode set.
+
+    They are also the answers to mode=set over HTTP and of label_set in Python.
 
     A label set comes from one noisy draw. It contains the true class with probability at least 1 - ALPHA, averaged over
     images, although someone who does not see the noise changed the image by up to R. This is no certificate of a single
     image. Writes calibration.json and a new card into the checkpoint, in place of an earlier calibration, and measures
     the sets on the test images that do not calibrate.
+
+    Example: zoo calibrate my-model --task digits --radius 0.25
     """
     from training.evaluation.calibration import calibrate as calibrate_sets
     from training.evaluation.calibration import plan_calibration

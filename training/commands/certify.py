@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Annotated, cast
 import typer
 
 from training.commands.options import image_selection, require_recordable, require_same_classes
-from training.commands.report import DEFAULT_RADII
 from zoo.cli._errors import interruptible
 from zoo.cli._options import (
     DATA_DIR,
@@ -84,10 +83,14 @@ def certify(
     record: Record = False,
     as_json: Json = False,
 ) -> None:
-    """Certify test images with the smoothed classifier; run the same command again to resume.
+    """Certify test images with the smoothed classifier.
+
+    Run the same command again to resume.
 
     Under torchrun each process certifies a share of the images: torchrun --nproc-per-node 4 -m zoo -- certify ...
     (the -- prevents torchrun from parsing --n and --max).
+
+    Example: zoo certify my-model --task digits --n 1000 --output rows.tsv
     """
     from training.distributed import join_ranks
     from training.evaluation.certification import certify_images
@@ -146,7 +149,7 @@ def certify(
         if ranks.is_first:
             if record:
                 record_certification(checkpoint, run, rows, selection=selection)
-            print_report({output: rows}, radii=DEFAULT_RADII, as_json=as_json)
+            print_report({output: rows}, as_json=as_json)
 
 
 def _smoothing(

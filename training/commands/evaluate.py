@@ -92,10 +92,12 @@ def evaluate(
     record: Record = False,
     as_json: Json = False,
 ) -> None:
-    """Measure a classifier: accuracy on clean images, under Gaussian noise and under attack.
+    """Measure accuracy on clean images, under noise and under attack.
 
     Attacks are computed in float32, and refused with another --precision.
     With --output, run the same command again to resume.
+
+    Example: zoo evaluate my-model --task digits --attack apgd --epsilon 0.5
     """
     from training.evaluation.attacks import OPTIONS, find_attack
     from training.evaluation.empirical import evaluate_network, evaluated_backend, merge_results

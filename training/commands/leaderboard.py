@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from zoo.cli._help import HelpfulCommand
 from zoo.cli._plain import echo
 
 leaderboard = typer.Typer(
@@ -19,7 +20,7 @@ def group() -> None:
     """Build a page that compares certified results."""
 
 
-@leaderboard.command()
+@leaderboard.command(cls=HelpfulCommand)
 def build(
     folders: Annotated[
         list[Path],
@@ -31,9 +32,13 @@ def build(
     ],
     output: Annotated[Path, typer.Option("--output", metavar="SITE", help="Folder of the page, index.html.")],
 ) -> None:
-    """Check every document against its schema, itself and its log, and write a page that needs no server.
+    """Check results and write a page that compares them and needs no server.
+
+    Every document is checked against its schema, itself and its log.
 
     A document that contradicts them is refused, and nothing is written; exit code 1.
+
+    Example: zoo leaderboard build model_cards leaderboard --output site
     """
     from training.study.leaderboard_rows import study_rows
     from zoo.leaderboard.collection import collect

@@ -59,7 +59,12 @@ def search(
     data_dir: DataDir = DATA_DIR,
     as_json: Json = False,
 ) -> None:
-    """Train every recipe of a grid and rank them by validation accuracy; run the same command again to resume."""
+    """Train every recipe of a grid and rank them.
+
+    The order is that of validation accuracy. Run the same command again to resume.
+
+    Example: zoo search --task digits --objective gaussian --output grid
+    """
     _require_alone()
     _require_optuna()
     from training.grid import parse_grid, require_valid_grid

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from zoo.cli._errors import interruptible
+from zoo.cli._help import HelpfulCommand
 from zoo.cli._options import DATA_DIR, DataDir, Device, Json
 from zoo.cli._plain import echo
 
@@ -34,17 +35,25 @@ Folder = Annotated[
 
 @study.callback()
 def group() -> None:
-    """Plan, run and collect a transfer study, or summarize a table of results."""
+    """Plan, run and collect a transfer study.
+
+    zoo study summarize reads a table of results of any source.
+    """
 
 
-@study.command()
+@study.command(cls=HelpfulCommand)
 def plan(
     study_or_file: StudyOrFile, folder: Folder = None, data_dir: DataDir = DATA_DIR, as_json: Json = False
 ) -> None:
-    """List the runs with starting point, state and duration (estimated until they are done), and missing data."""
+    """List the runs with starting point, state and duration, and missing data.
+
+    A duration is estimated until the run is done.
+
+    Example: zoo study plan miniature
+    """
     from training.study.built_in import find_study
     from training.study.console_report import plan_as_json, plan_table, time_left_in_words
-    from training.study.cost import estimated_seconds
+    from training.study.cost import estimated_seconds, why_unknown
     from training.study.data import study_data
     from training.study.folder import StudyFolder
     from training.study.plan import plan_runs
@@ -57,17 +66,18 @@ def plan(
     results = {run.id: result for run in runs if states[run.id] == "done" and (result := where.result(run)) is not None}
     data = study_data(runs, data_dir=data_dir)
     seconds = estimated_seconds(runs, results, described.speeds, data.labels)
+    unknown = why_unknown(runs, seconds, results, described.speeds, data.labels)
     if as_json:
-        left = plan_as_json(runs, states, seconds, machine=described.machine, missing=data.missing)
+        left = plan_as_json(runs, states, seconds, machine=described.machine, missing=data.missing, unknown=unknown)
         echo(json.dumps(left, indent=2))
         return
-    PlainConsole().print(plan_table(runs, states, seconds))
+    PlainConsole().print(plan_table(runs, states, seconds, unknown))
     echo(time_left_in_words(runs, states, seconds, machine=described.machine))
     for name, sentence in data.missing.items():
         echo(f"missing: {name}: {sentence}")
 
 
-@study.command()
+@study.command(cls=HelpfulCommand)
 def run(
     study_or_file: StudyOrFile,
     folder: Folder = None,
@@ -86,9 +96,13 @@ def run(
     data_dir: DataDir = DATA_DIR,
     as_json: Json = False,
 ) -> None:
-    """Execute the missing runs one after another, pre-training first; run the same command again to resume.
+    """Execute the missing runs one after another, pre-training first.
+
+    Run the same command again to resume.
 
     Several processes may share one folder: each run is executed by one process only.
+
+    Example: zoo study run miniature --max-hours 8
     """
     from training.study.built_in import find_study
     from training.study.console_report import outcome_as_json, outcome_in_words
@@ -120,13 +134,18 @@ def run(
         )
 
 
-@study.command()
+@study.command(cls=HelpfulCommand)
 def collect(
     study_or_file: StudyOrFile,
     output: Annotated[Path, typer.Option("--output", metavar="DOCS", help="The folder to write into.")],
     folder: Folder = None,
 ) -> None:
-    """Write tables, figures, answers to the paper's claims, one page with all of them, and every finished result."""
+    """Write tables, figures, answers to claims, and every finished result.
+
+    One page has all of them.
+
+    Example: zoo study collect miniature --output results
+    """
     from training.study.built_in import find_study
     from training.study.collect import collect as collect_documents
     from training.study.evidence import gather
@@ -143,7 +162,7 @@ def collect(
         echo(f"note: {sentence}", err=True)
 
 
-@study.command()
+@study.command(cls=HelpfulCommand)
 def summarize(
     table: Annotated[
         Path,
@@ -153,7 +172,12 @@ def summarize(
     ],
     as_json: Json = False,
 ) -> None:
-    """Print mean relative improvements over random, and R^2 of improvements in robustness against accuracy."""
+    """Print mean relative improvements over random weights, and their fits.
+
+    The fits are lines through the improvements in robustness against those in accuracy, with their R^2.
+
+    Example: zoo study summarize table4_empirical.csv
+    """
     from training.study.console_report import as_json_object, fits_table, improvements_table
     from training.study.long_table import read_table
     from training.study.statistics import summarize_table

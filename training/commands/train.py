@@ -58,9 +58,13 @@ def train(
     data_dir: DataDir = DATA_DIR,
     as_json: Json = False,
 ) -> None:
-    """Train a network; the output directory is the checkpoint. The end says whether to trust it.
+    """Train a network; the output directory is the checkpoint.
+
+    The end says whether to trust the network.
 
     Under torchrun the processes split every batch: torchrun --nproc-per-node 4 -m zoo -- train ...
+
+    Example: zoo train --task digits --output my-model
     """
     from training.distributed import join_ranks
     from training.recipes.defaults import default_recipe, default_start

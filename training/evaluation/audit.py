@@ -21,13 +21,13 @@ from typing import cast
 import numpy as np
 import torch
 from rich.console import Console
-from rich.progress import track
 
 from training.evaluation.certification import certified_rows
 from training.evaluation.certification_log import certification_run
 from training.streams import derived_seed, stream
 from training.tasks import Task
 from zoo.checkpoints.checkpoint import Checkpoint
+from zoo.cli._progress import tracked
 from zoo.errors import LogError, RequestError
 from zoo.models.layout import ROWS
 from zoo.models.measurements import CertificationResult
@@ -230,4 +230,4 @@ def _certify(
     root = derived_seed(plan.seed, "audit-noise")
     run = certification_run(plan.checkpoint, plan.task, smoothing=plan.smoothing, base=base, options=options, seed=root)
     rows = certified_rows(run, base, plan.task.test, plan.indices, options=options)
-    return list(track(rows, "certifying again", total=len(plan.indices), console=console))
+    return list(tracked(rows, console, "certifying again", total=len(plan.indices)))

@@ -11,6 +11,7 @@ from rich.table import Table
 from training.evaluation.audit import Audit
 from training.evaluation.report import plain
 from zoo.cli._console import PlainConsole
+from zoo.cli._shares import percent
 from zoo.results.comparison import Comparison
 from zoo.results.implausible import ImplausibleRow
 
@@ -61,8 +62,9 @@ def table_of(comparisons: tuple[Comparison, ...]) -> Table:
         table.add_column(name, no_wrap=True)
     for test in comparisons:
         p_value = f"{test.adjusted_p_value:.2g}" + (" refuted" if test.is_refuted else "")
-        smallest = "nothing" if test.smallest_overstatement is None else f"+{test.smallest_overstatement:.3f}"
-        means = (f"{test.claimed:.3f}", f"{test.audited:.3f}")
+        shown = percent if test.is_share else "{:.3f}".format
+        smallest = "nothing" if test.smallest_overstatement is None else f"+{shown(test.smallest_overstatement)}"
+        means = (shown(test.claimed), shown(test.audited))
         table.add_row(test.claim, f"{test.num_audited} {test.images}", *means, p_value, smallest)
     return table
 

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 
 import torch
 from rich.console import Console
-from rich.progress import track
 
 from training.streams import derived_seed, stream
 from training.tasks import Task
 from zoo.checkpoints.checkpoint import Checkpoint
+from zoo.cli._progress import tracked
 from zoo.errors import CertificationError, RequestError
 from zoo.host.untrusted_json import parse_json
 from zoo.models.layout import SPLIT
@@ -105,7 +105,7 @@ def calibrate(
 
     def scored(indices: Sequence[int], activity: str) -> Iterator[tuple[int, Scores]]:
         scores = _scores(plan, sampler, indices)
-        yield from zip(indices, track(scores, activity, total=len(indices), console=console), strict=True)
+        yield from zip(indices, tracked(scores, console, activity, total=len(indices)), strict=True)
 
     scores = tuple(float(scores_K[labels[index]]) for index, scores_K in scored(plan.images, "calibrating"))
     threshold = calibrated_threshold(scores, alpha=plan.alpha, radius=plan.radius, sigma=plan.sigma)

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import closing
 from pathlib import Path
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from torch import Tensor
 
 from training.distributed import SINGLE_PROCESS, Ranks
@@ -16,6 +15,7 @@ from training.evaluation.certification_log import CertificationLog, Certificatio
 from training.evaluation.preparing_ahead import prepared_ahead
 from training.evaluation.run_log import differing_fields
 from training.tasks import LabelledImages
+from zoo.cli._progress import progress_bar
 from zoo.errors import LogError
 from zoo.results.log import CertificationRow, row_of
 from zoo.smoothing import (
@@ -79,7 +79,7 @@ def _certify_remaining(
     if share:
         with (
             log.appending(ranks) as append,
-            _progress_bar(console, total=num_before + len(share), completed=num_before) as advance,
+            progress_bar(console, "certifying", total=num_before + len(share), completed=num_before) as advance,
         ):
             for row in certified_rows(log.run, base, images, share, options=options):
                 append(row)
@@ -150,17 +150,3 @@ def _require_same_work(run: CertificationRun, indices: Sequence[int], ranks: Ran
                 raise LogError(
                     f"rank {rank} has other {', '.join(names)} than rank 0: start all ranks with the same options"
                 )
-
-
-@contextmanager
-def _progress_bar(console: Console, *, total: int, completed: int) -> Iterator[Callable[[], None]]:
-    columns = (
-        TextColumn("certifying"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("images"),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=console) as progress:
-        bar = progress.add_task("certifying", total=total, completed=completed)
-        yield lambda: progress.update(bar, advance=1)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
 from training.evaluation.run_log import RunLog, text_of
+from training.evaluation.run_record import CLASS_NAMES
 from training.tasks import Task
 from zoo.checkpoints.checkpoint import Checkpoint
 from zoo.models.measurements import Sampling, SharedAlpha
@@ -15,8 +16,6 @@ from zoo.models.spec import Preprocessing
 from zoo.results.log import HEADER, CertificationRow, format_row, parse_log
 from zoo.smoothing import BaseClassifier, SamplingOptions, SmoothingSpec
 from zoo.smoothing.named_rules import tolerance_of
-
-CLASS_NAMES = "class_names"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,7 +9,6 @@ from typing import Any
 
 import torch
 from rich.console import Console
-from rich.progress import track
 from torch import Tensor
 from torch.nn import functional
 from torch.utils.data import DataLoader, Subset
@@ -21,6 +20,7 @@ from training.streams import normal_per_image, stream
 from training.tasks import Task
 from training.tasks.loading import EvaluationImages
 from zoo.checkpoints.checkpoint import Checkpoint
+from zoo.cli._progress import tracked
 from zoo.loading.backend import chosen_precision, open_backend
 from zoo.models.measurements import Attack, EmpiricalResult, NoiseAccuracy
 from zoo.models.preprocessing import to_pixels
@@ -155,7 +155,7 @@ def measured_rows(
     def rows_of(chosen: Sequence[list[int]]) -> Iterator[EmpiricalRow]:
         loader = DataLoader(images, batch_sampler=chosen)
         pairs = zip(chosen, loader, strict=True)
-        for numbers, (x_bytes, labels_B) in track(pairs, "measuring", total=len(chosen), console=console):
+        for numbers, (x_bytes, labels_B) in tracked(pairs, console, "measuring", total=len(chosen), unit="batches"):
             yield from target.rows(to_pixels(x_bytes).to(device), labels_B, torch.tensor(numbers))
 
     if log is None:

@@ -10,13 +10,14 @@ from pathlib import Path
 from rich.markup import escape
 from rich.table import Table
 
-from training.evaluation.certification_log import CLASS_NAMES
-from training.evaluation.run_log import run_record_path
+from training.evaluation.run_record import CLASS_NAMES, run_record_path
 from zoo.cli._console import PlainConsole
+from zoo.cli._shares import percent, percents
 from zoo.models.layout import CONFIG
 from zoo.results.balanced_accuracy import FEW_IMAGES, listed_classes
 from zoo.results.log import CertificationRow
-from zoo.results.summary import Interval, Summary, summarize
+from zoo.results.summary import Summary, summarize
+from zoo.results.usual_radii import usual_radii
 
 ABOUT_ACR = (
     "The average certified radius alone can mislead: it has no upper limit as p_A approaches 1, so a few easy images "
@@ -25,13 +26,16 @@ ABOUT_ACR = (
 
 
 def print_report(
-    logs: Mapping[Path, Sequence[CertificationRow]], *, radii: Sequence[float], as_json: bool = False
+    logs: Mapping[Path, Sequence[CertificationRow]], *, radii: Sequence[float] | None = None, as_json: bool = False
 ) -> None:
     """Prints the numbers of each log to stdout, with the names of the classes where the log's folder states them.
 
+    Without `radii`, each log has its `usual_radii`.
     Raises: LogError if a log has no row, or mixes rows of the at-radius rule with rows of other rules.
     """
-    summaries = {path: summarize(rows, radii=radii) for path, rows in logs.items()}
+    summaries = {
+        path: summarize(rows, radii=usual_radii(rows) if radii is None else radii) for path, rows in logs.items()
+    }
     console = PlainConsole()
     if as_json:
         listed = [as_json_object(path, summary) for path, summary in summaries.items()]
@@ -96,21 +100,21 @@ def table_of(summary: Summary, names: Sequence[str]) -> Table:
     """The numbers of one log as a table; numbers that its rows do not determine are left out."""
     table = Table("", "value", "95 % interval", caption_justify="left")
     if summary.standard_accuracy is not None and summary.standard_accuracy_interval is not None:
-        accuracy = _percent(summary.standard_accuracy)
-        table.add_row("standard accuracy", accuracy, _percents(summary.standard_accuracy_interval))
+        accuracy = percent(summary.standard_accuracy)
+        table.add_row("accuracy of the smoothed classifier", accuracy, percents(summary.standard_accuracy_interval))
     for point in summary.certified_accuracy:
         name = f"certified accuracy at {point.at}"
-        table.add_row(name, _percent(point.accuracy), _percents((point.low, point.high)))
+        table.add_row(name, percent(point.accuracy), percents((point.low, point.high)))
     for point in summary.mean_per_class:
         name = f"mean per class, certified at {point.at}"
-        table.add_row(name, _percent(point.accuracy), _percents((point.low, point.high)))
+        table.add_row(name, percent(point.accuracy), percents((point.low, point.high)))
     majority = escape(name_of(summary.majority_class, names))
-    table.add_row(f"always answering {majority}", _percent(summary.majority_baseline), "at every radius")
+    table.add_row(f"always answering {majority}", percent(summary.majority_baseline), "at every radius")
     if summary.average_certified_radius is not None:
         interval = summary.average_certified_radius_interval
         words = "unknown" if interval is None else f"{interval[0]:.3f} to {interval[1]:.3f}"
         table.add_row("average certified radius", f"{summary.average_certified_radius:.3f}", words)
-    table.add_row("abstention", _percent(summary.abstention_rate), _percents(summary.abstention_rate_interval))
+    table.add_row("abstention", percent(summary.abstention_rate), percents(summary.abstention_rate_interval))
     for name, value, interval_or_band in _rows_of_label(summary):
         table.add_row(name, value, interval_or_band)
     if summary.p_a is not None:
@@ -130,7 +134,7 @@ def _rows_of_label(summary: Summary) -> Iterator[tuple[str, str, str]]:
         return
     for point in distribution.points:
         name = f"p_A of true class <= {point.p_a:g}"
-        yield name, _percent(point.share), f"{_percents((point.low, point.high))} (band)"
+        yield name, percent(point.share), f"{percents((point.low, point.high))} (band)"
 
 
 def table_of_classes(summary: Summary, names: Sequence[str]) -> Table:
@@ -138,14 +142,6 @@ def table_of_classes(summary: Summary, names: Sequence[str]) -> Table:
     radii = [point.radius for point in summary.certified_accuracy]
     table = Table("class", "images", *(f"at {point.at}" for point in summary.certified_accuracy))
     for counts in listed_classes(summary.classes, radii):
-        shares = [_percent(certified / counts.num_images) for certified in counts.num_certified]
+        shares = [percent(certified / counts.num_images) for certified in counts.num_certified]
         table.add_row(escape(name_of(counts.label, names)), str(counts.num_images), *shares)
     return table
-
-
-def _percent(share: float) -> str:
-    return f"{100 * share:.1f} %"
-
-
-def _percents(interval: Interval) -> str:
-    return f"{100 * interval[0]:.1f} to {100 * interval[1]:.1f} %"

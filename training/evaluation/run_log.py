@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Generic, Protocol, TypeVar
 
 from training.distributed import Ranks
+from training.evaluation.run_record import run_record_path
 from zoo.errors import LogError
 from zoo.host.atomic_write import write_atomically
 from zoo.host.lock import exclusive_lock
@@ -202,11 +203,6 @@ def differing_fields(recorded: Mapping[str, Any], current: Mapping[str, Any]) ->
 def text_of(header: str, lines: Iterable[str]) -> str:
     """The text of a complete log file."""
     return "\n".join([header, *lines]) + "\n"
-
-
-def run_record_path(output: Path) -> Path:
-    """The path of the run's record. It is not in the log, because other tools expect the log's columns."""
-    return output.with_name(output.name + ".run.json")
 
 
 def part_path(output: Path, rank: int) -> Path:

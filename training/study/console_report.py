@@ -5,15 +5,17 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.table import Table
 
-from training.study.execution import Outcome
-from training.study.folder import State
 from training.study.long_table import RANDOM
-from training.study.plan import Run
-from training.study.statistics import InitializationSummary, LinearFit
+
+if TYPE_CHECKING:
+    from training.study.execution import Outcome
+    from training.study.folder import State
+    from training.study.plan import Run
+    from training.study.statistics import InitializationSummary, LinearFit
 
 
 def plan_as_json(
@@ -23,6 +25,7 @@ def plan_as_json(
     *,
     machine: str | None,
     missing: Mapping[str, str],
+    unknown: Mapping[str, str],
 ) -> dict[str, Any]:
     """The plan as JSON. `estimated_seconds_left` is None if the time of any remaining run is unknown.
 
@@ -32,6 +35,7 @@ def plan_as_json(
         seconds: The duration of each run by its id; None if it is unknown.
         machine: What the estimates are for; None if the study does not say.
         missing: A sentence on each missing task or starting point, by its name.
+        unknown: The reason why the duration of a run is unknown, by the run's id.
     """
     return {
         "num_runs": dict(Counter(states.values())),
@@ -45,6 +49,7 @@ def plan_as_json(
                 "depends_on": [] if run.parent is None else [run.parent],
                 "state": states[run.id],
                 "seconds": seconds[run.id],
+                "why_unknown": unknown.get(run.id),
                 "task": run.task,
                 "seed": run.seed,
                 "experiment": run.experiment,
@@ -57,11 +62,14 @@ def plan_as_json(
 def time_left_in_words(
     runs: Sequence[Run], states: Mapping[str, State], seconds: Mapping[str, float | None], *, machine: str | None
 ) -> str:
-    """The estimated time of the remaining runs, in words."""
-    left, where = _seconds_left(runs, states, seconds), "" if machine is None else f" ({machine})"
-    if left is None:
-        return "estimated time left: unknown, because the data or the speed of a run are missing"
-    return f"estimated time left: {left / 3600:.1f} hours{where}"
+    """The estimated time of the remaining runs, in words; without the runs of unknown duration."""
+    left = [seconds[run.id] for run in runs if states[run.id] != "done"]
+    total, where = sum(of_run or 0.0 for of_run in left), "" if machine is None else f" ({machine})"
+    num_unknown = left.count(None)
+    if num_unknown == len(left) > 0:
+        return f"estimated time left: unknown, as for each of the {num_unknown} runs"
+    more = f", and the unknown time of {num_unknown} runs" if num_unknown else ""
+    return f"estimated time left: {total:,.0f} seconds, {total / 3600:.1f} hours{more}{where}"
 
 
 def _seconds_left(
@@ -72,15 +80,29 @@ def _seconds_left(
     return None if None in left else sum(seconds_of_run or 0.0 for seconds_of_run in left)
 
 
-def plan_table(runs: Sequence[Run], states: Mapping[str, State], seconds: Mapping[str, float | None]) -> Table:
-    """The plan as a table, in the order in which runs are executed."""
+def plan_table(
+    runs: Sequence[Run],
+    states: Mapping[str, State],
+    seconds: Mapping[str, float | None],
+    unknown: Mapping[str, str],
+) -> Table:
+    """The plan as a table, in the order in which runs are executed; the last line has the total of the known seconds.
+
+    A column says why a duration is unknown, if any is (`unknown`, by the run's id).
+    """
     counted = ", ".join(f"{count} {state}" for state, count in Counter(states.values()).items())
-    table = Table(title=f"{len(runs)} runs: {counted}", title_justify="left")
-    for name in ("run", "starts from", "state", "seconds"):
-        table.add_column(name, overflow="fold")
+    table = Table(title=f"{len(runs)} runs: {counted}", title_justify="left", show_footer=True)
+    total = sum(of_run or 0.0 for of_run in seconds.values())
+    table.add_column("run", overflow="fold", footer="all" if None not in seconds.values() else "all of known duration")
+    table.add_column("starts from", overflow="fold")
+    table.add_column("state", overflow="fold")
+    table.add_column("seconds", justify="right", footer=f"{total:,.0f}", no_wrap=True)
+    if unknown:
+        table.add_column("why unknown", overflow="fold")
     for run in runs:
         known = seconds[run.id]
-        table.add_row(run.id, run.parent or run.model or RANDOM, states[run.id], "?" if known is None else f"{known:g}")
+        cells = [run.id, run.parent or run.model or RANDOM, states[run.id], "" if known is None else f"{known:,.0f}"]
+        table.add_row(*cells, *([unknown.get(run.id, "")] if unknown else []))
     return table
 
 

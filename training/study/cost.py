@@ -8,7 +8,7 @@ runs; the study file gives the others.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields
 
 from training.objectives import Objective
@@ -57,6 +57,28 @@ def estimated_seconds(
         run.id: results[run.id].seconds.total if run.id in results else _seconds(passes[run.id], known)
         for run in listed
     }
+
+
+def why_unknown(
+    runs: Sequence[Run],
+    seconds: Mapping[str, float | None],
+    results: Mapping[str, RunResult],
+    speeds: Mapping[str, float],
+    labels: Mapping[str, TaskLabels],
+) -> dict[str, str]:
+    """The reason by run why its duration in `seconds`, from `estimated_seconds`, is None; other runs are left out."""
+    unknown = [run for run in runs if seconds[run.id] is None]
+    if not unknown:
+        return {}
+    needed = [run for run in runs if run.task in labels and (run in unknown or run.id in results)]
+    passes = {run.id: passes_of(run, labels[run.task]) for run in needed}
+    known = {**speeds, **measured_speeds(passes, results)}
+    reasons = {}
+    for run in unknown:
+        phases = sorted(passes.get(run.id, {}).keys() - known.keys())
+        missing = f"no run has measured the speed of {', '.join(phases)} yet"
+        reasons[run.id] = missing if phases else f"the data of {run.task} are missing"
+    return reasons
 
 
 def measured_speeds(passes: Mapping[str, Passes], results: Mapping[str, RunResult]) -> dict[str, float]:

@@ -12,8 +12,9 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-import statsmodels.api as sm
 from scipy import stats
+from statsmodels.regression.linear_model import OLS  # a third of the import of statsmodels.api
+from statsmodels.tools.tools import add_constant
 
 from training.study.long_table import RANDOM, STANDARD_ACCURACY, LongTable
 from zoo.errors import LogError
@@ -90,7 +91,7 @@ def fit_line(x: Values, y: Values) -> LinearFit | None:
     """The least-squares line; None for fewer than three points, or if x or y does not vary."""
     if len(x) < FEWEST_TASKS or np.ptp(x) == 0 or np.ptp(y) == 0:
         return None
-    fitted = sm.OLS(y, sm.add_constant(x)).fit()
+    fitted = OLS(y, add_constant(x)).fit()
     low, high = fitted.conf_int(alpha=1 - CONFIDENCE)[1]
     return LinearFit(
         num_tasks=len(x),
@@ -104,8 +105,8 @@ def fit_line(x: Values, y: Values) -> LinearFit | None:
 
 def band(x: Values, y: Values, at: Values) -> tuple[Values, Values, Values]:
     """The fitted line at the positions `at`, and its 95 % confidence band: middle, low, high."""
-    fitted = sm.OLS(y, sm.add_constant(x)).fit()
-    predicted = fitted.get_prediction(sm.add_constant(at, has_constant="add"))
+    fitted = OLS(y, add_constant(x)).fit()
+    predicted = fitted.get_prediction(add_constant(at, has_constant="add"))
     low, high = predicted.conf_int(alpha=1 - CONFIDENCE).T
     return predicted.predicted_mean, low, high
 

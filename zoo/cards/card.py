@@ -23,6 +23,7 @@ from zoo.cards.tables import CITATIONS, data_set_of
 from zoo.models.identity import weights_sha256
 from zoo.models.layout import CALIBRATION, CARD, CURVE, DENOISER, ONNX, ROWS, WEIGHTS
 from zoo.models.measurements import CertificationResult
+from zoo.models.own_networks import KEY_NAMES, OWN_NETWORKS
 from zoo.models.spec import UNKNOWN, UNTRAINED, ModelSpec
 from zoo.results.balanced_accuracy import FEW_IMAGES, listed_classes, mean_per_class
 
@@ -45,10 +46,8 @@ def render_card(spec: ModelSpec, *, files: Mapping[str, str]) -> str:
     `files` maps the names of the checkpoint's files to their SHA-256; an entry for the card itself is ignored. The card
     is therefore a function of the other files of its checkpoint, and `zoo verify` can check that it matches them.
     """
-    from zoo.models.architecture import find_architecture
-
     files = {name: files[name] for name in sorted(files) if name != CARD}
-    certified, key_names = spec.certified, find_architecture(spec.architecture).keys
+    certified, key_names = spec.certified, _key_names(spec.architecture)
     result = certified.certification
     purposes = {**PURPOSES, WEIGHTS: f"the network without its normalization, with {key_names}'s key names"}
     if certified.quantization is not None:
@@ -83,6 +82,15 @@ def render_card(spec: ModelSpec, *, files: Mapping[str, str]) -> str:
         calibrate_command=calibrate_command(spec),
         evaluate_commands=evaluate_commands(spec),
     )
+
+
+def _key_names(architecture: str) -> str:
+    """The project whose key names the weights have."""
+    if architecture in OWN_NETWORKS:
+        return KEY_NAMES
+    from zoo.models.architecture import find_architecture
+
+    return find_architecture(architecture).keys
 
 
 @cache

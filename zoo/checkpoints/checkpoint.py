@@ -37,6 +37,7 @@ from zoo.models.layout import (
     WEIGHTS,
 )
 from zoo.models.measurements import CertificationResult, EmpiricalResult
+from zoo.models.own_networks import OWN_NETWORKS
 from zoo.models.spec import UNTRAINED, ModelSpec
 
 if TYPE_CHECKING:
@@ -405,9 +406,12 @@ def _described(spec: ModelSpec, contents: Mapping[str, bytes], *, kept: Mapping[
 
 def config_bytes(spec: ModelSpec) -> bytes:
     """The contents of config.json."""
-    from zoo.models.architecture import find_architecture
+    described = OWN_NETWORKS.get(spec.architecture)
+    if described is None:
+        from zoo.models.architecture import find_architecture
 
-    return _json_bytes(spec.to_config(find_architecture(spec.architecture).timm))
+        described = find_architecture(spec.architecture).timm
+    return _json_bytes(spec.to_config(described))
 
 
 def _json_bytes(value: object) -> bytes:

@@ -13,11 +13,15 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from zoo.cli._errors import exit_code_of
+from zoo.cli._help import COMMANDS as GROUPS_OF_COMMANDS
+from zoo.cli._help import HelpfulCommand, grouped
 from zoo.cli._plain import echo
 from zoo.cli._threads import limit_spinning
 from zoo.errors import InterruptionError
 
 COMMANDS = "zoo.commands"
+SHORT = 65
+"""The longest description of a command in `zoo --help`, which has lines of 80 characters."""
 PARENT_FOLDER = Path(__file__).parents[2]
 FOLDER_IN_WHEEL = PARENT_FOLDER / "certified-zoo"  # pyproject.toml sets this name
 
@@ -27,6 +31,14 @@ class InstalledCommands(TyperGroup):
 
     def list_commands(self, ctx: Any) -> list[str]:
         return list(_entry_points())
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        for title, names in grouped(self.list_commands(ctx), GROUPS_OF_COMMANDS):
+            commands = {name: self.get_command(ctx, name) for name in names}
+            rows = [(name, command.get_short_help_str(SHORT)) for name, command in commands.items() if command]
+            if rows:
+                with formatter.section(title):
+                    formatter.write_dl(rows)
 
     def invoke(self, ctx: Any) -> Any:
         try:
@@ -47,8 +59,8 @@ class InstalledCommands(TyperGroup):
 
 def _single(name: str, function: Callable[..., None]) -> typer.Typer:
     """An app with one command."""
-    single = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
-    single.command(name)(function)
+    single = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
+    single.command(name, cls=HelpfulCommand)(function)
     return single
 
 

@@ -25,7 +25,12 @@ def card(
         bool, typer.Option("--record", help="Write the card, and the licence if stated, into the checkpoint.")
     ] = False,
 ) -> None:
-    """Print a model's card, rendered again from its measurements; zoo show prints the card in the checkpoint."""
+    """Print a model's card, rendered again from its measurements.
+
+    zoo show prints the card that is in the checkpoint.
+
+    Example: zoo card my-model --licence mit --record
+    """
     from zoo.cards import render_card
     from zoo.checkpoints.checkpoint import config_bytes, restate
     from zoo.errors import RequestError

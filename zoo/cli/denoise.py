@@ -20,9 +20,13 @@ def denoise(
     output: Annotated[Path, typer.Option("--output", metavar="DIR", help="A new directory for the checkpoint.")],
     as_json: Json = False,
 ) -> None:
-    """Put a classifier, unchanged, behind a trained denoiser, so that it can be certified.
+    """Put a classifier, unchanged, behind a trained denoiser.
+
+    It can then be certified.
 
     The result is another base classifier: measure it with zoo certify DIR --record.
+
+    Example: zoo denoise classifier --with denoiser --output denoised
     """
     from zoo.checkpoints.denoising import put_behind_denoiser
     from zoo.loading.locate import locate

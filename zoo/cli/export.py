@@ -27,9 +27,13 @@ def export(
     ] = False,
     as_json: Json = False,
 ) -> None:
-    """Write a network as ONNX, including its normalization, after comparing it with PyTorch.
+    """Write a network as ONNX, after comparing it with PyTorch.
+
+    The file includes the normalization.
 
     In floating point it is another base classifier: certificates of the PyTorch network do not hold for it.
+
+    Example: zoo export my-model my-model.onnx
     """
     from zoo.checkpoints.checkpoint import record_onnx
     from zoo.errors import RequestError

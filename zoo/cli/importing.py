@@ -87,7 +87,12 @@ def import_file(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Convert a checkpoint of another project into one of this zoo; no code in the file is executed."""
+    """Convert a checkpoint of another project into one of this zoo.
+
+    No code in the file is executed.
+
+    Example: zoo import resnet.pt --normalization imagenet --output mine
+    """
     from zoo.importing.class_names import read_class_names
     from zoo.importing.importer import ImportOptions
     from zoo.importing.importer import import_file as run_import

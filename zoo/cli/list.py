@@ -28,7 +28,12 @@ def list_models(
     limit: Annotated[int, typer.Option("--limit", min=1, help="The number of the owner's repositories to read.")] = 200,
     as_json: Json = False,
 ) -> None:
-    """List the checkpoints of an owner on the Hub with the claims of their cards, or the catalog."""
+    """List the checkpoints of an owner on the Hub, or the catalog.
+
+    Each checkpoint is listed with the claims of its card.
+
+    Example: zoo list --catalog
+    """
     from zoo.errors import RequestError
 
     if (owner is None) != catalog:

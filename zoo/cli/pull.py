@@ -20,7 +20,12 @@ def pull(
     offline: Offline = False,
     as_json: Json = False,
 ) -> None:
-    """Download a checkpoint, pinned to one commit and checked against its manifest."""
+    """Download a checkpoint, checked against its manifest.
+
+    A download from the Hub is pinned to one commit.
+
+    Example: zoo pull owner/name my-model
+    """
     from zoo.checkpoints.copying import install, require_new
     from zoo.cli._retries import retrier
     from zoo.loading.catalog_download import fetch, weights_directory

@@ -31,7 +31,10 @@ def push(
     message: Annotated[str | None, typer.Option("--message", help="The commit's title.")] = None,
     as_json: Json = False,
 ) -> None:
-    """Publish a checkpoint on the Hugging Face Hub, as one commit."""
+    """Publish a checkpoint on the Hugging Face Hub, as one commit.
+
+    Example: zoo push my-model you/my-model --private
+    """
     from zoo import hub
     from zoo.cli._retries import retrier
     from zoo.loading.locate import locate

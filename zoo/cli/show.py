@@ -18,7 +18,12 @@ def show(
     offline: Offline = False,
     as_json: Json = False,
 ) -> None:
-    """Print a checkpoint's card, or with --json its config; no weights are downloaded from the Hub."""
+    """Print a checkpoint's card, or with --json its config.
+
+    No weights are downloaded from the Hub.
+
+    Example: zoo show owner/name
+    """
     from zoo.cli._retries import retrier
     from zoo.loading.locate import describe, locate
 

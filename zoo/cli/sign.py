@@ -15,9 +15,11 @@ def sign(
     key: Annotated[Path, typer.Option("--key", metavar="FILE", help="The private key, an Ed25519 key in PEM form.")],
     new_key: Annotated[bool, typer.Option("--new-key", help="First create the key and FILE.pub next to it.")] = False,
 ) -> None:
-    """Sign a checkpoint's manifest, and thereby all its files, with your private key.
+    """Sign a checkpoint's manifest, and thereby all its files.
 
     The holders of the public key can then detect changes: zoo verify MODEL --public-key FILE.pub.
+
+    Example: zoo sign my-model --key mine.pem --new-key
     """
     from zoo.checkpoints.checkpoint import open_checkpoint
     from zoo.checkpoints.signing import make_key

@@ -25,10 +25,14 @@ def verify(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Check a checkpoint's files, and recompute the numbers of its card from its rows; exit code 1 if a check fails.
+    """Check a checkpoint's files, and recompute its card from its rows.
+
+    The exit code is 1 if a check fails.
 
     Files that agree with each other do not show who made them (--public-key does), nor that the rows are results of the
     network (zoo audit tests that). docs/explanation/trust.md lists which check detects which forgery.
+
+    Example: zoo verify my-model
     """
     from zoo.loading.locate import locate
     from zoo.verification import verify as verify_directory

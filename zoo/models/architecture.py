@@ -19,7 +19,8 @@ from torch.overrides import TorchFunctionMode
 
 from zoo.errors import RequestError, UnknownNameError
 from zoo.models.denoiser import Denoiser
-from zoo.models.resnets import RESNETS, QuarterResNet
+from zoo.models.own_networks import KEY_NAMES, OWN_NETWORKS
+from zoo.models.resnets import RESNETS
 from zoo.models.spec import TimmNetwork
 
 if TYPE_CHECKING:
@@ -80,22 +81,14 @@ class Architecture:
     keys: str
 
 
-def _resnet(name: str, timm: TimmNetwork | None = None) -> Architecture:
+def _resnet(name: str) -> Architecture:
     def build(num_classes: int, size: int) -> nn.Module:
         return RESNETS[name](num_classes)
 
-    return Architecture(name=name, build=build, timm=timm or TimmNetwork(name=name), keys="torchvision")
+    return Architecture(name=name, build=build, timm=OWN_NETWORKS[name], keys=KEY_NAMES)
 
 
-ARCHITECTURES: Mapping[str, Architecture] = {
-    "resnet50": _resnet("resnet50"),
-    "resnet34": _resnet("resnet34"),
-    "resnet18": _resnet("resnet18"),
-    "resnet10-quarter": _resnet(
-        "resnet10-quarter",
-        TimmNetwork(name="resnet18", args={"layers": [1, 1, 1, 1], "channels": list(QuarterResNet.CHANNELS)}),
-    ),
-}
+ARCHITECTURES: Mapping[str, Architecture] = {name: _resnet(name) for name in OWN_NETWORKS}
 """This project's own networks. `find_architecture` knows timm's too."""
 
 

@@ -6,6 +6,8 @@ from collections.abc import Callable, Mapping
 
 from torch import Tensor, nn
 
+from zoo.models.own_networks import QUARTER_CHANNELS
+
 
 class QuarterResNet(nn.Module):
     """ResNet-10 with a quarter of the channels, for CPUs.
@@ -14,7 +16,7 @@ class QuarterResNet(nn.Module):
     names are torchvision's; timm builds the network as `resnet18` with `layers` and `channels` overridden.
     """
 
-    CHANNELS = (16, 32, 64, 128)
+    CHANNELS = QUARTER_CHANNELS
 
     def __init__(self, num_classes: int) -> None:
         super().__init__()

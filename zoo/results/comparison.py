@@ -54,15 +54,17 @@ class ComparedRows:
 class Comparison:
     """The test of one claim on one set of images.
 
-    `claimed` and `audited` are the means over the `num_claimed` and `num_audited` images compared. `is_refuted` says
-    that `adjusted_p_value`, by Holm's method, is at most the significance. The test detects an overstatement of
-    `smallest_overstatement` with probability 90 %; it is None if these images cannot reveal any overstatement.
+    `claimed` and `audited` are the means over the `num_claimed` and `num_audited` images compared, fractions if
+    `is_share`. `is_refuted` says that `adjusted_p_value`, by Holm's method, is at most the significance. The test
+    detects an overstatement of `smallest_overstatement` with probability 90 %; it is None if these images cannot reveal
+    any overstatement.
     """
 
     claim: str
     images: Images
     num_claimed: int
     num_audited: int
+    is_share: bool
     claimed: float
     audited: float
     p_value: float
@@ -107,6 +109,7 @@ def compare(
             images=images,
             num_claimed=len(sample.claimed_M),
             num_audited=len(sample.audited_K),
+            is_share=claim.is_share,
             claimed=float(sample.claimed_M.mean()),
             audited=float(sample.audited_K.mean()),
             p_value=p_value,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 from zoo.errors import CertificationError
 from zoo.smoothing.arguments import checked_alpha, checked_count, checked_sigma
@@ -11,7 +11,9 @@ from zoo.smoothing.family import FamilyMember
 from zoo.smoothing.noise import Noise, require_noise
 from zoo.smoothing.radius import certified_radius
 from zoo.smoothing.stopping import DEFAULT_MAX_N, FixedSample, Proof, StoppingRule, Tally
-from zoo.smoothing.vote_counts import VoteCounts
+
+if TYPE_CHECKING:
+    from zoo.smoothing.vote_counts import VoteCounts
 
 __all__ = ["Certificate", "SmoothingSpec", "certified_radius", "conclude"]
 

@@ -15,7 +15,6 @@ from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
-from mpmath import MPContext
 
 from zoo.errors import CertificationError
 
@@ -78,6 +77,8 @@ class DiscreteGaussian:
 @lru_cache(maxsize=8)
 def discrete_gaussian(sigma: float) -> DiscreteGaussian:
     """The sampler for `sigma` on the [0, 1] pixel scale."""
+    from mpmath import MPContext  # as slow to import as NumPy, and only discrete noise needs it
+
     thresholds = []
     context = MPContext()  # a private context: mpmath's global precision is not thread-safe
     context.dps = DIGITS

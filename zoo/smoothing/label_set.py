@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 import numpy.typing as npt
 
 from zoo.errors import CertificationError
 from zoo.smoothing.arguments import checked_alpha, checked_radius, checked_sigma
-from zoo.smoothing.backends import Logits
 from zoo.smoothing.noise import Draws, Noise, NoiseKey, Phase, Pixels, require_noise
+
+if TYPE_CHECKING:
+    from zoo.smoothing.backends import Logits
 
 SCORE: Final = "negative-log-softmax"
 # The last digits of logits may depend on the size of a batch. A larger set is safe, a smaller one is not.

@@ -110,6 +110,28 @@ def require_noise(noise: str, *, sigma: float) -> None:
         raise CertificationError(f"sigma must be at most {LARGEST_DISCRETE_SIGMA:g} for discrete noise, got {sigma:g}")
 
 
+def alpha_left(alpha: float, *, sigma: float, noise: Noise, num_values: int) -> float:
+    """The part of alpha that a bound may use.
+
+    For discrete noise, it is alpha minus twice the total variation distance between the drawn and the intended
+    distribution. For Gaussian noise in floating point that distance is unknown, and nothing is subtracted.
+
+    Args:
+        alpha: Upper bound of the failure probability, in (0, 1).
+        sigma: Standard deviation of the noise, on the [0, 1] pixel scale.
+        noise: "gaussian" or "discrete".
+        num_values: Number of random numbers in all draws of the job.
+
+    Raises: CertificationError if at most half of alpha would remain.
+    """
+    if noise == "gaussian" or sigma == 0:
+        return alpha
+    left = alpha - 2 * discrete_gaussian(sigma).total_variation(num_values)
+    if left <= alpha / 2:
+        raise CertificationError(f"alpha={alpha:g} is too small for discrete noise: choose a larger alpha")
+    return left
+
+
 def at_least(sigma: float) -> np.float32:
     """sigma in float32, rounded up: a radius is sound with more noise than it assumes, but not with less."""
     rounded = np.float32(sigma)

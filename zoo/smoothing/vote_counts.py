@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from types import MappingProxyType
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
-from zoo.smoothing.backends import Classes
+if TYPE_CHECKING:
+    from zoo.smoothing.backends import Classes
 
 Ints = npt.NDArray[np.int64]
 

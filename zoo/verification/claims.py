@@ -17,7 +17,6 @@ from zoo.models.measurements import CertificationResult, EmpiricalResult
 from zoo.models.spec import ModelSpec
 from zoo.results.calibration import calibration_faults, contradicted_claims, parse_calibration
 from zoo.results.contradictions import contradictions
-from zoo.results.figure import curve_png, drawing_software
 from zoo.results.log import CertificationRow, read_log
 from zoo.results.summary import Interval, binomial_interval
 from zoo.verification.integrity import Check
@@ -144,6 +143,8 @@ def check_curve(directory: Path, spec: ModelSpec, hashes: Mapping[str, str], row
             note=f"{CURVE} has no rows",
             findings=(f"there is a {CURVE}, but there are no rows to draw it from",),
         )
+    from zoo.results.figure import curve_png, drawing_software
+
     redrawn = curve_png((directory / ROWS).read_bytes(), name=spec.name)
     software, ours = drawing_software(figure.read_bytes()), drawing_software(redrawn)
     if software != ours:

@@ -6,23 +6,18 @@ import math
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-
-import numpy as np
-import onnx
-import torch
+from typing import TYPE_CHECKING
 
 from zoo.checkpoints.checkpoint import Checkpoint
 from zoo.errors import BackendError, CheckpointError
-from zoo.export.onnx import INPUT, OUTPUT, PARENT_SHA256
-from zoo.export.onnx_process import bounded_logits
-from zoo.export.parity import compare, probes
-from zoo.export.plain_graph import metadata_of, require_plain_graph
 from zoo.models.identity import weights_sha256
 from zoo.models.layout import DENOISER, ONNX, WEIGHTS
 from zoo.models.spec import ModelSpec
-from zoo.smoothing.backends import evaluating
 from zoo.verification.contents import format_fault
 from zoo.verification.integrity import Check
+
+if TYPE_CHECKING:
+    import onnx
 
 NAME = "onnx"
 LEAST_SECONDS = 30.0  # mostly for a busy machine
@@ -56,6 +51,14 @@ def check_onnx(directory: Path, spec: ModelSpec, hashes: Mapping[str, str]) -> C
 
 
 def _differences(directory: Path, spec: ModelSpec, hashes: Mapping[str, str]) -> Iterator[str]:
+    import onnx  # with torch, only for a checkpoint with an ONNX file
+    import torch
+
+    from zoo.export.onnx_process import bounded_logits
+    from zoo.export.parity import compare, probes
+    from zoo.export.plain_graph import metadata_of
+    from zoo.smoothing.backends import evaluating
+
     network = Checkpoint(path=directory, spec=spec, files=hashes).load_network()
     content, size = (directory / ONNX).read_bytes(), spec.preprocessing.crop
     model = onnx.load_model_from_string(content)
@@ -99,6 +102,14 @@ def _check_quantized(directory: Path, spec: ModelSpec) -> Check:
 
 
 def _quantization_faults(directory: Path, spec: ModelSpec) -> Iterator[str]:
+    import numpy as np
+    import onnx
+
+    from zoo.export.onnx import PARENT_SHA256
+    from zoo.export.onnx_process import bounded_logits
+    from zoo.export.parity import probes
+    from zoo.export.plain_graph import metadata_of, require_plain_graph
+
     content = (directory / ONNX).read_bytes()
     model = require_plain_graph(content, source=ONNX)
     stated = metadata_of(model).get(PARENT_SHA256)
@@ -120,6 +131,8 @@ def _quantization_faults(directory: Path, spec: ModelSpec) -> Iterator[str]:
 
 
 def _shape_faults(model: onnx.ModelProto, spec: ModelSpec) -> Iterator[str]:
+    from zoo.export.onnx import INPUT, OUTPUT
+
     size = spec.preprocessing.crop
     expected = {INPUT: (3, size, size), OUTPUT: (spec.num_classes,)}
     shapes = {value.name: _shape_of(value) for value in (*model.graph.input, *model.graph.output)}

@@ -11,8 +11,8 @@ from zoo.errors import CertificationError
 from zoo.results.log import ABSTAIN, CertificationRow, Provenance
 from zoo.smoothing.bounds import clopper_pearson_lower
 from zoo.smoothing.confidence_sequence import log_wealth_above, mixture_lower
-from zoo.smoothing.jobs import alpha_left
 from zoo.smoothing.named_rules import ANYTIME, AT_RADIUS, BETA_MIXTURE, FIXED
+from zoo.smoothing.noise import alpha_left
 from zoo.smoothing.radius import certified_radius, probability_at
 from zoo.smoothing.stopping import (
     CLOPPER_PEARSON,

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from zoo.checkpoints.checkpoint import read_manifest, read_spec
-from zoo.checkpoints.signing import why_not_signed
 from zoo.errors import CheckpointError, RequestError
 from zoo.models.layout import MANIFEST, SIGNATURE
 from zoo.models.spec import ModelSpec
@@ -90,6 +89,8 @@ def check_signature(directory: Path, public_key: Path | None) -> Check:
     """The check that the manifest is signed with `public_key`; unchecked if no key is given."""
     name = "signature"
     if public_key is not None:
+        from zoo.checkpoints.signing import why_not_signed  # cryptography, only where a key is given
+
         fault = why_not_signed(directory, public_key)
         return Check(name=name, note=f"{MANIFEST} signed with {public_key}", findings=() if fault is None else (fault,))
     if (directory / SIGNATURE).is_file():

@@ -140,7 +140,7 @@ function showGrowth(certificate, isDone) {
   const text = `${now} after ${n.toLocaleString("en")} draws${isDone ? "" : " so far"}.`;
   const needed = decides
     ? { value: neededShare(certificate), name: `needed for radius ${figure(certificate.radius_asked)}` } : undefined;
-  drawChart($("chart"), { points, top: decides ? 0.99 : certificate.sigma, needed, text });
+  drawChart($("chart"), { points, top: certificate.sigma, needed, text, isShare: decides });
 }
 
 function showVotes({ votes, class_name, label }) {

@@ -12,7 +12,7 @@ from training.distributed import SINGLE_PROCESS
 from training.evaluation.certification import certify_images
 from training.evaluation.certification_log import CertificationRun
 from training.evaluation.empirical import num_correct_under_noise
-from training.evaluation.run_log import run_record_path
+from training.evaluation.run_record import run_record_path
 from training.tasks import open_task
 from training.tasks.loading import EvaluationImages
 from zoo.errors import LogError

@@ -7,7 +7,8 @@ import pytest
 from tests.training.ranks import in_threads
 from training.distributed import SINGLE_PROCESS
 from training.evaluation.certification_log import CertificationLog, CertificationRun, log_text
-from training.evaluation.run_log import part_path, run_record_path
+from training.evaluation.run_log import part_path
+from training.evaluation.run_record import run_record_path
 from zoo.errors import LogError
 from zoo.models.spec import Preprocessing
 from zoo.results.log import HEADER, format_row, read_log, row_of

@@ -12,7 +12,7 @@ from training.evaluation.attacks import find_attack
 from training.evaluation.empirical import evaluate_network, evaluated_backend, mean_per_class, merge_results
 from training.evaluation.empirical_log import EmpiricalLog, EmpiricalRow, EmpiricalRun
 from training.evaluation.empirical_report import sentences
-from training.evaluation.run_log import run_record_path
+from training.evaluation.run_record import run_record_path
 from training.tasks import open_task
 from training.tasks.task import ArrayImages, Task
 from training.threat import ThreatModel

@@ -8,8 +8,9 @@ from rich.console import Console
 from tests.training.tasks import fake_trees
 from training.recipe import override
 from training.study.built_in import find_study
-from training.study.cost import estimated_seconds
-from training.study.data import study_data
+from training.study.console_report import plan_table, time_left_in_words
+from training.study.cost import estimated_seconds, why_unknown
+from training.study.data import TaskLabels, study_data
 from training.study.folder import StudyFolder
 from training.study.plan import plan_runs
 from training.study.run import RunEnvironment, execute_run
@@ -70,6 +71,23 @@ def test_the_plan_names_all_missing_data_at_once_and_still_states_the_cost(study
     # 505 images of 100,100 draws, and 75,750 images over 150 epochs of two copies, at three passes each.
     passes = (505 * 100_100 / 3800, 75_750 * 150 * 2 * 3 / 7610)
     assert by_id["certified.food.consistency.from-simclr.s0"] == pytest.approx(sum(passes), abs=1)
+    assert why_unknown(runs, seconds, {}, study.speeds, data.labels) == {}
+
+
+def test_the_plan_says_why_a_duration_is_unknown_and_what_is_known_in_total(runs):
+    ids = {f"certified.{task}.consistency.from-simclr.s0" for task in ("food", "pets")}
+    runs = [run for run in runs if run.id in ids]
+    labels = {"food": TaskLabels(train=[0, 1], test=[0, 1])}
+    unknown = {run.id: None for run in runs}
+    reasons = why_unknown(runs, unknown, {}, {}, labels)
+    assert reasons["certified.food.consistency.from-simclr.s0"].endswith("speed of certify, consistency yet")
+    assert reasons["certified.pets.consistency.from-simclr.s0"] == "the data of pets are missing"
+    states = {run.id: "missing" for run in runs}
+    table = plan_table(runs, states, unknown, reasons)
+    assert [column.header for column in table.columns][-1] == "why unknown"
+    words = time_left_in_words(runs, states, {**unknown, runs[0].id: 7200.0}, machine="a machine")
+    assert words == "estimated time left: 7,200 seconds, 2.0 hours, and the unknown time of 1 runs (a machine)"
+    assert "unknown, as for each of the 2 runs" in time_left_in_words(runs, states, unknown, machine=None)
 
 
 def test_the_plan_is_complete_on_copies_of_all_data_sets(study, runs, trees):

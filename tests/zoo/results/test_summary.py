@@ -6,13 +6,20 @@ from pathlib import Path
 import numpy as np
 import pytest
 from matplotlib.figure import Figure
+from scipy import stats
 
 from tests.zoo.results.test_log import ANYTIME, AT_HALF
 from tests.zoo.results.test_log import row as certified_row
 from zoo.errors import LogError
-from zoo.results.figure import draw_curves, draw_log
+from zoo.results.figure import certified_accuracy_figure, draw_curves, draw_log
 from zoo.results.log import CertificationRow, read_log
-from zoo.results.summary import binomial_interval, summarize
+from zoo.results.summary import (
+    NUM_RESAMPLES,
+    RESAMPLING_SEED,
+    binomial_interval,
+    interval_of_bounded_mean,
+    summarize,
+)
 
 
 def row(idx, label, predict, radius):
@@ -39,6 +46,13 @@ def test_intervals_contain_their_value_and_shrink_with_more_images():
         low, high = summary.average_certified_radius_interval
         assert low <= summary.average_certified_radius <= high
     assert many.certified_accuracy[0].high - many.certified_accuracy[0].low < 0.2 < few.certified_accuracy[0].high - 0.1
+
+
+def test_the_bootstrap_interval_is_that_of_scipy():
+    values = np.random.default_rng(1).gamma(1.0, 0.5, 60)
+    named = {"n_resamples": NUM_RESAMPLES, "method": "percentile", "rng": np.random.default_rng(RESAMPLING_SEED)}
+    expected = stats.bootstrap((values,), np.mean, **named).confidence_interval
+    assert interval_of_bounded_mean(values, ceiling=9.0) == pytest.approx((expected.low, expected.high), rel=1e-12)
 
 
 def test_the_bootstrap_interval_covers_a_known_mean_about_as_often_as_it_says():
@@ -124,7 +138,7 @@ def test_a_figure_is_drawn_and_an_impossible_file_is_refused(tmp_path):
 
 def test_a_log_of_one_radius_is_drawn_as_a_point_with_its_interval():
     axes = Figure().subplots()
-    draw_log(axes, "decided", DECIDED, radii=[0.0, 0.5])
+    draw_log(axes, "decided", DECIDED, end=1.0)
     (drawn,) = axes.containers
     assert drawn.lines[0].get_xydata().tolist() == [[0.5, pytest.approx(100 / 3)]]
     (segment,) = drawn.lines[2][0].get_segments()
@@ -133,12 +147,20 @@ def test_a_log_of_one_radius_is_drawn_as_a_point_with_its_interval():
     assert "ACR" not in drawn.get_label() and "rule at-radius" in drawn.get_label()
 
 
-def test_other_logs_are_drawn_as_curves_with_their_band():
+def test_other_logs_are_drawn_as_steps_at_their_radii_with_their_band():
     axes = Figure().subplots()
-    draw_log(axes, "ours", ROWS, radii=[0.0, 0.5, 1.0])
+    draw_log(axes, "ours", ROWS, end=2.0)
     (curve,) = axes.lines
-    assert curve.get_ydata().tolist() == [50.0, 50.0, 25.0] and "ACR 0.375" in curve.get_label()
+    assert curve.get_drawstyle() == "steps-pre" and "ACR 0.375" in curve.get_label()
+    assert curve.get_xydata().tolist() == [[0.0, 50.0], [0.5, 50.0], [1.0, 25.0], [2.0, 0.0]]
     assert len(axes.collections) == 1
+
+
+def test_a_single_log_has_a_panel_of_its_classes(tmp_path):
+    _, panel = certified_accuracy_figure({"ours": ROWS}, class_names=("zero", "one")).axes
+    assert [label.get_text() for label in panel.get_yticklabels()] == ["one (1)", "2 (1)", "3 (1)", "5 (1)"]
+    assert [bar.get_width() for bar in panel.containers[0]] == [100.0, 100.0, 0.0, 0.0]
+    assert len(certified_accuracy_figure({"ours": ROWS, "same": ROWS}, class_names=()).axes) == 1
 
 
 def test_the_published_log_gives_the_published_numbers():

@@ -9,8 +9,8 @@ from torch import Tensor
 
 from zoo.smoothing.backends import Classes
 from zoo.smoothing.certificate import Certificate, SmoothingSpec, conclude
-from zoo.smoothing.jobs.job import alpha_left, checked_pixels
-from zoo.smoothing.noise import Draws, NoiseKey, Phase
+from zoo.smoothing.jobs.job import checked_pixels
+from zoo.smoothing.noise import Draws, NoiseKey, Phase, alpha_left
 from zoo.smoothing.stopping import Tallies
 from zoo.smoothing.vote_counts import VoteCounts
 

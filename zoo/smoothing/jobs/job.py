@@ -12,7 +12,7 @@ from torch import Tensor
 
 from zoo.errors import CertificationError
 from zoo.smoothing.certificate import Certificate
-from zoo.smoothing.discrete import discrete_gaussian, require_8_bit
+from zoo.smoothing.discrete import require_8_bit
 from zoo.smoothing.label_set import LabelSet
 from zoo.smoothing.noise import Draws, Noise, Pixels
 from zoo.smoothing.prediction import Votes
@@ -63,28 +63,6 @@ class Job(Protocol):
     def result(self, *, backend: str) -> Result:
         """The answer, when no draws remain. `backend` is the name of the backend."""
         ...
-
-
-def alpha_left(alpha: float, *, sigma: float, noise: Noise, num_values: int) -> float:
-    """The part of alpha that a bound may use.
-
-    For discrete noise, it is alpha minus twice the total variation distance between the drawn and the intended
-    distribution. For Gaussian noise in floating point that distance is unknown, and nothing is subtracted.
-
-    Args:
-        alpha: Upper bound of the failure probability, in (0, 1).
-        sigma: Standard deviation of the noise, on the [0, 1] pixel scale.
-        noise: "gaussian" or "discrete".
-        num_values: Number of random numbers in all draws of the job.
-
-    Raises: CertificationError if at most half of alpha would remain.
-    """
-    if noise == "gaussian" or sigma == 0:
-        return alpha
-    left = alpha - 2 * discrete_gaussian(sigma).total_variation(num_values)
-    if left <= alpha / 2:
-        raise CertificationError(f"alpha={alpha:g} is too small for discrete noise: choose a larger alpha")
-    return left
 
 
 def checked_pixels(x_CHW: Tensor, *, noise: Noise = "gaussian") -> Pixels:

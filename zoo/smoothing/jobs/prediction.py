@@ -10,8 +10,8 @@ from torch import Tensor
 
 from zoo.smoothing.arguments import checked_alpha, checked_count, checked_sigma
 from zoo.smoothing.backends import Classes
-from zoo.smoothing.jobs.job import alpha_left, checked_pixels
-from zoo.smoothing.noise import Draws, Noise, NoiseKey, Phase, require_noise
+from zoo.smoothing.jobs.job import checked_pixels
+from zoo.smoothing.noise import Draws, Noise, NoiseKey, Phase, alpha_left, require_noise
 from zoo.smoothing.prediction import Votes, predict_from_votes, require_can_predict
 
 
