@@ -30,6 +30,8 @@ def quantize(
 
     Its 8-bit network is another base classifier than MODEL: measure it with zoo certify DIR --record. It computes on
     CPUs only, and attacks, training and zoo.load need MODEL. Layers stay in float32 where that is measurably better.
+
+    Example: zoo quantize my-model --task imagefolder:pictures --output my-model-int8
     """
     from training.quantization import quantize_checkpoint
     from training.tasks import open_task

@@ -32,7 +32,7 @@ GROUPS: Groups = {
     "Images": ("--images", "--sample", "--skip", "--max", "--data-dir"),
     "Noise and draws": ("--mode", "--sigma", "--noise", "--n0", "--n", "--alpha", "--family", "--deadline-ms"),
     "Rule and bound": ("--stopping", "--radius", "--tolerance", "--bound"),
-    "Run": ("--seed", "--device", "--backend", "--batch-size"),
+    "Run": ("--seed", "--device", "--backend", "--precision", "--batch-size"),
     "Output": ("--record", "--json"),
 }
 TRAINING: Groups = {
@@ -51,7 +51,7 @@ GROUPS_OF: Mapping[str, Groups] = {
         "Attack": ("--attack", "--epsilon", "--norm", "--attack-steps", "--restarts", "--loss"),
         "Attack on the smoothed classifier": ("--sigma", "--noise-samples", "--n"),
         "Images": ("--images", "--sample", "--skip", "--max", "--data-dir"),
-        "Run": ("--seed", "--device", "--batch-size"),
+        "Run": ("--seed", "--device", "--backend", "--precision", "--batch-size"),
         "Output": ("--output", "--record", "--json"),
     },
     "import": {
@@ -61,7 +61,7 @@ GROUPS_OF: Mapping[str, Groups] = {
         "Output": ("--json",),
     },
     "predict": {
-        "Model": ("--url", "--token", "--model", "--device", "--backend"),
+        "Model": ("--url", "--token", "--model", "--device", "--backend", "--precision"),
         "Noise and draws": ("--mode", "--n", "--n0", "--alpha", "--noise"),
         "Rule and bound": ("--stopping", "--radius", "--tolerance", "--bound", "--deadline-ms"),
         "Output": ("--json",),
@@ -71,21 +71,24 @@ GROUPS_OF: Mapping[str, Groups] = {
         "Access": ("--token", "--tokens"),
         "Limits of requests": LIMITS,
         "Kept files": ("--store", "--logs", "--echo-logs", "--families", "--noise-secret"),
-        "Run": ("--engine", "--threads", "--device", "--backend", "--drain-seconds"),
+        "Run": ("--engine", "--threads", "--device", "--backend", "--precision", "--drain-seconds"),
     },
     "run": {
         "Runs": ("--only", "--run", "--max-hours", "--retry-failed"),
         "Run": ("--folder", "--device", "--data-dir"),
         "Output": ("--json",),
     },
-    "archive": {"Limits of requests": LIMITS, "Run": ("--version", "--workers", "--device", "--backend")},
+    "archive": {
+        "Limits of requests": LIMITS,
+        "Run": ("--version", "--workers", "--device", "--backend", "--precision"),
+    },
 }
 
 COMMANDS: Groups = {
     "Train": ("train", "search"),
     "Measure": ("evaluate", "certify", "calibrate", "audit"),
     "Compare": ("report", "compare", "leaderboard", "study"),
-    "Convert": ("import", "export", "denoise"),
+    "Convert": ("import", "export", "quantize", "denoise"),
     "Publish and check": ("push", "pull", "list", "show", "card", "verify", "sign"),
     "Serve": ("serve", "archive", "models", "health", "predict"),
 }
