@@ -18,8 +18,8 @@ from examples.network_check.pages import Cited
 from tests.examples.file_server import FileServer, file_server
 from tests.loopback_hub import LoopbackHub, Repository
 from zoo.download.retry import DOWNLOAD_RETRY, Retrier
-from zoo.models.architecture import QuarterResNet
 from zoo.models.catalog import CatalogEntry, HubFile, WebFile, find_entry
+from zoo.models.resnets import QuarterResNet
 
 PREFIXED, HEADLESS, ON_THE_HUB = "small.prefixed", "small.headless", "small.hub"
 PAGE = "models/two.pth: acc@1 76.130\n[64.40](features/one.torch)\n[70.43](three.ckpt.bin)\n"

@@ -11,7 +11,7 @@ from tests.hub_card_rules import errors_in
 from tests.zoo.cards.test_card import CERTIFICATION
 from tests.zoo.checkpoints.test_checkpoint import ROWS
 from zoo.checkpoints.checkpoint import open_checkpoint, record_results, sha256_of
-from zoo.models.architecture import QuarterResNet
+from zoo.models.resnets import QuarterResNet
 
 STATED = ("--normalization", "none")
 

@@ -5,7 +5,7 @@ import shutil
 import pytest
 
 from tests.zoo.importing.foreign_files import SMALL, random_network
-from zoo.models.architecture import QuarterResNet
+from zoo.models.resnets import QuarterResNet
 
 
 @pytest.fixture(scope="session")

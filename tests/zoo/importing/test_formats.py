@@ -103,7 +103,7 @@ def test_smaller_networks_are_recognized_by_their_tensors(architecture, tmp_path
 
 
 def test_our_own_small_network_is_recognized(tmp_path):
-    from zoo.models.architecture import QuarterResNet
+    from zoo.models.resnets import QuarterResNet
 
     report = imported(QuarterResNet(4).state_dict(), tmp_path, normalization="none")[1]
     assert report.architecture == "resnet10-quarter"

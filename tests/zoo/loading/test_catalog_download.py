@@ -23,8 +23,8 @@ from zoo.importing.normalization import NORMALIZATIONS
 from zoo.loading.catalog_download import fetch, weights_directory
 from zoo.loading.locate import locate
 from zoo.models import catalog
-from zoo.models.architecture import QuarterResNet
 from zoo.models.catalog import HubFile, WebFile, find_entry
+from zoo.models.resnets import QuarterResNet
 
 IN_A_PACKAGE = "efficientnet_lite0.imagenet"
 
