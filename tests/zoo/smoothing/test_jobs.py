@@ -19,8 +19,8 @@ from zoo.smoothing import (
     SmoothingSpec,
 )
 from zoo.smoothing.discrete import discrete_gaussian
-from zoo.smoothing.jobs import alpha_left, checked_pixels
-from zoo.smoothing.noise import Phase
+from zoo.smoothing.jobs import checked_pixels
+from zoo.smoothing.noise import Phase, alpha_left
 
 SELECTION, ESTIMATION = Phase
 PIXEL = 51 / 255

@@ -11,7 +11,7 @@ import torch
 from zoo.results.row import CertificationRow, Provenance
 from zoo.smoothing import AtRadius, Certification, NoiseKey, SmoothingSpec
 from zoo.smoothing.bounds import clopper_pearson_lower, clopper_pearson_upper
-from zoo.smoothing.jobs import alpha_left
+from zoo.smoothing.noise import alpha_left
 from zoo.smoothing.radius import certified_radius, probability_at
 from zoo.smoothing.tangent_bets import gap_of, log_wealth
 from zoo.verification.recomputation import recomputation_faults
