@@ -67,6 +67,16 @@ def test_the_published_columns_come_first_in_the_published_order():
     )  # fmt: skip
 
 
+def test_a_row_states_its_time_and_without_provenance_it_has_the_published_columns_only():
+    assert format_row(row(1000)).split("\t")[5] == "0:00:01.500000"
+    assert format_row(replace(row(1000), provenance=None)).count("\t") == 5
+
+
+def test_a_row_with_more_columns_than_the_header_is_refused():
+    with pytest.raises(LogError, match="line 2: expected 6 columns"):
+        parse_log(PUBLISHED.replace("0:02:21.756621", "0:02:21.756621\t1"), source="log")
+
+
 @pytest.mark.parametrize("rule", RULES)
 @pytest.mark.parametrize("count_a", [1000, 950, 500])
 def test_a_row_is_read_back_to_the_last_digit(count_a, rule):
