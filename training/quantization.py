@@ -22,7 +22,7 @@ from zoo.export.quantization import quantize
 from zoo.models.layout import ONNX
 from zoo.models.preprocessing import prepare
 from zoo.models.spec import Quantization
-from zoo.smoothing.backends.arithmetic import INT8
+from zoo.smoothing.precision import INT8
 
 NUM_COMPARED = 512
 BATCH_SIZE = 16

@@ -19,8 +19,8 @@ from benchmarks.gpu.networks import (
 )
 from benchmarks.gpu.require import require
 from benchmarks.gpu.settings import Settings
-from zoo.smoothing.backends import Precision
 from zoo.smoothing.noisy_batch import noisy_batch
+from zoo.smoothing.precision import Precision
 
 CPU = torch.device("cpu")
 FLOAT32_TOLERANCE = 1e-3

@@ -10,9 +10,10 @@ from benchmarks.gpu.settings import Settings
 from benchmarks.loops import SIGMA
 from zoo.models.architecture import NormalizedNetwork, find_architecture
 from zoo.smoothing import NoiseKey, TorchBackend
-from zoo.smoothing.backends import Precision, fused
+from zoo.smoothing.backends import fused
 from zoo.smoothing.device_noise import DeviceDraws, DeviceMemory
 from zoo.smoothing.noise import Draws, Phase
+from zoo.smoothing.precision import Precision
 
 NUM_CLASSES = 1000
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)

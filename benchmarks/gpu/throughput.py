@@ -30,8 +30,8 @@ from benchmarks.gpu.timing import matrix_peaks
 from benchmarks.loops import LOOP_BATCHES, published_loop, run_engine
 from zoo.models.architecture import NormalizedNetwork
 from zoo.smoothing import TorchBackend
-from zoo.smoothing.backends import Precision
 from zoo.smoothing.noisy_batch import noisy_batch
+from zoo.smoothing.precision import Precision
 
 BFLOAT16_TOLERANCE = 0.15
 """As a share of the largest logit, between two ways to round in bfloat16. On a ResNet-50, each way differs from float32

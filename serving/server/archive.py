@@ -24,7 +24,7 @@ from zoo.errors import RequestError, ServerError
 from zoo.host.atomic_write import replaced_file
 from zoo.loading.backend import chosen_precision, export_for, runs_onnx
 from zoo.loading.device import device_for, require_device_name
-from zoo.smoothing.backends.arithmetic import INT8
+from zoo.smoothing.precision import INT8
 
 # TorchServe passes on more requests than the service keeps open. The service refuses the rest with 429 and Retry-After.
 ROWS_PER_OPEN_REQUEST = 2

@@ -58,7 +58,7 @@ def audit(
     from zoo.loading.device import device_for
     from zoo.loading.locate import locate
     from zoo.smoothing import SamplingOptions
-    from zoo.smoothing.backends import precision_of
+    from zoo.smoothing.precision import precision_of
 
     checkpoint, opened = locate(model), open_task(task, data_dir=data_dir)
     require_same_classes(checkpoint, opened)

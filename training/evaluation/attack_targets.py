@@ -26,7 +26,7 @@ from zoo.smoothing import (
     TorchBackend,
     Votes,
 )
-from zoo.smoothing.backends.arithmetic import DEFAULT
+from zoo.smoothing.precision import DEFAULT
 
 
 class AttackTarget(Protocol):

@@ -30,7 +30,7 @@ from zoo.results.selection import Selection
 from zoo.results.summary import binomial_interval
 from zoo.smoothing import BaseClassifier, TorchBackend
 from zoo.smoothing.backends import Classes
-from zoo.smoothing.backends.arithmetic import INT8
+from zoo.smoothing.precision import INT8
 
 
 def evaluated_backend(

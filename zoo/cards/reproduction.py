@@ -9,7 +9,7 @@ from typing import Any
 from zoo.models.denoiser_config import DenoiserConfig
 from zoo.models.measurements import Attack, CertificationResult, EmpiricalResult
 from zoo.models.spec import CertifiedConfig, ModelSpec
-from zoo.smoothing.backends.arithmetic import DEFAULT, INT8, precision_of
+from zoo.smoothing.precision import DEFAULT, INT8, precision_of
 
 MODEL, AUTOATTACK = "MODEL", "autoattack"
 BASE = "quick"

@@ -82,6 +82,7 @@ GROUPS_OF: Mapping[str, Groups] = {
         "Limits of requests": LIMITS,
         "Run": ("--version", "--workers", "--device", "--backend", "--precision"),
     },
+    "add": {"Limits of requests": LIMITS, "Run": ("--version", "--device", "--backend", "--precision")},
 }
 
 COMMANDS: Groups = {

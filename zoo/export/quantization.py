@@ -22,8 +22,8 @@ from torch import Tensor
 from zoo.errors import ExportError
 from zoo.export.onnx import INPUT, publishable
 from zoo.host.loaned_setting import WARNINGS_IGNORED
-from zoo.smoothing.backends.arithmetic import INT8
 from zoo.smoothing.backends.onnxruntime import OnnxBackend
+from zoo.smoothing.precision import INT8
 
 WITH_WEIGHTS = ("Conv", "Gemm", "MatMul")
 TOLERANCE = 0.005

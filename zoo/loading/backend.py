@@ -17,8 +17,8 @@ from zoo.loading.device import cpu_has_bfloat16
 from zoo.loading.kept_packing import keep_dependence, read_dependence
 from zoo.models.layout import CONFIG, ONNX
 from zoo.smoothing.backends import BaseClassifier, TorchBackend, fused
-from zoo.smoothing.backends.arithmetic import DEFAULT, INT8, PRECISIONS, AnyPrecision
 from zoo.smoothing.backends.onnxruntime import OnnxBackend
+from zoo.smoothing.precision import DEFAULT, INT8, PRECISIONS, AnyPrecision
 
 BACKENDS = ("auto", "torch", "onnx")
 ONLY_PYTORCH = ("tf32", "bfloat16")

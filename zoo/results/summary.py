@@ -22,8 +22,8 @@ from zoo.results.p_a_distribution import (
     p_a_distribution,
     why_no_p_a_of_label,
 )
-from zoo.smoothing.backends.arithmetic import DEFAULT, precision_of
 from zoo.smoothing.named_rules import FIXED
+from zoo.smoothing.precision import DEFAULT, precision_of
 
 CONFIDENCE = 0.95
 NUM_RESAMPLES = 2000

@@ -5,14 +5,13 @@ from functools import cache
 import pytest
 
 from tests.zoo.verification import forging
-from zoo.results.figure import curve_png
-from zoo.verification import claims
+from zoo.results import figure
 
-DRAWN = cache(curve_png)
+DRAWN = cache(figure.curve_png)
 
 
 @pytest.fixture(autouse=True)
 def pictures_are_drawn_once(monkeypatch):
     """Most copies have the same rows, and drawing them takes most of a verification's time."""
-    for module in (claims, forging):
+    for module in (figure, forging):
         monkeypatch.setattr(module, "curve_png", DRAWN)

@@ -4,7 +4,7 @@ pytorch        any callable on a CPU or GPU
 onnxruntime    an exported network; the fastest backend on CPUs, where its logits are the same in every packing
 """
 
-from zoo.smoothing.backends.arithmetic import Precision, arithmetic, precision_of
+from zoo.smoothing.backends.arithmetic import arithmetic
 from zoo.smoothing.backends.base import (
     BaseClassifier,
     Classes,
@@ -20,13 +20,11 @@ __all__ = [
     "Classes",
     "DeviceClassifier",
     "Logits",
-    "Precision",
     "ScoringClassifier",
     "TorchBackend",
     "arithmetic",
     "checked_classes",
     "evaluating",
     "fused",
-    "precision_of",
     "traced",
 ]

@@ -1,24 +1,15 @@
-"""The precision in which a network computes. Each precision is another base classifier, named in its backend's name."""
+"""Gives PyTorch's operations a precision for the duration of a block."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from typing import Any, Final, Literal, TypeVar, get_args
+from typing import Any, TypeVar
 
 import torch
 
 from zoo.host.loaned_setting import LoanedChoice
-
-Precision = Literal["float32", "tf32", "bfloat16"]
-"""A precision that PyTorch can compute a float32 network in."""
-
-AnyPrecision = Literal["float32", "tf32", "bfloat16", "int8"]
-"""A precision of any backend. A network of precision int8 has 8-bit weights, see `zoo.export.quantization`."""
-
-DEFAULT: Final = "float32"
-INT8: Final = "int8"
-PRECISIONS = get_args(AnyPrecision)
+from zoo.smoothing.precision import Precision
 
 _backends: Any = torch.backends  # typed incompletely
 CPU_SWITCHES = (_backends.mkldnn.conv, _backends.mkldnn.rnn, _backends.mkldnn.matmul)
@@ -26,15 +17,6 @@ CUDA_SWITCHES = (_backends.cudnn.conv, _backends.cudnn.rnn, _backends.cuda.matmu
 """torch's switches for products of float32 matrices: objects with the attribute `fp32_precision`."""
 
 Value = TypeVar("Value")
-
-
-def precision_of(backend: str) -> str | None:
-    """The precision in a backend's name, such as `int8` of `onnxruntime-cpu-int8`; None if it names none.
-
-    A note in brackets, that memory ran out, may follow the name.
-    """
-    last = backend.partition(" ")[0].rpartition("-")[2]
-    return last if last in PRECISIONS else None
 
 
 @contextmanager

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from zoo.errors import BackendError, OutOfMemoryError
-from zoo.smoothing.backends.arithmetic import DEFAULT
 from zoo.smoothing.backends.base import Classes, Logits, checked_classes
+from zoo.smoothing.precision import DEFAULT
 
 # Since 1.29, official builds report every session to their vendor unless this variable is set before the import.
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")

@@ -11,8 +11,9 @@ from torch import Tensor, fx, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from zoo.errors import CertificationError, OutOfMemoryError
-from zoo.smoothing.backends.arithmetic import DEFAULT, Precision, arithmetic
+from zoo.smoothing.backends.arithmetic import arithmetic
 from zoo.smoothing.backends.base import Classes, Logits, checked_classes, require_shape
+from zoo.smoothing.precision import DEFAULT, Precision
 
 # A library of CUDA reports an allocation that failed by its own status. PyTorch passes it on as a RuntimeError.
 OUT_OF_MEMORY = (

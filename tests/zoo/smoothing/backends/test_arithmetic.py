@@ -4,8 +4,9 @@ import pytest
 import torch
 
 from training.attacks import under_attack
-from zoo.smoothing.backends import TorchBackend, arithmetic, precision_of
+from zoo.smoothing.backends import TorchBackend, arithmetic
 from zoo.smoothing.backends.arithmetic import CPU_SWITCHES, CUDA_SWITCHES
+from zoo.smoothing.precision import precision_of
 
 SWITCHES = (torch.backends, *CPU_SWITCHES, *CUDA_SWITCHES)
 HOSTS = {
