@@ -224,7 +224,7 @@ def test_an_onnx_file_that_never_ends_is_a_finding(copy_of_certified, monkeypatc
         raise BackendError(f"the model did not end within {seconds:.0f} s")
 
     record_onnx(open_checkpoint(copy_of_certified), onnx_with_shapes((3, 32, 32), (10,)))
-    monkeypatch.setattr("zoo.verification.onnx_file.bounded_logits", endless)
+    monkeypatch.setattr("zoo.export.onnx_process.bounded_logits", endless)
     assert any("model.onnx: the model did not end within 3" in each for each in findings_of(copy_of_certified, "onnx"))
 
 
