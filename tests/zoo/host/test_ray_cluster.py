@@ -1,6 +1,6 @@
 """Clusters that cannot be used: one sentence in seconds, by the probe that protects from Ray's endless waiting.
 
-The clusters that can be used are in tests/training/test_ray_tasks.py, which share one.
+The clusters that can be used are in tests/training/study/test_ray.py, which share one.
 """
 
 import socket

@@ -1,0 +1,196 @@
+"""A certification or an evaluation in pieces, for workers that have neither the checkpoint's folder nor the data.
+
+The workers are given the checkpoint's files and the images. They return the rows, which the calling process logs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Protocol, TypeVar
+
+from PIL import Image
+
+from training.evaluation.attack_targets import AttackTarget, attack_target_for
+from training.evaluation.certification import certified_rows
+from training.evaluation.certification_log import CertificationRun
+from training.evaluation.empirical import Batch, rows_of_batch
+from training.evaluation.empirical_log import EmpiricalRow
+from training.tasks import LabelledImages
+from zoo.checkpoints.checkpoint import Checkpoint, open_checkpoint
+from zoo.errors import BackendError
+from zoo.loading.backend import open_backend
+from zoo.models.measurements import Attack
+from zoo.results.log import CertificationRow
+from zoo.smoothing import BaseClassifier, SamplingOptions
+
+Material = TypeVar("Material")
+Opened = TypeVar("Opened")
+Piece = TypeVar("Piece")
+Result = TypeVar("Result")
+
+IMAGES_PER_PIECE = 16
+"""The most images that one certification task has, and so the most whose draws a lost worker wastes."""
+
+
+class Workers(Protocol):
+    """Other processes that compute pieces, such as `training.ray_tasks.RayTasks`, whose `results` has the details."""
+
+    @property
+    def num_workers(self) -> int: ...
+
+    def results(
+        self,
+        opening: Callable[[Material], Opened],
+        material: Material,
+        work: Callable[[Opened, Piece], Result],
+        next_piece: Callable[[], Piece | None],
+    ) -> Iterator[Result]: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Certification:
+    """What all pieces of a certification have in common."""
+
+    files: Mapping[str, bytes]
+    run: CertificationRun
+    labels: Sequence[int]
+    options: SamplingOptions
+    backend: str
+    device: str
+    depends_on_batch_shape: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _SentImages:
+    """The images of a piece by number, and the labels of all images."""
+
+    labels: Sequence[int]
+    pictures: Mapping[int, Image.Image]
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def __getitem__(self, index: int) -> Image.Image:
+        return self.pictures[index]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CertificationOnWorkers:
+    """`certified_rows`, computed by workers; a row comes when its piece is finished, in any order."""
+
+    workers: Workers
+    checkpoint: Checkpoint
+    backend: str
+    """As in `--backend`."""
+    device: str
+    """The type of the device, such as cpu."""
+
+    def __call__(
+        self,
+        run: CertificationRun,
+        base: BaseClassifier,
+        images: LabelledImages,
+        indices: Sequence[int],
+        *,
+        options: SamplingOptions,
+    ) -> Iterator[CertificationRow]:
+        """Yields the rows of these images. Raises: BackendError if a worker has another base classifier than `base`."""
+        material = _Certification(
+            files=_contents(self.checkpoint),
+            run=run,
+            labels=list(images.labels),
+            options=options,
+            backend=self.backend,
+            device=self.device,
+            depends_on_batch_shape=base.depends_on_batch_shape,
+        )
+        size = min(IMAGES_PER_PIECE, -(-len(indices) // (4 * self.workers.num_workers)))
+        shares = (indices[start : start + size] for start in range(0, len(indices), size))
+        pieces = ({index: images[index] for index in share} for share in shares)
+        for rows in self.workers.results(_open_base, material, _certify, partial(next, pieces, None)):
+            yield from rows
+
+
+def _open_base(material: _Certification) -> tuple[_Certification, BaseClassifier]:
+    with _unpacked(material.files) as checkpoint:
+        base = open_backend(checkpoint, backend=material.backend, device=material.device, spins=False)
+    theirs = (material.run.backend, material.depends_on_batch_shape)
+    if (base.name, base.depends_on_batch_shape) != theirs:
+        raise BackendError(
+            f"a worker would compute with {base.name}, and the run with {material.run.backend}, or their batches "
+            "differ: use machines of one kind"
+        )
+    return material, base
+
+
+def _certify(
+    opened: tuple[_Certification, BaseClassifier], pictures: Mapping[int, Image.Image]
+) -> list[CertificationRow]:
+    material, base = opened
+    images = _SentImages(material.labels, pictures)
+    return list(certified_rows(material.run, base, images, list(pictures), options=material.options))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Evaluation:
+    """What all batches of an evaluation have in common."""
+
+    files: Mapping[str, bytes]
+    attack: Attack | None
+    num_classes: int
+    batch_size: int
+    device: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EvaluationOnWorkers:
+    """The rows of batches, computed by workers; those of a batch come when it is finished, in any order."""
+
+    workers: Workers
+    checkpoint: Checkpoint
+    batch_size: int
+    device: str
+    """The type of the device, such as cpu."""
+
+    def __call__(self, attack: Attack | None, batches: Iterable[Batch]) -> Iterator[list[EmpiricalRow]]:
+        """Yields the rows of each batch under the attack."""
+        material = _Evaluation(
+            files=_contents(self.checkpoint),
+            attack=attack,
+            num_classes=self.checkpoint.spec.num_classes,
+            batch_size=self.batch_size,
+            device=self.device,
+        )
+        return self.workers.results(_open_target, material, _measure, partial(next, iter(batches), None))
+
+
+def _open_target(material: _Evaluation) -> tuple[str, AttackTarget]:
+    with _unpacked(material.files) as checkpoint:
+        network = checkpoint.load_network().to(material.device)
+    target = attack_target_for(
+        network, material.attack, num_classes=material.num_classes, batch_size=material.batch_size
+    )
+    return material.device, target
+
+
+def _measure(opened: tuple[str, AttackTarget], batch: Batch) -> list[EmpiricalRow]:
+    device, target = opened
+    return rows_of_batch(target, batch, device=device)
+
+
+def _contents(checkpoint: Checkpoint) -> dict[str, bytes]:
+    return {name: (checkpoint.path / name).read_bytes() for name in checkpoint.published_files}
+
+
+@contextmanager
+def _unpacked(files: Mapping[str, bytes]) -> Iterator[Checkpoint]:
+    """The checkpoint of these files, in a temporary folder during the block."""
+    with TemporaryDirectory(prefix="zoo-checkpoint-") as folder:
+        for name, content in files.items():
+            (Path(folder) / name).write_bytes(content)
+        yield open_checkpoint(Path(folder))
