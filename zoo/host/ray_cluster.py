@@ -50,7 +50,7 @@ def ray_cluster(*, num_cpus: int | None = None, address: str | None = None) -> I
     """
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
     if address is None and not any(name in os.environ for name in _TOKEN_VARIABLES):
-        os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)  # for good: Ray reads it once per process
+        os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)  # permanently, because Ray reads it once
     try:
         import ray
     except ImportError as error:
