@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
+from math import ceil
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Protocol, TypeVar
@@ -33,8 +34,9 @@ Opened = TypeVar("Opened")
 Piece = TypeVar("Piece")
 Result = TypeVar("Result")
 
-IMAGES_PER_PIECE = 16
-"""The most images that one certification task has, and so the most whose draws a lost worker wastes."""
+MAX_IMAGES_PER_PIECE = 16
+BATCHES_PER_PIECE = 32
+"""Fewer batches would have a larger share of partly filled ones; a longer piece loses more with its worker."""
 
 
 class Workers(Protocol):
@@ -109,11 +111,18 @@ class CertificationOnWorkers:
             device=self.device,
             depends_on_batch_shape=base.depends_on_batch_shape,
         )
-        size = min(IMAGES_PER_PIECE, -(-len(indices) // (4 * self.workers.num_workers)))
+        size = _images_per_piece(run, options, num_images=len(indices), num_workers=self.workers.num_workers)
         shares = (indices[start : start + size] for start in range(0, len(indices), size))
         pieces = ({index: images[index] for index in share} for share in shares)
         for rows in self.workers.results(_open_base, material, _certify, partial(next, pieces, None)):
             yield from rows
+
+
+def _images_per_piece(run: CertificationRun, options: SamplingOptions, *, num_images: int, num_workers: int) -> int:
+    """At least one image; with a fixed number of draws, those of about BATCHES_PER_PIECE batches at most."""
+    rule = run.smoothing.stopping
+    full = ceil(BATCHES_PER_PIECE * options.batch_size / rule.max_n) if rule.name == "fixed" else MAX_IMAGES_PER_PIECE
+    return max(1, min(MAX_IMAGES_PER_PIECE, full, ceil(num_images / (4 * num_workers))))
 
 
 def _open_base(material: _Certification) -> tuple[_Certification, BaseClassifier]:

@@ -107,17 +107,17 @@ def _short_folder() -> tempfile.TemporaryDirectory[str]:
 
 @contextmanager
 def _own_handler_of_sigterm() -> Iterator[Callable[[], None]]:
-    """A function that undoes Ray's replacement of SIGTERM's handler; the default is replaced by an orderly exit."""
+    """A function that undoes Ray's replacement of SIGTERM's handler. The default handler becomes that of Ctrl-C.
+
+    The default would end this process without the end of the block, and leave the cluster's files.
+    """
     if threading.current_thread() is not threading.main_thread():
         yield lambda: None
         return
     before = signal.getsignal(signal.SIGTERM)
 
-    def exit_in_order(*_: object) -> None:
-        sys.exit(128 + signal.SIGTERM)
-
     def restore() -> None:
-        signal.signal(signal.SIGTERM, exit_in_order if before is signal.SIG_DFL else before)
+        signal.signal(signal.SIGTERM, signal.default_int_handler if before is signal.SIG_DFL else before)
 
     try:
         yield restore

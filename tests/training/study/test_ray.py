@@ -9,18 +9,21 @@ import signal
 import threading
 import time
 from dataclasses import replace
+from types import SimpleNamespace
 
 import psutil
 import pytest
 import ray
 
 from tests.training.study.conftest import TWO_RUNS
+from training.evaluation.pieces import _images_per_piece
 from training.ray_tasks import RayTasks, ray_tasks
 from training.study.folder import StudyFolder
 from training.study.plan import plan_runs
 from zoo.errors import BackendError, RequestError, ZooError
 from zoo.host.ray_cluster import ray_cluster, require_reachable
 from zoo.results.log import read_log
+from zoo.smoothing import SamplingOptions, SmoothingSpec
 
 ON_RAY = ["--engine", "ray", "--workers", 2]
 NUM_IMAGES = 60
@@ -109,6 +112,15 @@ def test_a_study_s_runs_have_the_results_of_one_process(cluster, finished, two_r
         assert f"{run.id}: " in done.err
     again = zoo_command("study", "run", TWO_RUNS, "--folder", tmp_path / "study", "--json", "--device", "cpu", *ON_RAY)
     assert json.loads(again.out)["done"] == []
+
+
+@pytest.mark.parametrize(
+    ("n", "num_images", "expected"), [(1000, 60, 8), (1000, 500, 16), (100_000, 500, 1), (50, 3, 1)]
+)
+def test_a_piece_has_few_images_if_each_has_many_draws(n, num_images, expected):
+    smoothing = SmoothingSpec(sigma=0.5, n=n, n0=1, alpha=0.05)
+    run = SimpleNamespace(smoothing=smoothing)
+    assert _images_per_piece(run, SamplingOptions(batch_size=1024), num_images=num_images, num_workers=2) == expected
 
 
 def test_a_running_cluster_answers_at_its_address(cluster):
