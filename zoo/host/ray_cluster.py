@@ -21,7 +21,7 @@ from contextlib import ExitStack, contextmanager
 
 from zoo.errors import RequestError, ZooError
 
-SECONDS_TO_CONNECT = 20.0
+SECONDS_TO_CONNECT = 15.0
 """How long a running cluster may take to answer; Ray itself would ask again without an end."""
 
 _PROBE = """
