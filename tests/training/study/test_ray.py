@@ -58,7 +58,7 @@ def kill_one_worker(log, killed):
 def test_sixty_rows_are_those_of_one_process_though_a_worker_is_killed(
     cluster, digits_checkpoint, zoo_command, tmp_path
 ):
-    words = ["certify", digits_checkpoint.path, "--task", "digits", "--max", NUM_IMAGES, "--n", 1000]
+    words = ["certify", digits_checkpoint.path, "--task", "digits", "--max", NUM_IMAGES, "--n", 500]
     words += ["--device", "cpu", "--json", "--output"]
     shared, alone, killed = tmp_path / "shared.tsv", tmp_path / "alone.tsv", []
     killer = threading.Thread(target=kill_one_worker, args=(shared, killed))
