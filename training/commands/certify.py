@@ -149,7 +149,9 @@ def certify(
         if tasks is not None:
             from training.evaluation.pieces import CertificationOnWorkers
 
-            rows_of = CertificationOnWorkers(workers=tasks, checkpoint=checkpoint, backend=backend, device=picked.type)
+            rows_of = CertificationOnWorkers(
+                workers=tasks, checkpoint=checkpoint, backend=backend, precision=precision, device=picked.type
+            )
         with interruptible(hint="every finished row is kept; run the same command to resume"):
             rows = certify_images(
                 run,

@@ -164,7 +164,7 @@ def evaluate(
             from training.evaluation.pieces import EvaluationOnWorkers
 
             on_workers = EvaluationOnWorkers(
-                workers=tasks, checkpoint=checkpoint, batch_size=batch_size, device=picked.type
+                workers=tasks, checkpoint=checkpoint, batch_size=batch_size, precision=precision, base=base
             )
             measure = partial(measure, measure=on_workers)
         result = measure(

@@ -14,12 +14,13 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Protocol, TypeVar
 
+import torch
 from PIL import Image
 
 from training.evaluation.attack_targets import AttackTarget, attack_target_for
 from training.evaluation.certification import certified_rows
 from training.evaluation.certification_log import CertificationRun
-from training.evaluation.empirical import Batch, rows_of_batch
+from training.evaluation.empirical import Batch, evaluated_backend, rows_of_batch
 from training.evaluation.empirical_log import EmpiricalRow
 from training.tasks import LabelledImages
 from zoo.checkpoints.checkpoint import Checkpoint, open_checkpoint
@@ -63,6 +64,7 @@ class _Certification:
     labels: Sequence[int]
     options: SamplingOptions
     backend: str
+    precision: str | None
     device: str
     depends_on_batch_shape: bool
 
@@ -89,6 +91,8 @@ class CertificationOnWorkers:
     checkpoint: Checkpoint
     backend: str
     """As in `--backend`."""
+    precision: str | None
+    """As in `--precision`."""
     device: str
     """The type of the device, such as cpu."""
 
@@ -108,6 +112,7 @@ class CertificationOnWorkers:
             labels=list(images.labels),
             options=options,
             backend=self.backend,
+            precision=self.precision,
             device=self.device,
             depends_on_batch_shape=base.depends_on_batch_shape,
         )
@@ -127,13 +132,11 @@ def _images_per_piece(run: CertificationRun, options: SamplingOptions, *, num_im
 
 def _open_base(material: _Certification) -> tuple[_Certification, BaseClassifier]:
     with _unpacked(material.files) as checkpoint:
-        base = open_backend(checkpoint, backend=material.backend, device=material.device, spins=False)
-    theirs = (material.run.backend, material.depends_on_batch_shape)
-    if (base.name, base.depends_on_batch_shape) != theirs:
-        raise BackendError(
-            f"a worker would compute with {base.name}, and the run with {material.run.backend}, or their batches "
-            "differ: use machines of one kind"
+        base = open_backend(
+            checkpoint, backend=material.backend, precision=material.precision, device=material.device, spins=False
         )
+    _require_same(base.name, material.run.backend)
+    _require_same((base.name, base.depends_on_batch_shape), (base.name, material.depends_on_batch_shape))
     return material, base
 
 
@@ -151,9 +154,10 @@ class _Evaluation:
 
     files: Mapping[str, bytes]
     attack: Attack | None
-    num_classes: int
     batch_size: int
+    precision: str | None
     device: str
+    backend: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -163,33 +167,39 @@ class EvaluationOnWorkers:
     workers: Workers
     checkpoint: Checkpoint
     batch_size: int
-    device: str
-    """The type of the device, such as cpu."""
+    precision: str | None
+    """As in `--precision`."""
+    base: BaseClassifier
+    """The base classifier of this process, which those of the workers must equal."""
 
     def __call__(self, attack: Attack | None, batches: Iterable[Batch]) -> Iterator[list[EmpiricalRow]]:
-        """Yields the rows of each batch under the attack."""
+        """Yields the rows of each batch under the attack. Raises: BackendError if a worker has another classifier."""
         material = _Evaluation(
             files=_contents(self.checkpoint),
             attack=attack,
-            num_classes=self.checkpoint.spec.num_classes,
             batch_size=self.batch_size,
-            device=self.device,
+            precision=self.precision,
+            device=self.base.draws_on.type,
+            backend=self.base.name,
         )
         return self.workers.results(_open_target, material, _measure, partial(next, iter(batches), None))
 
 
-def _open_target(material: _Evaluation) -> tuple[str, AttackTarget]:
+def _open_target(material: _Evaluation) -> tuple[torch.device, AttackTarget]:
     with _unpacked(material.files) as checkpoint:
-        network = checkpoint.load_network().to(material.device)
-    target = attack_target_for(
-        network, material.attack, num_classes=material.num_classes, batch_size=material.batch_size
-    )
-    return material.device, target
+        base = evaluated_backend(checkpoint, device=torch.device(material.device), precision=material.precision)
+    _require_same(base.name, material.backend)
+    return base.draws_on, attack_target_for(base, material.attack, batch_size=material.batch_size)
 
 
-def _measure(opened: tuple[str, AttackTarget], batch: Batch) -> list[EmpiricalRow]:
+def _measure(opened: tuple[torch.device, AttackTarget], batch: Batch) -> list[EmpiricalRow]:
     device, target = opened
     return rows_of_batch(target, batch, device=device)
+
+
+def _require_same(theirs: object, ours: object) -> None:
+    if theirs != ours:
+        raise BackendError(f"a worker has the base classifier {theirs}, and the run {ours}: use machines of one kind")
 
 
 def _contents(checkpoint: Checkpoint) -> dict[str, bytes]:
