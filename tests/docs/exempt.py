@@ -17,6 +17,7 @@ PARSED: dict[str, str] = {
     r"zoo (pull|train) .*efficientnet_lite0\.imagenet": "takes minutes on a CPU: tests/zoo/loading/test_pretrained.py "
     "pulls it, and the page start.md trains on the same pictures",
     r"operate\.md: zoo predict cat.jpg ": "a second version of a model needs TorchServe: test_switching.py asks for it",
+    r" --engine ray ": "starts a cluster, more work than the page's other commands: tests/training/study/test_ray.py",
     r": zoo leaderboard build ": "reads folders of the repository: tests/zoo/leaderboard builds the page",
     r": zoo study ": "takes hours: tests/training/study runs a smaller one",
     r"trust\.md: zoo ": "the forgery of test_trust_table.py, which runs it and compares the page's table",

@@ -2,6 +2,8 @@
 
 import json
 import shutil
+import socket
+import sys
 from dataclasses import replace
 
 import pytest
@@ -55,6 +57,28 @@ def test_a_wrong_request_ends_with_one_sentence_and_makes_nothing(words, said, z
     done = zoo_command("train", *words, "--output", tmp_path / "c")
     assert (done.code, done.out) == (2, "") and said in done.err
     assert not (tmp_path / "c").exists()
+
+
+@pytest.mark.parametrize("command", ["certify", "evaluate", "study run"])
+def test_options_of_ray_need_its_engine(command, zoo_command, digits_checkpoint, tmp_path):
+    words = ["miniature"] if command == "study run" else [digits_checkpoint.path, "--task", "digits"]
+    words += ["--output", tmp_path / "log.tsv"] if command == "certify" else []
+    done = zoo_command(*command.split(), *words, "--workers", 2)
+    assert (done.code, done.err) == (2, "zoo: --workers and --ray-address need --engine ray\n")
+
+
+def test_a_cluster_that_cannot_be_reached_is_one_sentence(zoo_command, monkeypatch, tmp_path):
+    words = ["certify", "not-even-located", "--task", "digits", "--output", tmp_path / "log.tsv", "--engine", "ray"]
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        address = f"127.0.0.1:{free.getsockname()[1]}"
+    done = zoo_command(*words, "--ray-address", address)
+    assert done.code == 1 and done.err.startswith(f"zoo: the Ray cluster at {address} cannot be reached")
+    assert len(done.err.splitlines()) == 1
+    refused = zoo_command(*words, "--device", "cuda:1")
+    assert refused.code == 2 and "give --device cuda, not cuda:1" in refused.err
+    monkeypatch.setitem(sys.modules, "ray", None)
+    missing = zoo_command(*words)
+    assert (missing.code, missing.err) == (1, "zoo: Ray is not installed: pip install 'certified-zoo[ray]'\n")
 
 
 def test_a_folder_given_as_a_task_is_told_with_the_tasks_that_read_one(zoo_command, tmp_path):

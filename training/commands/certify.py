@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, cast
 
@@ -16,6 +17,7 @@ from zoo.cli._options import (
     CertificationBatchSize,
     DataDir,
     Device,
+    Engine,
     Images,
     Json,
     Maximum,
@@ -23,6 +25,7 @@ from zoo.cli._options import (
     Noise,
     Precision,
     Radius,
+    RayAddress,
     Record,
     Sample,
     Seed,
@@ -30,6 +33,7 @@ from zoo.cli._options import (
     Stopping,
     TaskName,
     Tolerance,
+    Workers,
 )
 
 if TYPE_CHECKING:
@@ -80,6 +84,9 @@ def certify(
     precision: Precision = None,
     batch_size: CertificationBatchSize = None,
     data_dir: DataDir = DATA_DIR,
+    engine: Engine = "local",
+    workers: Workers = None,
+    ray_address: RayAddress = None,
     record: Record = False,
     as_json: Json = False,
 ) -> None:
@@ -88,10 +95,11 @@ def certify(
     Run the same command again to resume.
 
     Under torchrun each process certifies a share of the images: torchrun --nproc-per-node 4 -m zoo -- certify ...
-    (the -- prevents torchrun from parsing --n and --max).
+    (the -- prevents torchrun from parsing --n and --max). With --engine ray, tasks of a Ray cluster do.
 
     Example: zoo certify my-model --task digits --n 1000 --output rows.tsv
     """
+    from training.commands.engine import engine_workers
     from training.distributed import join_ranks
     from training.evaluation.certification import certify_images
     from training.evaluation.certification_log import certification_run
@@ -107,11 +115,13 @@ def certify(
     from zoo.smoothing.family import place_in_errors
     from zoo.smoothing.named_rules import rule_from
 
-    with join_ranks() as ranks:
+    with join_ranks() as ranks, ExitStack() as stack:
         with ranks.failing_together():
             require_recordable(model, record, sigma=sigma)
             selection = image_selection(skip=skip, maximum=maximum, images=images, sample=sample, seed=seed)
             rule = rule_from(stopping, n=n, radius=radius, tolerance=tolerance, bound=bound)
+            cluster = engine_workers(engine, num_workers=workers, address=ray_address, device=device)
+            tasks = stack.enter_context(cluster)
             with ranks.local_first_rank_first():
                 checkpoint, opened = locate(model), open_task(task, data_dir=data_dir)
             indices = selection.of(opened.test.labels)
@@ -135,6 +145,13 @@ def certify(
                 family=shared,
                 sample=selection.sample,
             )
+        rows_of = None
+        if tasks is not None:
+            from training.evaluation.pieces import CertificationOnWorkers
+
+            rows_of = CertificationOnWorkers(
+                workers=tasks, checkpoint=checkpoint, backend=backend, precision=precision, device=picked.type
+            )
         with interruptible(hint="every finished row is kept; run the same command to resume"):
             rows = certify_images(
                 run,
@@ -145,6 +162,7 @@ def certify(
                 options=options,
                 console=PlainConsole(stderr=True, quiet=not ranks.is_first),
                 ranks=ranks,
+                rows_of=rows_of,
             )
         if ranks.is_first:
             if record:

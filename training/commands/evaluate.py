@@ -15,16 +15,19 @@ from zoo.cli._options import (
     BatchSize,
     DataDir,
     Device,
+    Engine,
     Images,
     Json,
     Maximum,
     Model,
     Precision,
+    RayAddress,
     Record,
     Sample,
     Seed,
     Skip,
     TaskName,
+    Workers,
 )
 from zoo.cli._plain import echo
 
@@ -89,16 +92,20 @@ def evaluate(
     precision: Precision = None,
     batch_size: BatchSize = 256,
     data_dir: DataDir = DATA_DIR,
+    engine: Engine = "local",
+    workers: Workers = None,
+    ray_address: RayAddress = None,
     record: Record = False,
     as_json: Json = False,
 ) -> None:
     """Measure accuracy on clean images, under noise and under attack.
 
     Attacks are computed in float32, and refused with another --precision.
-    With --output, run the same command again to resume.
+    With --output, run the same command again to resume. With --engine ray, tasks of a Ray cluster classify and attack.
 
     Example: zoo evaluate my-model --task digits --attack apgd --epsilon 0.5
     """
+    from training.commands.engine import engine_workers
     from training.evaluation.attacks import OPTIONS, find_attack
     from training.evaluation.empirical import evaluate_network, evaluated_backend, merge_results
     from training.evaluation.empirical_log import EmpiricalLog, empirical_run
@@ -151,7 +158,15 @@ def evaluate(
         seed=seed,
         selection=selection,
     )
-    with interruptible(hint=_resume_hint(output)):
+    cluster = engine_workers(engine, num_workers=workers, address=ray_address, device=device)
+    with interruptible(hint=_resume_hint(output)), cluster as tasks:
+        if tasks is not None:
+            from training.evaluation.pieces import EvaluationOnWorkers
+
+            on_workers = EvaluationOnWorkers(
+                workers=tasks, checkpoint=checkpoint, batch_size=batch_size, precision=precision, base=base
+            )
+            measure = partial(measure, measure=on_workers)
         result = measure(
             attack=chosen,
             log=None if output is None else EmpiricalLog(output, run),

@@ -10,7 +10,7 @@ import typer
 
 from zoo.cli._errors import interruptible
 from zoo.cli._help import HelpfulCommand
-from zoo.cli._options import DATA_DIR, DataDir, Device, Json
+from zoo.cli._options import DATA_DIR, DataDir, Device, Engine, Json, RayAddress, Workers
 from zoo.cli._plain import echo
 
 if TYPE_CHECKING:
@@ -94,16 +94,21 @@ def run(
     retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Also execute runs that failed before.")] = False,
     device: Device = "auto",
     data_dir: DataDir = DATA_DIR,
+    engine: Engine = "local",
+    workers: Workers = None,
+    ray_address: RayAddress = None,
     as_json: Json = False,
 ) -> None:
     """Execute the missing runs one after another, pre-training first.
 
     Run the same command again to resume.
 
-    Several processes may share one folder: each run is executed by one process only.
+    Several processes may share one folder: each run is executed by one process only. With --engine ray, tasks of a Ray
+    cluster execute several runs at a time; all its machines must see the folder and the data under the same paths.
 
     Example: zoo study run miniature --max-hours 8
     """
+    from training.commands.engine import engine_workers
     from training.study.built_in import find_study
     from training.study.console_report import outcome_as_json, outcome_in_words
     from training.study.execution import Execution
@@ -124,8 +129,14 @@ def run(
         environment=RunEnvironment(device=device, data_dir=data_dir, console=PlainConsole(stderr=True)),
         shard=shard,
     )
-    with interruptible(hint="finished runs are kept; run the same command to resume"):
-        outcome = execution.run()
+    cluster = engine_workers(engine, num_workers=workers, address=ray_address, device=device)
+    with interruptible(hint="finished runs are kept; run the same command to resume"), cluster as tasks:
+        if tasks is None:
+            outcome = execution.run()
+        else:
+            from training.study.workers import execute_on
+
+            outcome = execute_on(tasks, execution)
     echo(json.dumps(outcome_as_json(outcome), indent=2) if as_json else outcome_in_words(outcome))
     if outcome.failed:
         raise ZooError(

@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
+from typing import Protocol
 
 from rich.console import Console
 from torch import Tensor
@@ -29,6 +30,20 @@ from zoo.smoothing import (
 )
 
 
+class RowSource(Protocol):
+    """Computes the rows of images, as `certified_rows` does in this process."""
+
+    def __call__(
+        self,
+        run: CertificationRun,
+        base: BaseClassifier,
+        images: LabelledImages,
+        indices: Sequence[int],
+        *,
+        options: SamplingOptions,
+    ) -> Iterator[CertificationRow]: ...
+
+
 def certify_images(
     run: CertificationRun,
     base: BaseClassifier,
@@ -39,6 +54,7 @@ def certify_images(
     options: SamplingOptions,
     console: Console,
     ranks: Ranks = SINGLE_PROCESS,
+    rows_of: RowSource | None = None,
 ) -> list[CertificationRow]:
     """Certifies the images that are not in `output` yet and returns all rows in order. All ranks must call it.
 
@@ -54,13 +70,16 @@ def certify_images(
         options: Batch size of the sampling.
         console: Output of the progress bar.
         ranks: The processes that share the work.
+        rows_of: Computes the rows, in any order; None for `certified_rows`.
     Raises: LogError if `output` belongs to another run, is being written by another process or cannot be written, or
     if the ranks have different arguments.
     """
     _require_same_work(run, indices, ranks)
     log = CertificationLog(output, run)
     with log.held(ranks):
-        return _certify_remaining(log, base, images, indices, options=options, console=console, ranks=ranks)
+        return _certify_remaining(
+            log, base, images, indices, options=options, console=console, ranks=ranks, rows_of=rows_of or certified_rows
+        )
 
 
 def _certify_remaining(
@@ -72,6 +91,7 @@ def _certify_remaining(
     options: SamplingOptions,
     console: Console,
     ranks: Ranks,
+    rows_of: RowSource,
 ) -> list[CertificationRow]:
     done = {row.idx for row in log.merge(indices, ranks)}
     share = [index for index in indices if index not in done][ranks.rank :: ranks.world_size]
@@ -81,7 +101,7 @@ def _certify_remaining(
             log.appending(ranks) as append,
             progress_bar(console, "certifying", total=num_before + len(share), completed=num_before) as advance,
         ):
-            for row in certified_rows(log.run, base, images, share, options=options):
+            for row in rows_of(log.run, base, images, share, options=options):
                 append(row)
                 advance()
     if ranks.world_size > 1:

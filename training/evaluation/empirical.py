@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from itertools import count
 from statistics import fmean
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from rich.console import Console
@@ -56,6 +57,24 @@ def evaluated_backend(
     )
 
 
+class Batch(NamedTuple):
+    """Images as uint8 `x_bytes_BCHW`, their classes `labels_B` and their numbers in the test set."""
+
+    x_bytes_BCHW: Tensor
+    labels_B: Tensor
+    numbers: list[int]
+
+
+BatchSource = Callable[[Attack | None, Iterable[Batch]], Iterator[list[EmpiricalRow]]]
+"""Computes the rows of batches under an attack."""
+
+
+def rows_of_batch(target: AttackTarget, batch: Batch, *, device: torch.device | str) -> list[EmpiricalRow]:
+    """The rows of a batch, computed on the target's device."""
+    x_BCHW = to_pixels(batch.x_bytes_BCHW).to(device)
+    return target.rows(x_BCHW, batch.labels_B, torch.tensor(batch.numbers))
+
+
 def evaluate_network(
     base: BaseClassifier,
     task: Task,
@@ -68,6 +87,7 @@ def evaluate_network(
     selection: Selection | None = None,
     log: EmpiricalLog | None = None,
     console: Console | None = None,
+    measure: BatchSource | None = None,
 ) -> EmpiricalResult:
     """Standard accuracy on the task's test set, accuracy at each noise level (the study's Table 2), and robust
     accuracy.
@@ -83,6 +103,7 @@ def evaluate_network(
         selection: The images to measure; None for all.
         log: Keeps the rows; rows that it already contains are not computed again.
         console: Output of the progress bar; None shows none.
+        measure: Computes the rows of batches, in any order; None for this process. Noise is measured here.
     Raises: RequestError if the test set has fewer images than the sample, or the base classifier cannot be attacked;
     LogError if the log belongs to another run, is being written by another process or cannot be written;
     CertificationError if a logit is not finite.
@@ -91,7 +112,15 @@ def evaluate_network(
     selection = selection or Selection()
     indices = selection.of(task.test.labels)
     target = attack_target_for(base, attack, batch_size=batch_size)
-    rows = measured_rows(target, images, indices, device=base.draws_on, log=log, console=console)
+    rows = measured_rows(
+        target,
+        images,
+        indices,
+        device=base.draws_on,
+        log=log,
+        console=console,
+        measure=None if measure is None else partial(measure, attack),
+    )
 
     def noise_accuracy(sigma: float) -> NoiseAccuracy:
         correct = num_correct_under_noise(
@@ -143,23 +172,29 @@ def measured_rows(
     device: torch.device,
     log: EmpiricalLog | None = None,
     console: Console | None = None,
+    measure: Callable[[Iterable[Batch]], Iterator[list[EmpiricalRow]]] | None = None,
 ) -> list[EmpiricalRow]:
     """The rows of these images in order; rows that the log contains are read from it.
 
     The batches are the same for any content of the log. A resumed evaluation therefore has the batches, and the
-    rounding, of an uninterrupted evaluation.
+    rounding, of an uninterrupted evaluation. `measure` computes them, in any order; None for this process.
     """
     console, size = console or Console(quiet=True), target.batch_size
     batches = [list(indices[start : start + size]) for start in range(0, len(indices), size)]
 
+    def batches_of(chosen: Sequence[list[int]]) -> Iterator[Batch]:
+        for numbers, (x_bytes, labels_B) in zip(chosen, DataLoader(images, batch_sampler=chosen), strict=True):
+            yield Batch(x_bytes, labels_B, numbers)
+
     def rows_of(chosen: Sequence[list[int]]) -> Iterator[EmpiricalRow]:
-        loader = DataLoader(images, batch_sampler=chosen)
-        pairs = zip(chosen, loader, strict=True)
-        for numbers, (x_bytes, labels_B) in tracked(pairs, console, "measuring", total=len(chosen), unit="batches"):
-            yield from target.rows(to_pixels(x_bytes).to(device), labels_B, torch.tensor(numbers))
+        loaded = batches_of(chosen)
+        rows = measure(loaded) if measure else (rows_of_batch(target, batch, device=device) for batch in loaded)
+        for rows_of_one in tracked(rows, console, "measuring", total=len(chosen), unit="batches"):
+            yield from rows_of_one
 
     if log is None:
-        return list(rows_of(batches))
+        rows = {row.idx: row for row in rows_of(batches)}
+        return [rows[index] for index in indices]
     with log.held(SINGLE_PROCESS):
         done = {row.idx for row in log.merge(indices, SINGLE_PROCESS)}
         with log.appending(SINGLE_PROCESS) as append:

@@ -62,6 +62,7 @@ class Execution:
     shard: Shard
     done: list[str] = field(default_factory=list)
     failed: dict[str, str] = field(default_factory=dict)
+    started: float = field(default_factory=time.monotonic)
 
     def run(self) -> Outcome:
         """Executes the own runs that are missing and whose starting point exists, until none is left or time is up.
@@ -70,11 +71,33 @@ class Execution:
         Raises: RequestError if a result was requested by another study file; CheckpointError if a record cannot be read
         or written.
         """
-        self._require_same_study()
-        started, limit = time.monotonic(), self.shard.max_hours
-        while limit is None or time.monotonic() - started < 3600 * limit:
-            if not self._do_next():
-                break
+        self.require_same_study()
+        while not self.is_time_up() and self._do_next():
+            pass
+        return self.outcome()
+
+    def is_time_up(self) -> bool:
+        """Whether no further run may be started."""
+        limit = self.shard.max_hours
+        return limit is not None and time.monotonic() - self.started >= 3600 * limit
+
+    def ready(self) -> list[Run]:
+        """The own runs that are missing and whose starting point exists."""
+        return [run for run in self._missing() if not self._waits(run)]
+
+    def add(self, outcome: Outcome) -> None:
+        """Reports the runs that another process has executed, and counts them as this process's."""
+        runs = {run.id: run for run in self.runs}
+        for id in outcome.done:
+            result = self.folder.result(runs[id])
+            self.report(f"{id}: {'done' if result is None else _in_words(result)}")
+        for id, message in outcome.failed.items():
+            self.report(f"{id} failed: {message}")
+        self.done.extend(outcome.done)
+        self.failed.update(outcome.failed)
+
+    def outcome(self) -> Outcome:
+        """What was done so far, and what remains."""
         missing = self._missing()
         waiting = {run.id: run.parent for run in missing if run.parent is not None and self._waits(run)}
         left = tuple(run.id for run in missing if run.id not in waiting)
@@ -82,9 +105,7 @@ class Execution:
 
     def _do_next(self) -> bool:
         """Executes the first run that is ready and that no other process holds; False if there is none."""
-        for run in self._missing():
-            if self._waits(run):
-                continue
+        for run in self.ready():
             with self.folder.held(run) as is_free:
                 if is_free and self._is_missing(run):  # another process may have just finished it
                     self._attempt(run)
@@ -92,17 +113,17 @@ class Execution:
         return False
 
     def _attempt(self, run: Run) -> None:
-        self._report(f"{run.id} ...")
+        self.report(f"{run.id} ...")
         try:
             result = execute_run(run, self.folder, self.environment, study=self.study)
         except Exception as error:  # one failing run must not stop the others
             self.failed[run.id] = _message(error)
-            self._report(f"{run.id} failed: {self.failed[run.id]}")
+            self.report(f"{run.id} failed: {self.failed[run.id]}")
             self.folder.keep_failure(run, _failure(run, error))
             return
         self.folder.keep_result(run, result)
         self.done.append(run.id)
-        self._report(f"{run.id}: {_in_words(result)}")
+        self.report(f"{run.id}: {_in_words(result)}")
 
     def _missing(self) -> list[Run]:
         return [run for run in self.own if self._is_missing(run)]
@@ -125,7 +146,8 @@ class Execution:
             return False
         return not (self.folder.is_finished(parent) and self.folder.has_checkpoint(parent.id))
 
-    def _require_same_study(self) -> None:
+    def require_same_study(self) -> None:
+        """Raises RequestError if a result was requested by another study file."""
         for run in self.runs:
             result = self.folder.result(run)
             if result is None or result.request == run.request():
@@ -136,7 +158,8 @@ class Execution:
                 "delete it to run it again, or choose another --folder"
             )
 
-    def _report(self, line: str) -> None:
+    def report(self, line: str) -> None:
+        """Prints a line of progress."""
         self.environment.console.print(line, markup=False, highlight=False, soft_wrap=True)
 
 

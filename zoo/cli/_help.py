@@ -28,11 +28,13 @@ FEWEST_GROUPED = 8
 
 HELP = ("-h", "--help")
 
+TASKS = ("--engine", "--workers", "--ray-address")
+
 GROUPS: Groups = {
     "Images": ("--images", "--sample", "--skip", "--max", "--data-dir"),
     "Noise and draws": ("--mode", "--sigma", "--noise", "--n0", "--n", "--alpha", "--family", "--deadline-ms"),
     "Rule and bound": ("--stopping", "--radius", "--tolerance", "--bound"),
-    "Run": ("--seed", "--device", "--backend", "--precision", "--batch-size"),
+    "Run": ("--seed", "--device", "--backend", "--precision", "--batch-size", *TASKS),
     "Output": ("--record", "--json"),
 }
 TRAINING: Groups = {
@@ -51,7 +53,7 @@ GROUPS_OF: Mapping[str, Groups] = {
         "Attack": ("--attack", "--epsilon", "--norm", "--attack-steps", "--restarts", "--loss"),
         "Attack on the smoothed classifier": ("--sigma", "--noise-samples", "--n"),
         "Images": ("--images", "--sample", "--skip", "--max", "--data-dir"),
-        "Run": ("--seed", "--device", "--backend", "--precision", "--batch-size"),
+        "Run": ("--seed", "--device", "--backend", "--precision", "--batch-size", *TASKS),
         "Output": ("--output", "--record", "--json"),
     },
     "import": {
@@ -75,7 +77,7 @@ GROUPS_OF: Mapping[str, Groups] = {
     },
     "run": {
         "Runs": ("--only", "--run", "--max-hours", "--retry-failed"),
-        "Run": ("--folder", "--device", "--data-dir"),
+        "Run": ("--folder", "--device", "--data-dir", *TASKS),
         "Output": ("--json",),
     },
     "archive": {

@@ -124,6 +124,27 @@ Sample = Annotated[
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Offline = Annotated[bool, typer.Option("--offline", help="Use only cached files, without the network.")]
+Engine = Annotated[
+    Literal["local", "ray"],
+    typer.Option("--engine", help="local: this process; ray: tasks on a Ray cluster, by default one on this machine."),
+]
+Workers = Annotated[
+    int | None,
+    typer.Option(
+        "--workers",
+        min=1,
+        metavar="N",
+        help="With --engine ray: tasks at a time; default: one per GPU of the cluster, on CPUs one per processor.",
+    ),
+]
+RayAddress = Annotated[
+    str | None,
+    typer.Option(
+        "--ray-address",
+        metavar="HOST:PORT",
+        help="With --engine ray: a running cluster of which this machine is a node, or auto to find it.",
+    ),
+]
 Record = Annotated[bool, typer.Option("--record", help="Write the result and a new card into the checkpoint.")]
 Noise = Annotated[str, typer.Option("--noise", help="gaussian, or discrete: multiples of 1/255 drawn exactly.")]
 Stopping = Annotated[
