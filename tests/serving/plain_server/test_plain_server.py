@@ -96,6 +96,7 @@ def test_a_worker_that_is_killed_costs_its_open_requests_a_503_and_is_replaced(s
         responses.append(httpx.post(served.url, content=digit_pngs[0], timeout=60))
         if responses[-1].status_code == 200:
             break
+        time.sleep(0.1)  # a worker starts in seconds, in which this process could ask hundreds of times
     assert {response.status_code for response in responses[:-1]} == {503}
     assert responses[0].json()["type"] == "WorkerLostError" and int(responses[0].headers["Retry-After"]) >= 1
     assert worker not in served.workers and len(served.workers) == 1

@@ -88,12 +88,13 @@ class Neighbour(threading.Thread):
     def __init__(self, url, image):
         super().__init__()
         self.url, self.image = url, image
+        self.client = httpx.Client(timeout=120, trust_env=False)
         self.first = self.ask()
         self.num_asked, self.others, self.is_over = 0, [], threading.Event()
 
     def ask(self):
         form = {"seed": "7", "n": "150"}
-        response = httpx.post(self.url, files={"data": self.image}, data=form, timeout=120)
+        response = self.client.post(self.url, files={"data": self.image}, data=form)
         return response.status_code, response.text
 
     def run(self):
@@ -110,6 +111,7 @@ class Neighbour(threading.Thread):
     def __exit__(self, *_):
         self.is_over.set()
         self.join()
+        self.client.close()
 
 
 @pytest.mark.parametrize(("served", "num_requests"), [("torchserve", 260), ("asgi", 80)], indirect=["served"])
