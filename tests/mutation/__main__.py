@@ -38,6 +38,7 @@ MODULES = tuple(
         "smoothing/certificate.py",
         "smoothing/prediction.py",
         "smoothing/discrete.py",
+        "smoothing/noise.py",
         "results/log.py",
         "results/row.py",
         "results/possible_row.py",

@@ -92,9 +92,11 @@ class MutationSession:
     def _measured(self) -> tuple[dict[str, float], dict[tuple[str, str], list[str]]]:
         """The processor time of each quick test, and the tests that run each function.
 
-        A process of its own runs the tests. What it finds is kept as long as the file of a test does not change.
+        A process of its own runs the tests. What it finds is kept as long as neither the file of a test nor a module
+        changes.
         """
-        names = {f"{name} [{_file_hash(name)}]": name for name in self.items}
+        modules = _hash(*self.paths)
+        names = {f"{name} [{_hash(Path(name.split('::')[0]))} {modules}]": name for name in self.items}
         known = {key for key, (seconds, _) in _kept_measurements().items() if seconds is not None}
         process = os.fork()
         if process == 0:
@@ -196,11 +198,11 @@ def _too_slow(number: int, frame: FrameType | None) -> None:
     raise TimeoutError(f"the test needs more than {LONGEST_TEST} s")
 
 
-def _file_hash(name: str) -> str:
-    return hashlib.sha256(Path(name.split("::")[0]).read_bytes()).hexdigest()[:12]
+def _hash(*paths: Path) -> str:
+    return hashlib.sha256(b"".join(path.read_bytes() for path in paths)).hexdigest()[:12]
 
 
 def _kept_measurements() -> dict[str, tuple[float | None, list[list[str]]]]:
-    """The last measurement of each test, by its name and the hash of its file."""
+    """The last measurement of each test, by its name and the hashes of its file and of the modules."""
     lines = MEASURED.read_text().splitlines() if MEASURED.exists() else []
     return {key: json.loads(measured) for key, measured in (line.split("\t") for line in lines)}

@@ -72,6 +72,13 @@ def test_a_row_states_its_time_and_without_provenance_it_has_the_published_colum
     assert format_row(replace(row(1000), provenance=None)).count("\t") == 5
 
 
+def test_only_at_radius_rows_have_a_common_radius_and_mix_with_no_others():
+    mixed = [row(1000, rule=FIXED), row(1000, rule=ANYTIME)]
+    assert common_radius_asked(mixed) is None
+    with pytest.raises(LogError, match="rules fixed and anytime"):
+        common_radius_asked([*mixed, row(1000, rule=AT_HALF)])
+
+
 def test_a_row_with_more_columns_than_the_header_is_refused():
     with pytest.raises(LogError, match="line 2: expected 6 columns"):
         parse_log(PUBLISHED.replace("0:02:21.756621", "0:02:21.756621\t1"), source="log")
