@@ -26,7 +26,7 @@ def quantize(
     data_dir: DataDir = DATA_DIR,
     as_json: Json = False,
 ) -> None:
-    """Make an int8 checkpoint, which CPUs compute two to three times as fast.
+    """Make an int8 checkpoint, two to three times as fast on CPUs.
 
     Its 8-bit network is another base classifier than MODEL: measure it with zoo certify DIR --record. It computes on
     CPUs only, and attacks, training and zoo.load need MODEL. Layers stay in float32 where that is measurably better.
