@@ -17,8 +17,8 @@ from zoo.results.log import ABSTAIN
 from zoo.results.two_logs import ChangedImage, LogComparison, MeanDifference, ShareDifference
 
 ABOUT = (
-    "difference: B - A on the same images, in percentage points, with its bootstrap interval over images. p: two-sided "
-    "exact test of McNemar, adjusted by Holm's method for the lines of this table."
+    "Intervals are at 95 % over images. B - A: difference on the same images, in percentage points. only A, B: images "
+    "that one log alone certifies. p: two-sided exact test of McNemar, adjusted by Holm's method for all lines."
 )
 
 
@@ -59,34 +59,32 @@ def print_comparison(
         line(_radius_in_words(comparison.average_certified_radius))
     line(ABOUT)
     if comparison.changed:
-        console.print(_table_of_changed(comparison.changed[:num_listed], names, num=len(comparison.changed)))
+        line(_changed_in_words(len(comparison.changed), num_listed))
+        console.print(_table_of_changed(comparison.changed[:num_listed], names))
     else:
         line("no image changed its prediction or crossed one of the radii")
 
 
 def _table_of_shares(comparison: LogComparison) -> Table:
-    table = Table(
-        "", "A", "95 % interval", "B", "95 % interval", "difference", "95 % interval", "only A", "only B", "p"
-    )
+    table = Table("certified at", "A (%)", "B (%)", "B - A", "only A, B", "p")
     for share in comparison.shares:
-        table.add_row(*_cells(share))
+        table.add_row(share.name if share.radius is None else f"{share.radius:g}", *_cells(share))
     return table
 
 
 def _cells(share: ShareDifference) -> tuple[str, ...]:
     low, high = (100 * end for end in share.difference_interval)
     return (
-        share.name,
-        percent(share.a),
-        percents(share.a_interval),
-        percent(share.b),
-        percents(share.b_interval),
-        f"{100 * share.difference:+.1f}",
-        f"{low:+.1f} to {high:+.1f}",
-        str(share.only_a),
-        str(share.only_b),
+        _with_interval(share.a, share.a_interval),
+        _with_interval(share.b, share.b_interval),
+        f"{100 * share.difference:+.1f} ({low:+.1f} to {high:+.1f})",
+        f"{share.only_a}, {share.only_b}",
         f"{share.adjusted_p_value:.2g}",
     )
+
+
+def _with_interval(share: float, interval: tuple[float, float]) -> str:
+    return f"{percent(share)} ({percents(interval)})".replace(" %", "")
 
 
 def _radius_in_words(means: MeanDifference) -> str:
@@ -95,11 +93,13 @@ def _radius_in_words(means: MeanDifference) -> str:
     return f"average certified radius: A {means.a:.3f}, B {means.b:.3f}, difference {means.difference:+.3f}{words}"
 
 
-def _table_of_changed(changed: Sequence[ChangedImage], names: Sequence[str], *, num: int) -> Table:
-    title = f"{num} images changed their prediction or crossed one of the radii"
-    if len(changed) < num:
-        title += f"; the {len(changed)} with the largest change (--json lists all)"
-    table = Table("image", "class", "A", "radius", "B", "radius", title=title, title_justify="left")
+def _changed_in_words(num: int, num_listed: int) -> str:
+    words = f"{num} images changed their prediction or crossed one of the radii"
+    return words if num_listed >= num else f"{words}; the {num_listed} with the largest change (--json lists all)"
+
+
+def _table_of_changed(changed: Sequence[ChangedImage], names: Sequence[str]) -> Table:
+    table = Table("image", "class", "A", "radius", "B", "radius")
     for image in changed:
         a, b = (_answer(predict, names) for predict in (image.a_predict, image.b_predict))
         radii = [f"{radius:.3f}" for radius in (image.a_radius, image.b_radius)]

@@ -15,6 +15,8 @@ from typer.core import TyperCommand
 MOST_INDENTED = 24
 WORDS = ((r" <(int|int range)>", " N"), (r" <float( range)?>", " X"), (r" <str>", " NAME"), (r" <path>", " PATH"))
 """The kinds of values as typer writes them, and as the help does."""
+BRACES = re.compile(r"\{(.*?)(?:\.\.\.)?\}(\.\.\.)?")
+"""An argument in typer's line of usage, `{NAME}`, or `{NAME...}...` for several."""
 UNTOLD = re.compile(r" \[(x>=[01]|required)\]|; x>=[01](?=\])| (?=\Z)")
 """What the help leaves out: trivial ranges, and what the section says already."""
 EXAMPLE = "Example: "
@@ -100,6 +102,9 @@ COMMANDS: Groups = {
 
 class HelpfulCommand(TyperCommand):
     """A command whose help lists its options in groups, and then the example of its docstring."""
+
+    def collect_usage_pieces(self, ctx: Any) -> list[str]:
+        return [BRACES.sub(r"\1\2", piece) for piece in super().collect_usage_pieces(ctx)]
 
     def format_help_text(self, ctx: Any, formatter: Any) -> None:
         text, _ = split_example(self.help or "")

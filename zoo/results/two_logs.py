@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
+import numpy.typing as npt
 
 from zoo.errors import LogError
 from zoo.results.bounded_mean import radius_ceiling
@@ -17,6 +18,8 @@ from zoo.smoothing.prediction import fair_coin_p_value
 
 Pairs = Sequence[tuple[CertificationRow, CertificationRow]]
 """The rows of A and B of each image."""
+
+Differences = npt.NDArray[np.float64]
 
 Property = tuple[str, float | None, Callable[[CertificationRow], bool]]
 """The name of a property of a row, its radius if it has one, and the property."""
@@ -179,7 +182,7 @@ def _share_differences(pairs: Pairs, properties: Sequence[Property]) -> tuple[Sh
             b=float(b_N.mean()),
             b_interval=binomial_interval(int(b_N.sum()), num),
             difference=float((b_N - a_N).mean()),
-            difference_interval=_interval(b_N - a_N, reach=1.0),
+            difference_interval=_interval_of_shares(*only[index], b_N - a_N),
             only_a=only[index][0],
             only_b=only[index][1],
             p_value=p_values[index],
@@ -187,6 +190,18 @@ def _share_differences(pairs: Pairs, properties: Sequence[Property]) -> tuple[Sh
         )
         for index, ((name, radius, _), (a_N, b_N)) in enumerate(zip(properties, flags, strict=True))
     )
+
+
+def _interval_of_shares(only_a: int, only_b: int, differences_N: Differences) -> Interval:
+    """The bootstrap interval over images; if all images agree, which cannot be resampled, that of the two counts.
+
+    The shares of images that only A and only B have are within their Clopper-Pearson intervals, and so is the
+    difference within the difference of these.
+    """
+    if np.ptp(differences_N) > 0:
+        return _interval(differences_N, reach=1.0)
+    (low_a, high_a), (low_b, high_b) = (binomial_interval(only, len(differences_N)) for only in (only_a, only_b))
+    return low_b - high_a, high_b - low_a
 
 
 def _mean_difference(
@@ -202,7 +217,7 @@ def _mean_difference(
     return MeanDifference(a=mean_a, b=mean_b, difference=mean_b - mean_a, difference_interval=interval)
 
 
-def _interval(differences_N: np.ndarray[tuple[int], np.dtype[np.float64]], *, reach: float) -> Interval:
+def _interval(differences_N: Differences, *, reach: float) -> Interval:
     """The interval of the mean of differences in [-reach, reach]: bootstrap over images, or exact if all are equal."""
     low, high = interval_of_bounded_mean(differences_N + reach, ceiling=2 * reach)
     return low - reach, high - reach

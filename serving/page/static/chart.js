@@ -2,6 +2,7 @@
 
 const SVG = "http://www.w3.org/2000/svg";
 const LEFT = 48, RIGHT = 470, TOP = 14, BOTTOM = 180;
+const MOST_CHARACTERS = 4; // of a value beside the axis, on a narrow screen
 
 /**
  * Draws `points` ([draws, value]); `needed` is a named value to mark. The scale goes from 0 at least to `top`; that of
@@ -26,7 +27,8 @@ export function drawChart(svg, { points, top, needed, text, isShare = false }) {
   }
   label(svg, (LEFT + RIGHT) / 2, BOTTOM + 36, "draws", "middle");
   for (const value of [low, (low + high) / 2, high]) {
-    label(svg, LEFT - 8, y(value) + 4, String(+value.toPrecision(4)), "end");
+    const shown = String(+value.toPrecision(4));
+    if (shown.length <= MOST_CHARACTERS) label(svg, LEFT - 8, y(value) + 4, shown, "end");
   }
   if (needed) {
     add(svg, "line", { class: "needed", x1: LEFT, x2: RIGHT, y1: y(needed.value), y2: y(needed.value) });
