@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import logging
 import time
 from collections.abc import AsyncGenerator
 from contextlib import suppress
@@ -14,6 +15,8 @@ from serving.application.models import Part, ReceivedRequest
 from serving.ray_server.launch import error_of
 from serving.ray_server.messages import Loaded, Pulse
 from zoo.errors import ServerError, WorkerLostError
+
+logger = logging.getLogger(__name__)
 
 UNANSWERED_SECONDS = 60.0
 RETRY_AFTER = 2
@@ -82,6 +85,8 @@ class ReplicaHandle:
             is_open = False
             if isinstance(error, GONE):
                 self.is_ready = False
+            else:
+                logger.error("a call of a replica failed", exc_info=error)
             raise WorkerLostError(
                 f"the replica that had the request has ended: retry in {RETRY_AFTER} s", retry_after=RETRY_AFTER
             ) from error

@@ -18,6 +18,7 @@ from serving.server.model_store import Archive
 from zoo.errors import ServerError, ZooError
 
 METRICS = "PROMETHEUS_MULTIPROC_DIR"
+MOST_CALLS = 10_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,14 +42,10 @@ class Launch:
         options = {**self._here(), "max_restarts": -1, "max_task_retries": -1}
         return ray.remote(Counts).options(**options).remote(self.families)
 
-    def adopt(self, source: CheckpointSource | Path) -> tuple[Archive, Any]:
-        """The archive of a checkpoint or at a path, and a reference to its content. Raises: ZooError."""
+    def adopt(self, source: CheckpointSource | Path) -> tuple[Any, Any]:
+        """References to the archive of a checkpoint or at a path, and to its content."""
         archive, content = ray.remote(adopted).options(**self._here(), num_returns=2).remote(source, self.archives)
-        try:
-            found: Archive = ray.get(archive)
-        except Exception as error:
-            raise error_of(error) from error
-        return found, content
+        return archive, content
 
     def replica(self, archive: Archive, content: Any, counts: Any) -> tuple[Any, Any]:
         """A new replica, and a reference to what it reports when it has loaded the archive."""
@@ -71,9 +68,6 @@ class Launch:
         """The options of what runs on this machine and takes no processor of the cluster."""
         here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
         return {"num_cpus": 0, "scheduling_strategy": here, "runtime_env": {"env_vars": dict(self.environment)}}
-
-
-MOST_CALLS = 10_000
 
 
 def error_of(error: Exception) -> ZooError:

@@ -19,7 +19,7 @@ from serving.front.fleet import Process
 from serving.front.logs import ServerLogs
 from serving.front.sources import CheckpointSource
 from serving.ray_server.handle import ReplicaHandle
-from serving.ray_server.launch import Launch
+from serving.ray_server.launch import Launch, error_of
 from serving.ray_server.metrics import ReplicaMetrics
 from serving.ray_server.scaling import Bounds, Scaling
 from serving.server.draining import DrainSign
@@ -75,6 +75,7 @@ class ReplicaPool:
         self._sign = DrainSign(())
         self._replicas: list[ReplicaHandle] = []
         self._slots = itertools.count()
+        self._vacant: list[int] = []  # slots of replicas that have died
         self._num_open = 0
         self._num_failures = 0
         self._start_after = 0.0
@@ -90,7 +91,8 @@ class ReplicaPool:
 
     def processes(self) -> Sequence[Process]:
         """The processes of the replicas, each on the replica's machine."""
-        return [
+        vacant = [Process(slot=slot, pid=0, is_ready=False) for slot in list(self._vacant)]
+        return vacant + [
             Process(slot=replica.slot, pid=replica.pid, is_ready=replica.is_ready)
             for replica in list(self._replicas)
             if not replica.is_leaving
@@ -203,20 +205,27 @@ class ReplicaPool:
 
     def _run(self) -> None:
         try:
-            self._archive, self._content = self._launch.adopt(self._source)
-            self._sign = DrainSign.in_folder(self._signs, self._archive.name, self._archive.version)
-        except ZooError as error:
-            self._failure = error
+            self._adopt()
+            while self._failure is None and not self._stopped.is_set():
+                for replica in list(self._replicas):
+                    self._look(replica)
+                if self._failure is None and not self._released.is_set():
+                    self._scale(time.monotonic())
+                self._stopped.wait(LOOK_SECONDS)
+        except Exception as error:
+            self._failure = error_of(error)
+            if self._loaded.is_set() and not self._stopped.is_set():
+                self._logs.events.error("replicas are not replaced any more: %s", self._failure)
             self._loaded.set()
-            return
-        while not self._stopped.is_set():
-            for replica in list(self._replicas):
-                self._look(replica)
-            if self._failure is not None:
-                return
-            if not self._released.is_set():
-                self._scale(time.monotonic())
-            self._stopped.wait(LOOK_SECONDS)
+
+    def _adopt(self) -> None:
+        """Makes the archive, unless the server is stopped first. Raises: the errors of the task."""
+        archive, self._content = self._launch.adopt(self._source)
+        while not self._stopped.is_set() and not ray.wait([archive], timeout=LOOK_SECONDS)[0]:
+            pass
+        if not self._stopped.is_set():
+            self._archive = ray.get(archive)
+            self._sign = DrainSign.in_folder(self._signs, self._archive.name, self._archive.version)
 
     def _look(self, replica: ReplicaHandle) -> None:
         """Takes a replica's report. One that has ended is removed; `_scale` starts another."""
@@ -232,6 +241,8 @@ class ReplicaPool:
             replica.kill()
             self._replicas.remove(replica)
             self._metrics.retire(name)
+            if not replica.is_leaving:
+                self._vacant.append(replica.slot)
             self._num_failures += 1
             self._start_after = time.monotonic() + min(LONGEST_PAUSE, 2.0 ** (self._num_failures - 1) - 1)
             if not self._released.is_set() and not replica.pid:
@@ -262,10 +273,12 @@ class ReplicaPool:
         """Starts missing replicas, and those that the open draws need; gives up one that is not needed."""
         active = [replica for replica in self._replicas if not replica.is_leaving]
         work = sum(replica.pulse.seconds_of_work for replica in active if replica.pulse is not None)
-        target = self._scaling.target(len(active), seconds_of_work=work, now=now)
+        target = self._scaling.target(len(active) + len(self._vacant), seconds_of_work=work, now=now)
+        del self._vacant[max(0, target - len(active)) :]
         if now >= self._start_after:
             for _ in range(target - len(active)):
                 actor, loading = self._launch.replica(self._archive, self._content, self._counts)
-                self._replicas.append(ReplicaHandle(next(self._slots), actor, loading))
+                slot = self._vacant.pop() if self._vacant else next(self._slots)
+                self._replicas.append(ReplicaHandle(slot, actor, loading))
         for replica in sorted(active, key=lambda replica: replica.num_open)[: max(0, len(active) - target)]:
             replica.is_leaving = True
