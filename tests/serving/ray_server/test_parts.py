@@ -108,7 +108,7 @@ def test_a_stream_that_has_begun_and_a_request_that_ends_three_replicas_are_not_
 
 def test_a_new_request_is_refused_if_all_replicas_are_full_none_is_ready_or_the_server_is_stopping(pool_of, tmp_path):
     full = Replica([LAST], has_room=False, num_open=12)
-    with pytest.raises(OverloadError, match="12 open requests") as refused:
+    with pytest.raises(OverloadError, match="24 open requests") as refused:
         answer_of(pool_of(full, full))
     assert (refused.value.http_status, refused.value.retry_after) == (429, 4), "the replica's work takes 3.5 s"
     with pytest.raises(WorkerLostError, match="no replica of this model is ready"):
