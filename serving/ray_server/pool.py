@@ -186,7 +186,7 @@ class ReplicaPool:
             with_room = [replica for replica in ready if replica.has_room]
             if with_room:
                 return min(with_room, key=lambda replica: replica.num_open)
-            if is_new or time.monotonic() - started > PLACE_SECONDS:
+            if is_new or self._stopped.is_set() or time.monotonic() - started > PLACE_SECONDS:
                 raise self._no_place(ready)
             await asyncio.sleep(PLACE_LOOK_SECONDS)
 
@@ -255,7 +255,8 @@ class ReplicaPool:
         self._num_failures = 0
         self.description = self.description or {**replica.loaded.description, "archive": str(self._archive.path)}
         if replica.pulse is not None:
-            self._metrics.keep(name, replica.pulse.metrics)
+            with suppress(OSError):  # a full disk; the next report has these counts, too
+                self._metrics.keep(name, replica.pulse.metrics)
             for line in replica.pulse.events:
                 self._logs.copy_record(line)
         if all(each.loaded is not None for each in self._replicas):

@@ -99,6 +99,10 @@ def test_a_request_that_waits_for_a_place_after_a_death_is_answered_by_the_next_
 
 
 def test_a_stream_that_has_begun_and_a_request_that_ends_three_replicas_are_not_repeated(pool_of):
+    stopped = pool_of(Replica([LOST]))
+    stopped._stopped.set()
+    with pytest.raises(WorkerLostError):
+        answer_of(stopped)  # it does not wait for a replica that never comes
     for scripts, num_left in (([FIRST, LOST], [LAST]), 1), (([LOST], [LOST], [LOST], [LAST]), 1):
         replica = Replica(*scripts)
         with pytest.raises(WorkerLostError):
