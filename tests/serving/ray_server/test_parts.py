@@ -2,6 +2,7 @@
 
 import asyncio
 import itertools
+import sys
 import threading
 import time
 from contextlib import closing
@@ -191,3 +192,9 @@ def test_what_cannot_be_is_refused_in_one_sentence_before_anything_runs(zoo_comm
     done = zoo_command("serve", "model", "--port", 0, *words)
     assert (done.code, said in done.err) == (code, True), done.err
     assert len([line for line in done.err.splitlines() if line.startswith("zoo: ")]) == 1
+
+
+def test_without_the_extra_the_command_says_what_to_install(zoo_command, monkeypatch):
+    monkeypatch.setitem(sys.modules, "ray", None)
+    done = zoo_command("serve", "model", "--engine", "ray", "--port", 0)
+    assert done.code == 1 and "pip install 'certified-zoo[ray]'" in done.err
