@@ -16,7 +16,7 @@ from serving.server.model_store import adopt
 from tests.serving.conftest import LIMITS, on_ray
 
 pytestmark = pytest.mark.slow
-STREAM = {"stopping": "anytime", "tolerance": "0", "n": "6000", "stream": "true"}
+STREAM = {"stopping": "anytime", "tolerance": "0", "n": "2500", "stream": "true"}
 
 
 class Clients:
@@ -34,7 +34,7 @@ class Clients:
                 once(client)
 
     def _ask(self, client):
-        response = client.post(self.url, files={"data": self.image}, data={"n": "300", "seed": "1"})
+        response = client.post(self.url, files={"data": self.image}, data={"n": "200", "seed": "1"})
         self.statuses.append(response.status_code)
 
     def _stream(self, client):
@@ -87,7 +87,7 @@ def test_a_replica_that_is_killed_costs_no_answer_and_a_stream_ends_with_an_erro
         victim = min(before)
         os.kill(victim, signal.SIGKILL)
         num_answered = len(clients.statuses)
-        wait_for(lambda: len(clients.statuses) > num_answered + 24 and len(clients.last_lines) > 4)
+        wait_for(lambda: len(clients.statuses) > num_answered + 16 and len(clients.last_lines) > 4)
     assert set(clients.statuses) == {200}
     errors = [line for line in clients.last_lines if not line.get("final")]
     assert len(errors) <= 4 and {line["type"] for line in errors} <= {"WorkerLostError"}
