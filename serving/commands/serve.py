@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -185,13 +184,8 @@ def serve(
                 backend=backend,
                 precision=precision,
             )
-            prepare: Callable[..., AbstractContextManager[Engine]]
-            if engine is EngineName.RAY:
-                prepare = partial(_ray_server, replicas=(replicas, max_replicas or replicas), address=ray_address)
-            else:
-                _require_no_replicas(replicas, max_replicas, ray_address)
-                prepare = _torchserve if engine is EngineName.TORCHSERVE else _plain_server
-            prepared = prepare(sources, ports=ports, options=options, opened=opened)
+            cluster = (replicas, max_replicas, ray_address)
+            prepared = _prepared(engine, sources, cluster=cluster, ports=ports, options=options, opened=opened)
             echo("starting the server...", err=True)
             server = opened.enter_context(prepared)
             if store is not None:
@@ -220,6 +214,24 @@ class Sources:
     device: str
     backend: str
     precision: str | None
+
+
+def _prepared(
+    engine: EngineName,
+    sources: Sources,
+    *,
+    cluster: tuple[int, int | None, str | None],
+    ports: Ports,
+    options: ServerOptions,
+    opened: ExitStack,
+) -> AbstractContextManager[Engine]:
+    """The server of an engine, which is not running yet. Raises: RequestError if options and engine do not match."""
+    if engine is EngineName.RAY:
+        return _ray_server(sources, cluster=cluster, ports=ports, options=options)
+    _require_no_replicas(*cluster)
+    if engine is EngineName.TORCHSERVE:
+        return _torchserve(sources, ports=ports, options=options, opened=opened)
+    return _plain_server(sources, ports=ports, options=options)
 
 
 def _torchserve(sources: Sources, *, ports: Ports, options: ServerOptions, opened: ExitStack) -> TorchServe:
@@ -264,7 +276,7 @@ def _torchserve(sources: Sources, *, ports: Ports, options: ServerOptions, opene
     return TorchServe(archives, weights_sha256=hashes, ports=ports, options=options)
 
 
-def _plain_server(sources: Sources, *, ports: Ports, options: ServerOptions, opened: ExitStack) -> PlainServer:
+def _plain_server(sources: Sources, *, ports: Ports, options: ServerOptions) -> PlainServer:
     """A plain server. Its workers load the models, so that this process needs no torch."""
     from serving.plain_server.server import PlainServer
 
@@ -272,15 +284,12 @@ def _plain_server(sources: Sources, *, ports: Ports, options: ServerOptions, ope
 
 
 def _ray_server(
-    sources: Sources,
-    *,
-    ports: Ports,
-    options: ServerOptions,
-    opened: ExitStack,
-    replicas: tuple[int, int],
-    address: str | None,
+    sources: Sources, *, cluster: tuple[int, int | None, str | None], ports: Ports, options: ServerOptions
 ) -> RayServer:
-    """A server with replicas in a Ray cluster. They load the models, so that this process needs no torch."""
+    """A server with replicas in a Ray cluster. They load the models, so that this process needs no torch.
+
+    `cluster`: the least and the largest number of replicas, and the address of a running cluster.
+    """
     from importlib.util import find_spec
 
     from zoo.errors import RequestError, ZooError
@@ -292,8 +301,13 @@ def _ray_server(
 
     if ":" in sources.device:
         raise RequestError(f"--device {sources.device} contradicts --engine ray, which gives out the GPUs: use cuda")
-    cluster = ClusterOptions(address=address, replicas=Bounds(*replicas))
-    return RayServer(_checkpoint_sources(sources), cluster=cluster, ports=ports, options=options)
+    least, most, address = cluster
+    return RayServer(
+        _checkpoint_sources(sources),
+        cluster=ClusterOptions(address=address, replicas=Bounds(least, most or least)),
+        ports=ports,
+        options=options,
+    )
 
 
 def _require_no_replicas(replicas: int, max_replicas: int | None, ray_address: str | None) -> None:

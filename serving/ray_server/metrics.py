@@ -5,12 +5,14 @@ from __future__ import annotations
 import threading
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
-from prometheus_client.mmap_dict import MmapedDict, mmap_key
+from prometheus_client import mmap_dict
 
 from serving.server.exposition import OPEN_REQUESTS
 from zoo.host.atomic_write import replaced_file
 
+MmapedDict: Any = mmap_dict.MmapedDict  # its methods have no types
 KINDS = ("counter", "histogram")
 OPEN_HELP = "Requests being drawn for."
 REFUSED, REFUSED_HELP = "zoo_requests_refused", "Requests answered with an error."
@@ -49,14 +51,14 @@ class ReplicaMetrics:
 
     def set_open(self, model: str, version: str, num_open: int) -> None:
         """Sets the number of open requests of a version."""
-        key = mmap_key(OPEN_REQUESTS, OPEN_REQUESTS, ["model", "version"], [model, version], OPEN_HELP)
+        key = mmap_dict.mmap_key(OPEN_REQUESTS, OPEN_REQUESTS, ["model", "version"], [model, version], OPEN_HELP)
         with self._lock:
             self._open.write_value(key, float(num_open), 0.0)
 
     def count_refusal(self, model: str, version: str, *, error: str, status: int) -> None:
         """Counts a request that the front process has refused."""
         names, values = ["model", "version", "error", "status"], [model, version, error, str(status)]
-        key = mmap_key(REFUSED, f"{REFUSED}_total", names, values, REFUSED_HELP)
+        key = mmap_dict.mmap_key(REFUSED, f"{REFUSED}_total", names, values, REFUSED_HELP)
         with self._lock:
             self._refused.write_value(key, self._refused.read_value(key)[0] + 1, 0.0)
 

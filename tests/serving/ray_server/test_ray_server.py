@@ -16,14 +16,14 @@ from serving.server.model_store import adopt
 from tests.serving.conftest import LIMITS, on_ray
 
 pytestmark = pytest.mark.slow
-STREAM = {"stopping": "anytime", "tolerance": "0", "n": "2500", "stream": "true"}
+STREAM = {"stopping": "anytime", "tolerance": "0", "n": "1500", "stream": "true"}
 
 
 class Clients:
     """Clients without retries that ask until the end of the block; `last_lines` are those of streams."""
 
-    def __init__(self, url, image, *, num_asking, num_streaming=0):
-        self.url, self.image = url, image
+    def __init__(self, url, image, *, num_asking, num_streaming=0, **fields):
+        self.url, self.image, self.fields = url, image, fields
         self.statuses, self.last_lines, self._is_over = [], [], threading.Event()
         asking, streaming = [self._ask] * num_asking, [self._stream] * num_streaming
         self._threads = [threading.Thread(target=self._until_over, args=(once,)) for once in asking + streaming]
@@ -34,7 +34,7 @@ class Clients:
                 once(client)
 
     def _ask(self, client):
-        response = client.post(self.url, files={"data": self.image}, data={"n": "200", "seed": "1"})
+        response = client.post(self.url, files={"data": self.image}, data=self.fields)
         self.statuses.append(response.status_code)
 
     def _stream(self, client):
@@ -81,7 +81,7 @@ def test_a_question_is_answered_alike_by_all_replicas_and_counted_once(served, d
 def test_a_replica_that_is_killed_costs_no_answer_and_a_stream_ends_with_an_error_line_at_worst(served, digit_pngs):
     server, before = served.server, served.workers
     assert len(before) == 2
-    with Clients(served.url, digit_pngs[0], num_asking=8, num_streaming=4) as clients:
+    with Clients(served.url, digit_pngs[0], num_asking=8, num_streaming=4, n="100", seed="1") as clients:
         wait_for(lambda: len(clients.statuses) > 8)
         drawn = total(server.metrics_folder, "zoo_draws_total", model=served.name)
         victim = min(before)
@@ -104,7 +104,7 @@ def test_a_new_version_replaces_the_old_under_load_without_a_failure(served, dig
     path = make_archive(digits_checkpoint, tmp_path, limits=LIMITS, device="cpu", version="2.0")
     adopt(path, server.model_store, weights_sha256=None)
     with server.management() as management:
-        with Clients(served.url, digit_pngs[0], num_asking=4) as clients:
+        with Clients(served.url, digit_pngs[0], num_asking=2, mode="predict", n="20") as clients:
             management.register(path.name, name=served.name)
             for version in ("2.0", "1.0"):  # there and back
                 management.switch(served.name, version)
