@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from serving.metrics import PrometheusObserver
 from serving.protocol import BinaryBody, binary_tensors, error_body, to_json
 from serving.server.draining import DrainSign
 from serving.server.logs import log_json_lines
-from serving.service.family_store import families_folder
+from serving.service.family_store import FamilyStore, families_folder
 from serving.service.loading import load_from_archive
 from serving.service.noise_secret import noise_secret_of_environment
 from serving.service.replies import JSON, Reply
@@ -57,7 +58,7 @@ class SmoothedClassifierHandler:
             device=device,
             version=version,
             noise_secret=noise_secret_of_environment(),
-            families_folder=families_folder(model_dir),
+            families=partial(FamilyStore, families_folder(model_dir)),
             observer=self.observer,
             is_closing=DrainSign.from_environment(model, version).is_up,
         )

@@ -16,7 +16,7 @@ from typing import Any, TextIO
 import pytest
 
 IS_WORKER = "PYTEST_XDIST_WORKER" in os.environ
-SERVERS = {"served", "served_by_torchserve", "served_by_asgi"}
+SERVERS = {"served", "served_by_torchserve", "served_by_asgi", "served_by_ray"}
 """The fixtures of tests/serving/conftest.py that start the shared servers."""
 
 

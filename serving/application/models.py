@@ -47,6 +47,17 @@ class ReplyPart(Protocol):
     def headers(self) -> Mapping[str, str]: ...
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Part:
+    """A part of a response, as it crosses from a worker to the front process: a `ReplyPart`."""
+
+    text: bytes
+    is_last: bool
+    content_type: str
+    status: int = 200
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
 class AnsweringModel(Protocol):
     """One version of a model that answers requests."""
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, replace
 from enum import StrEnum
@@ -16,7 +16,9 @@ from zoo.cli._options import Backend, Device, Precision
 from zoo.cli._plain import echo
 
 if TYPE_CHECKING:
+    from serving.front.sources import CheckpointSource
     from serving.plain_server.server import PlainServer
+    from serving.ray_server.server import RayServer
     from serving.server import Ports, ServerOptions
     from serving.server.engine import Engine
     from serving.torchserve import TorchServe
@@ -28,6 +30,7 @@ class EngineName(StrEnum):
 
     TORCHSERVE = "torchserve"
     ASGI = "asgi"
+    RAY = "ray"
 
 
 REQUEST_BYTES_PER_IMAGE_BYTE = (
@@ -38,7 +41,11 @@ REQUEST_BYTES_PER_IMAGE_BYTE = (
 def serve(
     models: Annotated[list[str], typer.Argument(metavar="MODEL...", help="Checkpoint directories or Hub ids.")],
     engine: Annotated[
-        EngineName, typer.Option("--engine", help="torchserve, or asgi: a plain server without Java.")
+        EngineName,
+        typer.Option(
+            "--engine",
+            help="torchserve; asgi: a plain server without Java; ray: replicas in a Ray cluster (extra ray).",
+        ),
     ] = EngineName.TORCHSERVE,
     port: Annotated[
         int, typer.Option("--port", min=0, max=65535, help="Port of predictions; 0 selects a free one.")
@@ -46,6 +53,27 @@ def serve(
     host: Annotated[str, typer.Option("--host", help="Address of predictions; everything else is on loopback.")] = (
         "127.0.0.1"
     ),
+    replicas: Annotated[
+        int,
+        typer.Option("--replicas", min=1, help="Replicas of each model; with --max-replicas, the least number (ray)."),
+    ] = 1,
+    max_replicas: Annotated[
+        int | None,
+        typer.Option(
+            "--max-replicas",
+            min=1,
+            help="Largest number of replicas, which the open draws decide; by default as --replicas (ray).",
+            show_default=False,
+        ),
+    ] = None,
+    ray_address: Annotated[
+        str | None,
+        typer.Option(
+            "--ray-address",
+            metavar="HOST:PORT",
+            help="A running Ray cluster of which this machine is a node, or auto; by default one is started (ray).",
+        ),
+    ] = None,
     token: Annotated[
         bool | None,
         typer.Option(
@@ -59,7 +87,7 @@ def serve(
         typer.Option(
             "--tokens",
             metavar="FILE",
-            help="File with a line NAME TOKEN per client, read again when it changes (asgi).",
+            help="File with a line NAME TOKEN per client, read again when it changes (asgi, ray).",
         ),
     ] = None,
     management_port: Annotated[
@@ -156,10 +184,8 @@ def serve(
                 backend=backend,
                 precision=precision,
             )
-            prepare: Callable[..., AbstractContextManager[Engine]] = (
-                _torchserve if engine is EngineName.TORCHSERVE else _plain_server
-            )
-            prepared = prepare(sources, ports=ports, options=options, opened=opened)
+            cluster = (replicas, max_replicas, ray_address)
+            prepared = _prepared(engine, sources, cluster=cluster, ports=ports, options=options, opened=opened)
             echo("starting the server...", err=True)
             server = opened.enter_context(prepared)
             if store is not None:
@@ -190,6 +216,24 @@ class Sources:
     precision: str | None
 
 
+def _prepared(
+    engine: EngineName,
+    sources: Sources,
+    *,
+    cluster: tuple[int, int | None, str | None],
+    ports: Ports,
+    options: ServerOptions,
+    opened: ExitStack,
+) -> AbstractContextManager[Engine]:
+    """The server of an engine, which is not running yet. Raises: RequestError if options and engine do not match."""
+    if engine is EngineName.RAY:
+        return _ray_server(sources, cluster=cluster, ports=ports, options=options)
+    _require_no_replicas(*cluster)
+    if engine is EngineName.TORCHSERVE:
+        return _torchserve(sources, ports=ports, options=options, opened=opened)
+    return _plain_server(sources, ports=ports, options=options)
+
+
 def _torchserve(sources: Sources, *, ports: Ports, options: ServerOptions, opened: ExitStack) -> TorchServe:
     """A TorchServe instance with the archives of the models, which `opened` removes if no directory keeps them."""
     import tempfile
@@ -203,7 +247,7 @@ def _torchserve(sources: Sources, *, ports: Ports, options: ServerOptions, opene
     from zoo.loading.locate import locate
 
     if options.tokens is not None:
-        raise RequestError("--tokens needs --engine asgi: TorchServe has one token for all clients")
+        raise RequestError("--tokens needs --engine asgi or ray: TorchServe has one token for all clients")
     limits = limits_from(sources.n, sources.max_n, sources.max_pixels, sources.limits)
     device, backend = sources.device, sources.backend
     pick_device(device)
@@ -232,12 +276,54 @@ def _torchserve(sources: Sources, *, ports: Ports, options: ServerOptions, opene
     return TorchServe(archives, weights_sha256=hashes, ports=ports, options=options)
 
 
-def _plain_server(sources: Sources, *, ports: Ports, options: ServerOptions, opened: ExitStack) -> PlainServer:
+def _plain_server(sources: Sources, *, ports: Ports, options: ServerOptions) -> PlainServer:
     """A plain server. Its workers load the models, so that this process needs no torch."""
     from serving.plain_server.server import PlainServer
-    from serving.plain_server.settings import CheckpointSource
 
-    checkpoints = [
+    return PlainServer(_checkpoint_sources(sources), ports=ports, options=options)
+
+
+def _ray_server(
+    sources: Sources, *, cluster: tuple[int, int | None, str | None], ports: Ports, options: ServerOptions
+) -> RayServer:
+    """A server with replicas in a Ray cluster. They load the models, so that this process needs no torch.
+
+    `cluster`: the least and the largest number of replicas, and the address of a running cluster.
+    """
+    from importlib.util import find_spec
+
+    from zoo.errors import RequestError, ZooError
+
+    if find_spec("ray") is None:
+        raise ZooError("Ray is not installed: pip install 'certified-zoo[ray]'")
+    from serving.ray_server.scaling import Bounds
+    from serving.ray_server.server import ClusterOptions, RayServer
+
+    if ":" in sources.device:
+        raise RequestError(f"--device {sources.device} contradicts --engine ray, which gives out the GPUs: use cuda")
+    least, most, address = cluster
+    return RayServer(
+        _checkpoint_sources(sources),
+        cluster=ClusterOptions(address=address, replicas=Bounds(least, most or least)),
+        ports=ports,
+        options=options,
+    )
+
+
+def _require_no_replicas(replicas: int, max_replicas: int | None, ray_address: str | None) -> None:
+    from zoo.errors import RequestError
+
+    given = {"--replicas": replicas != 1, "--max-replicas": max_replicas, "--ray-address": ray_address}
+    for option, is_given in given.items():
+        if is_given:
+            raise RequestError(f"{option} needs --engine ray: the other engines have one worker per version or GPU")
+
+
+def _checkpoint_sources(sources: Sources) -> list[CheckpointSource]:
+    """The checkpoints with their options, as words that a worker can read."""
+    from serving.front.sources import CheckpointSource
+
+    return [
         CheckpointSource(
             model=model,
             store=None if sources.store is None else str(sources.store.absolute()),
@@ -251,7 +337,6 @@ def _plain_server(sources: Sources, *, ports: Ports, options: ServerOptions, ope
         )
         for model in sources.models
     ]
-    return PlainServer(checkpoints, ports=ports, options=options)
 
 
 def _print_addresses(server: Engine, *, n: int) -> None:

@@ -1,11 +1,8 @@
 """The engine `asgi`: an HTTP server without torch, and workers in processes of their own; it needs no Java.
 
 server          the running server, in the front process
-fleet           the served models and versions, and their workers
 worker_process  the process of one worker, as the front process sees it
 link, frames    the connection to a worker
 settings        what a worker is started with
 worker          the worker's program
-management      the management API
-logs            the log files
 """

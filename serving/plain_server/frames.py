@@ -7,7 +7,6 @@ import struct
 import threading
 from asyncio import StreamReader
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from socket import socket
 from typing import Any
 
@@ -51,14 +50,3 @@ class Frames:
         if len(content) < num_bytes:
             raise EOFError("the other process has closed the connection")
         return content
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Part:
-    """A part of a response, as it arrives from a worker: a `ReplyPart`."""
-
-    text: bytes
-    is_last: bool
-    content_type: str
-    status: int = 200
-    headers: Mapping[str, str] = field(default_factory=dict)

@@ -8,8 +8,8 @@ from collections.abc import AsyncGenerator, Callable
 from contextlib import suppress
 from socket import socket
 
-from serving.application.models import ReceivedRequest
-from serving.plain_server.frames import Part, encode, read_frame
+from serving.application.models import Part, ReceivedRequest
+from serving.plain_server.frames import encode, read_frame
 from zoo.errors import WorkerLostError
 
 

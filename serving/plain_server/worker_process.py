@@ -11,17 +11,18 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import zoo.errors
-from serving.application.models import ReceivedRequest
-from serving.plain_server.frames import Frames, Part
+from serving.application.models import Part, ReceivedRequest
+from serving.front.fleet import Process
+from serving.front.logs import ServerLogs
+from serving.plain_server.frames import Frames
 from serving.plain_server.link import WorkerLink
-from serving.plain_server.logs import ServerLogs
 from serving.plain_server.settings import WorkerSettings
 from zoo.errors import RequestError, ServerError, WorkerLostError, ZooError
 
@@ -49,7 +50,7 @@ class WorkerProcess:
     ) -> None:
         """Starts the first process. `loop` is the event loop of the application."""
         self.pid = 0
-        self.description: dict[str, Any] = {}
+        self.description: Mapping[str, Any] = {}
         """What the worker reported of its model when it was first loaded."""
         self._settings, self._environment, self._logs, self._loop = settings, dict(environment), logs, loop
         self._link: WorkerLink | None = None
@@ -65,6 +66,15 @@ class WorkerProcess:
     def is_ready(self) -> bool:
         """Whether the process has loaded the model and runs."""
         return self._link is not None
+
+    def processes(self) -> Sequence[Process]:
+        """The process, or the one that was there last."""
+        return (Process(slot=0, pid=self.pid, is_ready=self.is_ready),)
+
+    def resize(self, num_processes: int) -> None:
+        """Raises: RequestError if it is not 1."""
+        if num_processes != 1:
+            raise RequestError(f"a version has one worker on this server, got {num_processes}")
 
     def wait_until_loaded(self) -> None:
         """Waits for the first load. Raises: its error; ServerError if it takes more than five minutes."""

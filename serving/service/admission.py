@@ -13,7 +13,7 @@ from torch import Tensor
 
 from serving.protocol import LabelSetRequest, Limits, Request, Target, deciding, target_of
 from serving.service.answer_cache import AnswerCache, Entry
-from serving.service.family_store import FamilyStore
+from serving.service.family_store import Families
 from zoo.errors import RequestError
 from zoo.models.spec import ModelSpec
 from zoo.smoothing import (
@@ -53,7 +53,7 @@ class Admission:
         model_sha256: str,
         limits: Limits,
         noise_secret: bytes,
-        families: FamilyStore,
+        families: Families,
         backend: str,
         label_sets: LabelSetSpec | None = None,
     ) -> None:

@@ -8,7 +8,7 @@ import secrets
 import threading
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -26,6 +26,14 @@ NUM_BUCKETS, NUM_SLOTS = 2**16, 8
 COUNT = np.dtype("<u4")
 SLOT = np.dtype([("digest", "<u8", 2), ("index", "<u4"), ("unused", "<u4")])
 LOCK_SECONDS = 10.0
+
+
+class Families(Protocol):
+    """Counts the questions about each image."""
+
+    def index(self, *, image: bytes, question: bytes) -> int:
+        """The index of a question among the questions about its image, as `FamilyStore.index`."""
+        ...
 
 
 class FamilyStore:

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from serving.protocol import Limits
 from serving.service.decoding import DecodingProcesses, InlineDecoder
-from serving.service.family_store import FamilyStore
+from serving.service.family_store import Families, FamilyStore
 from serving.service.observer import ServiceObserver
 from serving.service.service import FIRST_VERSION, SECONDS_PER_STEP, InferenceService
 from serving.service.step_size import fit_batch_size
@@ -38,7 +38,7 @@ def load_service(
     decodes_inline: bool = False,
     version: str = FIRST_VERSION,
     noise_secret: bytes | None = None,
-    families_folder: Path | None = None,
+    families: Callable[[], Families] | None = None,
     observer: ServiceObserver | None = None,
     is_closing: Callable[[], bool] = lambda: False,
 ) -> InferenceService:
@@ -56,8 +56,8 @@ def load_service(
             images are decoded in processes of their own.
         version: the version that responses name.
         noise_secret: as in InferenceService.
-        families_folder: the folder in which services that share it count the questions about each image; None counts
-            in this service alone.
+        families: opens the counts of the questions about each image, if the limits want them; None counts in this
+            service alone.
         observer: as in InferenceService.
         is_closing: as in InferenceService.
 
@@ -81,7 +81,7 @@ def load_service(
         decoder=decoder,
         version=version,
         noise_secret=noise_secret,
-        families=FamilyStore(families_folder) if limits.families else None,
+        families=(families or FamilyStore)() if limits.families else None,
         label_sets=None if calibration is None else calibration.label_sets(),
         observer=observer,
         is_closing=is_closing,
@@ -95,7 +95,7 @@ def load_from_archive(
     device: str,
     version: str = FIRST_VERSION,
     noise_secret: bytes | None = None,
-    families_folder: Path | None = None,
+    families: Callable[[], Families] | None = None,
     observer: ServiceObserver | None = None,
     is_closing: Callable[[], bool] = lambda: False,
 ) -> InferenceService:
@@ -107,8 +107,8 @@ def load_from_archive(
         device: `cpu`, `cuda` or `cuda:INDEX`.
         version: the version that responses name.
         noise_secret: as in InferenceService.
-        families_folder: the folder in which services that share it count the questions about each image; None counts
-            in this service alone.
+        families: opens the counts of the questions about each image, if the limits want them; None counts in this
+            service alone.
         observer: as in InferenceService.
         is_closing: as in InferenceService.
 
@@ -135,7 +135,7 @@ def load_from_archive(
         exported=exported.read_bytes() if exported.exists() else None,
         version=version,
         noise_secret=noise_secret,
-        families_folder=families_folder,
+        families=families,
         observer=observer,
         is_closing=is_closing,
     )

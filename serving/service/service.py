@@ -17,7 +17,7 @@ import torch
 from serving.protocol import Limits, answer, parse_request, respond, wire_of
 from serving.service.admission import Admission
 from serving.service.decoding import Decoder, InlineDecoder
-from serving.service.family_store import FamilyStore
+from serving.service.family_store import Families, FamilyStore
 from serving.service.noise_secret import fresh_noise_secret
 from serving.service.observer import Answered, NullObserver, ServiceObserver
 from serving.service.open_request import DecodingRequest, OpenRequest
@@ -61,7 +61,7 @@ class InferenceService:
         decoder: Decoder | None = None,
         version: str = FIRST_VERSION,
         noise_secret: bytes | None = None,
-        families: FamilyStore | None = None,
+        families: Families | None = None,
         label_sets: LabelSetSpec | None = None,
         observer: ServiceObserver | None = None,
         is_closing: Callable[[], bool] = lambda: False,

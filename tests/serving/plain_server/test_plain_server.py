@@ -141,7 +141,7 @@ def test_a_start_that_fails_says_why_in_one_sentence_and_leaves_nothing(copy_of_
         ((), 1, "model.safetensors"),
         (("--tokens", tokens), 1, "is not NAME TOKEN"),
         (("--tokens", tokens, "--no-token"), 2, "contradicts --tokens"),
-        (("--engine", "torchserve", "--tokens", tokens), 2, "--tokens needs --engine asgi"),
+        (("--engine", "torchserve", "--tokens", tokens), 2, "--tokens needs --engine asgi or ray"),
     ):
         done = zoo_command("serve", copy_of_digits, "--engine", "asgi", "--port", 0, "--device", "cpu", *words)
         assert (done.code, said in done.err) == (code, True), done.err

@@ -21,7 +21,7 @@ from serving.client import Client
 from serving.protocol import Limits
 from serving.server import ServerOptions
 from serving.torchserve import TorchServe
-from tests.serving.conftest import LIMITS, on_each_engine
+from tests.serving.conftest import LIMITS, on_all_engines, on_each_engine
 from zoo.errors import RefusedError, ServerError, StreamInterruptedError
 
 pytestmark = pytest.mark.slow
@@ -138,7 +138,7 @@ def is_idle(server):
     return metric(server, "zoo_draws_total") == before
 
 
-@on_each_engine
+@on_all_engines
 def test_the_draws_for_a_client_that_went_away_stop(served, digit_pngs):
     forgotten = metric(served.server, "zoo_requests_forgotten_total")
     drawn = metric(served.server, "zoo_draws_total")

@@ -8,7 +8,7 @@ import grpc
 import httpx
 import pytest
 
-from tests.serving.conftest import on_each_engine
+from tests.serving.conftest import on_all_engines
 
 pytestmark = pytest.mark.slow
 
@@ -18,7 +18,7 @@ def image(digit_pngs):
     return digit_pngs[0]
 
 
-@on_each_engine
+@on_all_engines
 def test_a_stream_comes_line_by_line_and_its_radius_never_shrinks(served, image):
     fields = {"stopping": "anytime", "tolerance": "0", "n": "3000", "stream": "true", "copies": "2"}
     with httpx.stream("POST", served.url, files={"data": image}, data=fields, timeout=120) as response:
@@ -30,21 +30,21 @@ def test_a_stream_comes_line_by_line_and_its_radius_never_shrinks(served, image)
     assert len(lines[-1]["copies"]) == 2 and "copies" not in lines[0]
 
 
-@on_each_engine
+@on_all_engines
 def test_a_stream_that_is_refused_has_a_status_of_its_own(served):
     fields = {"stopping": "anytime", "stream": "true"}
     response = httpx.post(served.url, files={"data": b"nothing"}, data=fields, timeout=60)
     assert (response.status_code, response.headers["content-type"]) == (415, "application/json")
 
 
-@on_each_engine
+@on_all_engines
 def test_at_its_deadline_a_request_is_answered_with_a_certificate(served, image):
     fields = {"stopping": "anytime", "tolerance": "0", "n": "5000", "n0": "10", "deadline_ms": "1"}
     told = httpx.post(served.url, files={"data": image}, data=fields, timeout=60).json()
     assert told["deadline_reached"] is True and told["certificate"]["n"] < 5000
 
 
-@on_each_engine
+@on_all_engines
 def test_numbered_files_of_a_form_are_answered_in_the_order_of_their_numbers(served, digit_pngs):
     files = {f"data_{place}": digit_pngs[place] for place in (2, 0, 1)}
     told = httpx.post(served.url, files=files, data={"mode": "predict", "n": "300"}, timeout=60).json()["predictions"]
@@ -53,7 +53,7 @@ def test_numbered_files_of_a_form_are_answered_in_the_order_of_their_numbers(ser
     assert [each["votes"]["top"][0][0] for each in told] == [each["votes"]["top"][0][0] for each in alone]
 
 
-@on_each_engine
+@on_all_engines
 def test_the_addresses_of_both_inference_protocols_reach_the_model(served, image):
     origin = served.url.partition("/predictions/")[0]
     text = base64.b64encode(image).decode()

@@ -1,22 +1,67 @@
-"""The workers of a plain server: which models and versions they serve, and which version is the default."""
+"""The workers of a server: which models and versions they serve, and which version is the default."""
 
 from __future__ import annotations
 
 import itertools
 import threading
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from serving.application.models import ReceivedRequest, ReplyPart, Versions
-from serving.plain_server.settings import CheckpointSource
-from serving.plain_server.worker_process import WorkerProcess
+from serving.front.sources import CheckpointSource
 from serving.server.management import ServedVersion, Worker
 from serving.server.model_store import Archive
 from zoo.errors import RequestError, UnknownNameError, WorkerLostError
 
-Start = Callable[[CheckpointSource | Path], WorkerProcess]
+
+class ModelWorker(Protocol):
+    """What answers for one version of a model: one process, or several that share the requests."""
+
+    description: Mapping[str, Any]
+    """What was reported of the model when it was first loaded, as `description_of`."""
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether a process has loaded the model and accepts requests."""
+        ...
+
+    def processes(self) -> Sequence[Process]:
+        """The processes that exist or are being started again."""
+        ...
+
+    def wait_until_loaded(self) -> None:
+        """Waits for the first load. Raises: its error; ServerError if it takes too long."""
+        ...
+
+    def resize(self, num_processes: int) -> None:
+        """Changes the number of processes, at least 1. Raises: RequestError if it cannot be this number."""
+        ...
+
+    def replies(self, request: ReceivedRequest) -> AsyncGenerator[ReplyPart]:
+        """The parts of the response. Raises: OverloadError if the request is not answered."""
+        ...
+
+    def release(self) -> None:
+        """Lets processes end: those that do are not replaced any more."""
+        ...
+
+    def stop(self) -> None:
+        """Ends the processes; open requests are cut off."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Process:
+    """A process of a worker. `slot` stays the same when another process takes its place."""
+
+    slot: int
+    pid: int
+    is_ready: bool
+
+
+Start = Callable[[CheckpointSource | Path], ModelWorker]
 NO_WORKER_RETRY_AFTER = 2
 
 
@@ -26,7 +71,7 @@ class _Served:
 
     archive: Archive
     worker_id: str
-    worker: WorkerProcess | None
+    worker: ModelWorker | None
     description: Mapping[str, Any]
 
     @property
@@ -73,7 +118,7 @@ class Fleet:
         Raises: the error of the first that cannot be loaded, and then none of them is served; RequestError if two have
         the same name and version, or a version is served already.
         """
-        workers: list[WorkerProcess] = []
+        workers: list[ModelWorker] = []
         try:
             for source in sources:
                 workers.append(self._start(source))
@@ -96,16 +141,17 @@ class Fleet:
             self.models[name] = Versions(version, self.models[name].by_version)
 
     def scale(self, name: str, version: str, *, num_workers: int) -> None:
-        """Ends the worker of a version, or starts it again. Raises: RequestError, UnknownNameError."""
-        if num_workers not in (0, 1):
-            raise RequestError(f"a version has one worker on this server, got {num_workers}")
+        """Ends the workers of a version, or starts them again. Raises: RequestError, UnknownNameError."""
         with self._changing:
             served = self._find(name, version)
-            worker, served.worker = served.worker, None
-            if worker is not None and num_workers == 0:
-                worker.stop()
-            elif num_workers == 1:
-                served.worker = worker or self._start(served.archive.path)
+            if num_workers == 0:
+                worker, served.worker = served.worker, None
+                if worker is not None:
+                    worker.stop()
+                return
+            if served.worker is None:
+                served.worker = self._start(served.archive.path)
+            served.worker.resize(num_workers)
 
     def unload(self, name: str, version: str) -> None:
         """Ends a version's worker and cuts off its open requests. Raises: RequestError, UnknownNameError."""
@@ -135,7 +181,7 @@ class Fleet:
         for worker in workers:
             worker.stop()
 
-    def _serve(self, workers: list[WorkerProcess]) -> list[Archive]:
+    def _serve(self, workers: list[ModelWorker]) -> list[Archive]:
         archives = []
         with self._changing:
             for worker in workers:
@@ -164,7 +210,10 @@ class Fleet:
     def _described(self, key: tuple[str, str], served: _Served) -> ServedVersion:
         workers: tuple[Worker, ...] = ()
         if served.worker is not None:
-            workers = (Worker(id=served.worker_id, pid=served.worker.pid, is_ready=served.is_ready),)
+            workers = tuple(
+                Worker(id=f"{served.worker_id}.{process.slot}", pid=process.pid, is_ready=process.is_ready)
+                for process in served.worker.processes()
+            )
         name, version = key
         return ServedVersion(
             name=name,

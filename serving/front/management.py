@@ -1,4 +1,4 @@
-"""The management API of a plain server, with TorchServe's addresses, so that one client manages both."""
+"""The management API over a fleet, with the addresses of TorchServe's, so that one client manages every engine."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
-from serving.plain_server.fleet import Fleet
+from serving.front.fleet import Fleet
 from serving.server.keys import read_key
 from serving.server.loopback_server import Request, Response, refusal
 from serving.server.management import ServedVersion

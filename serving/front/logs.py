@@ -1,4 +1,4 @@
-"""The logs of a plain server, with the names and fields that they have under TorchServe, and one line per request.
+"""The logs of a server, with the names and fields that they have under TorchServe, and one line per request.
 
     model.log      the output of the workers, mostly from their start
     events.jsonl   warnings and errors of the workers and of the front process, one JSON object per line
@@ -58,7 +58,11 @@ class ServerLogs:
             stamp = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime())
             self._model.info(f"{stamp} W-{pid} - {line}")
             if line.startswith(RECORD):
-                self.events.error(line, extra={"is_record": True})
+                self.copy_record(line)
+
+    def copy_record(self, line: str) -> None:
+        """Copies a worker's record, a line of JSON, to the events."""
+        self.events.error(line, extra={"is_record": True})
 
     @contextmanager
     def collecting(self) -> Iterator[None]:
