@@ -9,7 +9,7 @@ from email.message import Message
 import pytest
 
 from serving.application.models import ReceivedRequest, Versions
-from serving.front.fleet import Fleet
+from serving.front.fleet import Fleet, Process
 from serving.front.management import management_api
 from serving.front.sources import CheckpointSource
 from serving.plain_server.frames import Frames
@@ -132,6 +132,9 @@ class Loaded:
     def wait_until_loaded(self):
         if self.error is not None:
             raise self.error
+
+    def processes(self):
+        return (Process(slot=0, pid=self.pid, is_ready=self.is_ready),)
 
     def stop(self):
         self.is_stopped = True
