@@ -25,7 +25,7 @@ from zoo.smoothing.discrete import discrete_gaussian
 # Where the times of the tests and the functions that they run are kept.
 MEASURED = Path("runs/mutation/tests.tsv")
 # A test that needs longer, in seconds of processor time, is not run against mutants: it is a simulation.
-LONGEST_TEST = 0.5
+LONGEST_TEST = 2.0
 # Tests with this fixture are not run either: it trains a network.
 TRAINED = "digits_checkpoint"
 # The tables of discrete noise that tests use: made once, except for mutants of their module.

@@ -11,8 +11,10 @@ import torch
 from zoo.results.row import CertificationRow, Provenance
 from zoo.smoothing import AtRadius, Certification, NoiseKey, SmoothingSpec
 from zoo.smoothing.bounds import clopper_pearson_lower, clopper_pearson_upper
+from zoo.smoothing.confidence_sequence import log_wealth_above, mixture_lower
 from zoo.smoothing.noise import alpha_left
 from zoo.smoothing.radius import certified_radius, probability_at
+from zoo.smoothing.stopping import Tally, proved_by_sequence
 from zoo.smoothing.tangent_bets import gap_of, log_wealth
 from zoo.verification.recomputation import recomputation_faults
 
@@ -120,6 +122,28 @@ def test_a_row_that_does_not_follow_from_its_counts_has_this_fault(doctored, sai
     (fault,) = faults(fixed(), doctored, simultaneous())
     assert fault.startswith("row 3")
     assert re.search(said, fault), fault
+
+
+def test_old_anytime_rows_without_and_with_all_votes_have_no_fault():
+    old = {"stopping": "anytime", "bound": "beta-mixture"}
+    (bound,) = mixture_lower(np.array([1000]), np.array([1000]), ALPHA).tolist()
+    unanimous = row(certified_radius(bound, SIGMA), count_a=1000, count_b=0, p_a_lower=bound, **old)
+    assert faults(row(None, count_a=0, count_b=1000, p_a_lower=0.0, **old), unanimous) == []
+
+
+def test_old_at_radius_rows_certify_from_the_draw_at_which_all_votes_do():
+    nums = np.arange(1, 200)
+    least = int(nums[log_wealth_above(nums, nums, probability_at(0.5, SIGMA)) >= math.log(1 / ALPHA)][0])
+    assert faults(old_at_radius(0.5, count_a=least, count_b=0, n=least)) == []
+    assert faults(old_at_radius(None, count_a=least - 1, count_b=0, n=least - 1)) == []
+    assert "do not certify" in faults(old_at_radius(0.5, count_a=least - 1, count_b=0, n=least - 1))[0]
+
+
+def test_an_anytime_row_without_other_votes_has_the_radius_of_its_counts():
+    tally = Tally(count_a=200, count_b=0, n=200)
+    rung = round(proved_by_sequence(tally, sigma=SIGMA, alpha=ALPHA) / (0.01 * SIGMA))
+    assert faults(anytime(rung, count_a=200, count_b=0, n=200)) == []
+    assert "at least" in faults(anytime(rung - 1, count_a=200, count_b=0, n=200))[0]
 
 
 def test_the_last_look_of_an_anytime_row_has_nine_tenths_of_alpha():
