@@ -3,8 +3,8 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 MODEL ?= runs/demo/pulled
-# Processes that share the tests: one more than two cores, since many tests wait for a server to start.
-WORKERS ?= 3
+# Processes that share the tests: two more than two cores, since many tests wait for a server to start.
+WORKERS ?= 4
 OUTPUT ?= runs/gpu
 # Without a cache of compiled modules, each process of the tests compiles all of them, with pytest's assertions, again.
 unexport PYTHONDONTWRITEBYTECODE
