@@ -1,6 +1,7 @@
-"""Measures the server under load, and the engine alone for comparison, with TorchServe on the loopback address.
+"""Measures a server under load, and the engine alone for comparison, on the loopback address.
 
     python -m benchmarks.serving                          # about ten minutes on two idle cores, training not counted
+    python -m benchmarks.serving --engine asgi --only load,rounds
     python -m benchmarks.serving --seconds 10 --rounds 1 --round-seconds 5 --requests 100 --only load,rounds
 
 Parts, in this order; `--only` selects some of them:
@@ -9,7 +10,7 @@ load      64 clients for two minutes: predictions of 100 draws, certificates of 
           in ten broken. Every answer is checked against the offline label of its image and against its own counts.
 rounds    draws per second behind the server and of the engine alone, in turn, at the same step size and inner batch.
 single    one client, predictions of 100 draws, on a connection that stays open.
-memory    resident memory of worker and JVM over 1,000 requests.
+memory    resident memory of workers and, for TorchServe, of the JVM over 1,000 requests.
 startup   seconds until a ResNet-50 with ONNX Runtime is READY: TorchServe with its archive, and `zoo serve`.
 
 The digits model is trained once and kept in runs/serving-benchmark. Prints tables to stderr and JSON to stdout.
@@ -38,6 +39,8 @@ from rich.table import Table
 from benchmarks.machine import machine
 from benchmarks.serving_load import CERTIFICATION_DRAWS, KINDS, SurePicture, load, sure_pictures
 from benchmarks.serving_start import startup
+from serving.front.server import FrontServer
+from serving.plain_server.server import PlainServer
 from serving.protocol import Limits
 from serving.server.archive import make_archive
 from serving.torchserve import TorchServe
@@ -66,10 +69,13 @@ NUM_PICTURES = 24
 MEMORY_WARM_UP = 200
 SINGLE_REQUESTS = 60
 MiB = 2**20
+Server = TorchServe | FrontServer
+"""A server of any engine."""
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--engine", choices=("torchserve", "asgi", "ray"), default="torchserve")
     parser.add_argument("--architecture", default="resnet18", help="architecture of the digits model, at 32x32")
     parser.add_argument("--clients", type=int, default=64)
     parser.add_argument("--seconds", type=float, default=120.0, help="duration of the load test")
@@ -106,7 +112,7 @@ def measure_digits(options: argparse.Namespace, parts: list[str]) -> dict[str, A
         archive = make_archive(
             checkpoint, Path(store), limits=Limits(max_open_requests=2 * options.clients), device="cpu"
         )
-        with TorchServe([archive]) as server:
+        with server_of(options.engine, archive) as server:
             url = server.prediction_url(archive)
             load(url, pictures, clients=options.clients, requests=2 * options.clients)  # warm-up, not counted
             before = workers(server)
@@ -130,6 +136,17 @@ def measure_digits(options: argparse.Namespace, parts: list[str]) -> dict[str, A
     return results
 
 
+def server_of(engine: str, archive: Path) -> Server:
+    """A server of the archive, not started yet; Ray is imported only where it serves."""
+    if engine == "torchserve":
+        return TorchServe([archive])
+    if engine == "asgi":
+        return PlainServer([archive])
+    from serving.ray_server.server import RayServer
+
+    return RayServer([archive])
+
+
 def digits_checkpoint(architecture: str, task: Task) -> Checkpoint:
     """The small digits model, trained with the quick recipe unless an earlier call has trained it."""
     folder = FOLDER / architecture
@@ -148,7 +165,7 @@ def load_test(url: str, pictures: list[SurePicture], options: argparse.Namespace
 
 
 def rounds(
-    server: TorchServe,
+    server: Server,
     url: str,
     checkpoint: Checkpoint,
     base: BaseClassifier,
@@ -187,7 +204,7 @@ class Steps:
     fill: float
 
     @classmethod
-    def of(cls, server: TorchServe) -> Steps:
+    def of(cls, server: Server) -> Steps:
         samples = {
             sample.name: sample.value
             for family in text_string_to_metric_families(server.metrics().decode())
@@ -230,7 +247,7 @@ def engine_alone(
     return draws / (time.monotonic() - started)
 
 
-def memory(server: TorchServe, url: str, pictures: list[SurePicture], options: argparse.Namespace) -> dict[str, Any]:
+def memory(server: Server, url: str, pictures: list[SurePicture], options: argparse.Namespace) -> dict[str, Any]:
     """Resident memory of worker and JVM before, between and after the requests."""
     load(url, pictures, clients=options.clients, requests=MEMORY_WARM_UP)
     rows = [resident(server)]
@@ -246,7 +263,7 @@ def memory(server: TorchServe, url: str, pictures: list[SurePicture], options: a
     }
 
 
-def resident(server: TorchServe) -> dict[str, float]:
+def resident(server: Server) -> dict[str, float]:
     """The resident memory of the JVM and of the workers, in MiB."""
     worker_ids = workers(server)
     memory_MiB = {"jvm": 0.0, "worker": 0.0}
@@ -258,13 +275,10 @@ def resident(server: TorchServe) -> dict[str, float]:
     return {name: round(value, 1) for name, value in memory_MiB.items()}
 
 
-def workers(server: TorchServe) -> set[int]:
+def workers(server: Server) -> set[int]:
     """The process ids of the workers."""
-    return {
-        process.pid
-        for process in server.processes()
-        if any("model_service_worker" in word for word in process.cmdline())
-    }
+    with server.management() as management:
+        return {worker.pid for version in management.versions() for worker in version.workers}
 
 
 def show_load(summary: dict[str, Any], options: argparse.Namespace) -> None:
