@@ -280,6 +280,7 @@ def test_stopping_ends_the_drawing_on_the_server(tab, page_url, service, monkeyp
     tab.get_by_label("Maximum draws").fill("1000000000")
     ask(tab)
     expect(tab.locator("#label")).to_have_text("dog")
+    expect(tab.get_by_role("status")).to_have_text("Drawing noise…")  # if not, the text says why
     tab.get_by_role("button", name="Stop").click()
     expect(tab.get_by_role("status")).to_have_text("Stopped. The certificate so far is valid.")
     deadline = time.monotonic() + 60
