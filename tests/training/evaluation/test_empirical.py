@@ -329,8 +329,7 @@ def test_what_is_recorded_keeps_the_base_and_the_smoothed_classifier_side_by_sid
 
 def test_the_sentences_say_images_interval_and_how_it_was_attacked():
     said = "\n".join(sentences(evaluate(attack=attack_of(), sigmas=(0.5,), selection=Selection(skip=2))))
-    assert (
-        "on 20 images (evenly spaced images 0, 2, 4 and so on)" in said and "mean per-class robust accuracy 0." in said
-    )
-    assert re.search(r"noise of sigma 0.5: [01]\.\d+ \[0\.\d+, [01]\.\d+\]", said)
+    assert "on 20 images (evenly spaced images 0, 2, 4 and so on)" in said
+    assert re.search(r"mean per-class robust accuracy \d+\.\d %", said)
+    assert re.search(r"noise of sigma 0.5: \d+\.\d % \(\d+\.\d to \d+\.\d %\)", said)
     assert "under apgd (1), l2 epsilon 0.6, 8 steps of 1.2 from a random point" in said and "upper bound" not in said
