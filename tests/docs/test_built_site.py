@@ -4,6 +4,7 @@ axe-core checks contrast, texts of images, names of controls, headings and what 
 """
 
 import shutil
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -43,9 +44,9 @@ def browser():
         browser.close()
 
 
-@pytest.fixture
-def tab(browser):
-    """A new tab of 1280 x 900 pixels; a request to another place than the site fails the test."""
+@contextmanager
+def opened(browser):
+    """A new tab of 1280 x 900 pixels; a request to another place than the site is an error."""
     tab, requested = browser.new_page(viewport={"width": 1280, "height": 900}), []
     tab.on("request", lambda request: requested.append(request.url))
     yield tab
@@ -53,27 +54,47 @@ def tab(browser):
     assert [url for url in requested if not url.startswith((SITE.as_uri(), "data:"))] == []
 
 
+@pytest.fixture
+def tab(browser):
+    """A new tab of 1280 x 900 pixels."""
+    with opened(browser) as tab:
+        yield tab
+
+
 def test_no_link_is_dead_and_nothing_comes_from_elsewhere():
     assert len(pages(SITE)) > 80 and findings(SITE) == []
 
 
-@pytest.mark.parametrize(
-    ("width", "scheme", "run_only"), [(400, "light", None), (1280, "light", None), (1280, "dark", ["color-contrast"])]
-)
-def test_axe_finds_nothing_on_the_pages(width, scheme, run_only, tab):
-    """The dark scheme differs from the light one only in its colors."""
-    options = {"resultTypes": ["violations"]} | ({} if run_only is None else {"runOnly": run_only})
-    found = {}
-    tab.emulate_media(color_scheme=scheme)
-    tab.set_viewport_size({"width": width, "height": 900})
-    for name in LOOKED_AT:
-        tab.goto((SITE / f"{name}.html").as_uri())
-        tab.evaluate(Path(AXE_FILE_PATH).read_text())
-        result = tab.evaluate("options => axe.run(options)", options)
-        for violation in result["violations"]:
-            found[name, violation["id"]] = [node["html"][:120] for node in violation["nodes"]][:3]
-        assert tab.evaluate("document.documentElement.scrollWidth") <= width, f"{name} is wider than {width} pixels"
-    assert found == {}
+LOOKS = {(400, "light"): None, (1280, "light"): None, (1280, "dark"): ["color-contrast"]}
+"""The rules that axe applies for each width and color scheme; None are all. The schemes differ only in their colors."""
+
+
+@pytest.fixture(scope="module")
+def looked_at(browser):
+    """What is wrong with the pages by width and color scheme. Both schemes of a width look at the page of one load."""
+    found = {look: {} for look in LOOKS}
+    with opened(browser) as tab:
+        for name in LOOKED_AT:
+            for (width, scheme), run_only in LOOKS.items():
+                tab.emulate_media(color_scheme=scheme)
+                if scheme == "light":
+                    tab.set_viewport_size({"width": width, "height": 900})
+                    tab.goto((SITE / f"{name}.html").as_uri())  # the theme decides at load what can be scrolled
+                    tab.evaluate(Path(AXE_FILE_PATH).read_text())
+                expect(tab.locator("html")).to_have_attribute("data-theme", scheme)
+                options = {"resultTypes": ["violations"]} | ({} if run_only is None else {"runOnly": run_only})
+                for violation in tab.evaluate("options => axe.run(options)", options)["violations"]:
+                    places = [node["html"][:120] for node in violation["nodes"]][:3]
+                    found[width, scheme][name, violation["id"]] = places
+                widest = tab.evaluate("document.documentElement.scrollWidth")
+                if widest > width:
+                    found[width, scheme][name, "is wider than the window"] = widest
+    return found
+
+
+@pytest.mark.parametrize("look", LOOKS)
+def test_axe_finds_nothing_on_the_pages_and_they_fit_the_window(look, looked_at):
+    assert looked_at[look] == {}
 
 
 def test_the_keyboard_reaches_the_content_the_menu_and_the_search(tab):

@@ -16,7 +16,9 @@ from zoo.errors import CertificationError, ImageError, RequestError, ZooError
 from zoo.smoothing import AtRadius, FixedSample, SmoothingSpec
 
 ERRORS = {
-    name: value for name, value in vars(zoo.errors).items() if inspect.isclass(value) and not name.startswith("_")
+    name: value
+    for name, value in vars(zoo.errors).items()
+    if inspect.isclass(value) and value.__module__ == "zoo.errors"
 }
 
 
