@@ -11,6 +11,7 @@ const BOUNDS = {
   "tangent-bets": "The radius rests on a test of the label against every other class that holds after any number of " +
     "draws (bets on tangents).",
 };
+const LEAST_GROWTH = 1.02;  // of the draws, between two points of the curve
 let points = [];
 
 /** Shows the initial state, before the first request. */
@@ -43,7 +44,15 @@ export function showStopped() {
   $("status").textContent = "Stopped. The certificate so far is valid.";
 }
 
-/** Shows a complete answer or an update of a stream; `final` is false for all updates but the last. */
+/** Notes a point of the curve. Points that the logarithmic axis cannot tell apart replace each other. */
+export function noteAnswer({ certificate }) {
+  if (!certificate || certificate.stopping === "fixed" || certificate.n === 0) return;
+  const { n, count_a, radius, radius_asked } = certificate;
+  const isClose = points.length > 1 && n < LEAST_GROWTH * points.at(-2)[0];
+  points.splice(isClose ? -1 : points.length, 1, [n, radius_asked != null ? count_a / n : radius]);
+}
+
+/** Shows a complete answer or an update of a stream, which has been noted; `final` is false for all updates but the last. */
 export function showAnswer(answer) {
   const isDone = answer.final !== false;
   $("status").textContent = isDone ? summary(answer) : "Drawing noise…";
@@ -131,8 +140,7 @@ function basis({ abstained, certificate }) {
 /** Draws the radius over the draws; if one radius is decided, the class's share of the votes and the needed share. */
 function showGrowth(certificate, isDone) {
   const decides = certificate.radius_asked != null;
-  const { n, count_a, radius } = certificate;
-  if (n > 0) points.push([n, decides ? count_a / n : radius]);
+  const { n, radius } = certificate;
   if (points.length === 0) return;
   $("growth").hidden = false;
   $("growth-title").textContent = decides ? "Share of the votes for the class" : "Certified radius";

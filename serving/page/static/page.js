@@ -1,9 +1,10 @@
 // Handles the form and runs requests.
 
 import { RequestError, sendRequest } from "./requests.js";
-import { showAnswer, showError, showNothing, showWaiting, showStopped } from "./answer.js";
+import { noteAnswer, showAnswer, showError, showNothing, showWaiting, showStopped } from "./answer.js";
 
 const COPIES = 6;
+const BETWEEN_UPDATES_MS = 50;
 const SMALL = 96;  // images with fewer pixels per side are not smoothed, so that their pixels stay visible
 const $ = (id) => document.getElementById(id);
 
@@ -100,11 +101,21 @@ async function submit(event) {
   event.preventDefault();
   if (!image || running) return;
   running = new AbortController();
+  let latest = null, shownAt = 0;
   setBusy(true);
   showWaiting();
   try {
-    for await (const answer of sendRequest($("model").value, requestForm(), running.signal)) showAnswer(answer);
+    for await (const answer of sendRequest($("model").value, requestForm(), running.signal)) {
+      noteAnswer(answer);
+      latest = answer;
+      if (answer.final === false && performance.now() < shownAt + BETWEEN_UPDATES_MS) continue;
+      showAnswer(latest);
+      latest = null;
+      await new Promise((resolve) => setTimeout(resolve));  // lets the page react, however fast answers arrive
+      shownAt = performance.now();
+    }
   } catch (error) {
+    if (latest) showAnswer(latest);
     if (running.signal.aborted) showStopped();
     else if (error instanceof RequestError) showError(error.message);
     else throw error;

@@ -290,6 +290,20 @@ def test_stopping_ends_the_drawing_on_the_server(tab, page_url, service, monkeyp
 
 
 @needs_browser
+def test_the_page_reacts_while_answers_arrive_faster_than_it_can_draw_them(tab):
+    updates = [answer(n=100 + 10 * index, stopping="anytime", final=False) for index in range(20_000)]
+    acts = [stream(*updates, ends=False)]
+    with ScriptedServer(acts) as server, serve_page(server.url.partition("/predictions")[0], ["digits"]) as url:
+        tab.goto(url)
+        choose(tab, 255)
+        ask(tab)
+        expect(tab.get_by_role("alert")).to_contain_text("broke off")
+        expect(tab.locator("#draws")).to_have_text("200,090")
+        num_points = len(re.findall("[ML]", tab.locator("#chart .curve").get_attribute("d")))
+        assert 100 < num_points < 1000
+
+
+@needs_browser
 def test_a_picture_can_be_dropped_even_before_the_models_are_known(browser, page_url):
     tab = browser.new_page(bypass_csp=True)  # the page's policy forbids the test's script
     held = []
