@@ -101,21 +101,28 @@ async function submit(event) {
   event.preventDefault();
   if (!image || running) return;
   running = new AbortController();
-  let latest = null, shownAt = 0;
+  let latest = null, timer = null, reactedAt = performance.now();
+  const showLatest = () => {
+    clearTimeout(timer);
+    timer = null;
+    if (latest) showAnswer(latest);
+    latest = null;
+  };
   setBusy(true);
   showWaiting();
   try {
     for await (const answer of sendRequest($("model").value, requestForm(), running.signal)) {
       noteAnswer(answer);
       latest = answer;
-      if (answer.final === false && performance.now() < shownAt + BETWEEN_UPDATES_MS) continue;
-      showAnswer(latest);
-      latest = null;
-      await new Promise((resolve) => setTimeout(resolve));  // lets the page react, however fast answers arrive
-      shownAt = performance.now();
+      if (answer.final === false) timer ??= setTimeout(showLatest, BETWEEN_UPDATES_MS);
+      else showLatest();
+      if (performance.now() > reactedAt + BETWEEN_UPDATES_MS) {  // lets the page react, however fast answers arrive
+        await new Promise((resolve) => setTimeout(resolve));
+        reactedAt = performance.now();
+      }
     }
   } catch (error) {
-    if (latest) showAnswer(latest);
+    showLatest();
     if (running.signal.aborted) showStopped();
     else if (error instanceof RequestError) showError(error.message);
     else throw error;
