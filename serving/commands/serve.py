@@ -2,40 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from contextlib import AbstractContextManager, ExitStack
-from dataclasses import dataclass, replace
-from enum import StrEnum
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from serving.commands.engines import EngineName, Sources, prepared_server
 from serving.commands.options import DefaultN, Limit, MaxN, MaxPixels
 from zoo.cli._options import Backend, Device, Precision
 from zoo.cli._plain import echo
 
 if TYPE_CHECKING:
-    from serving.front.sources import CheckpointSource
-    from serving.plain_server.server import PlainServer
-    from serving.ray_server.server import RayServer
-    from serving.server import Ports, ServerOptions
     from serving.server.engine import Engine
-    from serving.torchserve import TorchServe
-    from zoo.checkpoints.checkpoint import Checkpoint
-
-
-class EngineName(StrEnum):
-    """The engines of `zoo serve`."""
-
-    TORCHSERVE = "torchserve"
-    ASGI = "asgi"
-    RAY = "ray"
-
-
-REQUEST_BYTES_PER_IMAGE_BYTE = (
-    2  # base64 and JSON make a body larger than its images; TorchServe's limit must be above the model's own
-)
 
 
 def serve(
@@ -185,7 +164,7 @@ def serve(
                 precision=precision,
             )
             cluster = (replicas, max_replicas, ray_address)
-            prepared = _prepared(engine, sources, cluster=cluster, ports=ports, options=options, opened=opened)
+            prepared = prepared_server(engine, sources, cluster=cluster, ports=ports, options=options, opened=opened)
             echo("starting the server...", err=True)
             server = opened.enter_context(prepared)
             if store is not None:
@@ -199,144 +178,6 @@ def serve(
                 _drain(server, drain_seconds)
         finally:
             ignore_further_signals()  # a further signal must not interrupt the clean-up
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Sources:
-    """The models of a command line, the directory for their archives (None: none is kept), and the options for all."""
-
-    models: Sequence[str]
-    store: Path | None
-    n: int
-    max_n: int
-    max_pixels: int
-    limits: Sequence[str]
-    device: str
-    backend: str
-    precision: str | None
-
-
-def _prepared(
-    engine: EngineName,
-    sources: Sources,
-    *,
-    cluster: tuple[int, int | None, str | None],
-    ports: Ports,
-    options: ServerOptions,
-    opened: ExitStack,
-) -> AbstractContextManager[Engine]:
-    """The server of an engine, which is not running yet. Raises: RequestError if options and engine do not match."""
-    if engine is EngineName.RAY:
-        return _ray_server(sources, cluster=cluster, ports=ports, options=options)
-    _require_no_replicas(*cluster)
-    if engine is EngineName.TORCHSERVE:
-        return _torchserve(sources, ports=ports, options=options, opened=opened)
-    return _plain_server(sources, ports=ports, options=options)
-
-
-def _torchserve(sources: Sources, *, ports: Ports, options: ServerOptions, opened: ExitStack) -> TorchServe:
-    """A TorchServe instance with the archives of the models, which `opened` removes if no directory keeps them."""
-    import tempfile
-
-    from serving.server.archive import make_archive
-    from serving.server.limit_options import limits_from
-    from serving.torchserve import TorchServe
-    from zoo.errors import RequestError
-    from zoo.loading.backend import require_backend_name, require_precision_name
-    from zoo.loading.device import pick_device
-    from zoo.loading.locate import locate
-
-    if options.tokens is not None:
-        raise RequestError("--tokens needs --engine asgi or ray: TorchServe has one token for all clients")
-    limits = limits_from(sources.n, sources.max_n, sources.max_pixels, sources.limits)
-    device, backend = sources.device, sources.backend
-    pick_device(device)
-    require_backend_name(backend)
-    if sources.precision is not None:
-        require_precision_name(sources.precision)
-    checkpoints = [locate(model) for model in sources.models]
-    names = [checkpoint.spec.name for checkpoint in checkpoints]
-    if len(set(names)) < len(names):
-        raise RequestError(f"two models have the same name ({', '.join(names)}): serve each of them on its own server")
-    store = sources.store or Path(opened.enter_context(tempfile.TemporaryDirectory()))
-    archives = [
-        make_archive(
-            checkpoint,
-            store,
-            limits=limits,
-            device=device,
-            backend=backend,
-            precision=sources.precision,
-            workers=_num_workers(checkpoint, device),
-        )
-        for checkpoint in checkpoints
-    ]
-    hashes = [checkpoint.weights_sha256 for checkpoint in checkpoints]
-    options = replace(options, max_request_bytes=REQUEST_BYTES_PER_IMAGE_BYTE * limits.max_bytes)
-    return TorchServe(archives, weights_sha256=hashes, ports=ports, options=options)
-
-
-def _plain_server(sources: Sources, *, ports: Ports, options: ServerOptions) -> PlainServer:
-    """A plain server. Its workers load the models, so that this process needs no torch."""
-    from serving.plain_server.server import PlainServer
-
-    return PlainServer(_checkpoint_sources(sources), ports=ports, options=options)
-
-
-def _ray_server(
-    sources: Sources, *, cluster: tuple[int, int | None, str | None], ports: Ports, options: ServerOptions
-) -> RayServer:
-    """A server with replicas in a Ray cluster. They load the models, so that this process needs no torch.
-
-    `cluster`: the least and the largest number of replicas, and the address of a running cluster.
-    """
-    from importlib.util import find_spec
-
-    from zoo.errors import RequestError, ZooError
-
-    if find_spec("ray") is None:
-        raise ZooError("Ray is not installed: pip install 'certified-zoo[ray]'")
-    from serving.ray_server.scaling import Bounds
-    from serving.ray_server.server import ClusterOptions, RayServer
-
-    if ":" in sources.device:
-        raise RequestError(f"--device {sources.device} contradicts --engine ray, which gives out the GPUs: use cuda")
-    least, most, address = cluster
-    return RayServer(
-        _checkpoint_sources(sources),
-        cluster=ClusterOptions(address=address, replicas=Bounds(least, most or least)),
-        ports=ports,
-        options=options,
-    )
-
-
-def _require_no_replicas(replicas: int, max_replicas: int | None, ray_address: str | None) -> None:
-    from zoo.errors import RequestError
-
-    given = {"--replicas": replicas != 1, "--max-replicas": max_replicas, "--ray-address": ray_address}
-    for option, is_given in given.items():
-        if is_given:
-            raise RequestError(f"{option} needs --engine ray: the other engines have one worker per version or GPU")
-
-
-def _checkpoint_sources(sources: Sources) -> list[CheckpointSource]:
-    """The checkpoints with their options, as words that a worker can read."""
-    from serving.front.sources import CheckpointSource
-
-    return [
-        CheckpointSource(
-            model=model,
-            store=None if sources.store is None else str(sources.store.absolute()),
-            n=sources.n,
-            max_n=sources.max_n,
-            max_pixels=sources.max_pixels,
-            limits=tuple(sources.limits),
-            device=sources.device,
-            backend=sources.backend,
-            precision=sources.precision,
-        )
-        for model in sources.models
-    ]
 
 
 def _print_addresses(server: Engine, *, n: int) -> None:
@@ -382,13 +223,3 @@ def _drain(server: Engine, seconds: float) -> None:
         pass
     echo("zoo: some requests were still open and are cut off", err=True)
     raise typer.Exit(1)
-
-
-def _num_workers(checkpoint: Checkpoint, device: str) -> int:
-    """One worker per GPU, or one."""
-    import torch
-
-    from zoo.loading.device import device_for
-
-    uses_all_gpus = device_for(checkpoint, device).type == "cuda" and ":" not in device
-    return max(1, torch.cuda.device_count()) if uses_all_gpus else 1
