@@ -93,7 +93,12 @@ def _silent() -> Iterator[None]:
 def _local_options(folder: str, num_cpus: int | None) -> dict[str, object]:
     # In a folder of our own, Ray's record of the machine's current cluster, possibly another program's, is unchanged.
     options: dict[str, object] = {"num_cpus": num_cpus, "include_dashboard": False, "_temp_dir": folder}
-    options["_system_config"] = {"enable_worker_prestart": False, "prestart_worker_first_driver": False}
+    # By default, Ray adds 15 to the niceness of workers: if the cores are busy, they get a thirtieth of the time.
+    options["_system_config"] = {
+        "enable_worker_prestart": False,
+        "prestart_worker_first_driver": False,
+        "worker_niceness": 0,  # added to that of this process
+    }
     if sys.platform == "linux":
         options["_node_ip_address"] = "127.0.0.2"  # Ray replaces 127.0.0.1 by the outside address
     return options

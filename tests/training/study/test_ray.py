@@ -127,6 +127,15 @@ def test_a_running_cluster_answers_at_its_address(cluster):
     require_reachable(ray.get_runtime_context().gcs_address)
 
 
+def test_a_worker_has_the_priority_of_this_process(cluster):
+    """By default, Ray gives a busy neighbour 28 times the time, and a server of replicas seems to hang."""
+
+    def priority():
+        return os.getpriority(os.PRIO_PROCESS, 0)
+
+    assert ray.get(ray.remote(num_cpus=0)(priority).remote()) == priority()
+
+
 def test_an_error_of_a_piece_is_raised_with_its_message_and_kind(cluster):
     def fail(opened, piece):
         raise BackendError("no such device") if piece else RequestError("no such name")
