@@ -9,7 +9,6 @@ import socket
 import struct
 import subprocess
 import sys
-import time
 from contextlib import closing
 from pathlib import Path
 
@@ -24,6 +23,7 @@ from serving.protocol import Limits
 from serving.service.loading import load_service
 from tests.serving.in_process import application_of, served_in_process
 from tests.serving.toy import png, toy_service
+from tests.waiting import wait_for
 from training.tasks import open_task
 from zoo.errors import ServerError
 from zoo.models.preprocessing import prepare
@@ -201,10 +201,7 @@ def test_a_client_that_went_away_is_not_drawn_for_any_more(url, service):
         updates = client.certify_stream(png(255), **ENDLESS)
         next(updates)
         updates.close()
-        deadline = time.monotonic() + 60
-        while service.num_open:
-            assert time.monotonic() < deadline, "it is still being drawn for"
-            time.sleep(0.01)
+        wait_for(lambda: not service.num_open, "the end of the draws")
         assert client.predict(png(255)).label == 1
     assert service.engine.sampler.base.num_draws < 5_000_000
 
@@ -373,13 +370,6 @@ def test_a_client_that_disconnects_before_any_head_ends_its_draws(url, service):
         wait_for(lambda: service.num_open)
     wait_for(lambda: not service.num_open)
     assert service.engine.sampler.base.num_draws < 5_000_000
-
-
-def wait_for(condition):
-    deadline = time.monotonic() + 60
-    while not condition():
-        assert time.monotonic() < deadline, "it never came to be"
-        time.sleep(0.01)
 
 
 def test_a_body_that_is_too_long_is_refused_before_it_is_sent_or_when_it_has_come_too_far(small_url):

@@ -5,7 +5,6 @@ import io
 import re
 import shutil
 import threading
-import time
 from contextlib import contextmanager
 
 import httpx
@@ -18,6 +17,7 @@ from tests.serving.client.scripted_server import ScriptedServer, answer, reply, 
 from tests.serving.in_process import served_in_process
 from tests.serving.protocol.test_protocol import set_answer
 from tests.serving.toy import CROP, PADDED_TOY, png, toy_service
+from tests.waiting import wait_for
 from zoo.models.preprocessing import to_bytes_CHW
 from zoo.smoothing.named_rules import rule_from
 
@@ -283,10 +283,7 @@ def test_stopping_ends_the_drawing_on_the_server(tab, page_url, service, monkeyp
     expect(tab.get_by_role("status")).to_have_text("Drawing noise…")  # if not, the text says why
     tab.get_by_role("button", name="Stop").click()
     expect(tab.get_by_role("status")).to_have_text("Stopped. The certificate so far is valid.")
-    deadline = time.monotonic() + 60
-    while service.num_open:
-        assert time.monotonic() < deadline, "the server is still drawing noise"
-        time.sleep(0.01)
+    wait_for(lambda: not service.num_open, "the end of the draws")
 
 
 @needs_browser

@@ -14,16 +14,11 @@ import httpx
 import psutil
 import pytest
 
+from tests.waiting import wait_for
+
 pytestmark = pytest.mark.slow
 MOST_MEMORY = 150_000_000
 ALICE, BOB = "alices-secret-token", "bobs-secret-token--"
-
-
-def wait_for(condition, seconds=120):
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it never came to be"
-        time.sleep(0.05)
 
 
 @contextmanager

@@ -4,7 +4,6 @@ import json
 import os
 import signal
 import threading
-import time
 from concurrent.futures import ThreadPoolExecutor
 
 import httpx
@@ -14,6 +13,7 @@ from serving.server.archive import make_archive
 from serving.server.exposition import total
 from serving.server.model_store import adopt
 from tests.serving.conftest import LIMITS, on_ray
+from tests.waiting import PATIENCE, wait_for
 
 pytestmark = pytest.mark.slow
 STREAM = {"stopping": "anytime", "tolerance": "0", "n": "1500", "stream": "true"}
@@ -29,7 +29,7 @@ class Clients:
         self._threads = [threading.Thread(target=self._until_over, args=(once,)) for once in asking + streaming]
 
     def _until_over(self, once):
-        with httpx.Client(timeout=120, trust_env=False) as client:
+        with httpx.Client(timeout=PATIENCE, trust_env=False) as client:
             while not self._is_over.is_set():
                 once(client)
 
@@ -51,14 +51,7 @@ class Clients:
     def __exit__(self, *_):
         self._is_over.set()
         for thread in self._threads:
-            thread.join(120)
-
-
-def wait_for(condition, seconds=120):
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it never came to be"
-        time.sleep(0.05)
+            thread.join(PATIENCE)
 
 
 @on_ray
@@ -87,7 +80,11 @@ def test_a_replica_that_is_killed_costs_no_answer_and_a_stream_ends_with_an_erro
         victim = min(before)
         os.kill(victim, signal.SIGKILL)
         num_answered = len(clients.statuses)
-        wait_for(lambda: len(clients.statuses) > num_answered + 16 and len(clients.last_lines) > 4)
+        wait_for(
+            lambda: len(clients.statuses) > num_answered + 16 and len(clients.last_lines) > 4,
+            "answers after the death of a replica",
+            seen=lambda: (len(clients.statuses) - num_answered, clients.last_lines, served.workers),
+        )
     assert set(clients.statuses) == {200}
     errors = [line for line in clients.last_lines if not line.get("final")]
     assert len(errors) <= 4 and {line["type"] for line in errors} <= {"WorkerLostError"}

@@ -22,10 +22,10 @@ from serving.protocol import Limits
 from serving.server import ServerOptions
 from serving.torchserve import TorchServe
 from tests.serving.conftest import LIMITS, on_all_engines, on_each_engine
+from tests.waiting import PATIENCE, wait_for
 from zoo.errors import RefusedError, ServerError, StreamInterruptedError
 
 pytestmark = pytest.mark.slow
-PATIENCE = 90.0
 LOGS = ("model.log", "server.log")
 ENDLESS = {"stopping": "anytime", "tolerance": 0, "n": LIMITS.max_n}
 
@@ -34,13 +34,6 @@ def metric(server, name):
     """The sum of a metric over all its labels."""
     families = text_string_to_metric_families(server.metrics().decode())
     return sum(sample.value for family in families for sample in family.samples if sample.name == name)
-
-
-def wait_for(condition, what):
-    deadline = time.monotonic() + PATIENCE
-    while not condition():
-        assert time.monotonic() < deadline, f"{what} did not come about in {PATIENCE:.0f} s"
-        time.sleep(0.05)
 
 
 @on_each_engine

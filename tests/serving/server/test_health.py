@@ -5,7 +5,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 
 import httpx
 import pytest
@@ -14,6 +13,7 @@ from serving.client import Client
 from serving.server import Ports
 from serving.server.exposition import total
 from serving.server.management import Management
+from tests.waiting import wait_for
 
 PROBE = "deploy/probe.py"
 
@@ -84,13 +84,6 @@ def test_the_management_obeys_nobody_without_its_token(served, zoo_command):
     done = zoo_command("health", "--management", served.server.management_url)
     assert done.code == 1 and "Authorization: Bearer TOKEN" in done.err and "ready" not in done.out
     assert served.server.health().is_ready
-
-
-def wait_for(condition, seconds=120):
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it never came to be"
-        time.sleep(0.02)
 
 
 @pytest.mark.slow

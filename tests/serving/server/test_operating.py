@@ -21,6 +21,7 @@ import torch
 
 from serving.client import Client
 from tests.processes import ZooProcess
+from tests.waiting import wait_for
 
 pytestmark = pytest.mark.slow
 SECRET = "what-a-client-sent"
@@ -191,13 +192,6 @@ def streaming(url, image, token):
     assert has_begun.wait(timeout=120)
     yield lines
     thread.join(timeout=120)
-
-
-def wait_for(condition, seconds=120):
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it never came to be"
-        time.sleep(0.05)
 
 
 def is_alive(process):

@@ -8,7 +8,6 @@ import signal
 import socket
 import subprocess
 import tempfile
-import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -24,6 +23,7 @@ from serving.server.archive import make_archive
 from serving.torchserve import TorchServe
 from tests.processes import ZooProcess
 from tests.serving.conftest import on_each_engine
+from tests.waiting import wait_for
 from training.tasks import open_task
 from zoo.errors import RequestError, ServerError
 from zoo.results.log import read_log
@@ -174,14 +174,6 @@ def test_a_signal_while_java_is_started_leaves_no_process_behind(digits_checkpoi
         with pytest.raises(KeyboardInterrupt), TorchServe([archive]):
             pytest.fail("the server must not become ready")
     assert len(started) == 1 and started[0].poll() is not None
-
-
-def wait_for(condition, seconds=60):
-    """Polls until the condition holds."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it never came to be"
-        time.sleep(0.05)
 
 
 def test_models_of_one_name_are_not_served_together(digits_checkpoint, zoo_command):
