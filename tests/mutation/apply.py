@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator, Mapping
+from enum import EnumType
 from fractions import Fraction
 from pathlib import Path
 from types import FunctionType, ModuleType
+from typing import Literal, get_origin
 
 import numpy as np
 
@@ -39,8 +41,19 @@ def apply(mutant: Mutant) -> None:
         if repr((function.__defaults__, function.__kwdefaults__)) != repr((other.__defaults__, other.__kwdefaults__)):
             function.__defaults__, function.__kwdefaults__ = other.__defaults__, other.__kwdefaults__
     for name, value in list(vars(live).items()):
-        if isinstance(value, PLAIN) and not name.startswith("__") and not np.array_equal(value, vars(fresh)[name]):
+        if not name.startswith("__") and _differs(value, vars(fresh).get(name)):
             _replace_everywhere(name, value, vars(fresh)[name])
+
+
+def _differs(value: object, other: object) -> bool:
+    """Whether a module-level value is another one in the mutant; functions and other classes are changed in place."""
+    if isinstance(value, EnumType) and isinstance(other, EnumType):
+        return [(name, member.value) for name, member in value.__members__.items()] != [
+            (name, member.value) for name, member in other.__members__.items()
+        ]
+    if get_origin(value) is Literal:
+        return value != other
+    return isinstance(value, PLAIN) and not np.array_equal(value, other)  # type: ignore[arg-type]
 
 
 def forget_cached_results(paths: list[Path]) -> None:

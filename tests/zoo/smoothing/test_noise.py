@@ -72,7 +72,7 @@ def test_discrete_noise_moves_pixels_by_whole_levels():
     assert 0.24 < (levels / 255).std() < 0.26
 
 
-@pytest.mark.parametrize("words", [(-1, 0), (2**64, 0), (0, 2**64)])
+@pytest.mark.parametrize("words", [(-1, 0), (2**64, 0), (0, 2**64), (1.0, 0)])
 def test_a_key_of_more_than_128_bits_is_refused(words):
     with pytest.raises(CertificationError, match="two 64-bit words"):
         NoiseKey(*words)
@@ -83,3 +83,5 @@ def test_an_unknown_noise_is_refused_by_name():
         require_noise("uniform", sigma=0.5)
     with pytest.raises(CertificationError, match="sigma must be at most 10 for discrete noise, got 11"):
         require_noise("discrete", sigma=11)
+    require_noise("discrete", sigma=10.0)
+    require_noise("gaussian", sigma=11.0)

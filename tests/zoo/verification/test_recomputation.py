@@ -76,7 +76,8 @@ def test_rows_that_follow_from_their_counts_have_no_fault():
         at_radius(0.25, count_a=25, count_b=0, n=25),
         at_radius(None, count_a=24, count_b=0, n=24),
         anytime(34, count_a=120, count_b=20, n=200),
-        anytime(50, count_a=120, count_b=20, n=200),  # proved by earlier votes
+        anytime(35, count_a=120, count_b=20, n=200),  # proved by earlier votes
+        anytime(130, count_a=120, count_b=20, n=200),  # the most: all votes for the class came first
         anytime(None, count_a=60, count_b=60, n=120),
         row(certified_radius(last, SIGMA), p_a_lower=last, stopping="anytime", bound="tangent-bets"),
         old_at_radius(0.5, count_a=1000, count_b=0),
@@ -105,7 +106,7 @@ def test_rows_that_follow_from_their_counts_have_no_fault():
         (at_radius(0.26, radius_asked=0.26, count_a=25, count_b=0, n=25), "do not certify"),
         (at_radius(0.25, count_a=25, count_b=0, n=25, alpha=0.0009), "do not certify"),
         (anytime(33, count_a=120, count_b=20, n=200), "radius is .*, but its counts give at least 0.1"),
-        (anytime(300, count_a=120, count_b=20, n=200), "and at most"),
+        (anytime(131, count_a=120, count_b=20, n=200), "and at most"),
         (anytime(34.5, count_a=120, count_b=20, n=200), "which is not a multiple of 0.01 sigma"),
         (anytime(None, count_a=120, count_b=20, n=200), "radius is None, but its counts give at least"),
         (anytime(1, count_a=5, count_b=60, n=65), "and at most None"),
@@ -151,9 +152,12 @@ def test_the_last_look_of_an_anytime_row_has_nine_tenths_of_alpha():
         bound = clopper_pearson_lower(900, 1000, share * ALPHA)
         doctored = row(certified_radius(bound, SIGMA), p_a_lower=bound, stopping="anytime", bound="tangent-bets")
         assert "p_a_lower is" in faults(doctored)[0]
+    sequence, half = {"stopping": "anytime", "bound": "tangent-bets"}, {"count_a": 500, "count_b": 500}
     bound = clopper_pearson_lower(500, 1000, 0.9 * ALPHA)
-    shown = row(0.2, count_a=500, count_b=500, p_a_lower=bound, stopping="anytime", bound="tangent-bets")
-    assert "radius is 0.2, but its counts give None" in faults(shown)[0]
+    assert faults(row(None, p_a_lower=bound, **half, **sequence)) == []
+    assert "radius is 0.2, but its counts give None" in faults(row(0.2, p_a_lower=bound, **half, **sequence))[0]
+    hidden = row(None, p_a_lower=clopper_pearson_lower(900, 1000, 0.9 * ALPHA), **sequence)
+    assert "radius is None, but its counts give" in faults(hidden)[0]
 
 
 def test_the_bound_of_an_old_anytime_row_is_between_those_of_its_last_and_of_its_best_counts():
