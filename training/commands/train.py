@@ -60,9 +60,9 @@ def train(
 ) -> None:
     """Train a network; the output directory is the checkpoint.
 
-    The end says whether to trust the network.
+    The table at the end says whether to trust the network.
 
-    Under torchrun the processes split every batch: torchrun --nproc-per-node 4 -m zoo -- train ...
+    Several processes: torchrun --nproc-per-node 4 -m zoo -- train ...
 
     Example: zoo train --task digits --output my-model
     """

@@ -141,6 +141,8 @@ def table_of_classes(summary: Summary, names: Sequence[str]) -> Table:
     """The certified accuracy of each class; of many classes only the lowest."""
     radii = [point.radius for point in summary.certified_accuracy]
     table = Table("class", "images", *(f"at {point.at}" for point in summary.certified_accuracy))
+    for column in table.columns[1:]:
+        column.justify = "right"
     for counts in listed_classes(summary.classes, radii):
         shares = [percent(certified / counts.num_images) for certified in counts.num_certified]
         table.add_row(escape(name_of(counts.label, names)), str(counts.num_images), *shares)
