@@ -18,7 +18,9 @@ function barOf({ name, num_images, share }, baseline) {
   const bar = add(item, "svg", { viewBox: "0 0 100 10", preserveAspectRatio: "none", "aria-hidden": "true" });
   add(bar, "rect", { class: "whole", width: 100, height: 10 });
   add(bar, "rect", { class: "share", width: 100 * share, height: 10 });
-  add(bar, "line", { class: "baseline", x1: 100 * baseline, x2: 100 * baseline, y1: 0, y2: 10 });
+  const line = { x1: 100 * baseline, x2: 100 * baseline, y1: 0, y2: 10 };
+  add(bar, "line", { class: "halo", ...line });
+  add(bar, "line", { class: "baseline", ...line });
   item.append(element("span", { className: "number" }, `${percent(share)} %`));
   return item;
 }
