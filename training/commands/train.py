@@ -143,7 +143,7 @@ def _print(
     if as_json:
         echo(json.dumps(result, indent=2))
         return
-    echo(f"{checkpoint.path}: {checkpoint.spec.name}, {trained.epochs} epochs")
+    echo(f"{checkpoint.path}: {checkpoint.spec.name}, {trained.epochs} {'epoch' if trained.epochs == 1 else 'epochs'}")
     console = PlainConsole()
     for title, table in tables_of(report):
         console.print(title, markup=False, highlight=False, soft_wrap=True)
