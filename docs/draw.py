@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from io import StringIO
 from pathlib import Path
 from statistics import NormalDist
 
@@ -23,7 +25,8 @@ POINT = (0.33, 0.42)
 FILLS = ("#cfe2f3", "#fbe0c3", "#d5ead2")
 EDGES = ("#1f5fa8", "#a85a00", "#2f7d32")
 NAMES = ("cat", "dog", "bird")
-STEPS = 401  # of the grid on which the regions are drawn, over [-0.5, 1.5]
+STEPS = 401  # of the grid on which the votes are counted, over [-0.5, 1.5]
+SEEN = slice(99, 302)  # the part of that grid that is drawn, over [0, 1]
 LAYOUT = "constrained"
 DRAWS = (100, 1_000, 10_000, 100_000)
 
@@ -66,10 +69,11 @@ def draw_ball() -> Figure:
     for axes, title in ((left, "base classifier: the network"), (right, "smoothed classifier: the vote")):
         axes.set_title(title, fontsize=11)
         axes.set(xlim=(0, 1), ylim=(0, 1), xticks=[], yticks=[], aspect="equal")
-    left.contourf(steps, steps, base, levels=[-0.5, 0.5, 1.5, 2.5], colors=FILLS)
+    seen = steps[SEEN]
+    left.contourf(seen, seen, base[SEEN, SEEN], levels=[-0.5, 0.5, 1.5, 2.5], colors=FILLS)
     for index, fill in enumerate(FILLS):  # the margin of a class over the others interpolates to a smooth border
         margin = probabilities[..., index] - np.delete(probabilities, index, axis=2).max(axis=2)
-        right.contourf(steps, steps, margin, levels=[0, 2], colors=[fill])
+        right.contourf(seen, seen, margin[SEEN, SEEN], levels=[0, 2], colors=[fill])
     copies = torch.tensor(POINT) + noise[:, 0, 0]
     labels = classify(copies.reshape(-1, 1, 1, 2)).argmax(1)
     for index, color in enumerate(EDGES):
@@ -173,12 +177,27 @@ PICTURES = {"ball": draw_ball, "radius": draw_radius, "votes": draw_votes, "nois
 
 
 def save(figure: Figure, path: Path) -> None:
-    """Writes an SVG file that depends on the figure only."""
+    """Writes an SVG file that depends on the figure only, without needless digits and spaces."""
     layout = figure.get_layout_engine()
     assert layout is not None
     layout.set(w_pad=0.08, h_pad=0.08)  # type: ignore[call-arg]
     with mpl.rc_context({"svg.hashsalt": "certified-zoo", "font.family": "DejaVu Sans"}):
-        figure.savefig(path, format="svg", metadata={"Date": None}, facecolor="white")
+        figure.savefig(svg := StringIO(), format="svg", metadata={"Date": None}, facecolor="white")
+    path.write_text(compact(svg.getvalue()))
+
+
+def compact(svg: str) -> str:
+    """The drawing with coordinates in hundredths of a point, and without indentation.
+
+    Outlines of letters have whole coordinates, which stay.
+    """
+    svg = re.sub(r' (d|x|y|width|height)="[^"]*"', lambda found: _compact_numbers(found[0]), svg)
+    return re.sub(r"\n\s*", "\n", svg)
+
+
+def _compact_numbers(attribute: str) -> str:
+    rounded = re.sub(r"\d+\.\d+", lambda found: f"{float(found[0]):.2f}".rstrip("0").rstrip("."), attribute)
+    return re.sub(r"\s*([MLHVQCz])\s*", r"\1", rounded)
 
 
 if __name__ == "__main__":

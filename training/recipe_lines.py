@@ -8,7 +8,8 @@ from typing import Any
 
 from training.recipe import TrainingRecipe
 
-MOST_LINES, WIDTH = 10, 110
+MOST_LINES, WIDTH = 10, 79
+"""A terminal of 80 columns shows the lines as they are, unless a network's name is long."""
 INDENT = "  "
 
 
@@ -29,7 +30,7 @@ def recipe_lines(recipe: TrainingRecipe) -> list[str]:
         break_long_words=False,
         break_on_hyphens=False,
     )
-    first = f"recipe: {method} with {recipe.architecture}; fields that differ from their defaults (--json prints all):"
+    first = f"recipe: {method} with {recipe.architecture}; fields unlike their defaults:"
     if len(lines) >= MOST_LINES:
         lines = [*lines[: MOST_LINES - 2], f"{INDENT}and more"]
     return [first, *lines]

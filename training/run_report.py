@@ -186,6 +186,8 @@ def tables_of(report: RunReport) -> Iterator[tuple[str, Table]]:
     for row in shown:
         right = [] if scores is None else [f"{row.num_correct} of {row.num_measured}"]
         table.add_row(escape(row.name), str(row.train), str(row.validation), str(row.test), *right)
+    for column in table.columns[1:]:
+        column.justify = "right"
     table.columns[0].footer = "all"
     totals = [sum(getattr(row, name) for row in report.classes) for name in ("train", "validation", "test")]
     for column, total in zip(table.columns[1:4], totals, strict=True):

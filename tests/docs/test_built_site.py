@@ -69,6 +69,10 @@ LOOKS = {(400, "light"): None, (1280, "light"): None, (1280, "dark"): ["color-co
 """The rules that axe applies for each width and color scheme; None are all. The schemes differ only in their colors."""
 
 
+STILL = "document.getAnimations().every((animation) => animation.playState === 'finished')"
+"""Whether no color is on its way to another, as those of buttons are after the theme has set its scheme."""
+
+
 @pytest.fixture(scope="module")
 def looked_at(browser):
     """What is wrong with the pages by width and color scheme, each in a load of its own: colors change gradually."""
@@ -81,6 +85,7 @@ def looked_at(browser):
                 tab.goto((SITE / f"{name}.html").as_uri())  # at load, the theme decides what can be scrolled
                 tab.evaluate(Path(AXE_FILE_PATH).read_text())
                 expect(tab.locator("html")).to_have_attribute("data-theme", scheme)
+                tab.wait_for_function(STILL)
                 options = {"resultTypes": ["violations"]} | ({} if run_only is None else {"runOnly": run_only})
                 for violation in tab.evaluate("options => axe.run(options)", options)["violations"]:
                     places = [node["html"][:120] for node in violation["nodes"]][:3]

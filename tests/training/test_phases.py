@@ -61,5 +61,5 @@ def test_every_recipe_is_printed_in_at_most_ten_lines_by_what_differs(objective)
     for name in recipe_names(objective):
         recipe = find_recipe(name, objective=objective)
         lines = recipe_lines(recipe)
-        assert 2 <= len(lines) <= MOST_LINES and all(len(line) <= 120 for line in lines)
+        assert 2 <= len(lines) <= MOST_LINES and all(len(line) < 80 for line in lines)
         assert f"batch_size={recipe.batch_size}" in " ".join(lines) or recipe.batch_size == 64

@@ -24,7 +24,8 @@ def report(
         ),
     ] = None,
     figure: Annotated[
-        Path | None, typer.Option("--figure", metavar="FILE.png", help="Draw the certified-accuracy curves.")
+        Path | None,
+        typer.Option("--figure", metavar="FILE.png", help="Draw the curves, p_A and, of a single log, each class."),
     ] = None,
     as_json: Json = False,
 ) -> None:

@@ -60,9 +60,9 @@ def train(
 ) -> None:
     """Train a network; the output directory is the checkpoint.
 
-    The end says whether to trust the network.
+    The table at the end says whether to trust the network.
 
-    Under torchrun the processes split every batch: torchrun --nproc-per-node 4 -m zoo -- train ...
+    Several processes: torchrun --nproc-per-node 4 -m zoo -- train ...
 
     Example: zoo train --task digits --output my-model
     """
@@ -143,7 +143,7 @@ def _print(
     if as_json:
         echo(json.dumps(result, indent=2))
         return
-    echo(f"{checkpoint.path}: {checkpoint.spec.name}, {trained.epochs} epochs")
+    echo(f"{checkpoint.path}: {checkpoint.spec.name}, {trained.epochs} {'epoch' if trained.epochs == 1 else 'epochs'}")
     console = PlainConsole()
     for title, table in tables_of(report):
         console.print(title, markup=False, highlight=False, soft_wrap=True)

@@ -99,6 +99,8 @@ def plain(summary: Summary) -> dict[str, object]:
 def table_of(summary: Summary, names: Sequence[str]) -> Table:
     """The numbers of one log as a table; numbers that its rows do not determine are left out."""
     table = Table("", "value", "95 % interval", caption_justify="left")
+    for column in table.columns[:2]:
+        column.no_wrap = True  # a narrow terminal wraps the reasons and intervals
     if summary.standard_accuracy is not None and summary.standard_accuracy_interval is not None:
         accuracy = percent(summary.standard_accuracy)
         table.add_row("accuracy of the smoothed classifier", accuracy, percents(summary.standard_accuracy_interval))
@@ -141,6 +143,8 @@ def table_of_classes(summary: Summary, names: Sequence[str]) -> Table:
     """The certified accuracy of each class; of many classes only the lowest."""
     radii = [point.radius for point in summary.certified_accuracy]
     table = Table("class", "images", *(f"at {point.at}" for point in summary.certified_accuracy))
+    for column in table.columns[1:]:
+        column.justify = "right"
     for counts in listed_classes(summary.classes, radii):
         shares = [percent(certified / counts.num_images) for certified in counts.num_certified]
         table.add_row(escape(name_of(counts.label, names)), str(counts.num_images), *shares)

@@ -7,14 +7,13 @@ weights - 1), and the R^2 of an ordinary least squares line through one point pe
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy import stats
-from statsmodels.regression.linear_model import OLS  # a third of the import of statsmodels.api
-from statsmodels.tools.tools import add_constant
+from scipy.special import stdtrit
 
 from training.study.long_table import RANDOM, STANDARD_ACCURACY, LongTable
 from zoo.errors import LogError
@@ -88,23 +87,32 @@ def relative_improvements(table: LongTable, initialization: str, metric: str) ->
 
 
 def fit_line(x: Values, y: Values) -> LinearFit | None:
-    """The least-squares line; None for fewer than three points, or if x or y does not vary."""
+    """The least-squares line; None for fewer than three points, or if x or y does not vary.
+
+    The numbers are those of statsmodels' `OLS`, whose import takes longer than `zoo study summarize`.
+    """
     if len(x) < FEWEST_TASKS or np.ptp(x) == 0 or np.ptp(y) == 0:
         return None
-    fitted = OLS(y, add_constant(x)).fit()
-    low, high = fitted.conf_int(alpha=1 - CONFIDENCE)[1]
+    from_mean_x, from_mean_y = x - x.mean(), y - y.mean()
+    squares_x, squares_y = float((from_mean_x**2).sum()), float((from_mean_y**2).sum())
+    slope = float((from_mean_x * from_mean_y).sum()) / squares_x
+    unexplained = float(((from_mean_y - slope * from_mean_x) ** 2).sum())
+    half = _quantile_of_t(len(x) - 2) * math.sqrt(unexplained / (len(x) - 2) / squares_x)
     return LinearFit(
         num_tasks=len(x),
-        slope=float(fitted.params[1]),
-        slope_interval=(float(low), float(high)),
-        intercept=float(fitted.params[0]),
-        r_squared=float(fitted.rsquared),
+        slope=slope,
+        slope_interval=(slope - half, slope + half),
+        intercept=float(y.mean()) - slope * float(x.mean()),
+        r_squared=1 - unexplained / squares_y,
         r_squared_interval=_r_squared_interval(x, y),
     )
 
 
 def band(x: Values, y: Values, at: Values) -> tuple[Values, Values, Values]:
     """The fitted line at the positions `at`, and its 95 % confidence band: middle, low, high."""
+    from statsmodels.regression.linear_model import OLS  # a third of the import of statsmodels.api
+    from statsmodels.tools.tools import add_constant
+
     fitted = OLS(y, add_constant(x)).fit()
     predicted = fitted.get_prediction(add_constant(at, has_constant="add"))
     low, high = predicted.conf_int(alpha=1 - CONFIDENCE).T
@@ -115,9 +123,14 @@ def mean_interval(values: Sequence[float]) -> Interval | None:
     """Student's 95 % interval of the mean of the values; None for fewer than two values."""
     if len(values) < 2:
         return None
-    mean, error = float(np.mean(values)), float(stats.sem(values))
-    half = error * float(stats.t.ppf(0.5 + CONFIDENCE / 2, len(values) - 1))
+    mean, error = float(np.mean(values)), float(np.std(values, ddof=1)) / math.sqrt(len(values))
+    half = error * _quantile_of_t(len(values) - 1)
     return mean - half, mean + half
+
+
+def _quantile_of_t(degrees: int) -> float:
+    """The upper end of the two-sided 95 % interval of Student's t."""
+    return float(stdtrit(degrees, 0.5 + CONFIDENCE / 2))
 
 
 def _summary(table: LongTable, initialization: str) -> InitializationSummary:

@@ -16,7 +16,8 @@ class PlainConsole(Console):
     """A console whose text has no control characters; its own colours and cursor movements remain.
 
     Where the output is not a terminal, a table is its title, a line per row with tabs between the cells, and its
-    caption, so that other programs can read it.
+    caption, so that other programs can read it. Text printed with `soft_wrap` is one line there; a terminal wraps it
+    between words.
     """
 
     def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
@@ -24,6 +25,8 @@ class PlainConsole(Console):
             yield segment if segment.control else Segment(plain(segment.text), segment.style)
 
     def print(self, *objects: Any, **named: Any) -> None:
+        if self.is_terminal:
+            named.pop("soft_wrap", None)  # a terminal would break the line inside a word
         if self.is_terminal or not any(isinstance(part, Table) for part in objects):
             super().print(*objects, **named)
             return

@@ -11,6 +11,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from zoo.cards.leaderboard_schema import LeaderboardEntry, read_entry, write_entry
+from zoo.checkpoints.checkpoint import read_spec
 from zoo.errors import ZooError
 from zoo.leaderboard.audit import AuditReport, audit_faults, audit_in_words
 from zoo.leaderboard.checkpoints import checkpoint_faults, entry_of
@@ -111,13 +112,14 @@ class _Collector:
             log = Content(f"{name}/{ROWS}", (directory / ROWS).read_bytes())
             self.logs[log.sha256] = log
         entry = entry_of(directory)
-        self._add_entry(entry, Content(f"{name}/leaderboard.json", write_entry(entry).encode()))
+        document = Content(f"{name}/leaderboard.json", write_entry(entry).encode())
+        self._add_entry(entry, document, class_names=read_spec(directory).certified.class_names)
 
     def _add_document(self, document: Content, content: dict[str, Any]) -> None:
         if content.get("kind") == "published":
             self._add_published(PublishedResult.model_validate_json(document.data), document)
         elif "measured" in content:
-            self._add_entry(read_entry(document.data.decode(), source=document.name), document)
+            self._add_entry(read_entry(document.data.decode(), source=document.name), document, class_names=())
         else:
             self._add_other(document, content)
 
@@ -130,14 +132,14 @@ class _Collector:
                 return
         raise ValueError("it is not a leaderboard entry, a published result, a result of a study or an audit")
 
-    def _add_entry(self, entry: LeaderboardEntry, document: Content) -> None:
+    def _add_entry(self, entry: LeaderboardEntry, document: Content, *, class_names: Sequence[str]) -> None:
         certified = entry.measured.certified
         log, rows = self._log_of(None if certified is None else certified.rows_sha256)
         audit, report = self._audit_of(entry)
         faults = entry_faults(entry, rows) + ([] if report is None else audit_faults(report, entry))
         self.faults += [f"{document.name}: {fault}" for fault in faults]
         trace = Trace(document=self._keep(document, ".json"), log=log, audit=audit, weights_sha256=entry.weights_sha256)
-        row = entry_row(entry, rows, trace=trace, num_parameters=num_parameters(entry))
+        row = entry_row(entry, rows, class_names=class_names, trace=trace, num_parameters=num_parameters(entry))
         if report is not None:
             facts = (*row.facts, ("Audit", audit_in_words(report)))
             row = row.model_copy(update={"status": "audited", "facts": facts})

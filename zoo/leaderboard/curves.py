@@ -1,4 +1,4 @@
-"""Certified accuracy as a step function of the radius, with its interval at each step."""
+"""Certified accuracy as a step function of the radius, with its interval at each step, and the radii of each class."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ from collections import Counter
 from collections.abc import Sequence
 from decimal import ROUND_DOWN, Decimal
 
-from zoo.results.log import CertificationRow
+from zoo.leaderboard.row import ClassRadii
+from zoo.results.balanced_accuracy import MOST_LISTED
+from zoo.results.log import CertificationRow, common_radius_asked
 from zoo.results.summary import binomial_interval
 
 DIGITS = 6
@@ -44,6 +46,21 @@ def mean_radius(counts: Sequence[tuple[float, int]], *, num_images: int) -> floa
     lasts = [*(count for _, count in counts[1:]), 0]
     return (
         math.fsum(radius * (count - after) for (radius, count), after in zip(counts, lasts, strict=True)) / num_images
+    )
+
+
+def classes_of(rows: Sequence[CertificationRow], names: Sequence[str]) -> tuple[ClassRadii, ...]:
+    """The radii of each class; empty for more classes than a table lists, and for a rule that decides one radius."""
+    labels = sorted({row.label for row in rows})
+    if len(labels) > MOST_LISTED or common_radius_asked(rows) is not None:
+        return ()
+    return tuple(
+        ClassRadii(
+            name=names[label] if label < len(names) else str(label),
+            num_images=sum(row.label == label for row in rows),
+            radii=tuple(sorted(_rounded_down(row.radius) for row in rows if row.correct and row.label == label)),
+        )
+        for label in labels
     )
 
 

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Sequence
 
 from zoo.cards.leaderboard_schema import Certified, Empirical, Estimate, LeaderboardEntry
-from zoo.leaderboard.curves import counts_of, steps_of
+from zoo.leaderboard.curves import classes_of, counts_of, steps_of
 from zoo.leaderboard.plausibility import result_faults, share_faults
 from zoo.leaderboard.row import Conditions, Row, Trace, Value
 from zoo.models.measurements import CertificationResult, CertifiedAccuracy
@@ -61,9 +61,17 @@ def _certified_accuracy(radius: float, accuracy: Estimate, *, num_images: int) -
 
 
 def entry_row(
-    entry: LeaderboardEntry, rows: Sequence[CertificationRow] | None, *, trace: Trace, num_parameters: int | None
+    entry: LeaderboardEntry,
+    rows: Sequence[CertificationRow] | None,
+    *,
+    class_names: Sequence[str],
+    trace: Trace,
+    num_parameters: int | None,
 ) -> Row:
-    """The row of a document whose numbers do not contradict each other or its log."""
+    """The row of a document whose numbers do not contradict each other or its log.
+
+    The document does not state `class_names`: they are its checkpoint's, or empty.
+    """
     certified = entry.measured.certified
     result = None if certified is None else certification_result(certified)
     return measured_row(
@@ -77,6 +85,7 @@ def entry_row(
     ).model_copy(
         update={
             "sigma": entry.training.sigma if certified is None else certified.sigma,
+            "classes": () if rows is None else classes_of(rows, class_names),
             "hyper_parameters": entry.training.hyper_parameters,
             "facts": tuple(_facts(entry)),
         }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from zoo.leaderboard.curves import count_at, counts_of, mean_radius, steps_of
+from zoo.leaderboard.curves import classes_of, count_at, counts_of, mean_radius, steps_of
 from zoo.leaderboard.plausibility import CLOSE, Point, largest_radius, mean_faults, order_faults
 from zoo.leaderboard.published import PublishedResult, Step
 from zoo.leaderboard.row import Conditions, Row, Trace, Value
@@ -47,6 +47,7 @@ def published_row(published: PublishedResult, rows: Sequence[CertificationRow] |
         abstention_rate=_share(published, published.abstention_rate),
         curve=None if counts is None else steps_of(counts, num_images=num_images),
         points=tuple(_points(published)),
+        classes=() if rows is None else classes_of(rows, ()),
         hyper_parameters=published.hyper_parameters,
         notes=published.notes,
         trace=trace,

@@ -54,6 +54,14 @@ class File(Strict):
     url: str | None = None
 
 
+class ClassRadii(Strict):
+    """The test images of one class: their number, and the certified radii of those that are right, increasing."""
+
+    name: str
+    num_images: int
+    radii: tuple[float, ...]
+
+
 class Trace(Strict):
     """The files that the numbers of a row come from, and where they were published."""
 
@@ -73,8 +81,8 @@ class Row(Strict):
     this software. `reported`: published by the authors. Evidence `log`: recomputed from the log next to the document;
     `curve`: consistent with the counts in the document, which name the log's hash; `document`: only stated there.
     `curve` has steps (radius, share, low, high) in increasing radius: `share` of the images are correct with at least
-    this radius. `points` has the same four numbers, where only some radii are known. `facts` are further statements
-    for the details, as label and text.
+    this radius. `points` has the same four numbers, where only some radii are known. `classes` are those of a log with
+    a curve, unless it has many. `facts` are further statements for the details, as label and text.
     """
 
     id: str = ""
@@ -91,6 +99,7 @@ class Row(Strict):
     abstention_rate: Value | None
     curve: tuple[tuple[float, float, float, float], ...] | None
     points: tuple[tuple[float, float, float | None, float | None], ...]
+    classes: tuple[ClassRadii, ...] = ()
     hyper_parameters: dict[str, JsonScalar] = Field(default_factory=dict)
     facts: tuple[tuple[str, str], ...] = ()
     notes: tuple[str, ...] = ()

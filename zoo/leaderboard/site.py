@@ -16,7 +16,7 @@ from zoo.leaderboard.collection import FILES, Collection
 
 PAGE = "index.html"
 STYLE = "leaderboard.css"
-SCRIPTS = ("conditions.js", "state.js", "chart.js", "table.js", "leaderboard.js")
+SCRIPTS = ("conditions.js", "state.js", "chart.js", "classes.js", "table.js", "leaderboard.js")
 
 
 def write_site(collection: Collection, output: Path) -> Path:

@@ -1,10 +1,11 @@
-"""The certified-accuracy curve and the distribution of p_A, as a figure and as the PNG on a card."""
+"""The certified-accuracy curve, the distribution of p_A and the classes, as a figure; the curve as a card's PNG."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from io import BytesIO
 from pathlib import Path
+from typing import Literal
 
 import matplotlib
 import numpy as np
@@ -25,6 +26,9 @@ from zoo.results.usual_radii import usual_radii
 PROBABILITIES = (1e-5, 1e-4, 0.001, 0.01, 0.1, 0.5, 0.9, 0.99, 0.999, 0.9999, 0.99999)
 SMALLEST_MARGIN, LARGEST_MARGIN = 1e-6, 0.01
 """The scale of p_A ends at this distance from 0 and 1, or at half the smallest distance that occurs between them."""
+
+LONGEST_NAME = 24
+"""The figure cuts longer names of classes."""
 
 
 def draw_curves(
@@ -130,27 +134,47 @@ def draw_label_distribution(axes: Axes, p_a_of_logs: Sequence[npt.NDArray[np.flo
 
 
 def draw_classes(axes: Axes, rows: Sequence[CertificationRow], names: Sequence[str]) -> None:
-    """Draws certified accuracy of each class, of many classes the lowest: a bar per radius, darker for larger radii."""
+    """Draws certified accuracy of each class, of many classes the lowest, and below it the mean of all classes.
+
+    A bar has a part per radius, darker for larger radii. The dashed line is the share of the most frequent class.
+    """
     summary = summarize(rows, radii=usual_radii(rows))
     points = summary.certified_accuracy
     shown = listed_classes(summary.classes, [point.radius for point in points])
-    labels = [names[of.label] if of.label < len(names) else str(of.label) for of in shown]
-    places = np.arange(len(shown))
-    for index, point in enumerate(points):
-        shares = [100 * of.num_certified[index] / of.num_images for of in shown]
+    labels = [f"{_class_name(counts.label, names)} ({counts.num_images})" for counts in shown]
+    labels.append(f"mean of {len(summary.classes)} classes ({summary.num_images})")
+    places = [*range(len(shown)), len(shown) + 0.4]
+    for index, (point, mean) in enumerate(zip(points, summary.mean_per_class, strict=True)):
+        shares = [100 * counts.num_certified[index] / counts.num_images for counts in shown]
         whiteness = 0.8 * (1 - (index + 1) / len(points))
         color = [whiteness + (1 - whiteness) * part for part in to_rgb("C0")]
-        axes.barh(places, shares, height=0.8, color=color, label=point.at)  # over that of the smaller radius
-    axes.set_yticks(places, [f"{name} ({of.num_images})" for name, of in zip(labels, shown, strict=True)])
+        # Each bar is drawn over that of the next smaller radius.
+        axes.barh(places, [*shares, 100 * mean.accuracy], height=0.8, color=color, label=point.at)
+    axes.axhline(len(shown) - 0.3, color="black", linewidth=0.8)
+    axes.set_yticks(places, labels, parse_math=False)  # a name may contain a dollar sign
     axes.tick_params(axis="y", labelsize="small")
     axes.invert_yaxis()
     axes.set_xlim(0, 100)
     axes.set_xlabel("certified accuracy of each class (%)")
     axes.set_ylabel("class (images)" if len(shown) == len(summary.classes) else "classes of lowest accuracy (images)")
     axes.grid(alpha=0.3, axis="x")
-    axes.legend(
-        loc="upper center", bbox_to_anchor=(0.5, 1.14), ncols=len(points), fontsize="x-small", title="l2 radius"
-    )
+    _draw_baseline(axes, 100 * summary.majority_baseline, _class_name(summary.majority_class, names))
+    axes.legend(loc="upper center", bbox_to_anchor=(0.5, 1.2), ncols=len(points), fontsize="x-small", title="l2 radius")
+
+
+def _draw_baseline(axes: Axes, share: float, name: str) -> None:
+    """Draws the accuracy in percent of always answering one class, with its label above the axes."""
+    axes.axvline(share, color="black", linewidth=1.2, linestyle="--")
+    side: Literal["left", "right"] = "left" if share < 50 else "right"
+    label = f"always {name}: {share:.1f} %"
+    place = axes.get_xaxis_transform()
+    axes.text(share, 1.01, label, fontsize="small", ha=side, transform=place, parse_math=False)
+
+
+def _class_name(label: int, names: Sequence[str]) -> str:
+    """The name of a class, cut at `LONGEST_NAME` characters, or its number if it has no name."""
+    name = names[label] if label < len(names) else str(label)
+    return name if len(name) <= LONGEST_NAME else f"{name[: LONGEST_NAME - 1]}…"
 
 
 def _scale_of_probabilities(axes: Axes, p_a_of_logs: Sequence[npt.NDArray[np.float64] | None]) -> float:

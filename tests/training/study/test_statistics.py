@@ -5,6 +5,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from statsmodels.regression.linear_model import OLS
+from statsmodels.tools.tools import add_constant
 
 from training.study.long_table import LongTable, read_table
 from training.study.statistics import band, fit_line, mean_interval, summarize_table
@@ -65,6 +67,16 @@ def test_unrelated_values_are_not_said_to_be_related():  # negative control
     rng = np.random.default_rng(0)
     fit = fit_line(rng.normal(size=40), rng.normal(size=40))
     assert fit.r_squared < 0.2 and fit.slope_interval[0] < 0 < fit.slope_interval[1]
+
+
+def test_the_line_is_that_of_statsmodels():
+    rng = np.random.default_rng(1)
+    for num in (3, 12):
+        x, y = rng.normal(5, 3, size=num), rng.normal(-2, 4, size=num)
+        fit, expected = fit_line(x, y), OLS(y, add_constant(x)).fit()
+        assert (fit.intercept, fit.slope) == pytest.approx(tuple(expected.params))
+        assert fit.slope_interval == pytest.approx(tuple(expected.conf_int(alpha=0.05)[1]))
+        assert fit.r_squared == pytest.approx(expected.rsquared)
 
 
 def test_two_tasks_or_equal_ones_have_no_line():

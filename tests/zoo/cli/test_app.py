@@ -11,6 +11,7 @@ import pytest
 
 ROOT = Path(__file__).parents[3]
 CARD, TABLE = ROOT / "model_cards" / "digits", ROOT / "training" / "study" / "paper" / "table4_empirical.csv"
+PUBLISHED = ROOT / "leaderboard" / "published"
 COMMANDS = [
     "archive", "audit", "calibrate", "card", "certify", "compare", "denoise", "evaluate", "export", "health", "import",
     "leaderboard", "list", "models", "predict", "pull", "push", "quantize", "report", "search", "serve", "show",
@@ -27,7 +28,7 @@ def test_help_lists_every_command_with_a_sentence(zoo_command):
 
 
 STARTS = """
-import io, sys
+import io, pathlib, sys
 from contextlib import redirect_stderr, redirect_stdout
 from zoo.cli.app import main
 faults = []
@@ -47,14 +48,18 @@ starts_without(heavy, "show", CARD)
 starts_without([*runtimes, *libraries, "matplotlib"], "report", CARD + "/certification.tsv")
 starts_without([*runtimes, *libraries, "matplotlib"], "predict", CARD + "/config.json", "--url", "ftp://nowhere")
 starts_without([*runtimes, *libraries, "cryptography"], "verify", CARD)
-starts_without(runtimes, "study", "summarize", TABLE)
+starts_without([*runtimes, *libraries], "study", "summarize", TABLE)
+starts_without([*runtimes, *libraries], "leaderboard", "build", PUBLISHED, "--output", SITE)
+if not pathlib.Path(SITE, "index.html").is_file(): faults.append("no leaderboard was built")
 print("\\n".join(faults))
 """
 
 
-def test_a_command_imports_only_what_it_needs():
+def test_a_command_imports_only_what_it_needs(tmp_path):
     """One process, in which each command imports more than those before it."""
-    code = f"import sys; sys.argv_commands = {COMMANDS!r}\nCARD = {str(CARD)!r}\nTABLE = {str(TABLE)!r}\n{STARTS}"
+    places = {"CARD": CARD, "TABLE": TABLE, "PUBLISHED": PUBLISHED, "SITE": tmp_path}
+    named = "".join(f"{name} = {str(path)!r}\n" for name, path in places.items())
+    code = f"import sys; sys.argv_commands = {COMMANDS!r}\n{named}{STARTS}"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout.strip(), done.stderr) == (0, "", "")
 

@@ -34,3 +34,11 @@ def test_a_table_in_a_pipe_is_a_line_per_row_without_boxes_or_wrapping():
     boxed = io.StringIO()
     PlainConsole(file=boxed, force_terminal=True, width=40).print(table)
     assert len(boxed.getvalue().splitlines()) > len(lines)
+
+
+def test_a_long_line_is_one_line_in_a_pipe_and_is_wrapped_between_words_on_a_terminal():
+    for forced, lines in ((None, ["a certificate says nothing"]), (True, ["a certificate", "says nothing"])):
+        written = io.StringIO()
+        console = PlainConsole(file=written, force_terminal=forced, width=16)
+        console.print("a certificate says nothing", soft_wrap=True, highlight=False)
+        assert [line.rstrip() for line in written.getvalue().splitlines()] == lines

@@ -4,6 +4,7 @@ import hashlib
 import json
 import re
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,7 @@ from zoo.cards.leaderboard_schema import write_entry
 from zoo.errors import RequestError, ZooError
 from zoo.leaderboard.checkpoints import entry_of
 from zoo.leaderboard.collection import collect
-from zoo.leaderboard.curves import count_at, counts_of, mean_radius, steps_of
+from zoo.leaderboard.curves import classes_of, count_at, counts_of, mean_radius, steps_of
 from zoo.leaderboard.published import PublishedResult
 from zoo.results.log import read_log
 from zoo.results.summary import summarize
@@ -83,6 +84,19 @@ def test_a_row_of_a_log_has_the_accuracy_of_the_log_at_every_radius(seeds):
     counts = counts_of(rows)
     assert count_at(counts, 99.0) == 0
     assert mean_radius(counts, num_images=len(rows)) == pytest.approx(row.average_certified_radius.value)
+    certified = [tuple(sum(least >= radius for least in of.radii) for radius in radii) for of in row.classes]
+    assert certified == [of.num_certified for of in summarize(rows, radii=radii).classes]
+    assert [of.num_images for of in row.classes] == [of.num_images for of in summarize(rows, radii=radii).classes]
+
+
+def test_classes_have_the_names_of_the_checkpoint_and_are_left_out_if_they_are_many_or_one_radius_was_decided(seeds):
+    (row,) = (row for row in seeds.rows if row.name.endswith("fashion-mnist-3-4-6-7-9"))
+    assert [of.name for of in row.classes] == ["Dress", "Coat", "Shirt", "Sneaker", "Ankle boot"]
+    rows = read_log(CARD / "certification.tsv")
+    assert [of.name for of in classes_of(rows, ("zero", "one"))[:3]] == ["zero", "one", "2"]
+    assert classes_of([replace(row, label=at) for at, row in enumerate(rows[:21])], ()) == ()
+    decided = [replace(row, provenance=replace(row.provenance, stopping="at-radius", radius_asked=0.5)) for row in rows]
+    assert classes_of(decided, ()) == ()
 
 
 def test_a_step_never_reaches_a_larger_radius_than_the_row():

@@ -152,6 +152,21 @@ def test_details_lead_to_the_document_and_the_log(page, site):
     assert any(href.startswith("https://raw.githubusercontent.com/jh-jeong/") for href in hrefs)
 
 
+def test_the_details_of_a_log_show_each_class_at_the_chosen_radius(page):
+    page.locator(".name", has_text="mnist-3-4-6-7-9").click()
+    classes = page.locator(".per-class")
+    shares = ["72.2 %", "79.3 %", "50.0 %", "83.3 %", "83.3 %", "73.6 %"]  # as `zoo report` prints them
+    expect(classes.locator(".number")).to_have_text(shares)
+    expect(classes.locator("li").first).to_contain_text("Dress36 images")
+    expect(classes.locator(".mean")).to_contain_text("mean of 5 classes157 images")
+    expect(classes).to_contain_text("at radius 0.5. Dashed line: always answering Dress, 22.9 %.")
+    assert [float(bar.get_attribute("width")) for bar in classes.locator(".share").all()][2] == 50
+    page.get_by_label("Radius", exact=True).fill("1")
+    expect(classes.locator(".number").first).to_have_text("69.4 %")
+    page.get_by_role("button", name="jeong2020_imagenet_s50", exact=True).click()
+    expect(classes).to_have_count(1)
+
+
 def test_forty_models_are_filtered_in_less_than_a_tenth_of_a_second(page):
     measure = """(value) => {
       const control = document.querySelector("[name=task]");
@@ -177,6 +192,7 @@ def test_the_page_fits_its_window_and_its_text_has_the_contrast_of_aa(page, widt
     page.emulate_media(color_scheme=scheme)
     page.get_by_role("checkbox", name="group comparable results").uncheck()
     page.get_by_role("button", name="jeong2020_imagenet_s50", exact=True).click()
+    page.locator(".name", has_text="mnist-3-4-6-7-9").click()
     page.locator("#how summary").click()
     assert page.evaluate("document.documentElement.scrollWidth") <= width
     assert page.evaluate(LOW_CONTRAST) == []

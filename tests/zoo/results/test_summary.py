@@ -131,7 +131,6 @@ def test_an_empty_log_has_no_numbers():
 def test_a_figure_is_drawn_and_an_impossible_file_is_refused(tmp_path):
     draw_curves({"ours": ROWS}, tmp_path / "curve.png")
     assert (tmp_path / "curve.png").read_bytes()[:4] == b"\x89PNG"
-    draw_curves({"ours": ROWS, "decided": DECIDED}, tmp_path / "both.png")
     with pytest.raises(LogError, match="cannot be written"):
         draw_curves({"ours": ROWS}, tmp_path / "none" / "curve.png")
 
@@ -158,9 +157,22 @@ def test_other_logs_are_drawn_as_steps_at_their_radii_with_their_band():
 
 def test_a_single_log_has_a_panel_of_its_classes(tmp_path):
     _, panel = certified_accuracy_figure({"ours": ROWS}, class_names=("zero", "one")).axes
-    assert [label.get_text() for label in panel.get_yticklabels()] == ["one (1)", "2 (1)", "3 (1)", "5 (1)"]
-    assert [bar.get_width() for bar in panel.containers[0]] == [100.0, 100.0, 0.0, 0.0]
-    assert len(certified_accuracy_figure({"ours": ROWS, "same": ROWS}, class_names=()).axes) == 1
+    labels = ["one (1)", "2 (1)", "3 (1)", "5 (1)", "mean of 4 classes (4)"]
+    assert [label.get_text() for label in panel.get_yticklabels()] == labels
+    assert [bar.get_width() for bar in panel.containers[0]] == [100.0, 100.0, 0.0, 0.0, 50.0]
+    assert panel.get_xlim() == (0, 100)
+    assert len(certified_accuracy_figure({"ours": ROWS, "decided": DECIDED}, class_names=()).axes) == 1
+
+
+def test_the_panel_of_classes_shows_the_majority_baseline_and_cuts_long_names():
+    rows = [row(0, 1, 1, 0.5), row(1, 1, 1, 1.0), row(2, 1, 0, 0.5), row(3, 0, 0, 0.5)]
+    _, panel = certified_accuracy_figure({"ours": rows}, class_names=("$5 or $10", "a" * 30)).axes
+    labels = [label.get_text() for label in panel.get_yticklabels()]
+    assert labels == ["$5 or $10 (1)", f"{'a' * 23}… (3)", "mean of 2 classes (4)"]
+    baseline = next(line for line in panel.lines if line.get_linestyle() == "--")
+    assert list(baseline.get_xdata()) == [75.0, 75.0]
+    assert [text.get_text() for text in panel.texts] == [f"always {'a' * 23}…: 75.0 %"]
+    assert [bar.get_width() for bar in panel.containers[0]] == [100.0, pytest.approx(200 / 3), pytest.approx(250 / 3)]
 
 
 def test_the_published_log_gives_the_published_numbers():

@@ -52,6 +52,12 @@ function fillAccuracy(row, part) {
   part.radius = radius();
   labelled(`Certified at ${part.radius} (%)`, part.accuracy);
   fillValue(part.accuracy, accuracyAt(row, part.radius), (value) => percent(value));
+  fillClasses(row, part);
+}
+
+/** Draws the classes in the open details of a row at the chosen radius. */
+function fillClasses(row, part) {
+  part.details?.querySelector(".per-class")?.replaceChildren(...classBars(row, radius()));
 }
 
 /** Says in which conditions rows differ, or hides the note. */
@@ -103,6 +109,7 @@ function onDetails(row) {
   if (part.details) part.details.remove();
   part.details = part.details ? null : detailsRow(row);
   if (part.details) part.line.after(part.details);
+  fillClasses(row, part);
   part.button.ariaExpanded = String(part.details !== null);
 }
 

@@ -73,7 +73,8 @@ function detailsRow(row) {
   const list = element("dl", { className: "facts" });
   for (const [name, text] of factsOf(row)) list.append(element("div", {}, element("dt", {}, capitalised(name)), element("dd", {}, text)));
   for (const note of row.notes) list.append(element("div", { className: "note" }, element("dt", {}, "Note"), element("dd", {}, note)));
-  return element("tr", { className: "details" }, element("td", { colSpan: COLUMNS }, list));
+  const perClass = row.classes.length ? [element("div", { className: "per-class" })] : [];
+  return element("tr", { className: "details" }, element("td", { colSpan: COLUMNS }, list, ...perClass));
 }
 
 function factsOf(row) {
