@@ -10,20 +10,21 @@ import os
 import sys
 from contextlib import suppress
 from functools import partial
+from pathlib import Path
 from socket import socket
 
 from serving.application.models import ReceivedRequest
 from serving.driving import Deliver, Driver
-from serving.front.model_loading import archive_of, description_of, load, message_of
+from serving.front.model_loading import LocatedCheckpoint, Surroundings, description_of, load, message_of
 from serving.metrics import PrometheusObserver
 from serving.plain_server.frames import Frames
 from serving.plain_server.settings import WorkerSettings
 from serving.server.draining import DrainSign
 from serving.server.logs import log_json_lines
-from serving.server.model_store import Archive
+from serving.server.model_store import Archive, read_archive
 from serving.service.family_store import FamilyStore
 from serving.service.replies import Reply
-from serving.service.service import InferenceService
+from serving.service.service import FIRST_VERSION, InferenceService
 
 logger = logging.getLogger(__name__)
 
@@ -49,18 +50,28 @@ def main() -> None:
 
 
 def loaded(settings: WorkerSettings) -> tuple[Archive, InferenceService, PrometheusObserver]:
-    """The adopted archive, its service, and the observer of the service. Raises: the errors of `load`."""
-    archive = archive_of(settings.source, settings.archives)
-    observer = PrometheusObserver(model=archive.name, version=archive.version)
-    service = load(
-        archive,
-        unpacked=settings.unpacked,
+    """The adopted archive, its service, and the observer of the service. Raises: the errors of loading either."""
+    if isinstance(settings.source, Path):
+        archive = read_archive(settings.source)
+        observer = PrometheusObserver(model=archive.name, version=archive.version)
+        surroundings = _surroundings(settings, observer, name=archive.name, version=archive.version)
+        service = load(archive, unpacked=settings.unpacked, surroundings=surroundings)
+        return archive, service, observer
+    located = LocatedCheckpoint.of(settings.source)
+    name, version = located.checkpoint.spec.name, FIRST_VERSION
+    observer = PrometheusObserver(model=name, version=version)
+    surroundings = _surroundings(settings, observer, name=name, version=version)
+    archive, service = located.archived_and_loaded(settings.archives, surroundings)
+    return archive, service, observer
+
+
+def _surroundings(settings: WorkerSettings, observer: PrometheusObserver, *, name: str, version: str) -> Surroundings:
+    return Surroundings(
         noise_secret=bytes.fromhex(settings.noise_secret),
         families=partial(FamilyStore, settings.families),
         observer=observer,
-        is_closing=DrainSign.in_folder(settings.signs, archive.name, archive.version).is_up,
+        is_closing=DrainSign.in_folder(settings.signs, name, version).is_up,
     )
-    return archive, service, observer
 
 
 def answer(frames: Frames, driver: Driver) -> None:

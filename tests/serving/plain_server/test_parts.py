@@ -4,13 +4,17 @@ import asyncio
 import json
 import socket
 import threading
+import types
+from contextlib import closing
 from email.message import Message
 
 import pytest
 
 from serving.application.models import ReceivedRequest, Versions
+from serving.front import model_loading
 from serving.front.fleet import Fleet, Process
 from serving.front.management import management_api
+from serving.front.model_loading import LocatedCheckpoint, Surroundings, load
 from serving.front.sources import CheckpointSource
 from serving.plain_server.frames import Frames
 from serving.plain_server.link import WorkerLink
@@ -20,6 +24,8 @@ from serving.server.keys import read_key, write_keys
 from serving.server.loopback_server import Request
 from serving.server.management import ServedVersion
 from serving.server.model_store import Archive
+from serving.service.family_store import FamilyStore
+from serving.service.observer import NullObserver
 from zoo.errors import CheckpointError, ImageError, RequestError, ServerError, UnknownNameError, WorkerLostError
 
 LATER = WorkerLostError("retry in 3 s", retry_after=3)
@@ -105,6 +111,48 @@ def test_the_settings_of_a_worker_cross_the_link(tmp_path):
     for source in (tmp_path / "m.mar", CheckpointSource(model="m", store="s", limits=("n0=50",))):
         settings = WorkerSettings(source=source, noise_secret="ab", **folders)
         assert WorkerSettings.from_json(json.loads(json.dumps(settings.to_json()))) == settings
+
+
+SURROUNDINGS = Surroundings(
+    noise_secret=bytes(32), families=FamilyStore, observer=NullObserver(), is_closing=lambda: False
+)
+
+
+def test_a_checkpoint_is_loaded_while_its_archive_is_written_as_it_is_loaded_from_the_archive(
+    digits_checkpoint, tmp_path, monkeypatch
+):
+    is_loading, load_configured, write = threading.Event(), model_loading.load_configured, model_loading.write_archive
+
+    def noticed(*args, **options):
+        is_loading.set()
+        return load_configured(*args, **options)
+
+    def write_later(*args):
+        assert is_loading.wait(60), "the archive is written first"
+        return write(*args)
+
+    monkeypatch.setattr(model_loading, "load_configured", noticed)
+    monkeypatch.setattr(model_loading, "write_archive", write_later)
+    located = LocatedCheckpoint.of(CheckpointSource(model=str(digits_checkpoint.path), device="cpu", limits=("n0=50",)))
+    archive, service = located.archived_and_loaded(tmp_path, SURROUNDINGS)
+    with closing(service):
+        again = load(archive, unpacked=tmp_path / "unpacked", surroundings=SURROUNDINGS)
+        with closing(again):
+            for loaded in (service, again):
+                assert (loaded.limits.n0, loaded.model_sha256) == (50, digits_checkpoint.weights_sha256)
+            assert service.engine.sampler.base.name == again.engine.sampler.base.name
+    assert archive == Archive(tmp_path / f"{digits_checkpoint.spec.name}.mar", digits_checkpoint.spec.name, "1.0")
+
+
+def test_a_checkpoint_whose_archive_cannot_be_written_is_not_served(digits_checkpoint, tmp_path, monkeypatch):
+    ended = []
+    service = types.SimpleNamespace(close=lambda: ended.append(True))
+    monkeypatch.setattr(model_loading, "load_configured", lambda *args, **options: service)
+    (tmp_path / "file").write_text("")
+    located = LocatedCheckpoint.of(CheckpointSource(model=str(digits_checkpoint.path), device="cpu", backend="torch"))
+    with pytest.raises(ServerError, match="cannot be written"):
+        located.archived_and_loaded(tmp_path / "file", SURROUNDINGS)
+    assert ended == [True]
 
 
 def test_a_workers_failure_is_raised_as_the_error_that_it_was():
