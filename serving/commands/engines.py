@@ -117,10 +117,17 @@ def _torchserve(sources: Sources, *, ports: Ports, options: ServerOptions, opene
 
 
 def _plain_server(sources: Sources, *, ports: Ports, options: ServerOptions) -> PlainServer:
-    """A plain server. Its workers load the models, so that this process needs no torch."""
+    """A plain server. Its workers load the models, so that this process needs no torch.
+
+    The workers import torch while this process imports the HTTP server.
+    """
+    from serving.plain_server.starting import StartedProcess, environment_of_workers
+
+    environment = environment_of_workers(threads=options.threads, num_workers=len(sources.models))
+    started = [StartedProcess.start(environment) for _ in sources.models]
     from serving.plain_server.server import PlainServer
 
-    return PlainServer(_checkpoint_sources(sources), ports=ports, options=options)
+    return PlainServer(_checkpoint_sources(sources), started=started, ports=ports, options=options)
 
 
 def _ray_server(sources: Sources, *, cluster: ClusterWords, ports: Ports, options: ServerOptions) -> RayServer:

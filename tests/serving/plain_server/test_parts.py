@@ -2,10 +2,13 @@
 
 import asyncio
 import json
+import signal
 import socket
+import subprocess
+import sys
 import threading
 import types
-from contextlib import closing
+from contextlib import closing, contextmanager
 from email.message import Message
 
 import pytest
@@ -18,8 +21,11 @@ from serving.front.model_loading import LocatedCheckpoint, Surroundings, load
 from serving.front.sources import CheckpointSource
 from serving.plain_server.frames import Frames
 from serving.plain_server.link import WorkerLink
-from serving.plain_server.settings import WorkerSettings
-from serving.plain_server.worker_process import error_of, how_it_ended
+from serving.plain_server.server import PlainServer
+from serving.plain_server.settings import FOLDERS, WorkerSettings
+from serving.plain_server.starting import StartedProcess
+from serving.plain_server.worker_process import WorkerProcess, error_of, how_it_ended
+from serving.server import ServerOptions
 from serving.server.keys import read_key, write_keys
 from serving.server.loopback_server import Request
 from serving.server.management import ServedVersion
@@ -106,8 +112,60 @@ def test_a_request_that_is_closed_early_is_forgotten_by_the_worker():
     over_a_link(talk, worker)
 
 
+@contextmanager
+def a_started_process():
+    """A process that waits, as a worker without settings does, and the worker's end of the connection to it."""
+    command = [sys.executable, "-c", "import sys; sys.stdin.read()"]
+    ours, theirs = socket.socketpair()
+    with (
+        subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True) as process,
+        theirs,
+    ):
+        try:
+            yield StartedProcess(process, ours), theirs
+        finally:
+            process.kill()
+
+
+@contextmanager
+def running_loop():
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever)
+    thread.start()
+    try:
+        yield loop
+    finally:
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join(30)
+        loop.close()
+
+
+def test_a_process_that_was_started_early_becomes_the_first_worker(tmp_path):
+    settings = WorkerSettings(source=tmp_path / "m.mar", noise_secret="ab", **dict.fromkeys(FOLDERS, tmp_path))
+    logs = types.SimpleNamespace(copy_output=lambda output, pid: None)
+    description = {"archive": str(tmp_path / "m.mar"), "name": "m", "version": "1.0"}
+    with a_started_process() as (started, theirs), running_loop() as loop:
+        worker = WorkerProcess(settings, environment={}, started=started, logs=logs, loop=loop)
+        try:
+            frames = Frames(theirs)
+            assert WorkerSettings.from_json(frames.read()[0]["load"]) == settings
+            frames.write({"ready": description})
+            worker.wait_until_loaded()
+            assert worker.description == description and worker.is_ready and worker.pid == started.process.pid
+        finally:
+            worker.stop()
+        assert started.process.poll() == -signal.SIGTERM
+
+
+def test_a_process_that_was_started_for_a_server_that_cannot_be_made_is_ended(tmp_path):
+    with a_started_process() as (started, _):
+        with pytest.raises(ServerError, match="missing"):
+            PlainServer([], started=[started], options=ServerOptions(tokens=tmp_path / "missing"))
+        assert started.process.poll() == -signal.SIGTERM and started.connection.fileno() == -1
+
+
 def test_the_settings_of_a_worker_cross_the_link(tmp_path):
-    folders = dict.fromkeys(("archives", "unpacked", "signs", "families"), tmp_path)
+    folders = dict.fromkeys(FOLDERS, tmp_path)
     for source in (tmp_path / "m.mar", CheckpointSource(model="m", store="s", limits=("n0=50",))):
         settings = WorkerSettings(source=source, noise_secret="ab", **folders)
         assert WorkerSettings.from_json(json.loads(json.dumps(settings.to_json()))) == settings
