@@ -53,6 +53,9 @@ class Replica:
     """One replica of a version of a model. Its methods are called from the front process."""
 
     def __init__(self) -> None:
+        """Imports PyTorch, which takes most of a start, while the archive is made."""
+        import serving.ray_server.answering  # noqa: F401
+
         self._replica: AnsweringReplica
 
     def load(self, settings: ReplicaSettings, content: bytes, counts: Any) -> Loaded:

@@ -51,9 +51,17 @@ class Replica:
 
 
 class NothingToLoad:
-    """Starts no replica: those of the test stand in the pool."""
+    """Loads no replica: those of the test stand in the pool."""
+
+    def __init__(self):
+        self.calls = []
+
+    def replica(self):
+        self.calls.append("replica")
+        return f"actor {len(self.calls)}"
 
     def adopt(self, source):
+        self.calls.append("adopt")
         raise ServerError("nothing to load")
 
 
@@ -167,6 +175,19 @@ def test_a_replica_that_was_unavailable_for_a_moment_gets_requests_again(monkeyp
         assert not handle.is_ready and handle.num_open == 0
         assert handle.look() and not handle.is_ready, "the report may be older than the failure"
         assert handle.look() and handle.is_ready, "the report is newer: Ray itself says whether the replica has ended"
+
+
+def test_replicas_are_started_before_there_is_an_archive_and_ended_if_there_is_none(tmp_path, monkeypatch):
+    ended, launch = [], NothingToLoad()
+    monkeypatch.setattr(ray, "kill", ended.append)
+    with closing(ReplicaMetrics(tmp_path)) as metrics:
+        options = {"counts": None, "bounds": Bounds(2, 3), "signs": tmp_path, "metrics": metrics, "logs": None}
+        pool = ReplicaPool(CheckpointSource(model="m"), launch=launch, **options)
+        with pytest.raises(ServerError, match="nothing to load"):
+            pool.wait_until_loaded()
+        pool.stop()
+    assert launch.calls == ["replica", "replica", "adopt"] and sorted(ended) == ["actor 1", "actor 2"]
+    assert not ray.is_initialized(), "a call of Ray would have started a cluster"
 
 
 def test_replicas_are_added_while_their_work_takes_too_long_and_given_up_one_by_one_when_it_does_not():
