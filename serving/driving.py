@@ -36,6 +36,7 @@ class Driver:
         self._after_step = after_step
         self._rows: dict[RequestId, Row] = {}
         self._deliver: dict[RequestId, Deliver] = {}
+        self._begun: set[RequestId] = set()  # those with a delivered reply
         self._changed = threading.Condition()
         self._is_closed = False
         self._can_forget = True
@@ -45,6 +46,8 @@ class Driver:
     def open(self, id: RequestId, request: ReceivedRequest, deliver: Deliver) -> None:
         """Opens a request under an id of its own. Its replies are delivered up to the last, unless it is forgotten.
 
+        The first reply, which says that the service has taken the request, is delivered in any case, a later one if it
+        has news. A step gives every open request a reply, and with many open requests most have none.
         `deliver` must be quick and must not raise.
         """
         try:
@@ -61,6 +64,7 @@ class Driver:
         with self._changed:
             self._rows.pop(id, None)
             self._deliver.pop(id, None)
+            self._begun.discard(id)
             self._changed.notify()
 
     def close(self) -> None:
@@ -98,11 +102,13 @@ class Driver:
             deliveries = []
             for id, reply in replies.items():
                 deliver = self._deliver.get(id)
-                if deliver is not None:
+                if deliver is not None and (reply.is_last or reply.text or id not in self._begun):
                     deliveries.append((deliver, reply))
+                    self._begun.add(id)
                 if reply.is_last:
                     self._rows.pop(id, None)
                     self._deliver.pop(id, None)
+                    self._begun.discard(id)
         self._after_step(self.service.num_open)
         for deliver, reply in deliveries:
             deliver(reply)

@@ -47,11 +47,20 @@ class Sources:
     precision: str | None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClusterWords:
+    """The options of a command line that only Ray takes: the number of replicas, and a running cluster's address."""
+
+    replicas: int = 1
+    max_replicas: int | None = None
+    ray_address: str | None = None
+
+
 def prepared_server(
     engine: EngineName,
     sources: Sources,
     *,
-    cluster: tuple[int, int | None, str | None],
+    cluster: ClusterWords,
     ports: Ports,
     options: ServerOptions,
     opened: ExitStack,
@@ -59,7 +68,7 @@ def prepared_server(
     """The server of an engine, which is not running yet. Raises: RequestError if options and engine do not match."""
     if engine is EngineName.RAY:
         return _ray_server(sources, cluster=cluster, ports=ports, options=options)
-    _require_no_replicas(*cluster)
+    _require_no_replicas(cluster)
     if engine is EngineName.TORCHSERVE:
         return _torchserve(sources, ports=ports, options=options, opened=opened)
     return _plain_server(sources, ports=ports, options=options)
@@ -108,19 +117,21 @@ def _torchserve(sources: Sources, *, ports: Ports, options: ServerOptions, opene
 
 
 def _plain_server(sources: Sources, *, ports: Ports, options: ServerOptions) -> PlainServer:
-    """A plain server. Its workers load the models, so that this process needs no torch."""
+    """A plain server. Its workers load the models, so that this process needs no torch.
+
+    The workers import torch while this process imports the HTTP server.
+    """
+    from serving.plain_server.starting import StartedProcess, environment_of_workers
+
+    environment = environment_of_workers(threads=options.threads, num_workers=len(sources.models))
+    started = [StartedProcess.start(environment) for _ in sources.models]
     from serving.plain_server.server import PlainServer
 
-    return PlainServer(_checkpoint_sources(sources), ports=ports, options=options)
+    return PlainServer(_checkpoint_sources(sources), started=started, ports=ports, options=options)
 
 
-def _ray_server(
-    sources: Sources, *, cluster: tuple[int, int | None, str | None], ports: Ports, options: ServerOptions
-) -> RayServer:
-    """A server with replicas in a Ray cluster. They load the models, so that this process needs no torch.
-
-    `cluster`: the least and the largest number of replicas, and the address of a running cluster.
-    """
+def _ray_server(sources: Sources, *, cluster: ClusterWords, ports: Ports, options: ServerOptions) -> RayServer:
+    """A server with replicas in a Ray cluster. They load the models, so that this process needs no torch."""
     from importlib.util import find_spec
 
     from zoo.errors import RequestError, ZooError
@@ -132,21 +143,22 @@ def _ray_server(
 
     if ":" in sources.device:
         raise RequestError(f"--device {sources.device} contradicts --engine ray, which gives out the GPUs: use cuda")
-    least, most, address = cluster
+    bounds = Bounds(cluster.replicas, cluster.max_replicas or cluster.replicas)
     return RayServer(
         _checkpoint_sources(sources),
-        cluster=ClusterOptions(address=address, replicas=Bounds(least, most or least)),
+        cluster=ClusterOptions(address=cluster.ray_address, replicas=bounds),
         ports=ports,
         options=options,
     )
 
 
-def _require_no_replicas(replicas: int, max_replicas: int | None, ray_address: str | None) -> None:
+def _require_no_replicas(cluster: ClusterWords) -> None:
     from zoo.errors import RequestError
 
-    given = {"--replicas": replicas != 1, "--max-replicas": max_replicas, "--ray-address": ray_address}
-    for option, is_given in given.items():
-        if is_given:
+    usual = ClusterWords()
+    for name in ("replicas", "max_replicas", "ray_address"):
+        if getattr(cluster, name) != getattr(usual, name):
+            option = f"--{name.replace('_', '-')}"
             raise RequestError(f"{option} needs --engine ray: the other engines have one worker per version or GPU")
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from serving.commands.engines import EngineName, Sources, prepared_server
+from serving.commands.engines import ClusterWords, EngineName, Sources, prepared_server
 from serving.commands.options import DefaultN, Limit, MaxN, MaxPixels
 from zoo.cli._options import Backend, Device, Precision
 from zoo.cli._plain import echo
@@ -163,7 +163,7 @@ def serve(
                 backend=backend,
                 precision=precision,
             )
-            cluster = (replicas, max_replicas, ray_address)
+            cluster = ClusterWords(replicas=replicas, max_replicas=max_replicas, ray_address=ray_address)
             prepared = prepared_server(engine, sources, cluster=cluster, ports=ports, options=options, opened=opened)
             echo("starting the server...", err=True)
             server = opened.enter_context(prepared)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import tempfile
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +17,14 @@ from serving.description import openapi_document
 from serving.driving import BODY_BYTES_PER_IMAGE_BYTE
 from serving.front.sources import CheckpointSource
 from serving.protocol import model_metadata
-from serving.server.archive import SETTINGS, make_archive
+from serving.server.archive import SETTINGS, Content, content_of, write_archive
 from serving.server.limit_options import limits_from
-from serving.server.model_store import Archive, adopt, read_archive
+from serving.server.model_store import Archive, adopt
 from serving.service.family_store import Families
-from serving.service.loading import load_from_archive
+from serving.service.loading import load_configured, load_from_archive
 from serving.service.observer import ServiceObserver
 from serving.service.service import FIRST_VERSION, InferenceService
+from zoo.checkpoints.checkpoint import Checkpoint
 from zoo.errors import ZooError
 from zoo.loading.locate import locate
 
@@ -31,26 +34,23 @@ def message_of(error: Exception) -> str:
     return str(error) if isinstance(error, ZooError) else f"{type(error).__name__}: {error}"
 
 
-def load(
-    archive: Archive,
-    *,
-    unpacked: Path,
-    noise_secret: bytes,
-    families: Callable[[], Families],
-    observer: ServiceObserver,
-    is_closing: Callable[[], bool],
-) -> InferenceService:
-    """The service of an archive.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Surroundings:
+    """What a service gets from its server. `families` is as in `load_service`, the rest as in InferenceService."""
+
+    noise_secret: bytes
+    families: Callable[[], Families]
+    observer: ServiceObserver
+    is_closing: Callable[[], bool]
+
+
+def load(archive: Archive, *, unpacked: Path, surroundings: Surroundings) -> InferenceService:
+    """The service of an archive, whose file nobody may change. Raises: the errors of `load_from_archive`.
 
     Args:
-        archive: the archive; nobody may change its file.
+        archive: the archive.
         unpacked: the folder for its unpacked content.
-        noise_secret: as in InferenceService.
-        families: as in `load_service`.
-        observer: as in InferenceService.
-        is_closing: as in InferenceService.
-
-    Raises: the errors of `load_from_archive`.
+        surroundings: what the service gets from its server.
     """
     unpacked.mkdir(exist_ok=True)
     model_dir = Path(tempfile.mkdtemp(dir=unpacked))
@@ -62,32 +62,69 @@ def load(
         config,
         device=device_of(config),
         version=archive.version,
-        noise_secret=noise_secret,
-        families=families,
-        observer=observer,
-        is_closing=is_closing,
+        noise_secret=surroundings.noise_secret,
+        families=surroundings.families,
+        observer=surroundings.observer,
+        is_closing=surroundings.is_closing,
     )
 
 
-def archive_of(source: CheckpointSource | Path, archives: Path) -> Archive:
-    """An archive that the server has adopted, or a new one of a checkpoint.
+@dataclass(frozen=True, slots=True)
+class LocatedCheckpoint:
+    """A checkpoint to serve, with the rest of its archive."""
 
-    A new archive is in `archives`, the server's own folder, and in the server's store if it has one.
-    """
-    if isinstance(source, Path):
-        return read_archive(source)
-    limits = limits_from(source.n, source.max_n, source.max_pixels, source.limits)
-    checkpoint = locate(source.model)
-    folder = archives if source.store is None else Path(source.store)
-    path = make_archive(
-        checkpoint, folder, limits=limits, device=source.device, backend=source.backend, precision=source.precision
-    )
-    if source.store is None:
-        return Archive(path, checkpoint.spec.name, FIRST_VERSION)
-    return adopt(path, archives, weights_sha256=checkpoint.weights_sha256)
+    source: CheckpointSource
+    checkpoint: Checkpoint
+    content: Content
+
+    @classmethod
+    def of(cls, source: CheckpointSource) -> LocatedCheckpoint:
+        """The checkpoint of a source. Raises: the errors of `locate` and `content_of`."""
+        limits = limits_from(source.n, source.max_n, source.max_pixels, source.limits)
+        checkpoint = locate(source.model)
+        content = content_of(
+            checkpoint, limits=limits, device=source.device, backend=source.backend, precision=source.precision
+        )
+        return cls(source, checkpoint, content)
+
+    def archived(self, archives: Path) -> Archive:
+        """A new archive in `archives`, the server's own folder, and in the server's store if it has one.
+
+        Raises: the errors of `write_archive` and `adopt`.
+        """
+        store = self.source.store
+        path = write_archive(self.checkpoint, archives if store is None else Path(store), self.content)
+        if store is None:
+            return Archive(path, self.checkpoint.spec.name, FIRST_VERSION)
+        return adopt(path, archives, weights_sha256=self.checkpoint.weights_sha256)
+
+    def archived_and_loaded(self, archives: Path, surroundings: Surroundings) -> tuple[Archive, InferenceService]:
+        """A new archive in `archives`, and its service, which is loaded while the archive is written.
+
+        The service is that of the archive, because both read the files with the hashes of the opened checkpoint.
+        Raises: the errors of `archived` and `load_service`.
+        """
+        with ThreadPoolExecutor(1) as thread:
+            archive = thread.submit(self.archived, archives)
+            service = load_configured(
+                lambda: self.checkpoint,
+                self.content.settings,
+                exported=self.content.exported,
+                device=device_of(self.content.settings),
+                version=FIRST_VERSION,
+                noise_secret=surroundings.noise_secret,
+                families=surroundings.families,
+                observer=surroundings.observer,
+                is_closing=surroundings.is_closing,
+            )
+            try:
+                return archive.result(), service
+            except BaseException:
+                service.close()
+                raise
 
 
-def device_of(config: dict[str, Any]) -> str:
+def device_of(config: Mapping[str, Any]) -> str:
     """The device of a worker: that of the archive, or a GPU if there is one."""
     if config.get("deviceType") == "cpu" or not torch.cuda.is_available():
         return "cpu"

@@ -8,13 +8,11 @@ import secrets
 import shutil
 import tempfile
 import threading
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack, nullcontext, suppress
-from dataclasses import replace
+from contextlib import nullcontext, suppress
 from pathlib import Path
-from types import TracebackType
-from typing import Any, NoReturn, Self
+from typing import Any, NoReturn
 
 import psutil
 
@@ -25,15 +23,14 @@ from serving.front.fleet import Fleet, ModelWorker
 from serving.front.logs import ServerLogs
 from serving.front.management import management_api
 from serving.front.sources import CheckpointSource
-from serving.server.draining import ALL, wait_until_idle
+from serving.server.draining import ALL
 from serving.server.endpoint import operator_endpoint
-from serving.server.exposition import OPEN_REQUESTS, exposed, make_metrics_folder, total
-from serving.server.health import Health
+from serving.server.engine import Engine
+from serving.server.exposition import exposed
 from serving.server.keys import read_key, write_keys
-from serving.server.logs import EVENTS, WORKER_LOG, read_log, require_writable
+from serving.server.logs import EVENTS, WORKER_LOG, require_writable
 from serving.server.loopback_server import LoopbackServer
-from serving.server.management import Management
-from serving.server.model_store import Archive, adopt
+from serving.server.model_store import adopt
 from serving.server.options import ServerOptions
 from serving.server.ports import LOOPBACK, Ports, is_loopback
 from serving.server.signals import ignoring_signals
@@ -42,13 +39,14 @@ from zoo.errors import ServerError
 
 NAMES_OF_THIS_MACHINE = frozenset({LOOPBACK, "localhost"})
 LOOK_SECONDS = 0.5
-LOG_LINES_IN_ERRORS = 15
 SECRET_BYTES = 32
 OWN_CLIENT = "key-file"  # the name, in the log, of clients that send the token of the key file
 
 
-class FrontServer(ABC):
-    """A running server: an `Engine`. Use it as a context manager. An engine adds its workers."""
+class FrontServer(Engine):
+    """A running server, without its workers, which an engine adds. Use it as a context manager."""
+
+    _log_names = (EVENTS, WORKER_LOG)
 
     def __init__(
         self,
@@ -69,17 +67,16 @@ class FrontServer(ABC):
         Raises: ServerError if an archive is damaged, the port is in use, or the tokens cannot be read; RequestError if
         the host is not an address of this machine, or the logs cannot be written.
         """
+        super().__init__()
         self.options = options or ServerOptions()
         self.ports = ports or Ports.find(port, host=self.options.host)
         self._tokens = None if self.options.tokens is None else TokenFile(self.options.tokens)
         self.folder = Path(tempfile.mkdtemp(prefix="zoo-serve-"))
         self.logs = self.folder / "logs" if self.options.logs is None else self.options.logs.absolute()
         self.model_store, self.signs = self.folder / "archives", self.folder / "draining"
-        self.archives: list[Archive] = []
+        self.archives = []
         self._noise_secret = self.options.noise_secret or secrets.token_bytes(SECRET_BYTES)
-        self._metrics: Path | None = None
         self._loop: asyncio.AbstractEventLoop
-        self._opened = ExitStack()
         try:
             require_writable(self.logs)
             for folder in (self.model_store, self.signs):
@@ -100,66 +97,6 @@ class FrontServer(ABC):
             lambda: nullcontext(self._fleet), logger=self._logs.events, is_closing=(self.signs / ALL).exists
         )
 
-    def __enter__(self) -> Self:
-        try:
-            self._metrics = make_metrics_folder()
-            self._start()
-        except BaseException:
-            self.stop()
-            raise
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.stop()
-
-    @property
-    def url(self) -> str:
-        """The server's address for predictions from this machine."""
-        return f"http://{self.options.address}:{self.ports.inference}"
-
-    @property
-    def management_url(self) -> str:
-        """The address of the management API, which requires the management token."""
-        return f"http://{LOOPBACK}:{self.ports.management}"
-
-    @property
-    def operator_url(self) -> str:
-        """The address of /live, /ready and /metrics."""
-        return f"http://{LOOPBACK}:{self.ports.metrics}"
-
-    @property
-    def key_file(self) -> Path:
-        """The file with the management token and, if predictions require a token, with one for predictions."""
-        return self.folder / "key_file.json"
-
-    @property
-    def metrics_folder(self) -> Path:
-        """The folder of the workers' metrics; the server must have been started."""
-        assert self._metrics is not None, "the server has not been started"
-        return self._metrics
-
-    def prediction_url(self, archive: Path) -> str:
-        """The URL for predictions of an archive's model."""
-        (name,) = [served.name for served in self.archives if served.path.name == archive.name]
-        return f"{self.url}/predictions/{name}"
-
-    def token(self, kind: str) -> str | None:
-        """The token of kind `inference` or `management`; None if predictions require no token."""
-        return None if kind == "inference" and not self.options.wants_token else read_key(self.key_file, kind)
-
-    def management(self) -> Management:
-        """A connection to the management API."""
-        return Management(self.management_url, token=self.token("management"))
-
-    def health(self) -> Health:
-        """The health that /live and /ready report, according to the supervisor's last look at the workers."""
-        health = self._supervisor.health()
-        if (self.signs / ALL).exists():
-            return replace(health, is_ready=False, reason="the server is stopping")
-        return health
-
     def metrics(self) -> bytes:
         """The content of /metrics in Prometheus' text format: the metrics of the workers, dead ones included."""
         return exposed(self.metrics_folder, num_deaths=dict(self._supervisor.watch.num_deaths))
@@ -175,14 +112,6 @@ class FrontServer(ABC):
             never.wait(LOOK_SECONDS)
         raise ServerError(f"{self._supervisor.failure}:\n{self.log_tail()}")
 
-    def drain(self, seconds: float) -> bool:
-        """Makes the workers refuse new requests with 503, and waits until all open requests are answered.
-
-        Returns False if requests are still open after `seconds`. The caller must stop the server in both cases.
-        """
-        (self.signs / ALL).touch()
-        return wait_until_idle(lambda: total(self.metrics_folder, OPEN_REQUESTS), seconds=seconds)
-
     def processes(self) -> list[psutil.Process]:
         """The running workers, and their processes that decode images."""
         pids = {worker.pid for served in self._fleet.versions() for worker in served.workers}
@@ -193,13 +122,6 @@ class FrontServer(ABC):
                 found += [worker, *worker.children(recursive=True)]
         return found
 
-    def log_tail(self) -> str:
-        """The last lines of the logs."""
-        names = (EVENTS, WORKER_LOG)
-        return "\n".join(
-            line for name in names for line in read_log(self.logs / name).splitlines()[-LOG_LINES_IN_ERRORS:]
-        )
-
     def stop(self) -> None:
         """Ends all workers, then removes the server's folders. Termination signals are ignored meanwhile."""
         with ignoring_signals():
@@ -208,9 +130,7 @@ class FrontServer(ABC):
             self._opened.close()
             self._fleet.stop()
             self._logs.close()
-            for folder in (self.folder, self._metrics):
-                if folder is not None:
-                    shutil.rmtree(folder, ignore_errors=True)
+            self._remove_folders()
 
     def _start(self) -> None:
         self._opened.enter_context(self._logs.collecting())

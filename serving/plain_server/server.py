@@ -2,21 +2,41 @@
 
 from __future__ import annotations
 
-import os
+from collections.abc import Sequence
 from pathlib import Path
 
 from serving.front.server import FrontServer
 from serving.front.sources import CheckpointSource
 from serving.plain_server.settings import WorkerSettings
+from serving.plain_server.starting import StartedProcess, environment_of_workers
 from serving.plain_server.worker_process import WorkerProcess
-from serving.server.cores import num_cores
-
-METRICS = "PROMETHEUS_MULTIPROC_DIR"
-OUR_PACKAGES = Path(__file__).parents[2]
+from serving.server.options import ServerOptions
+from serving.server.ports import Ports
 
 
 class PlainServer(FrontServer):
     """A running plain server."""
+
+    def __init__(
+        self,
+        sources: Sequence[CheckpointSource | Path],
+        *,
+        started: Sequence[StartedProcess] = (),
+        port: int | None = None,
+        ports: Ports | None = None,
+        options: ServerOptions | None = None,
+    ) -> None:
+        """As FrontServer; `started` are processes that become the first workers, with `environment_of_workers`."""
+        self._started = list(started)
+        try:
+            super().__init__(sources, port=port, ports=ports, options=options)
+        except BaseException:
+            self._end_started()
+            raise
+
+    def stop(self) -> None:
+        super().stop()
+        self._end_started()
 
     def _start_worker(self, source: CheckpointSource | Path) -> WorkerProcess:
         settings = WorkerSettings(
@@ -25,15 +45,15 @@ class PlainServer(FrontServer):
             unpacked=self.folder / "unpacked",
             signs=self.signs,
             families=(self.options.families or self.folder / "families").absolute(),
+            metrics=self.metrics_folder,
+            temporary=self.folder,
             noise_secret=self._noise_secret.hex(),
         )
-        return WorkerProcess(settings, environment=self._environment(), logs=self._logs, loop=self._loop)
+        environment = environment_of_workers(threads=self.options.threads, num_workers=len(self._sources))
+        started = self._started.pop() if self._started else None
+        return WorkerProcess(settings, environment=environment, started=started, logs=self._logs, loop=self._loop)
 
-    def _environment(self) -> dict[str, str]:
-        own = {METRICS: str(self.metrics_folder), "PYTHONUNBUFFERED": "1", "TMPDIR": str(self.folder)}
-        own |= {"PYTHONWARNINGS": "ignore"}  # a library's warning may quote a client's data
-        # Our packages come first, so that the worker imports them. An empty entry would mean the working directory.
-        own |= {"PYTHONPATH": os.pathsep.join(filter(None, [str(OUR_PACKAGES), os.environ.get("PYTHONPATH")]))}
-        if self.options.threads is not None or "OMP_NUM_THREADS" not in os.environ:
-            own["OMP_NUM_THREADS"] = str(self.options.threads or max(1, num_cores() // max(1, len(self._sources))))
-        return {**os.environ, **own}
+    def _end_started(self) -> None:
+        """Ends the processes that did not become workers."""
+        while self._started:
+            self._started.pop().end()

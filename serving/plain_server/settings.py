@@ -8,13 +8,16 @@ from typing import Any
 
 from serving.front.sources import CheckpointSource
 
+FOLDERS = ("archives", "unpacked", "signs", "families", "metrics", "temporary")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorkerSettings:
     """What a worker loads, either an archive that the server has adopted or a checkpoint, and the server's folders.
 
     `archives`: adopted archives. `unpacked`: a folder for this worker's files. `signs`: the signs of draining.
-    `families`: the counts of questions. `noise_secret`: the deployment's secret, in hexadecimal digits.
+    `families`: the counts of questions. `metrics`: the metrics of the workers. `temporary`: for temporary files.
+    `noise_secret`: the deployment's secret, in hexadecimal digits.
     """
 
     source: CheckpointSource | Path
@@ -22,11 +25,13 @@ class WorkerSettings:
     unpacked: Path
     signs: Path
     families: Path
+    metrics: Path
+    temporary: Path
     noise_secret: str
 
     def to_json(self) -> dict[str, Any]:
         """The settings as JSON values."""
-        folders = {name: str(getattr(self, name)) for name in ("archives", "unpacked", "signs", "families")}
+        folders = {name: str(getattr(self, name)) for name in FOLDERS}
         source = {"archive": str(self.source)} if isinstance(self.source, Path) else {"checkpoint": asdict(self.source)}
         return {**folders, **source, "noise_secret": self.noise_secret}
 

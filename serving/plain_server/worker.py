@@ -1,5 +1,6 @@
-"""A worker process: loads one version of a model and answers the front process: `python -m ... FILE_DESCRIPTOR`.
+"""A worker process: `python -m ... FILE_DESCRIPTOR`.
 
+It can be started before its settings are known: it imports PyTorch, which takes most of a start, and then reads them.
 It ends when the front process closes the connection, and so also when the front process dies.
 """
 
@@ -8,24 +9,15 @@ from __future__ import annotations
 import logging
 import os
 import sys
+import tempfile
 from contextlib import suppress
-from functools import partial
 from socket import socket
 
-from serving.application.models import ReceivedRequest
-from serving.driving import Deliver, Driver
-from serving.front.model_loading import archive_of, description_of, load, message_of
-from serving.metrics import PrometheusObserver
 from serving.plain_server.frames import Frames
 from serving.plain_server.settings import WorkerSettings
-from serving.server.draining import DrainSign
 from serving.server.logs import log_json_lines
-from serving.server.model_store import Archive
-from serving.service.family_store import FamilyStore
-from serving.service.replies import Reply
-from serving.service.service import InferenceService
 
-logger = logging.getLogger(__name__)
+METRICS = "PROMETHEUS_MULTIPROC_DIR"
 
 
 def main() -> None:
@@ -33,63 +25,17 @@ def main() -> None:
     logging.basicConfig(stream=sys.stdout)
     log_json_lines(is_serving=False)
     frames = Frames(socket(fileno=int(sys.argv[1])))
-    head, _ = frames.read()
-    try:
-        archive, service, observer = loaded(WorkerSettings.from_json(head["load"]))
-    except Exception as error:
-        logger.exception("the model cannot be loaded")
-        frames.write({"failed": {"type": type(error).__name__, "message": message_of(error)}})
-        return
-    driver = Driver(service, after_step=lambda num_open: observer.ended(num_open=num_open))
-    log_json_lines(is_serving=True)
-    frames.write({"ready": description_of(archive, service)})
-    with suppress(EOFError, OSError):
-        answer(frames, driver)
-    driver.close()
+    import torch  # noqa: F401
 
+    with suppress(EOFError, OSError):  # the front process may end before it has settings for this worker
+        head, _ = frames.read()
+        settings = WorkerSettings.from_json(head["load"])
+        # prometheus_client reads its variable when it is imported, which the next import does.
+        os.environ |= {METRICS: str(settings.metrics), "TMPDIR": str(settings.temporary)}
+        tempfile.tempdir = None
+        from serving.plain_server.answering import serve
 
-def loaded(settings: WorkerSettings) -> tuple[Archive, InferenceService, PrometheusObserver]:
-    """The adopted archive, its service, and the observer of the service. Raises: the errors of `load`."""
-    archive = archive_of(settings.source, settings.archives)
-    observer = PrometheusObserver(model=archive.name, version=archive.version)
-    service = load(
-        archive,
-        unpacked=settings.unpacked,
-        noise_secret=bytes.fromhex(settings.noise_secret),
-        families=partial(FamilyStore, settings.families),
-        observer=observer,
-        is_closing=DrainSign.in_folder(settings.signs, archive.name, archive.version).is_up,
-    )
-    return archive, service, observer
-
-
-def answer(frames: Frames, driver: Driver) -> None:
-    """Passes requests to the driver. Raises: EOFError or OSError when the front process has closed the connection."""
-    while True:
-        head, body = frames.read()
-        if "forget" in head:
-            driver.forget(head["forget"])
-            continue
-        fields, place = {}, 0
-        for name, length in head["fields"]:
-            fields[name] = body[place : place + length]
-            place += length
-        request = ReceivedRequest(
-            kind=head["kind"], fields=fields, query=head["query"], header_length=head["header_length"]
-        )
-        driver.open(head["open"], request, deliver_to(frames, head["open"]))
-
-
-def deliver_to(frames: Frames, id: int) -> Deliver:
-    """The function that sends the replies to a request."""
-
-    def deliver(reply: Reply) -> None:
-        head = {"reply": id, "is_last": reply.is_last, "content_type": reply.content_type, "status": reply.status}
-        text = reply.text.encode() if isinstance(reply.text, str) else reply.text
-        with suppress(OSError):  # the front process has ended, and this one is about to
-            frames.write({**head, "headers": dict(reply.headers)}, text)
-
-    return deliver
+        serve(frames, settings)
 
 
 if __name__ == "__main__":

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import math
-import os
 import signal
 import socket
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import AsyncGenerator, Mapping, Sequence
@@ -24,11 +22,10 @@ from serving.front.logs import ServerLogs
 from serving.plain_server.frames import Frames
 from serving.plain_server.link import WorkerLink
 from serving.plain_server.settings import WorkerSettings
+from serving.plain_server.starting import STOP_SECONDS, StartedProcess, end_process
 from zoo.errors import RequestError, ServerError, WorkerLostError, ZooError
 
-COMMAND = ("-P", "-m", "serving.plain_server.worker")  # -P: the working directory must not hide a package
 STARTUP_SECONDS = 300.0
-STOP_SECONDS = 10.0
 LONGEST_PAUSE = 30.0
 LONGEST_RETRY_AFTER = 60
 
@@ -47,8 +44,9 @@ class WorkerProcess:
         environment: Mapping[str, str],
         logs: ServerLogs,
         loop: asyncio.AbstractEventLoop,
+        started: StartedProcess | None = None,
     ) -> None:
-        """Starts the first process. `loop` is the event loop of the application."""
+        """Starts the first process, or uses one that is `started`. `loop` is the event loop of the application."""
         self.pid = 0
         self.description: Mapping[str, Any] = {}
         """What the worker reported of its model when it was first loaded."""
@@ -57,7 +55,8 @@ class WorkerProcess:
         self._failure: Exception | None = None
         self._start_seconds = 1.0
         self._starting = threading.Lock()
-        self._process: subprocess.Popen[bytes] | None = None
+        self._started = started
+        self._process = None if started is None else started.process
         self._loaded, self._stopped = threading.Event(), threading.Event()
         self._thread = threading.Thread(target=self._run, name="worker", daemon=True)
         self._thread.start()
@@ -107,7 +106,7 @@ class WorkerProcess:
         with self._starting:
             process = self._process
         if process is not None:
-            _end(process)
+            end_process(process)
         self._thread.join()
 
     def _lost(self) -> WorkerLostError:
@@ -137,13 +136,16 @@ class WorkerProcess:
     def _serve_once(self) -> None:
         """Runs one process to its end. Raises: the error of loading the model."""
         started = time.monotonic()
-        ours, theirs = socket.socketpair()
-        with ours:
-            with self._starting, theirs:
-                if self._stopped.is_set():
-                    return
-                process = self._process = self._start(theirs.fileno())
-                self.pid = process.pid
+        with self._starting:
+            if self._stopped.is_set():
+                return
+            running, self._started = self._started or StartedProcess.start(self._environment), None
+            process = self._process = running.process
+            self.pid = process.pid
+        assert process.stdout is not None
+        copying = (process.stdout, process.pid)
+        threading.Thread(target=self._logs.copy_output, args=copying, name="worker-output", daemon=True).start()
+        with running.connection as ours:
             try:
                 description = self._load(ours, process)
                 self._start_seconds = time.monotonic() - started
@@ -157,25 +159,10 @@ class WorkerProcess:
                 self._loaded.set()
                 process.wait()
             finally:
-                _end(process)
+                end_process(process)
                 self._close_link()
         if not self._stopped.is_set():
             self._logs.events.error("process %d, a worker, %s", process.pid, how_it_ended(process.returncode))
-
-    def _start(self, descriptor: int) -> subprocess.Popen[bytes]:
-        process = subprocess.Popen(
-            [sys.executable, *COMMAND, str(descriptor)],
-            env=self._environment,
-            pass_fds=[descriptor],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,  # Ctrl-C reaches only the front process, which stops the workers in order
-        )
-        assert process.stdout is not None
-        copying = (process.stdout, process.pid)
-        threading.Thread(target=self._logs.copy_output, args=copying, name="worker-output", daemon=True).start()
-        return process
 
     def _load(self, connection: socket.socket, process: subprocess.Popen[bytes]) -> dict[str, Any]:
         """The description of the loaded model. Raises: the worker's error; ServerError if the process ends."""
@@ -218,16 +205,3 @@ def how_it_ended(code: int) -> str:
         return f"ended with exit code {code}"
     cause = ", for example by the kernel when the memory was full" if -code == signal.SIGKILL else ""
     return f"was killed by {signal.Signals(-code).name}{cause}"
-
-
-def _end(process: subprocess.Popen[bytes]) -> None:
-    """Terminates the process, if it runs, and kills what is left of its group after ten seconds."""
-    if process.poll() is None:
-        process.terminate()
-        with suppress(subprocess.TimeoutExpired):
-            process.wait(STOP_SECONDS)
-        if process.poll() is None:
-            process.kill()
-    process.wait()
-    with suppress(ProcessLookupError, PermissionError):
-        os.killpg(process.pid, signal.SIGKILL)  # its processes that decode images

@@ -18,14 +18,14 @@ if TYPE_CHECKING:
 def adopted(source: CheckpointSource | Path, archives: Path) -> tuple[Archive, bytes]:
     """The archive of a checkpoint or at a path, and its content. A task that runs on the machine of the front process.
 
-    Raises: the errors of `archive_of`.
+    Raises: the errors of `read_archive` and `LocatedCheckpoint`.
     """
     if isinstance(source, Path):
         archive = read_archive(source)
     else:
-        from serving.front.model_loading import archive_of
+        from serving.front.model_loading import LocatedCheckpoint
 
-        archive = archive_of(source, archives)
+        archive = LocatedCheckpoint.of(source).archived(archives)
     return archive, archive.path.read_bytes()
 
 
@@ -53,6 +53,9 @@ class Replica:
     """One replica of a version of a model. Its methods are called from the front process."""
 
     def __init__(self) -> None:
+        """Imports PyTorch, which takes most of a start, while the archive is made."""
+        import serving.ray_server.answering  # noqa: F401
+
         self._replica: AnsweringReplica
 
     def load(self, settings: ReplicaSettings, content: bytes, counts: Any) -> Loaded:

@@ -19,7 +19,7 @@ import ray
 
 from serving.application.models import Part, ReceivedRequest
 from serving.driving import Deliver, Driver
-from serving.front.model_loading import description_of, load, message_of
+from serving.front.model_loading import Surroundings, description_of, load, message_of
 from serving.metrics import PrometheusObserver
 from serving.ray_server.messages import Loaded, Pulse, ReplicaSettings
 from serving.server.logs import JsonLines
@@ -59,10 +59,12 @@ class AnsweringReplica:
                 service = load(
                     archive,
                     unpacked=Path(folder) / "unpacked",
-                    noise_secret=settings.noise_secret,
-                    families=lambda: RemoteCounts(counts),
-                    observer=PrometheusObserver(model=archive.name, version=archive.version),
-                    is_closing=lambda: False,  # the front process refuses requests
+                    surroundings=Surroundings(
+                        noise_secret=settings.noise_secret,
+                        families=lambda: RemoteCounts(counts),
+                        observer=PrometheusObserver(model=archive.name, version=archive.version),
+                        is_closing=lambda: False,  # the front process refuses requests
+                    ),
                 )
         except ZooError:
             raise

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import logging
+import math
 import time
 from collections.abc import AsyncGenerator
 from contextlib import suppress
@@ -37,6 +38,7 @@ class ReplicaHandle:
         self.num_open = 0
         self._actor = actor
         self._report, self._asked_at = loading, time.monotonic()
+        self._lost_at = -math.inf
         self._ids = itertools.count()
 
     @property
@@ -63,6 +65,8 @@ class ReplicaHandle:
             self.loaded, self.is_ready = report, True
         else:
             self.pulse = report
+            # Ray may have reported a replica as ended that was only unavailable for a moment.
+            self.is_ready = self.is_ready or self._asked_at > self._lost_at
         self._report, self._asked_at = self._actor.pulse.remote(), time.monotonic()
         return True
 
@@ -82,9 +86,9 @@ class ReplicaHandle:
                     return
                 part = await self._actor.more.remote(id)
         except ray.exceptions.RayError as error:
-            is_open = False
+            is_open = isinstance(error, ray.exceptions.ActorUnavailableError)  # it may run on, and must end the request
             if isinstance(error, GONE):
-                self.is_ready = False
+                self.is_ready, self._lost_at = False, time.monotonic()
             else:
                 logger.error("a call of a replica failed", exc_info=error)
             raise WorkerLostError(

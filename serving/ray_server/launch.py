@@ -47,10 +47,10 @@ class Launch:
         archive, content = ray.remote(adopted).options(**self._here(), num_returns=2).remote(source, self.archives)
         return archive, content
 
-    def replica(self, archive: Archive, content: Any, counts: Any) -> tuple[Any, Any]:
-        """A new replica, and a reference to what it reports when it has loaded the archive."""
+    def replica(self) -> Any:
+        """A new replica, which imports PyTorch and waits for its model."""
         folder = self.temporary / f"zoo-replica-{uuid.uuid4().hex}"
-        actor = (
+        return (
             ray.remote(Replica)
             .options(
                 num_cpus=self.num_cpus,
@@ -61,8 +61,11 @@ class Launch:
             )
             .remote()
         )
+
+    def load(self, replica: Any, archive: Archive, content: Any, counts: Any) -> Any:
+        """A reference to what the replica reports when it has loaded the archive."""
         settings = ReplicaSettings(archive=archive, noise_secret=self.noise_secret)
-        return actor, actor.load.remote(settings, content, counts)
+        return replica.load.remote(settings, content, counts)
 
     def _here(self) -> dict[str, Any]:
         """The options of what runs on this machine and takes no processor of the cluster."""

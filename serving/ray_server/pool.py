@@ -74,6 +74,7 @@ class ReplicaPool:
         self._content: Any = None
         self._sign = DrainSign(())
         self._replicas: list[ReplicaHandle] = []
+        self._early: list[Any] = []  # started before there is an archive to load
         self._slots = itertools.count()
         self._vacant: list[int] = []  # slots of replicas that have died
         self._num_open = 0
@@ -149,9 +150,13 @@ class ReplicaPool:
             self._thread.join()
         replicas, self._replicas = self._replicas, []
         with suppress(Exception):  # Ray raises several kinds when the cluster has gone
-            ray.wait([replica.close() for replica in replicas], num_returns=len(replicas), timeout=CLOSE_SECONDS)
+            if replicas:
+                ray.wait([replica.close() for replica in replicas], num_returns=len(replicas), timeout=CLOSE_SECONDS)
         for replica in replicas:
             replica.kill()
+        for actor in self._early:
+            with suppress(Exception):
+                ray.kill(actor)
 
     @contextmanager
     def _counted(self) -> Iterator[None]:
@@ -205,6 +210,7 @@ class ReplicaPool:
 
     def _run(self) -> None:
         try:
+            self._early = [self._launch.replica() for _ in range(self._scaling.bounds.least)]
             self._adopt()
             while self._failure is None and not self._stopped.is_set():
                 for replica in list(self._replicas):
@@ -278,7 +284,8 @@ class ReplicaPool:
         del self._vacant[max(0, target - len(active)) :]
         if now >= self._start_after:
             for _ in range(target - len(active)):
-                actor, loading = self._launch.replica(self._archive, self._content, self._counts)
+                actor = self._early.pop() if self._early else self._launch.replica()
+                loading = self._launch.load(actor, self._archive, self._content, self._counts)
                 slot = self._vacant.pop() if self._vacant else next(self._slots)
                 self._replicas.append(ReplicaHandle(slot, actor, loading))
         for replica in sorted(active, key=lambda replica: replica.num_open)[: max(0, len(active) - target)]:

@@ -7,13 +7,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from serving.server.engine import Engine
 from serving.server.keys import read_key
 from serving.server.management import Management
 from zoo.errors import RequestError, ServerError
 from zoo.host.atomic_write import write_atomically
 from zoo.host.untrusted_json import parse_json
+
+if TYPE_CHECKING:
+    from serving.server.engine import Engine
 
 FILE = "server.json"
 

@@ -114,25 +114,53 @@ def load_from_archive(
 
     Raises: the errors of `load_service`; ServerError if the configuration is invalid or requires a missing GPU.
     """
+    exported = model_dir / EXPORTED
+    return load_configured(
+        lambda: open_checkpoint(model_dir),
+        config or {},
+        exported=exported.read_bytes() if exported.exists() else None,
+        device=device,
+        version=version,
+        noise_secret=noise_secret,
+        families=families,
+        observer=observer,
+        is_closing=is_closing,
+    )
+
+
+def load_configured(
+    opened: Callable[[], Checkpoint],
+    config: Mapping[str, Any],
+    *,
+    exported: bytes | None,
+    device: str,
+    version: str,
+    noise_secret: bytes | None,
+    families: Callable[[], Families] | None,
+    observer: ServiceObserver | None,
+    is_closing: Callable[[], bool],
+) -> InferenceService:
+    """The service of a checkpoint with an archive's settings. `opened` opens it after the settings were checked.
+
+    The other arguments and the errors are those of `load_from_archive` and `load_service`.
+    """
     try:
-        limits = Limits.model_validate((config or {}).get(SECTION, {}))
+        limits = Limits.model_validate(config.get(SECTION, {}))
     except ValidationError as error:
         raise ServerError(
             f"the section {SECTION!r} of the model's configuration is invalid: {error.errors()[0]['msg']}"
         ) from error
-    if (config or {}).get("deviceType") == "gpu" and device == "cpu":
+    if config.get("deviceType") == "gpu" and device == "cpu":
         raise ServerError(
             "the archive requires a GPU, but this machine has none: make the archive with --device auto or cpu"
         )
-    backend = str((config or {}).get(BACKEND, "auto"))
-    exported = model_dir / EXPORTED
     return load_service(
-        open_checkpoint(model_dir),
+        opened(),
         device=device,
         limits=limits,
-        backend=backend,
-        precision=(config or {}).get(PRECISION),
-        exported=exported.read_bytes() if exported.exists() else None,
+        backend=str(config.get(BACKEND, "auto")),
+        precision=config.get(PRECISION),
+        exported=exported,
         version=version,
         noise_secret=noise_secret,
         families=families,

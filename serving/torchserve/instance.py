@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-import shutil
 import subprocess
 import tempfile
 import time
 from collections.abc import Sequence
-from contextlib import ExitStack
-from dataclasses import replace
 from pathlib import Path
-from types import TracebackType
 from typing import Any, NoReturn
 
 import psutil
 
-from serving.server.draining import ALL, wait_until_idle
+from serving.server.draining import ALL
 from serving.server.endpoint import operator_endpoint
-from serving.server.exposition import OPEN_REQUESTS, exposed, make_metrics_folder, total
+from serving.server.engine import Engine
+from serving.server.exposition import exposed
 from serving.server.health import Health
-from serving.server.keys import read_key, write_keys
+from serving.server.keys import write_keys
 from serving.server.logs import (
     EVENTS,
     SERVER_LOG,
@@ -33,7 +30,7 @@ from serving.server.loopback_server import LoopbackServer
 from serving.server.management import Management
 from serving.server.model_store import adopt
 from serving.server.options import ServerOptions
-from serving.server.ports import LOOPBACK, Ports
+from serving.server.ports import Ports
 from serving.server.signals import deferring_signals, ignoring_signals
 from serving.server.supervision import Supervisor
 from serving.torchserve import configuration
@@ -44,12 +41,13 @@ from zoo.errors import ServerError
 
 STARTUP_SECONDS = 300.0
 POLL_SECONDS = 0.1
-LOG_LINES_IN_ERRORS = 15
 LONGEST_SOCKET_PATH = 107  # sun_path holds 108 bytes, the last of them 0
 
 
-class TorchServe:
+class TorchServe(Engine):
     """A TorchServe instance. Use it as a context manager: it is ready inside and ends all its processes after."""
+
+    _log_names = (SERVER_LOG, EVENTS, WORKER_LOG)
 
     def __init__(
         self,
@@ -73,16 +71,15 @@ class TorchServe:
         folder's path is too long; RequestError if the host is not an address of this machine, or the logs cannot be
         written.
         """
+        super().__init__()
         self.options = options or ServerOptions()
         self.ports = ports or Ports.find(port, host=self.options.host)
         self.folder = _make_folder()
         self.logs = self.folder / "logs" if self.options.logs is None else self.options.logs.absolute()
         self.model_store = self.folder / "archives"
         self.signs = self.folder / "draining"
-        self._metrics: Path | None = None
         self._processes: ProcessGroup | None = None
         self._worker_log_before = 0
-        self._opened = ExitStack()
         self._events = event_logger(self.logs, echoes=self.options.echoes_logs)
         self._supervisor = Supervisor(self._open_socket, logger=self._events, is_closing=(self.signs / ALL).exists)
         hashes: Sequence[str | None] = weights_sha256 or [None] * len(archives)
@@ -97,70 +94,11 @@ class TorchServe:
             self.stop()
             raise
 
-    def __enter__(self) -> TorchServe:
-        try:
-            self._start()
-            self._wait_until_ready()
-        except BaseException:
-            self.stop()
-            raise
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.stop()
-
-    @property
-    def url(self) -> str:
-        """The server's address for predictions from this machine."""
-        return f"http://{self.options.address}:{self.ports.inference}"
-
-    @property
-    def management_url(self) -> str:
-        """The address of the management API, which requires the management token."""
-        return f"http://{LOOPBACK}:{self.ports.management}"
-
-    @property
-    def operator_url(self) -> str:
-        """The address of /live, /ready and /metrics."""
-        return f"http://{LOOPBACK}:{self.ports.metrics}"
-
-    @property
-    def key_file(self) -> Path:
-        """The file with the management token and, if predictions require a token, with their token."""
-        return configuration.key_file_of(self.folder)
-
-    @property
-    def metrics_folder(self) -> Path:
-        """The folder of the workers' metrics; the server must have been started."""
-        assert self._metrics is not None, "the server has not been started"
-        return self._metrics
-
-    def prediction_url(self, archive: Path) -> str:
-        """The URL for predictions of an archive's model."""
-        (name,) = [served.name for served in self.archives if served.path.name == archive.name]
-        return f"{self.url}/predictions/{name}"
-
-    def token(self, kind: str) -> str | None:
-        """The token of kind `inference` or `management`; None if predictions require no token.
-
-        Raises: ServerError if the key file does not exist yet.
-        """
-        return None if kind == "inference" and not self.options.wants_token else read_key(self.key_file, kind)
-
-    def management(self) -> Management:
-        """A connection to the management API."""
-        return Management(self.management_url, token=self.token("management"))
-
     def health(self) -> Health:
         """The health that /live and /ready report, according to the supervisor's last look at the server."""
         if self._processes is not None and self._processes.has_ended():
             return Health.dead(self._processes.how_it_ended())
-        health = self._supervisor.health()
-        if (self.signs / ALL).exists():
-            return replace(health, is_ready=False, reason="the server is stopping")
-        return health
+        return super().health()
 
     def metrics(self) -> bytes:
         """The content of /metrics in Prometheus' text format: the workers' metrics, then TorchServe's own."""
@@ -184,24 +122,9 @@ class TorchServe:
         self._events.error(problem)
         raise ServerError(f"{problem}:\n{self.log_tail()}")
 
-    def drain(self, seconds: float) -> bool:
-        """Makes the workers refuse new requests with 503, and waits until all open requests are answered.
-
-        Returns False if requests are still open after `seconds`. The caller must stop the server in both cases.
-        """
-        (self.signs / ALL).touch()
-        return wait_until_idle(lambda: total(self.metrics_folder, OPEN_REQUESTS), seconds=seconds)
-
     def processes(self) -> list[psutil.Process]:
         """The server's running processes: TorchServe's Java process and the workers."""
         return [] if self._processes is None else self._processes.living()
-
-    def log_tail(self) -> str:
-        """The last lines of each log."""
-        lines: list[str] = []
-        for name in (SERVER_LOG, EVENTS, WORKER_LOG):
-            lines += read_log(self.logs / name).splitlines()[-LOG_LINES_IN_ERRORS:]
-        return "\n".join(lines)
 
     def stop(self) -> None:
         """Ends all processes of the server, then removes its folders. Termination signals are ignored meanwhile."""
@@ -210,12 +133,9 @@ class TorchServe:
             if self._processes is not None:
                 self._processes.end()
             self._opened.close()
-            for folder in (self.folder, self._metrics):
-                if folder is not None:
-                    shutil.rmtree(folder, ignore_errors=True)
+            self._remove_folders()
 
     def _start(self) -> None:
-        self._metrics = make_metrics_folder()
         for folder in (configuration.temporary_folder(self.folder), self.signs):
             folder.mkdir()
         if not self.options.wants_token:
@@ -237,7 +157,7 @@ class TorchServe:
                 env=configuration.environment(
                     self.folder,
                     logs=self.logs,
-                    metrics=self._metrics,
+                    metrics=self.metrics_folder,
                     signs=self.signs,
                     options=self.options,
                     num_workers=len(self.archives),
@@ -248,6 +168,7 @@ class TorchServe:
                 start_new_session=True,  # Ctrl-C reaches only this process, which stops the server in order
             )
             self._processes = ProcessGroup(java)
+        self._wait_until_ready()
 
     def _wait_until_ready(self) -> None:
         """Waits until every model has a loaded worker. Raises: ServerError if a model cannot be loaded.

@@ -33,6 +33,7 @@ NOT_RUN: dict[str, str] = {
     r": torchrun ": "starts four processes: tests/training/evaluation/test_torchrun.py runs two",
     r": python -m examples\.(entries|network_check) ": "takes hours, or the internet: tests/examples runs its parts",
     r"trust\.md: python -c ": "the forgery of test_trust_table.py",
+    r": python -m benchmarks\.": "takes minutes of an idle machine",
     r": python -m tests\.mutation ": "takes an hour of two cores, or reads the verdicts of such a run",
     r": (taskset|wait)\b": "takes hours: tests/training/study runs a smaller one",
 }

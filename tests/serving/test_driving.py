@@ -36,6 +36,23 @@ def test_the_replies_are_delivered_up_to_the_last_and_the_body_is_not_kept(drive
     assert "data" in seen[0][1] and not any(rows.get(1) for rows in seen[1:])
 
 
+ANYTIME = {"stopping": b"anytime", "tolerance": b"0", "stream": b"true"}
+
+
+@pytest.mark.parametrize("fields", [{}, ANYTIME])
+def test_only_the_first_reply_and_those_with_news_are_delivered(driver, fields):
+    replies, num_steps = queue.Queue(), []
+    driver._after_step = num_steps.append
+    driver.open(1, request(n=b"1500", **fields), replies.put)
+    texts, is_last = [], False
+    while not is_last:
+        reply = replies.get(timeout=60)
+        texts, is_last = [*texts, reply.text], reply.is_last
+    assert len(num_steps) > 20, "a batch has 64 draws"
+    assert all(texts[1:]) and driver._begun == set()
+    assert len(texts) > 2 if fields else len(texts) == 2
+
+
 def test_a_request_that_is_forgotten_is_not_drawn_for_any_more(driver):
     replies = queue.Queue()
     driver.open(1, request(n=b"10000000"), replies.put)

@@ -257,15 +257,18 @@ def record_calibration(checkpoint: Checkpoint, calibration: Calibration) -> Chec
 def read_calibration(checkpoint: Checkpoint) -> Calibration | None:
     """The calibration of a checkpoint's label sets; None if it has none.
 
-    Raises: CheckpointError if the calibration is not one of this checkpoint's network, or its threshold does not follow
-    from its scores.
+    Raises: CheckpointError if the calibration has changed since the checkpoint was opened, is not one of its network,
+    or its threshold does not follow from its scores.
     """
     from zoo.results.calibration import calibration_faults, parse_calibration
 
     if CALIBRATION not in checkpoint.files:
         return None
     path = checkpoint.path / CALIBRATION
-    calibration = parse_calibration(path.read_bytes(), source=str(path))
+    content = path.read_bytes()
+    if hashlib.sha256(content).hexdigest() != checkpoint.files[CALIBRATION]:
+        raise CheckpointError(f"{path} has changed since it was opened: try again")
+    calibration = parse_calibration(content, source=str(path))
     for fault in calibration_faults(calibration, checkpoint.spec, weights_sha256=checkpoint.weights_sha256):
         raise CheckpointError(f"{path}: {fault}; make a new one with zoo calibrate {checkpoint.path}")
     return calibration

@@ -59,26 +59,33 @@ def specialized_export(checkpoint: Checkpoint) -> bytes:
     return exported
 
 
+def require_same_weights(opened: OnnxBackend, checkpoint: Checkpoint) -> None:
+    """Raises BackendError unless the model states that it was exported from the weights of the checkpoint."""
+    if opened.metadata.get(WEIGHTS_SHA256) != checkpoint.weights_sha256:
+        raise _other_export(checkpoint)
+
+
 def require_agreement(opened: OnnxBackend, checkpoint: Checkpoint) -> None:
-    """Raises BackendError unless the model is of these weights and matches PyTorch's logits within the tolerance."""
-    x_BCHW = _probes(checkpoint.spec.preprocessing.crop)
-    actual_BK, facts = opened.logits(x_BCHW), opened.metadata
+    """Raises BackendError unless the model matches PyTorch's logits, which it embeds, within the tolerance."""
+    actual_BK = opened.logits(_probes(checkpoint.spec.preprocessing.crop))
     try:
-        content = base64.b64decode(facts.get(EXPECTED, ""), validate=True)
+        content = base64.b64decode(opened.metadata.get(EXPECTED, ""), validate=True)
         expected_BK = np.frombuffer(content, np.float32).reshape(actual_BK.shape)
-    except ValueError:  # from the base64 decoding, or from a wrong length
-        expected_BK = None
-    if expected_BK is None or facts.get(WEIGHTS_SHA256) != checkpoint.weights_sha256:
-        raise BackendError(
-            f"the exported network was not made from the weights of {checkpoint.path}, or not by this version: "
-            "create the archive again with zoo archive"
-        )
+    except ValueError as error:  # from the base64 decoding, or from a wrong length
+        raise _other_export(checkpoint) from error
     parity = compare("noise", expected_BK, actual_BK)
     if not parity.is_within_tolerance:
         raise BackendError(
             f"the exported network's logits differ from PyTorch's by {parity.largest_difference:.1e}, "
             f"{parity.relative_difference:.1e} of the largest logit: use --backend torch"
         )
+
+
+def _other_export(checkpoint: Checkpoint) -> BackendError:
+    return BackendError(
+        f"the exported network was not made from the weights of {checkpoint.path}, or not by this version: "
+        "create the archive again with zoo archive"
+    )
 
 
 def _export(checkpoint: Checkpoint) -> bytes:

@@ -17,12 +17,19 @@ import sys
 import tempfile
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
+
+import psutil
 
 from zoo.errors import RequestError, ZooError
 
+_logger = logging.getLogger(__name__)
+
 SECONDS_TO_CONNECT = 15.0
 """How long a running cluster may take to answer; Ray itself would ask again without an end."""
+NUM_STARTS = 2
+"""How often the start of a cluster is tried: Ray gives its processes 30 s, which a busy machine may exceed."""
+TIMED_OUT = "timed out"
 
 _PROBE = """
 import logging, sys, ray
@@ -38,7 +45,7 @@ def ray_cluster(*, num_cpus: int | None = None, address: str | None = None) -> I
     Without an address, the cluster is on this machine, and all its processes end with the block. Its nodes and workers
     have loopback addresses; some of its ports still listen on all interfaces, and require a token that only this
     process and its children know. There is no dashboard and no telemetry, and the logs of workers are not printed. A
-    process that is connected already stays as it is.
+    process that is connected already stays as it is. A start that Ray gives up after its 30 s is repeated once.
 
     Args:
         num_cpus: The processors of a cluster on this machine, as Ray counts them; None for all.
@@ -46,7 +53,7 @@ def ray_cluster(*, num_cpus: int | None = None, address: str | None = None) -> I
             `RAY_AUTH_MODE` and `RAY_AUTH_TOKEN_PATH` give its token, as for all of Ray's clients.
     Raises: ZooError, and leaves no process behind, if Ray is not installed, the cluster cannot be reached within
     SECONDS_TO_CONNECT seconds or has other versions of Ray or Python, or no cluster starts; RequestError if the address
-    is not one.
+    is not one, or this process is connected to another cluster.
     """
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
     if address is None and not any(name in os.environ for name in _TOKEN_VARIABLES):
@@ -56,23 +63,83 @@ def ray_cluster(*, num_cpus: int | None = None, address: str | None = None) -> I
     except ImportError as error:
         raise ZooError("Ray is not installed: pip install 'certified-zoo[ray]'") from error
     if ray.is_initialized():
+        _require_address(address, connected=ray.get_runtime_context().gcs_address)
         yield
         return
     if address is not None:
         require_reachable(address)
     with ExitStack() as stack:
         restore_handler = stack.enter_context(_own_handler_of_sigterm())
-        options: dict[str, object] = {"log_to_driver": False, "logging_level": logging.ERROR}
-        if address is None:
-            options |= _local_options(stack.enter_context(_short_folder()), num_cpus)
         stack.enter_context(_silent())
-        stack.callback(ray.shutdown, wait_for_processes=True)
-        try:
-            ray.init(address or "local", **options)
-        except Exception as error:  # Ray raises plain exceptions of many kinds
-            raise ZooError(f"no Ray cluster: {_first_line(str(error))}") from error
+        if address is not None:
+            stack.callback(ray.shutdown, wait_for_processes=True)
+            _connect(address)
+        else:
+            stack.enter_context(_local_cluster(num_cpus))
         restore_handler()
         yield
+
+
+def _connect(address: str, **options: object) -> None:
+    """Connects this process. Raises: ZooError."""
+    import ray
+
+    try:
+        ray.init(address, log_to_driver=False, logging_level=logging.ERROR, **options)
+    except Exception as error:  # Ray raises plain exceptions of many kinds
+        raise ZooError(f"no Ray cluster: {_first_line(str(error))}") from error
+
+
+@contextmanager
+def _local_cluster(num_cpus: int | None) -> Iterator[None]:
+    """A cluster on this machine. A start that times out is repeated once, after its processes were ended.
+
+    Raises: ZooError if it does not start.
+    """
+    import ray
+
+    for num_tries in range(1, NUM_STARTS + 1):
+        with ExitStack() as stack:
+            folder = stack.enter_context(_short_folder())
+            stack.callback(_end_processes, folder)
+            stack.callback(ray.shutdown, wait_for_processes=True)
+            try:
+                _connect("local", **_local_options(folder, num_cpus))
+            except ZooError as error:
+                if TIMED_OUT not in str(error).lower():
+                    raise
+                if num_tries == NUM_STARTS:
+                    raise ZooError(f"{error} Tried {NUM_STARTS} times: this machine may be too busy") from error
+                _logger.warning("Ray did not start within its 30 s on this busy machine; starting it once more")
+                continue
+            yield
+            return
+
+
+def _end_processes(folder: str) -> None:
+    """Kills processes of a cluster in this folder: Ray leaves those of a start that failed until this process ends."""
+    for child in psutil.Process().children(recursive=True):
+        with suppress(psutil.Error):
+            if any(folder in word for word in child.cmdline()):
+                child.kill()
+
+
+def _require_address(address: str | None, *, connected: str) -> None:
+    """Raises RequestError if the address is another one than that of the cluster that this process is connected to."""
+    if address is None or address == "auto" or _resolved(address) == _resolved(connected):
+        return
+    raise RequestError(
+        f"this process is connected to the Ray cluster at {connected} already, and cannot use the one at {address}: "
+        "use another process, or the same address"
+    )
+
+
+def _resolved(address: str) -> tuple[str, str]:
+    """The IP address and the port of HOST:PORT; the host as it is if it is not known."""
+    host, _, port = address.rpartition(":")
+    with suppress(OSError):
+        host = socket.gethostbyname(host)
+    return host, port
 
 
 @contextmanager

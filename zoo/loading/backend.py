@@ -10,11 +10,11 @@ import torch
 
 from zoo.checkpoints.checkpoint import Checkpoint
 from zoo.errors import CheckpointError, ExportError, RequestError
-from zoo.export.cached_export import require_agreement, specialized_export
+from zoo.export.cached_export import require_agreement, require_same_weights, specialized_export
 from zoo.export.onnx import PARENT_SHA256
 from zoo.export.plain_graph import metadata_of, require_plain_graph
 from zoo.loading.device import cpu_has_bfloat16
-from zoo.loading.kept_packing import keep_dependence, read_dependence
+from zoo.loading.kept_checks import AGREES, DEPENDS, IDENTICAL, keep_checks, key_of, read_checks
 from zoo.models.layout import CONFIG, ONNX
 from zoo.smoothing.backends import BaseClassifier, TorchBackend, fused
 from zoo.smoothing.backends.onnxruntime import OnnxBackend
@@ -60,16 +60,15 @@ def open_backend(
     chosen = chosen_precision(checkpoint, precision, backend=backend, device_type=device.type)
     num_classes = checkpoint.spec.num_classes
     if chosen == INT8:
-        return _opened(_int8_network(checkpoint), checkpoint, precision=INT8, device=device, spins=spins)
+        content = _int8_network(checkpoint)
+        return _opened(content, checkpoint, precision=INT8, device=device, spins=spins, is_own_export=False)
     is_onnx = runs_onnx(backend, device.type, chosen)
     if exported is None and is_onnx:
         exported = export_for(checkpoint, backend=backend)
     if exported is None or not is_onnx:
         network = fused(checkpoint.load_network())
         return TorchBackend(network, num_classes=num_classes, device=device, precision=chosen, is_channels_last=True)
-    onnx_backend = _opened(exported, checkpoint, precision=chosen, device=device, spins=spins)
-    require_agreement(onnx_backend, checkpoint)
-    return onnx_backend
+    return _opened(exported, checkpoint, precision=chosen, device=device, spins=spins, is_own_export=True)
 
 
 def _int8_network(checkpoint: Checkpoint) -> bytes:
@@ -85,20 +84,30 @@ def _int8_network(checkpoint: Checkpoint) -> bytes:
 
 
 def _opened(
-    exported: bytes, checkpoint: Checkpoint, *, precision: str, device: torch.device, spins: bool
+    exported: bytes, checkpoint: Checkpoint, *, precision: str, device: torch.device, spins: bool, is_own_export: bool
 ) -> OnnxBackend:
-    """The backend of an ONNX model; whether its logits depend on the batch is kept for the next start."""
-    known = read_dependence(exported, device)
+    """The backend of an ONNX model. What its checks found is kept for the next start.
+
+    `is_own_export`: the model is one of `specialized_export`, and must agree with PyTorch.
+    """
+    key = key_of(exported, device)
+    known = read_checks(key)
     backend = OnnxBackend(
         exported,
         num_classes=checkpoint.spec.num_classes,
         device=device,
         precision=precision,
         spins=spins,
-        depends_on_batch_shape=known,
+        depends_on_batch_shape=DEPENDS in known if known else None,
     )
-    if known is None:
-        keep_dependence(exported, device, depends=backend.depends_on_batch_shape)
+    found = {DEPENDS if backend.depends_on_batch_shape else IDENTICAL}
+    if is_own_export:
+        require_same_weights(backend, checkpoint)
+        if AGREES not in known:
+            require_agreement(backend, checkpoint)
+        found.add(AGREES)
+    if not found <= known:
+        keep_checks(key, frozenset(found))
     return backend
 
 

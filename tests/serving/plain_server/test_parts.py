@@ -2,24 +2,36 @@
 
 import asyncio
 import json
+import signal
 import socket
+import subprocess
+import sys
 import threading
+import types
+from contextlib import closing, contextmanager
 from email.message import Message
 
 import pytest
 
 from serving.application.models import ReceivedRequest, Versions
+from serving.front import model_loading
 from serving.front.fleet import Fleet, Process
 from serving.front.management import management_api
+from serving.front.model_loading import LocatedCheckpoint, Surroundings, load
 from serving.front.sources import CheckpointSource
 from serving.plain_server.frames import Frames
 from serving.plain_server.link import WorkerLink
-from serving.plain_server.settings import WorkerSettings
-from serving.plain_server.worker_process import error_of, how_it_ended
+from serving.plain_server.server import PlainServer
+from serving.plain_server.settings import FOLDERS, WorkerSettings
+from serving.plain_server.starting import StartedProcess
+from serving.plain_server.worker_process import WorkerProcess, error_of, how_it_ended
+from serving.server import ServerOptions
 from serving.server.keys import read_key, write_keys
 from serving.server.loopback_server import Request
 from serving.server.management import ServedVersion
 from serving.server.model_store import Archive
+from serving.service.family_store import FamilyStore
+from serving.service.observer import NullObserver
 from zoo.errors import CheckpointError, ImageError, RequestError, ServerError, UnknownNameError, WorkerLostError
 
 LATER = WorkerLostError("retry in 3 s", retry_after=3)
@@ -100,11 +112,105 @@ def test_a_request_that_is_closed_early_is_forgotten_by_the_worker():
     over_a_link(talk, worker)
 
 
+@contextmanager
+def a_started_process():
+    """A process that waits, as a worker without settings does, and the worker's end of the connection to it."""
+    command = [sys.executable, "-c", "import sys; sys.stdin.read()"]
+    ours, theirs = socket.socketpair()
+    with (
+        subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True) as process,
+        theirs,
+    ):
+        try:
+            yield StartedProcess(process, ours), theirs
+        finally:
+            process.kill()
+
+
+@contextmanager
+def running_loop():
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever)
+    thread.start()
+    try:
+        yield loop
+    finally:
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join(30)
+        loop.close()
+
+
+def test_a_process_that_was_started_early_becomes_the_first_worker(tmp_path):
+    settings = WorkerSettings(source=tmp_path / "m.mar", noise_secret="ab", **dict.fromkeys(FOLDERS, tmp_path))
+    logs = types.SimpleNamespace(copy_output=lambda output, pid: None)
+    description = {"archive": str(tmp_path / "m.mar"), "name": "m", "version": "1.0"}
+    with a_started_process() as (started, theirs), running_loop() as loop:
+        worker = WorkerProcess(settings, environment={}, started=started, logs=logs, loop=loop)
+        try:
+            frames = Frames(theirs)
+            assert WorkerSettings.from_json(frames.read()[0]["load"]) == settings
+            frames.write({"ready": description})
+            worker.wait_until_loaded()
+            assert worker.description == description and worker.is_ready and worker.pid == started.process.pid
+        finally:
+            worker.stop()
+        assert started.process.poll() == -signal.SIGTERM
+
+
+def test_a_process_that_was_started_for_a_server_that_cannot_be_made_is_ended(tmp_path):
+    with a_started_process() as (started, _):
+        with pytest.raises(ServerError, match="missing"):
+            PlainServer([], started=[started], options=ServerOptions(tokens=tmp_path / "missing"))
+        assert started.process.poll() == -signal.SIGTERM and started.connection.fileno() == -1
+
+
 def test_the_settings_of_a_worker_cross_the_link(tmp_path):
-    folders = dict.fromkeys(("archives", "unpacked", "signs", "families"), tmp_path)
+    folders = dict.fromkeys(FOLDERS, tmp_path)
     for source in (tmp_path / "m.mar", CheckpointSource(model="m", store="s", limits=("n0=50",))):
         settings = WorkerSettings(source=source, noise_secret="ab", **folders)
         assert WorkerSettings.from_json(json.loads(json.dumps(settings.to_json()))) == settings
+
+
+SURROUNDINGS = Surroundings(
+    noise_secret=bytes(32), families=FamilyStore, observer=NullObserver(), is_closing=lambda: False
+)
+
+
+def test_a_checkpoint_is_loaded_while_its_archive_is_written_as_it_is_loaded_from_the_archive(
+    digits_checkpoint, tmp_path, monkeypatch
+):
+    is_loading, load_configured, write = threading.Event(), model_loading.load_configured, model_loading.write_archive
+
+    def noticed(*args, **options):
+        is_loading.set()
+        return load_configured(*args, **options)
+
+    def write_later(*args):
+        assert is_loading.wait(60), "the archive is written first"
+        return write(*args)
+
+    monkeypatch.setattr(model_loading, "load_configured", noticed)
+    monkeypatch.setattr(model_loading, "write_archive", write_later)
+    located = LocatedCheckpoint.of(CheckpointSource(model=str(digits_checkpoint.path), device="cpu", limits=("n0=50",)))
+    archive, service = located.archived_and_loaded(tmp_path, SURROUNDINGS)
+    with closing(service):
+        again = load(archive, unpacked=tmp_path / "unpacked", surroundings=SURROUNDINGS)
+        with closing(again):
+            for loaded in (service, again):
+                assert (loaded.limits.n0, loaded.model_sha256) == (50, digits_checkpoint.weights_sha256)
+            assert service.engine.sampler.base.name == again.engine.sampler.base.name
+    assert archive == Archive(tmp_path / f"{digits_checkpoint.spec.name}.mar", digits_checkpoint.spec.name, "1.0")
+
+
+def test_a_checkpoint_whose_archive_cannot_be_written_is_not_served(digits_checkpoint, tmp_path, monkeypatch):
+    ended = []
+    service = types.SimpleNamespace(close=lambda: ended.append(True))
+    monkeypatch.setattr(model_loading, "load_configured", lambda *args, **options: service)
+    (tmp_path / "file").write_text("")
+    located = LocatedCheckpoint.of(CheckpointSource(model=str(digits_checkpoint.path), device="cpu", backend="torch"))
+    with pytest.raises(ServerError, match="cannot be written"):
+        located.archived_and_loaded(tmp_path / "file", SURROUNDINGS)
+    assert ended == [True]
 
 
 def test_a_workers_failure_is_raised_as_the_error_that_it_was():

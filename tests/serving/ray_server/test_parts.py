@@ -6,16 +6,19 @@ import sys
 import threading
 import time
 from contextlib import closing
+from types import SimpleNamespace
 
 import pytest
 
 pytest.importorskip("ray", reason="the extra `ray` is not installed: pip install 'certified-zoo[ray]'")
 
+import ray
 from prometheus_client.mmap_dict import MmapedDict, mmap_key
 
 from serving.application.models import Part, ReceivedRequest
 from serving.front.sources import CheckpointSource
-from serving.ray_server.messages import Pulse
+from serving.ray_server.handle import ReplicaHandle
+from serving.ray_server.messages import Loaded, Pulse
 from serving.ray_server.metrics import ReplicaMetrics
 from serving.ray_server.pool import ReplicaPool
 from serving.ray_server.scaling import Bounds, Scaling
@@ -48,9 +51,17 @@ class Replica:
 
 
 class NothingToLoad:
-    """Starts no replica: those of the test stand in the pool."""
+    """Loads no replica: those of the test stand in the pool."""
+
+    def __init__(self):
+        self.calls = []
+
+    def replica(self):
+        self.calls.append("replica")
+        return f"actor {len(self.calls)}"
 
     def adopt(self, source):
+        self.calls.append("adopt")
         raise ServerError("nothing to load")
 
 
@@ -128,6 +139,55 @@ def test_a_new_request_is_refused_if_all_replicas_are_full_none_is_ready_or_the_
         for error in ("OverloadError", "WorkerLostError", "ClosingError")
     ]
     assert refusals == [1, 1, 1] and total(tmp_path, "zoo_open_requests", **names) == 0
+
+
+class Method:
+    """A method of an actor: each call gives the next of its results."""
+
+    def __init__(self, *results):
+        self.results, self.num_calls = list(results), 0
+
+    def remote(self, *_):
+        self.num_calls += 1
+        return self.results.pop(0)
+
+
+async def failing(error):
+    raise error
+
+
+def test_a_replica_that_was_unavailable_for_a_moment_gets_requests_again(monkeypatch):
+    monkeypatch.setattr(ray, "wait", lambda references, timeout: (references, []))
+    monkeypatch.setattr(ray, "get", lambda reference: reference)
+    loaded, pulse = Loaded(pid=1, max_open_requests=12, description={}), Replica.pulse
+    unavailable = ray.exceptions.ActorUnavailableError("the network", None)
+    for error, num_ended in ((unavailable, 1), (ray.exceptions.ActorDiedError(), 0)):
+        answer, forget, pulses = Method(failing(error)), Method(None), Method(pulse, pulse, pulse)
+        handle = ReplicaHandle(0, SimpleNamespace(answer=answer, forget=forget, pulse=pulses), loaded)
+        assert handle.look() and handle.is_ready
+
+        async def ask(handle=handle):
+            return [part async for part in handle.replies(ROW)]
+
+        with pytest.raises(WorkerLostError):
+            asyncio.run(ask())
+        assert forget.num_calls == num_ended, "a replica that runs on makes no more draws for the request"
+        assert not handle.is_ready and handle.num_open == 0
+        assert handle.look() and not handle.is_ready, "the report may be older than the failure"
+        assert handle.look() and handle.is_ready, "the report is newer: Ray itself says whether the replica has ended"
+
+
+def test_replicas_are_started_before_there_is_an_archive_and_ended_if_there_is_none(tmp_path, monkeypatch):
+    ended, launch = [], NothingToLoad()
+    monkeypatch.setattr(ray, "kill", ended.append)
+    with closing(ReplicaMetrics(tmp_path)) as metrics:
+        options = {"counts": None, "bounds": Bounds(2, 3), "signs": tmp_path, "metrics": metrics, "logs": None}
+        pool = ReplicaPool(CheckpointSource(model="m"), launch=launch, **options)
+        with pytest.raises(ServerError, match="nothing to load"):
+            pool.wait_until_loaded()
+        pool.stop()
+    assert launch.calls == ["replica", "replica", "adopt"] and sorted(ended) == ["actor 1", "actor 2"]
+    assert not ray.is_initialized(), "a call of Ray would have started a cluster"
 
 
 def test_replicas_are_added_while_their_work_takes_too_long_and_given_up_one_by_one_when_it_does_not():

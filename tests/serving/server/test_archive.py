@@ -84,11 +84,12 @@ def test_an_archive_does_not_depend_on_files_of_others_in_the_temporary_folder(
     assert foreign.read_text() == "another user's" and [file.name for file in path.parent.iterdir()] == [path.name]
 
 
-def test_an_archive_with_other_weights_than_the_checkpoints_is_not_written(digits_checkpoint, tmp_path):
+@pytest.mark.parametrize("name", ["model.safetensors", "config.json"])
+def test_an_archive_with_another_file_than_the_checkpoints_is_not_written(digits_checkpoint, tmp_path, name):
     path = make_archive(digits_checkpoint, tmp_path, limits=Limits(n=500), backend="torch")
     before = path.read_bytes()
-    changed = replace(digits_checkpoint, files={**digits_checkpoint.files, "model.safetensors": "0" * 64})
-    with pytest.raises(ServerError, match="holds other weights than the checkpoint"):
+    changed = replace(digits_checkpoint, files={**digits_checkpoint.files, name: "0" * 64})
+    with pytest.raises(ServerError, match=f"{name} has changed since it was opened"):
         make_archive(changed, tmp_path, limits=Limits(n=600), backend="torch")
     assert path.read_bytes() == before and list(tmp_path.iterdir()) == [path]
 

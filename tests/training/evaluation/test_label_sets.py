@@ -62,7 +62,10 @@ def test_a_second_calibration_with_the_same_seed_is_equal_and_with_another_radiu
     first = read_calibration(open_checkpoint(path))
     assert json.loads(zoo_command("calibrate", path, *OPTIONS).out) == told
     assert read_calibration(open_checkpoint(path)) == first
+    before = open_checkpoint(path)
     zoo_command("calibrate", path, *OPTIONS, "--radius", 0.5)
+    with pytest.raises(CheckpointError, match="has changed since it was opened"):
+        read_calibration(before)
     assert read_calibration(open_checkpoint(path)).threshold > first.threshold
     refused = zoo_command("calibrate", path, *OPTIONS, "--radius", 1)
     assert refused.code == 2 and "at least 1,937 images are needed" in refused.err
