@@ -23,6 +23,7 @@ from serving.service.loading import load_from_archive
 from serving.service.observer import ServiceObserver
 from serving.service.service import FIRST_VERSION, InferenceService
 from zoo.errors import ZooError
+from zoo.loading.device import pick_device
 from zoo.loading.locate import locate
 
 
@@ -88,11 +89,14 @@ def archive_of(source: CheckpointSource | Path, archives: Path) -> Archive:
 
 
 def device_of(config: dict[str, Any]) -> str:
-    """The device of a worker: that of the archive, or a GPU if there is one."""
+    """The device of a worker: that of the archive, or a GPU if there is one.
+
+    Raises: RequestError if the archive's GPU does not exist.
+    """
     if config.get("deviceType") == "cpu" or not torch.cuda.is_available():
         return "cpu"
     (index, *_) = config.get("deviceIds") or [0]
-    return f"cuda:{index}"
+    return str(pick_device(f"cuda:{index}"))
 
 
 def description_of(archive: Archive, service: InferenceService) -> dict[str, Any]:
