@@ -26,6 +26,7 @@ from zoo.smoothing import (
     TorchBackend,
     Votes,
 )
+from zoo.smoothing.backends import CompiledBackend
 from zoo.smoothing.precision import DEFAULT
 
 
@@ -130,7 +131,7 @@ def attackable_network(base: BaseClassifier, attack: Attack) -> Callable[[Tensor
 
     Raises: RequestError if the base classifier has no gradients, or another precision than float32.
     """
-    if not isinstance(base, TorchBackend):
+    if not isinstance(base, TorchBackend) or isinstance(base, CompiledBackend):
         raise RequestError(
             f"{attack.name} needs gradients, which the backend {base.name} does not have: attack the float checkpoint"
         )
