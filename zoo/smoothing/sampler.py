@@ -175,12 +175,13 @@ class NoisySampler:
         Gaussian noise is drawn where the base classifier accepts batches; discrete noise is always drawn on the host.
         A row does not depend on the other rows of its batch.
         """
+        if self._is_on_device:
+            moved = self._device_memory.moved(draws)
+            if all(each.noise == "gaussian" for each in draws):
+                return lambda first, end: noisy_batch(moved.part(first, end))
         rows = [(each, index) for each in draws for index in range(each.start, each.start + each.num)]
         if not self._is_on_device:
             return lambda first, end: self._host_noise.copies(rows[first:end])
-        moved = self._device_memory.moved(draws)
-        if all(each.noise == "gaussian" for each in draws):
-            return lambda first, end: noisy_batch(moved.part(first, end))
 
         def copies(first: int, end: int) -> Tensor:
             parts, at = [], first

@@ -1,5 +1,8 @@
 """The engine on a simulated device: the right devices, one copy in and one out per step, and the CPU's votes."""
 
+from contextlib import contextmanager
+from importlib.util import find_spec
+
 import numpy as np
 import pytest
 import torch
@@ -105,6 +108,29 @@ def test_the_kernel_is_launched_once_per_batch(monkeypatch):
     with simulated_device():
         sampler_on_device().votes([draws_of(0, num=10), draws_of(1, num=10)])
     assert launches == [8, 8, 4]
+
+
+@pytest.mark.skipif(find_spec("triton") is None, reason="needs Triton")
+def test_the_kernel_is_launched_on_the_device_of_its_tensors(monkeypatch):
+    from zoo.smoothing import fused_noise
+
+    current, launches = ["another device"], []
+
+    @contextmanager
+    def on_device(device):
+        current.append(device)
+        yield
+        current.pop()
+
+    class Kernel:
+        def __getitem__(self, grid):
+            return lambda out_MCHW, *_: launches.append((len(out_MCHW), current[-1]))
+
+    monkeypatch.setattr(fused_noise, "_write_noisy", Kernel())
+    monkeypatch.setattr(torch.cuda, "device", on_device)
+    with simulated_device():
+        fused_noise.noisy_images(DeviceMemory(CUDA).moved([draws_of(0)]))
+    assert launches == [(10, CUDA)]
 
 
 def test_steps_of_the_engine_exchange_two_copies_also_while_jobs_come_and_go():
