@@ -9,7 +9,7 @@ from serving.front.server import FrontServer
 from serving.front.sources import CheckpointSource
 from serving.plain_server.settings import WorkerSettings
 from serving.plain_server.worker_process import WorkerProcess
-from serving.server.cores import num_cores
+from zoo.host.cores import num_cores
 
 METRICS = "PROMETHEUS_MULTIPROC_DIR"
 OUR_PACKAGES = Path(__file__).parents[2]

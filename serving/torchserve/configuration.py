@@ -9,7 +9,6 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from serving.server.cores import num_cores
 from serving.server.draining import SIGNS
 from serving.server.model_store import Archive
 from serving.server.options import ServerOptions
@@ -17,6 +16,7 @@ from serving.server.ports import LOOPBACK, UNREACHABLE, Ports
 from serving.server.visible_gpus import numbered_gpus
 from serving.service import family_store, noise_secret
 from zoo.errors import ServerError
+from zoo.host.cores import num_cores
 
 TOKEN_MINUTES = 525_600  # TorchServe's tokens expire after an hour by default, and nothing renews them
 PROPERTIES = "config.properties"

@@ -14,13 +14,13 @@ import serving
 from serving.protocol import Limits
 from serving.server import Ports, ServerOptions
 from serving.server.archive import model_settings
-from serving.server.cores import num_cores
 from serving.server.keys import read_key, write_keys
 from serving.server.ports import UNREACHABLE
 from serving.server.visible_gpus import restore_names
 from serving.torchserve import TorchServe
 from serving.torchserve.configuration import command, environment, java_home, properties
 from zoo.errors import RequestError, ServerError
+from zoo.host.cores import num_cores
 
 PORTS = Ports(*range(9001, 9006))
 FOLDER = Path("/private")
