@@ -132,7 +132,7 @@ def measured(checkpoint: Checkpoint, task: Task, folder: Path, words: argparse.N
         "draws per image": statistics.fmean(row.provenance.n + row.provenance.n0 for row in rows if row.provenance),
         "median": median,
         "time of files by time from memory": ratio,
-        "rounds": rounds,
+        "every round": rounds,
     }
 
 

@@ -106,7 +106,7 @@ class SmoothedAttackTarget:
         root = derived_seed(self.attack.seed or 0, "prediction", which)
         engine, numbers, answers = CertificationEngine(self._sampler), numbers_B.tolist(), {}
         smoothed = self.smoothed
-        for number, x_CHW in zip(numbers, x_BCHW, strict=True):
+        for number, x_CHW in zip(numbers, x_BCHW.cpu(), strict=True):
             key = NoiseKey(root=root, job=number)
             engine.admit(Prediction(number, x_CHW, sigma=smoothed.sigma, n=smoothed.n, alpha=smoothed.alpha, key=key))
         while engine.num_open:

@@ -182,7 +182,7 @@ def measured_rows(
     rounding, of an uninterrupted evaluation. `measure` computes them, in any order; None for this process.
     """
     console, size = console or Console(quiet=True), target.batch_size
-    num_workers = 0 if measure else num_loader_workers(device, num_images=len(indices))  # Ray forbids to fork
+    num_workers = 0 if measure else num_loader_workers(device, num_images=len(indices))  # no fork next to Ray
     batches = [list(indices[start : start + size]) for start in range(0, len(indices), size)]
 
     def batches_of(chosen: Sequence[list[int]]) -> Iterator[Batch]:

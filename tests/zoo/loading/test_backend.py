@@ -103,9 +103,10 @@ def test_logits_and_votes_agree_across_backends(digits_checkpoint, backends, ima
 
 @pytest.mark.parametrize("name", ["torch", "onnx"])
 def test_counts_are_the_same_however_requests_are_packed(name, backends, images):
-    alone = certificates(backends[name], images, packed=1)
-    assert certificates(backends[name], images, packed=7) == alone
-    assert certificates(backends[name], images, packed=64) == alone
+    few = images[:24]
+    alone = certificates(backends[name], few, packed=1)
+    assert certificates(backends[name], few, packed=7) == alone
+    assert certificates(backends[name], few, packed=24) == alone
 
 
 def test_onnx_runtime_answers_alike_at_every_batch_size(backends, images):
