@@ -139,10 +139,10 @@ class NoisySampler:
         The host waits once, and gets one copy, for what a device computes.
         """
         on_device = [batch.classes_B for batch in batches if isinstance(batch.classes_B, Tensor)]
-        rows: Sequence[Any] = [logits_K for batch in batches for logits_K in batch.logits_RK]
+        rows: Any = [logits_K for batch in batches for logits_K in batch.logits_RK]
         if on_device:
             bits = [torch.cat(on_device).to(torch.int32)]
-            bits += [torch.cat(list(rows)).view(torch.int32).flatten()] if rows else []
+            bits += [torch.cat(rows).view(torch.int32).flatten()] if rows else []
             read: npt.NDArray[np.int32] = torch.cat(bits).cpu().numpy()
             num_read = len(read) - len(rows) * self.base.num_classes
             classes_M = read[:num_read].astype(np.int64)

@@ -84,7 +84,8 @@ class GraphedNetwork:
         """A graph of the compiled network. CUDA requires that the network has run on the capturing stream before."""
         static_BCHW = torch.empty_like(x_BCHW)
         static_BCHW.copy_(x_BCHW)
-        stream, current = torch.cuda.Stream(self._device), torch.cuda.current_stream(self._device)
+        stream = torch.cuda.Stream(self._device)  # type: ignore[no-untyped-call]
+        current = torch.cuda.current_stream(self._device)
         stream.wait_stream(current)
         with torch.cuda.stream(stream):
             for _ in range(NUM_WARM_UPS):
