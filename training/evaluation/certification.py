@@ -100,7 +100,7 @@ def _certify_remaining(
     num_before = len(done) if ranks.world_size == 1 else 0
     if share:
         num_workers = num_loader_workers(base.draws_on, num_images=len(share), num_processes=ranks.world_size)
-        rows_of = rows_of or partial(certified_rows, num_workers=num_workers)
+        rows_of = rows_of or partial(certified_rows, num_threads=max(1, num_workers))
         with (
             log.appending(ranks) as append,
             progress_bar(console, "certifying", total=num_before + len(share), completed=num_before) as advance,
@@ -125,17 +125,17 @@ def certified_rows(
     indices: Sequence[int],
     *,
     options: SamplingOptions,
-    num_workers: int = 0,
+    num_threads: int = 1,
 ) -> Iterator[CertificationRow]:
     """Yields the rows of these images in order, each as soon as it and all earlier rows are certified.
 
-    `num_workers` processes prepare the images, as in `prepared_ahead`.
+    `num_threads` threads prepare the images, as in `prepared_ahead`.
     """
     engine = CertificationEngine(NoisySampler(base, options))
     num_waiting = len(indices)
     started: dict[int, tuple[Certification, float]] = {}
     done: dict[int, CertificationRow] = {}
-    with closing(prepared_ahead(images, indices, run.preprocessing, num_workers=num_workers)) as prepared:
+    with closing(prepared_ahead(images, indices, run.preprocessing, num_threads=num_threads)) as prepared:
         for index in indices:
             while index not in done:
                 while num_waiting and engine.num_remaining < options.batch_size:
