@@ -68,7 +68,6 @@ def main() -> None:
     parser.add_argument("--radius", type=float, default=0.25)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--backend", default="auto")
-    parser.add_argument("--device", default="cpu")
     parser.add_argument("--checkpoint", type=Path, metavar="DIR", help="a checkpoint instead of a random network")
     words = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
@@ -101,8 +100,8 @@ def made_checkpoint(folder: Path, task: Task, words: argparse.Namespace) -> Chec
 
 def measured(checkpoint: Checkpoint, task: Task, folder: Path, words: argparse.Namespace) -> dict[str, Any]:
     """The medians over rounds, and the rounds, of both runs."""
-    timed = Timed(open_backend(checkpoint, backend=words.backend, device=words.device))
-    options = SamplingOptions(batch_size=default_batch_size(checkpoint, words.device))
+    timed = Timed(open_backend(checkpoint, backend=words.backend))
+    options = SamplingOptions(batch_size=default_batch_size(checkpoint, "cpu"))
     rule = AtRadius(words.radius, max_n=MOST_DRAWS)
     smoothing = SmoothingSpec(sigma=SIGMA, n=MOST_DRAWS, n0=rule.usual_n0(sigma=SIGMA), stopping=rule)
     run = certification_run(checkpoint, task, smoothing=smoothing, base=timed, options=options, seed=0)
