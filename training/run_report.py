@@ -148,6 +148,7 @@ def _answers(
         batch_size=BATCH_SIZE,
         seed=derived_seed(run.seed, "validation-report"),
         num_draws=_num_draws(run),
+        device=device,
         num_workers=run.recipe.num_workers or num_loader_workers(device, num_images=len(numbers)),
     )
     answers: list[int] = votes_NK.argmax(dim=1).tolist()

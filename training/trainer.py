@@ -333,6 +333,7 @@ class _Loop:
                 sigma=self.run.recipe.objective.sigma or 0.0,
                 batch_size=EVALUATION_BATCH_SIZE,
                 seed=derived_seed(self.run.seed, "validation-noise"),
+                device=self.optimization.device,
                 num_workers=self._num_workers(len(self.validation)),
             )
             labels_N = torch.tensor([self.validation.images.labels[number] for number in own])

@@ -133,13 +133,14 @@ def test_an_evaluation_stays_on_the_device():
         name="six", class_names=tuple("abcdefghij"[:NUM_CLASSES]), preprocessing=preprocessing, augmentation="none",
         train=images, test=images,
     )  # fmt: skip
-    results = []
+    results, draws_noise = [], []
     for device in (CUDA, torch.device("cpu")):
-        with simulated_device():
+        with simulated_device() as traffic:
             base = TorchBackend(small_network(), num_classes=NUM_CLASSES, device=device)
             results.append(evaluate_network(base, task, preprocessing, sigmas=[0.25], batch_size=4, seed=0))
-    on_device, on_cpu = (result.model_dump(exclude={"backend"}) for result in results)
-    assert on_device == on_cpu
+        draws_noise.append(any(line.startswith("streams.py") for line in traffic.copies_in))
+    on_device, on_cpu = (result.model_dump(exclude={"backend", "noise"}) for result in results)
+    assert on_device == on_cpu and draws_noise == [True, False]
 
 
 def test_labels_that_were_left_on_the_cpu_are_noticed():

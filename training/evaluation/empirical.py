@@ -58,6 +58,9 @@ def evaluated_backend(
     )
 
 
+CPU = torch.device("cpu")
+
+
 class Batch(NamedTuple):
     """Images as uint8 `x_bytes_BCHW`, their classes `labels_B` and their numbers in the test set."""
 
@@ -132,6 +135,7 @@ def evaluate_network(
             sigma=sigma,
             batch_size=batch_size,
             seed=seed,
+            device=base.draws_on,
             num_workers=num_loader_workers(base.draws_on, num_images=len(indices)),
         )
         accuracy, interval = correct / len(indices), binomial_interval(correct, len(indices))
@@ -247,6 +251,7 @@ def num_correct_under_noise(
     sigma: float,
     batch_size: int,
     seed: int,
+    device: torch.device = CPU,
     num_workers: int = 0,
 ) -> int:
     """The number of these images that are classified right under noise; the arguments are as in `votes_under_noise`."""
@@ -258,6 +263,7 @@ def num_correct_under_noise(
         sigma=sigma,
         batch_size=batch_size,
         seed=seed,
+        device=device,
         num_workers=num_workers,
     )
     labels_N = torch.tensor([images.images.labels[number] for number in numbers])
@@ -274,6 +280,7 @@ def votes_under_noise(
     batch_size: int,
     seed: int,
     num_draws: int = 1,
+    device: torch.device = CPU,
     num_workers: int = 0,
 ) -> Tensor:
     """`votes_NK`: how many of `num_draws` noisy copies of each image get each class.
@@ -282,7 +289,7 @@ def votes_under_noise(
     the image's number key the noise.
 
     Args:
-        classify: The base classifier: `x_BCHW` on the CPU -> `classes_B`.
+        classify: The base classifier: `x_BCHW` on `device` -> `classes_B`.
         images: The images, of which `numbers` are classified.
         numbers: The numbers of the images; at least one.
         num_classes: K.
@@ -290,12 +297,13 @@ def votes_under_noise(
         batch_size: Images per batch.
         seed: Seed of the noise.
         num_draws: Noisy copies per image.
+        device: Draws the noise. CUDA's differs from a CPU's, as in `normal_per_image`.
         num_workers: Processes that load the images.
     """
     votes: list[Tensor] = []
     loader = DataLoader(Subset(images, numbers), batch_size=batch_size, num_workers=num_workers)
     for start, (x_bytes, _) in zip(count(step=batch_size), loaded_batches(loader), strict=False):
-        x_BCHW = to_pixels(x_bytes)
+        x_BCHW = to_pixels(x_bytes).to(device)
         numbers_B = torch.tensor(numbers[start : start + batch_size])
         votes_BK = torch.zeros(len(x_BCHW), num_classes, dtype=torch.int64)
         for draw in range(num_draws):
