@@ -65,12 +65,15 @@ def published_loop(network: nn.Module, x_CHW: Tensor, *, num: int, batch_size: i
 
 
 def run_engine(base: BaseClassifier, x_CHW: Tensor, *, num: int, batch_size: int, noise: Noise = "gaussian") -> Run:
-    """Runs one certification of `num` draws, including those of the selection."""
-    timed = Timed(base)
-    engine = CertificationEngine(NoisySampler(timed, SamplingOptions(batch_size=batch_size)))
+    """Runs one certification of `num` draws, including those of the selection.
+
+    On a device, the network's time is not known: the host does not wait for it.
+    """
+    timed = Timed(base) if base.draws_on.type == "cpu" else None
+    engine = CertificationEngine(NoisySampler(timed or base, SamplingOptions(batch_size=batch_size)))
     smoothing = SmoothingSpec(sigma=SIGMA, n0=N0, n=num - N0, noise=noise)
     engine.admit(Certification(0, x_CHW.cpu(), smoothing=smoothing, key=NoiseKey(0, 0)))
     started = time.perf_counter()
     while engine.num_open:
         engine.step()
-    return Run(num, time.perf_counter() - started, timed.seconds)
+    return Run(num, time.perf_counter() - started, None if timed is None else timed.seconds)

@@ -42,14 +42,14 @@ NUM_CLASSES = 10
 Contender = Callable[[], Run]
 
 
-def calibrated_network(architecture: str, size: int) -> nn.Module:
+def calibrated_network(architecture: str, size: int, num_classes: int = NUM_CLASSES) -> nn.Module:
     """A random network whose batch statistics are fitted to noisy images.
 
     Without fitted statistics its logits would be constant or huge.
     """
     torch.manual_seed(0)
     network = build_network(
-        architecture, num_classes=NUM_CLASSES, preprocessing=Preprocessing(resize=size, crop=size)
+        architecture, num_classes=num_classes, preprocessing=Preprocessing(resize=size, crop=size)
     ).train()
     with torch.no_grad():
         for _ in range(8):

@@ -69,10 +69,10 @@ def main() -> None:
     print(json.dumps({**vars(arguments), "torch": torch.__version__, "results": results}, indent=2))
 
 
-def write_pictures(folder: Path, count: int) -> Path:
-    """An image folder of two classes with `count` training pictures of ImageNet's average size."""
+def write_pictures(folder: Path, count: int, num_test: int = NUM_CLASSES) -> Path:
+    """An image folder of two classes, with `count` training and `num_test` test pictures of ImageNet's average size."""
     rng = np.random.default_rng(0)
-    for split, number in (("train", count), ("test", NUM_CLASSES)):
+    for split, number in (("train", count), ("test", num_test)):
         for index in range(number):
             path = folder / split / str(index % NUM_CLASSES) / f"{index}.jpg"
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -155,9 +155,9 @@ class Ours:
         task = open_task(f"imagefolder:{folder}", data_dir=folder)
         run = TrainingRun(task=task, recipe=recipe, seed=0, output=output)
         run_folder = RunFolder(output / ".run")
-        run_folder.begin(run.identity(SINGLE_PROCESS))
+        run_folder.begin(run.identity(SINGLE_PROCESS), device=device)
         self.loop = trainer._Loop(run, run_folder, device, SINGLE_PROCESS)
-        self.loop.prepare()
+        self.loop.prepare(None)
         self.logger = MetricLogger(run_folder.path, steps_done=0)
         self.watch = Stopwatch(device)
         optimization = self.loop.optimization
@@ -171,7 +171,7 @@ class Ours:
         torch.autograd.grad = self.watch.wrap(real)  # an attack's backward passes
         started = time.perf_counter()
         try:
-            self.loop.run_epoch(self.logger, lambda loss: None)
+            list(self.loop._run_epoch(self.logger, lambda loss: None))
         finally:
             torch.autograd.grad = real
         return {"ours": time.perf_counter() - started, "network": self.watch.seconds}

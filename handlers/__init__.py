@@ -1,1 +1,1 @@
-"""The handler that TorchServe loads. It only decodes, runs one engine step and encodes."""
+"""The handler that TorchServe loads. It only decodes, runs engine steps and encodes."""

@@ -14,12 +14,15 @@ from serving.metrics import PrometheusObserver
 from serving.protocol import BinaryBody, binary_tensors, error_body, to_json
 from serving.server.draining import DrainSign
 from serving.server.logs import log_json_lines
+from serving.server.visible_gpus import restore_names
 from serving.service.family_store import FamilyStore, families_folder
 from serving.service.loading import load_from_archive
 from serving.service.noise_secret import noise_secret_of_environment
 from serving.service.replies import JSON, Reply
 from serving.service.service import InferenceService
 
+# TorchServe's round trip between two calls takes 2 to 3 ms, in which a GPU could draw.
+SECONDS_PER_CALL = 0.02
 # TorchServe ends a gRPC call after the first part of its response, and a streaming gRPC call kills its worker thread.
 NOT_OVER_GRPC = Reply(
     text=to_json(error_body(501, "responses are available only over HTTP, not over gRPC", type="NotImplementedError")),
@@ -30,7 +33,9 @@ NOT_OVER_GRPC = Reply(
 
 
 class SmoothedClassifierHandler:
-    """Runs one engine step per `handle()` call for all open requests, under TorchServe's continuous batching.
+    """Runs engine steps for all open requests in each `handle()` call, under TorchServe's continuous batching.
+
+    A call is one step, or as many short ones as fit into SECONDS_PER_CALL while no request has news.
 
     TorchServe calls the stopping criterion of each row. None ends a request at its first step with a complete response.
     True ends a request that has been streaming; at the first step it would lose the response. False keeps the request
@@ -46,6 +51,7 @@ class SmoothedClassifierHandler:
     def initialize(self, context: Any) -> None:
         """Loads the checkpoint from the directory into which TorchServe unpacked the archive."""
         log_json_lines(is_serving=False)
+        restore_names()
         properties = context.system_properties
         model, version = context.manifest["model"]["modelName"], context.manifest["model"]["modelVersion"]
         self.observer = PrometheusObserver(model=model, version=version)
@@ -66,7 +72,7 @@ class SmoothedClassifierHandler:
         log_json_lines(is_serving=True)
 
     def handle(self, data: Sequence[Mapping[str, object]], context: Any) -> list[str | bytes]:
-        """The text to send to each row's client in this step; "" if there is nothing to send yet."""
+        """The text to send to each row's client after this call; "" if there is nothing to send yet."""
         assert self.service is not None and self.observer is not None
         self.observer.began()
         ids = [context.request_ids[index] for index in range(len(data))]
@@ -76,7 +82,8 @@ class SmoothedClassifierHandler:
         rows = {
             id: _with_its_header(row, context, index) for index, (id, row) in enumerate(zip(ids, data, strict=True))
         }
-        replies = self.service.step({id: row for id, row in rows.items() if id not in grpc_ids})
+        rows_of_http = {id: row for id, row in rows.items() if id not in grpc_ids}
+        replies = self.service.step(rows_of_http, seconds=0.0 if grpc_ids else SECONDS_PER_CALL)
         replies |= dict.fromkeys(grpc_ids, NOT_OVER_GRPC)
         self.streaming &= set(ids)
         criteria: list[bool | None] = []

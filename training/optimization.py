@@ -53,7 +53,7 @@ class Optimization:
         self.dtype = torch.float64 if self.precision == "float64" else torch.float32
 
         layout = _layout(recipe, self.device)
-        network.to(dtype=self.dtype).to(memory_format=layout)
+        network.to(self.device, self.dtype).to(memory_format=layout)
         self.is_synchronized = num_ranks() > 1 and self.device.type == "cuda"
         self.network = _synchronized(network) if self.is_synchronized else network
         if recipe.compile:
@@ -102,16 +102,18 @@ class Optimization:
                 # The factor num_ranks() undoes the averaging of gradients over the ranks.
                 self.accelerator.backward(output.loss * (share * num_ranks()))
         assert totals is not None, "a batch has at least one part"
-        loss, *metrics = sum_over_ranks(totals).tolist()
-        check("loss", loss)
+        totals = sum_over_ranks(totals)
         limit = self.recipe.gradient_clip_norm
         norm = self.accelerator.clip_grad_norm_(self.network.parameters(), torch.inf if limit is None else limit)
-        check("gradient norm", float(norm))
+        # One copy, for which the host waits once per step. float64 holds values of every dtype exactly.
+        loss, *metrics, gradient_norm = torch.cat([totals.double(), norm.double().reshape(1)]).tolist()
+        check("loss", loss)
+        check("gradient norm", gradient_norm)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
         self.optimizer.step()
         self.optimizer.zero_grad()
-        return StepValues(loss, float(norm), dict(zip(names, metrics, strict=True)))
+        return StepValues(loss, gradient_norm, dict(zip(names, metrics, strict=True)))
 
     def _arithmetic(self) -> AbstractContextManager[None]:
         """The arithmetic of what MixedPrecision, if there is one, leaves in float32."""

@@ -109,7 +109,8 @@ class TrainingRecipe:
     normalization that `zoo import` takes. `limit_per_class` is the number of labelled images per class, including the
     validation set. `precision` applies to the forward pass: `auto` is bfloat16 on a GPU that supports it, else float32
     (without TF32, which is `tf32`); attacks use at least float32. `memory_format` `auto` is channels last on GPUs.
-    `compile` turns on torch.compile.
+    `compile` turns on torch.compile. `num_workers` processes load the images; 0 is the default of the device, up to 8
+    next to a GPU and none next to a CPU.
 
     A run ends after `epochs` epochs or `total_steps` steps, whichever comes first; None is no limit, and one of both is
     needed. The first `head_steps` steps train only the last layer, with cross-entropy on images under the objective's

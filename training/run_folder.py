@@ -56,8 +56,8 @@ class RunFolder:
 
     path: Path
 
-    def begin(self, identity: RunIdentity) -> None:
-        """Records the run. A run without a finished epoch starts over.
+    def begin(self, identity: RunIdentity, *, device: torch.device) -> None:
+        """Records the run on a device. A run without a finished epoch starts over.
 
         Raises: RecipeError if the folder contains a run with finished epochs or other files, or cannot be created.
         """
@@ -69,17 +69,17 @@ class RunFolder:
                 raise RecipeError(f"{output} is not empty: choose another --output for the checkpoint")
             self.path.mkdir(parents=True, exist_ok=True)
             _write_json(self.path / "recipe.json", identity.as_json())
-            _write_json(self.path / "environment.json", _environment())
+            _write_json(self.path / "environment.json", _environment(device))
         except OSError as error:
             raise RecipeError(f"cannot use --output {output}: {error.strerror or error}") from error
 
-    def resume(self, identity: RunIdentity) -> RunState | None:
+    def resume(self, identity: RunIdentity, *, device: torch.device) -> RunState | None:
         """The state at the end of the last finished epoch; None if the run has no finished epoch.
 
         Raises: RecipeError if the folder contains a different run; CheckpointError if the state cannot be read.
         """
         if not (self.path / "recipe.json").exists():
-            self.begin(identity)
+            self.begin(identity, device=device)
             return None
         try:
             recorded = json.loads((self.path / "recipe.json").read_text())
@@ -134,12 +134,12 @@ def _differences(recorded: Any, requested: Any, path: str = "") -> list[str]:
     return [] if recorded == requested else [f"{path} was {recorded!r}, is {requested!r}"]
 
 
-def _environment() -> dict[str, Any]:
+def _environment(device: torch.device) -> dict[str, Any]:
     return {
         "python": platform.python_version(),
         "platform": platform.platform(),
         "torch_threads": torch.get_num_threads(),
-        "device": torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu",
+        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
         "packages": {name: version(name) for name in ("accelerate", "numpy", "torch", "torchvision")},
     }
 

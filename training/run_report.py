@@ -14,6 +14,7 @@ from rich.table import Table
 from training.evaluation.empirical import evaluated_backend, votes_under_noise
 from training.run import TrainingRun, limited_task, split_of
 from training.streams import derived_seed
+from training.tasks.loader_workers import num_loader_workers
 from training.tasks.loading import EvaluationImages
 from training.tasks.task import Subset
 from zoo.checkpoints.checkpoint import Checkpoint
@@ -147,6 +148,8 @@ def _answers(
         batch_size=BATCH_SIZE,
         seed=derived_seed(run.seed, "validation-report"),
         num_draws=_num_draws(run),
+        device=device,
+        num_workers=run.recipe.num_workers or num_loader_workers(device, num_images=len(numbers)),
     )
     answers: list[int] = votes_NK.argmax(dim=1).tolist()
     return answers

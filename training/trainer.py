@@ -35,6 +35,7 @@ from training.run_folder import RunFolder, RunState
 from training.schedule import is_exhausted
 from training.starting_point import fitted_preprocessing, published_network, starting_network
 from training.streams import derived_seed, global_stream, stream
+from training.tasks.loader_workers import num_loader_workers
 from training.tasks.loading import EvaluationImages, ShuffledBatches, TrainingImages, loaded_batches
 from training.tasks.task import Subset, listed
 from zoo.checkpoints.checkpoint import Checkpoint, open_checkpoint, save_checkpoint, save_weights
@@ -72,9 +73,9 @@ def train(
     with ranks.failing_together():
         if ranks.is_first:
             if resume:
-                state = folder.resume(run.identity(ranks))
+                state = folder.resume(run.identity(ranks), device=device)
             else:
-                folder.begin(run.identity(ranks))
+                folder.begin(run.identity(ranks), device=device)
     state = ranks.broadcast(state)
     for line in recipe_lines(run.recipe):
         console.print(line, markup=False, highlight=False, soft_wrap=True)
@@ -144,7 +145,7 @@ class _Loop:
         self.loader = DataLoader(
             self.images,
             batch_sampler=self.batches,
-            num_workers=recipe.num_workers,
+            num_workers=self._num_workers(len(self.images)),
             pin_memory=device.type == "cuda",
         )
         self.phases = Phases(recipe=recipe, steps_per_epoch=self.batches.num_batches)
@@ -154,6 +155,12 @@ class _Loop:
         self.trained = trained_module(self.network)
         self.classifier = classifier_weights(self.network, run.parent) if recipe.objective.trains_denoiser else None
         self.trainable = [parameter for parameter in self.trained.parameters() if parameter.requires_grad]
+
+    def _num_workers(self, num_images: int) -> int:
+        """The loader processes: those of the recipe, or the default for the device."""
+        world_size = self.ranks.world_size
+        default = num_loader_workers(self.device, num_images=num_images // world_size, num_processes=world_size)
+        return self.run.recipe.num_workers or default
 
     def prepare(self, state: RunState | None) -> None:
         """Moves the network to the device, distributes it over the ranks and restores a saved state. Collective."""
@@ -326,6 +333,8 @@ class _Loop:
                 sigma=self.run.recipe.objective.sigma or 0.0,
                 batch_size=EVALUATION_BATCH_SIZE,
                 seed=derived_seed(self.run.seed, "validation-noise"),
+                device=self.optimization.device,
+                num_workers=self._num_workers(len(self.validation)),
             )
             labels_N = torch.tensor([self.validation.images.labels[number] for number in own])
             correct_N = labels_N[votes_NK.argmax(dim=1) == labels_N]

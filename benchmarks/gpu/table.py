@@ -26,6 +26,7 @@ SECTIONS = (
     Section(name="agreement", function="benchmarks.gpu.agreement:compare", seconds=30),
     Section(name="noise-speed", function="benchmarks.gpu.noise:measure", seconds=30),
     Section(name="throughput", function="benchmarks.gpu.throughput:eager", seconds=90),
+    Section(name="graphs", function="benchmarks.gpu.throughput:graphs", seconds=90, needs_cuda=True),
     Section(name="compiled", function="benchmarks.gpu.throughput:compiled", seconds=90),
     Section(name="profile", function="benchmarks.gpu.profiling:profile_step", seconds=20),
     Section(name="packing", function="benchmarks.gpu.packing:check", seconds=20),

@@ -1,4 +1,4 @@
-"""Sections `throughput`, `compiled` and `autotuned`: draws per second of the published loop and of the engine."""
+"""Sections `throughput`, `graphs`, `compiled`, `autotuned`: draws per second of the engine and the published loop."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from benchmarks.gpu.agreement import FLOAT32_TOLERANCE
 from benchmarks.gpu.device_loop import DeviceLoop, bfloat16_backbone
 from benchmarks.gpu.findings import Findings
 from benchmarks.gpu.networks import (
@@ -26,16 +27,18 @@ from benchmarks.gpu.networks import (
 from benchmarks.gpu.racing import Contender, race
 from benchmarks.gpu.require import require
 from benchmarks.gpu.settings import Settings
-from benchmarks.gpu.timing import matrix_peaks
+from benchmarks.gpu.timing import matrix_peaks, seconds
 from benchmarks.loops import LOOP_BATCHES, published_loop, run_engine
 from zoo.models.architecture import NormalizedNetwork
 from zoo.smoothing import TorchBackend
+from zoo.smoothing.backends import CompiledBackend, fused
 from zoo.smoothing.noisy_batch import noisy_batch
 from zoo.smoothing.precision import Precision
 
 BFLOAT16_TOLERANCE = 0.15
 """As a share of the largest logit, between two ways to round in bfloat16. On a ResNet-50, each way differs from float32
 by 0.04; a wrong network differs by about 1."""
+GRAPH_TOLERANCES: Mapping[Precision, float] = {"float32": FLOAT32_TOLERANCE, "bfloat16": BFLOAT16_TOLERANCE}
 AUTOTUNED = {"max_autotune": True, "conv_1x1_as_mm": True}
 
 
@@ -51,6 +54,25 @@ def eager(settings: Settings, findings: Findings) -> None:
         with findings.part(f"device loop, batch {batch_size}"):
             backbone = bfloat16_backbone(network, settings)
             add_device_loop(contenders, "eager", backbone, network, batch_size, settings, findings)
+    run(contenders, network, settings, findings)
+
+
+def graphs(settings: Settings, findings: Findings) -> None:
+    """Races the product's compiled backend, a CUDA graph, with its eager backend; requires that their logits agree."""
+    network, batch_size = build_to_compile(settings), settings.batch_sizes[-1]
+    contenders: dict[str, Contender] = {}
+    for precision, tolerance in GRAPH_TOLERANCES.items():
+        with findings.part(precision):
+            eager_base = backend_of(network, settings, precision)
+            base = CompiledBackend(
+                fused(network), num_classes=eager_base.num_classes, device=settings.device, precision=precision
+            )
+            findings[f"graph beside eager, {precision}"] = differences_of_graph(
+                base, eager_base, batch_size, settings, tolerance
+            )
+            for kind, contender in {"graph": base, "eager": eager_base}.items():
+                rate = engine_rate(contender, batch_size, settings)
+                contenders[f"engine, {precision}, {kind}, batch {batch_size}"] = Contender(precision, rate)
     run(contenders, network, settings, findings)
 
 
@@ -82,6 +104,31 @@ def compare_compiled(
             backbone = torch.compile(bfloat16_backbone(network, settings), dynamic=False, **options)
             add_device_loop(contenders, how, backbone, network, batch_size, settings, findings)
     run(contenders, network, settings, findings)
+
+
+def differences_of_graph(
+    base: CompiledBackend, eager_base: TorchBackend, batch_size: int, settings: Settings, tolerance: float
+) -> dict[str, object]:
+    """The differences between a graph and the eager network on two batches, and the seconds of the first one.
+
+    A graph that reads or writes the wrong memory repeats the logits of its first batch.
+    Raises: AssertionError if a logit differs by more than `tolerance` of the largest, or logits change in a replay.
+    """
+    draws = [device_draws(settings.device, draws_of(picture(number, settings), batch_size)) for number in range(2)]
+    rows: dict[str, object] = {
+        "seconds of the first batch, with compiling": seconds(lambda: base.classify(noisy_batch(draws[0])), settings)
+    }
+    kept: list[tuple[Tensor, Tensor]] = []
+    for number, each in enumerate(draws):
+        x_BCHW = noisy_batch(each)
+        logits_BK, expected_BK = base.enqueue(x_BCHW), logits_of(eager_base, x_BCHW)
+        kept.append((logits_BK, logits_BK.cpu()))
+        difference = relative_difference(logits_BK, expected_BK)
+        rows[f"batch {number}, difference of a logit, share of the largest"] = difference
+        rows[f"batch {number}, votes that differ"] = int((kept[-1][1].argmax(1) != expected_BK.argmax(1)).sum())
+        require(difference < tolerance, f"{base.name}, batch {number}: a logit differs by {difference} of the largest")
+    require(all(torch.equal(now.cpu(), before) for now, before in kept), "a later replay changed earlier logits")
+    return rows
 
 
 def loops(network: nn.Module, settings: Settings) -> dict[str, Contender]:

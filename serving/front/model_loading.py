@@ -26,6 +26,7 @@ from serving.service.observer import ServiceObserver
 from serving.service.service import FIRST_VERSION, InferenceService
 from zoo.checkpoints.checkpoint import Checkpoint
 from zoo.errors import ZooError
+from zoo.loading.device import pick_device
 from zoo.loading.locate import locate
 
 
@@ -125,11 +126,14 @@ class LocatedCheckpoint:
 
 
 def device_of(config: Mapping[str, Any]) -> str:
-    """The device of a worker: that of the archive, or a GPU if there is one."""
+    """The device of a worker: that of the archive, or a GPU if there is one.
+
+    Raises: RequestError if the archive's GPU does not exist.
+    """
     if config.get("deviceType") == "cpu" or not torch.cuda.is_available():
         return "cpu"
     (index, *_) = config.get("deviceIds") or [0]
-    return f"cuda:{index}"
+    return str(pick_device(f"cuda:{index}"))
 
 
 def description_of(archive: Archive, service: InferenceService) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from serving.server.cores import num_cores
+from zoo.host.cores import num_cores
 
 COMMAND = ("-P", "-m", "serving.plain_server.worker")  # -P: the working directory must not hide a package
 STOP_SECONDS = 10.0

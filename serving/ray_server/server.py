@@ -19,10 +19,10 @@ from serving.ray_server.launch import Launch
 from serving.ray_server.metrics import ReplicaMetrics
 from serving.ray_server.pool import ReplicaPool
 from serving.ray_server.scaling import Bounds
-from serving.server.cores import num_cores
 from serving.server.options import ServerOptions
 from serving.server.ports import Ports
 from serving.server.signals import ignoring_signals
+from zoo.host.cores import num_cores
 from zoo.host.ray_cluster import ray_cluster
 
 OUR_PACKAGES = Path(__file__).parents[2]

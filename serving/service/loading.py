@@ -19,6 +19,7 @@ from zoo.checkpoints.checkpoint import Checkpoint, open_checkpoint, read_calibra
 from zoo.errors import ServerError
 from zoo.loading.backend import default_batch_size, open_backend
 from zoo.smoothing import SmoothingSpec
+from zoo.smoothing.backends import CompiledBackend
 
 LARGEST_BATCH_ON_CPU = 256
 SECTION = "smoothing"
@@ -69,7 +70,11 @@ def load_service(
     decoder = (InlineDecoder if decodes_inline else DecodingProcesses)(checkpoint.spec.preprocessing, limits)
     is_cpu = torch.device(device).type == "cpu"
     largest = LARGEST_BATCH_ON_CPU if is_cpu else default_batch_size(checkpoint, device)
-    fitted = fit_batch_size(base, checkpoint.spec, seconds=SECONDS_PER_STEP, largest=largest)
+    measured = base.eager if isinstance(base, CompiledBackend) else base  # would compile the network for each size
+    fitted = fit_batch_size(measured, checkpoint.spec, seconds=SECONDS_PER_STEP, largest=largest)
+    if isinstance(base, CompiledBackend):
+        crop = checkpoint.spec.preprocessing.crop
+        base.classify(torch.full((fitted, 3, crop, crop), 0.5, device=base.draws_on))  # compiles before any request
     return InferenceService(
         base,
         checkpoint.spec,

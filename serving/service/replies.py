@@ -98,6 +98,11 @@ class Reply:
         return cls(text=text, is_last=True, content_type=form.content_type, status=500, headers=form.headers)
 
     @property
+    def has_news(self) -> bool:
+        """Whether the client waits for this reply: it has text, or ends the response."""
+        return bool(self.text) or self.is_last
+
+    @property
     def body(self) -> Any:
         """The parsed JSON of the text."""
         return json.loads(self.text)

@@ -1,4 +1,4 @@
-"""The inference service: takes the rows of all open requests, runs one engine step per call, and returns replies.
+"""The inference service: takes the rows of all open requests, runs engine steps, and returns replies.
 
 The service uses neither sockets nor TorchServe. Its driver calls `step` repeatedly with all open requests.
 """
@@ -118,13 +118,19 @@ class InferenceService:
         """The number of open requests, including those whose images are being decoded."""
         return len(self._open) + len(self._decoding)
 
-    def step(self, rows: Mapping[RequestId, Mapping[str, object]]) -> dict[RequestId, Reply]:
-        """The replies to the requests in `rows` after one engine step.
+    def step(self, rows: Mapping[RequestId, Mapping[str, object]], *, seconds: float = 0.0) -> dict[RequestId, Reply]:
+        """The replies to the requests in `rows` after one engine step, or after several.
 
-        `rows` must contain all open requests. The service parses a row when it first sees the row's id. It forgets a
-        request that is no longer in `rows`, and a request that got its last reply. A request has no reply while its
-        images are being decoded, so that it can still be refused with a status of its own.
+        The service parses a row when it first sees the row's id. It forgets a request that is no longer in `rows`, and
+        a request that got its last reply. A request has no reply while its images are being decoded, so that it can
+        still be refused with a status of its own.
+
+        Args:
+            rows: all open requests, by id.
+            seconds: further engine steps follow while no reply has news and the next step is expected to end within
+                this time from the start of the call. A driver for which a call is expensive needs fewer calls.
         """
+        began = self.clock()
         self._forget_all_but(rows.keys())
         new = [id for id in rows if id not in self._open and id not in self._decoding]
         replies: dict[RequestId, Reply] = {}
@@ -136,11 +142,21 @@ class InferenceService:
             if refusal is not None:
                 replies[id] = refusal
         replies |= self._open_decoded(new)
+        while True:
+            began_step = self.clock()
+            replies |= self._step_engine()
+            if self.engine.num_open == 0 or any(reply.has_news for reply in replies.values()):
+                return replies
+            now = self.clock()
+            if now - began + (now - began_step) >= seconds:
+                return replies
+            replies |= self._open_decoded(())
+
+    def _step_engine(self) -> dict[RequestId, Reply]:
+        """The replies to the open requests after one engine step."""
         failures = self._draw()
-        for id, open_request in list(self._open.items()):
-            replies[id] = self._reply(open_request, failures.get(id))
-            if replies[id].is_last:
-                self._close([id])
+        replies = {id: self._reply(open_request, failures.get(id)) for id, open_request in self._open.items()}
+        self._close(id for id, reply in replies.items() if reply.is_last)
         return replies
 
     def close(self) -> None:

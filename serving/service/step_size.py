@@ -6,6 +6,7 @@ import time
 
 import torch
 
+from zoo.errors import OutOfMemoryError
 from zoo.models.spec import ModelSpec
 from zoo.smoothing import BaseClassifier
 
@@ -41,13 +42,20 @@ class StepSize:
 def fit_batch_size(base: BaseClassifier, spec: ModelSpec, *, seconds: float, largest: int) -> int:
     """The largest batch size whose forward pass takes at most about `seconds`: a power of two, at most `largest`.
 
-    A step must stay short, because a request that arrives during a step waits for the step's end.
+    A step must stay short, because a request that arrives during a step waits for the step's end. A batch that does not
+    fit into memory is too large.
+    Raises: OutOfMemoryError if a single image does not fit.
     """
     crop = spec.preprocessing.crop
     size = 1
     while True:
-        noisy_BCHW = torch.full((size, 3, crop, crop), 0.5)
-        base.classify(noisy_BCHW)  # warm-up: the first pass of a shape allocates memory and selects kernels
+        noisy_BCHW = torch.full((size, 3, crop, crop), 0.5, device=base.draws_on)
+        try:
+            base.classify(noisy_BCHW)  # warm-up: the first pass of a shape allocates memory and selects kernels
+        except OutOfMemoryError:
+            if size == 1:
+                raise
+            return size // 2
         started = time.perf_counter()
         base.classify(noisy_BCHW)
         if size * 2 > largest or (time.perf_counter() - started) * 2 > seconds:

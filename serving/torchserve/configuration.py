@@ -9,13 +9,14 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from serving.server.cores import num_cores
 from serving.server.draining import SIGNS
 from serving.server.model_store import Archive
 from serving.server.options import ServerOptions
 from serving.server.ports import LOOPBACK, UNREACHABLE, Ports
+from serving.server.visible_gpus import numbered_gpus
 from serving.service import family_store, noise_secret
 from zoo.errors import ServerError
+from zoo.host.cores import num_cores
 
 TOKEN_MINUTES = 525_600  # TorchServe's tokens expire after an hour by default, and nothing renews them
 PROPERTIES = "config.properties"
@@ -124,7 +125,7 @@ def environment(
     own |= {
         JAVA: f"{JVM_OPTIONS} {inherited.get(JAVA, '')}".strip()
     }  # the JVM uses the last of two conflicting options
-    own |= {METRICS: str(metrics), SIGNS: str(signs)}
+    own |= {METRICS: str(metrics), SIGNS: str(signs), **numbered_gpus(inherited)}
     own |= {noise_secret.VARIABLE: (options.noise_secret or noise_secret.fresh_noise_secret()).hex()}
     own |= {family_store.VARIABLE: str((options.families or folder / "families").absolute())}
     # Our packages come first, so workers import them. An empty entry would mean the working directory.

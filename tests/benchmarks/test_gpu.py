@@ -18,7 +18,7 @@ from benchmarks.gpu.settings import Settings
 from benchmarks.gpu.table import SECTIONS, Section
 
 ROOT = Path(__file__).parents[2]
-NEEDING_A_GPU = {"memory", "tests", "torchserve", "autotuned"}
+NEEDING_A_GPU = {"graphs", "memory", "tests", "torchserve", "autotuned"}
 
 
 @pytest.fixture(scope="module")

@@ -33,6 +33,7 @@ def png(value=0):
 @pytest.fixture
 def handler(digits_checkpoint, tmp_path, monkeypatch):
     monkeypatch.setenv("ZOO_FAMILIES", str(tmp_path / "families"))
+    monkeypatch.setattr("handlers.smoothed_classifier.SECONDS_PER_CALL", 0.0)  # one step per call, on any machine
     handler = SmoothedClassifierHandler()
     manifest = {"model": {"modelName": "m", "modelVersion": "1.0"}}
     context = Context(
@@ -103,6 +104,12 @@ def test_a_longer_request_streams_nothing_until_its_answer(handler):
         seen.append(output)
     assert criterion is STREAM_END and seen[:-1] == [""] * (len(seen) - 1)
     assert seen[-1]["certificate"]["n"] == 200
+
+
+def test_a_call_makes_the_short_steps_that_fit_into_its_time(handler, monkeypatch):
+    monkeypatch.setattr("handlers.smoothed_classifier.SECONDS_PER_CALL", math.inf)
+    body, criterion, status, _ = step(handler, {"x": {"data": png(), "n": b"200"}})["x"]
+    assert (criterion, status, body["certificate"]["n"]) == (PLAIN_END, 200, 200)
 
 
 def test_a_row_is_left_out_of_the_message_until_its_image_is_decoded_and_can_still_be_refused(handler):

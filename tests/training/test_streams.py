@@ -1,9 +1,11 @@
 """Named streams are reproducible, distinct, and leave the global generator alone."""
 
+import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.simulated_device import CUDA, simulated_device
 from training.streams import derived_seed, global_stream, normal_per_image, stream, uniform_per_image
 
 CPU = torch.device("cpu")
@@ -103,3 +105,42 @@ def test_uniform_numbers_are_in_0_to_1_and_spread_over_it():
     halved = torch.histc(u * 0.9, bins=10, min=0, max=1)
     assert ((halved - 200) ** 2 / 200).sum().item() > 33.7
     assert not torch.equal(u, uniform_per_image(torch.arange(2000), rng(4), device=CPU))
+
+
+def on_device(numbers, *, seed=3, dtype=torch.float32, shape=(2, 4, 4)):
+    """The noise of images on the simulated device, as a tensor of the CPU."""
+    like = torch.empty(len(numbers), *shape, dtype=dtype).to(CUDA)
+    noise = normal_per_image(like, numbers, rng(seed))
+    assert noise.device == CUDA and noise.dtype == dtype
+    return noise.cpu()
+
+
+@pytest.fixture
+def without_triton(monkeypatch):
+    monkeypatch.setattr("zoo.smoothing.noisy_batch._kernel", lambda device: None)
+
+
+@pytest.mark.usefixtures("without_triton")
+def test_noise_on_a_device_is_keyed_by_image_and_takes_one_copy_and_no_wait():
+    with simulated_device() as traffic:
+        whole = on_device(NUMBERS, dtype=torch.float64)
+        assert torch.equal(on_device(NUMBERS[[4, 1]], dtype=torch.float64), whole[[4, 1]])
+        other = on_device(NUMBERS, seed=4, dtype=torch.float64)
+        rows = {tuple(row.flatten().tolist()) for row in torch.cat([whole, other])}
+        assert len(rows) == 12, "images whose numbers differ in either half, and seeds, have noise of their own"
+        assert on_device(NUMBERS[:0]).shape == (0, 2, 4, 4)
+        many = on_device(torch.arange(100), shape=(3, 8, 8))
+        like = torch.empty(6, 2, 4, 4).to(CUDA)
+        traffic.clear()
+        normal_per_image(like, NUMBERS, rng())
+        assert (traffic.copies_in.total(), traffic.waits.total()) == (1, 0), traffic
+    assert abs(float(many.mean())) < 0.03 and abs(float(many.std()) - 1) < 0.03
+
+
+@pytest.mark.usefixtures("without_triton")
+def test_a_share_without_images_keeps_step_on_a_device_too():
+    empty, full = rng(), rng()
+    with simulated_device():
+        normal_per_image(torch.empty(0, 1, 2, 2).to(CUDA), NUMBERS[:0], empty)
+        normal_per_image(torch.empty(6, 1, 2, 2).to(CUDA), NUMBERS, full)
+    assert torch.equal(torch.rand(3, generator=empty), torch.rand(3, generator=full))

@@ -244,7 +244,7 @@ def test_a_damaged_state_is_named(tmp_path):
     train(run_of(tmp_path, epochs=1), device=CPU, resume=False, console=QUIET)
     (tmp_path / ".run" / "state.pt").write_bytes(b"nothing")
     with pytest.raises(CheckpointError, match=r"state\.pt is damaged"):
-        RunFolder(tmp_path / ".run").resume(run_of(tmp_path, epochs=1).identity(SINGLE_PROCESS))
+        RunFolder(tmp_path / ".run").resume(run_of(tmp_path, epochs=1).identity(SINGLE_PROCESS), device=CPU)
 
 
 class Explosive(Gaussian):
@@ -332,7 +332,7 @@ def test_a_directory_that_holds_something_else_is_not_trained_into(tmp_path):
 
 
 def test_a_run_that_never_finished_an_epoch_is_begun_again(tmp_path):
-    RunFolder(tmp_path / ".run").begin(run_of(tmp_path, epochs=2).identity(SINGLE_PROCESS))
+    RunFolder(tmp_path / ".run").begin(run_of(tmp_path, epochs=2).identity(SINGLE_PROCESS), device=CPU)
     assert train(run_of(tmp_path, epochs=1), device=CPU, resume=False, console=QUIET).spec.certified.epochs == 1
 
 

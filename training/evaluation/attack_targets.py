@@ -26,6 +26,7 @@ from zoo.smoothing import (
     TorchBackend,
     Votes,
 )
+from zoo.smoothing.backends import CompiledBackend
 from zoo.smoothing.precision import DEFAULT
 
 
@@ -105,7 +106,7 @@ class SmoothedAttackTarget:
         root = derived_seed(self.attack.seed or 0, "prediction", which)
         engine, numbers, answers = CertificationEngine(self._sampler), numbers_B.tolist(), {}
         smoothed = self.smoothed
-        for number, x_CHW in zip(numbers, x_BCHW, strict=True):
+        for number, x_CHW in zip(numbers, x_BCHW.cpu(), strict=True):
             key = NoiseKey(root=root, job=number)
             engine.admit(Prediction(number, x_CHW, sigma=smoothed.sigma, n=smoothed.n, alpha=smoothed.alpha, key=key))
         while engine.num_open:
@@ -130,7 +131,7 @@ def attackable_network(base: BaseClassifier, attack: Attack) -> Callable[[Tensor
 
     Raises: RequestError if the base classifier has no gradients, or another precision than float32.
     """
-    if not isinstance(base, TorchBackend):
+    if not isinstance(base, TorchBackend) or isinstance(base, CompiledBackend):
         raise RequestError(
             f"{attack.name} needs gradients, which the backend {base.name} does not have: attack the float checkpoint"
         )

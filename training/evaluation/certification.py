@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
@@ -16,6 +17,7 @@ from training.evaluation.certification_log import CertificationLog, Certificatio
 from training.evaluation.preparing_ahead import prepared_ahead
 from training.evaluation.run_log import differing_fields
 from training.tasks import LabelledImages
+from training.tasks.loader_workers import num_loader_workers
 from zoo.cli._progress import progress_bar
 from zoo.errors import LogError
 from zoo.results.log import CertificationRow, row_of
@@ -78,7 +80,7 @@ def certify_images(
     log = CertificationLog(output, run)
     with log.held(ranks):
         return _certify_remaining(
-            log, base, images, indices, options=options, console=console, ranks=ranks, rows_of=rows_of or certified_rows
+            log, base, images, indices, options=options, console=console, ranks=ranks, rows_of=rows_of
         )
 
 
@@ -91,12 +93,14 @@ def _certify_remaining(
     options: SamplingOptions,
     console: Console,
     ranks: Ranks,
-    rows_of: RowSource,
+    rows_of: RowSource | None,
 ) -> list[CertificationRow]:
     done = {row.idx for row in log.merge(indices, ranks)}
     share = [index for index in indices if index not in done][ranks.rank :: ranks.world_size]
     num_before = len(done) if ranks.world_size == 1 else 0
     if share:
+        num_workers = num_loader_workers(base.draws_on, num_images=len(share), num_processes=ranks.world_size)
+        rows_of = rows_of or partial(certified_rows, num_threads=max(1, num_workers))
         with (
             log.appending(ranks) as append,
             progress_bar(console, "certifying", total=num_before + len(share), completed=num_before) as advance,
@@ -121,13 +125,17 @@ def certified_rows(
     indices: Sequence[int],
     *,
     options: SamplingOptions,
+    num_threads: int = 1,
 ) -> Iterator[CertificationRow]:
-    """Yields the rows of these images in order, each as soon as it and all earlier rows are certified."""
+    """Yields the rows of these images in order, each as soon as it and all earlier rows are certified.
+
+    `num_threads` threads prepare the images, as in `prepared_ahead`.
+    """
     engine = CertificationEngine(NoisySampler(base, options))
     num_waiting = len(indices)
     started: dict[int, tuple[Certification, float]] = {}
     done: dict[int, CertificationRow] = {}
-    with closing(prepared_ahead(images, indices, run.preprocessing)) as prepared:
+    with closing(prepared_ahead(images, indices, run.preprocessing, num_threads=num_threads)) as prepared:
         for index in indices:
             while index not in done:
                 while num_waiting and engine.num_remaining < options.batch_size:

@@ -19,7 +19,8 @@ from training.evaluation.attack_targets import AttackTarget, attack_target_for
 from training.evaluation.empirical_log import EmpiricalLog, EmpiricalRow
 from training.streams import normal_per_image, stream
 from training.tasks import Task
-from training.tasks.loading import EvaluationImages
+from training.tasks.loader_workers import num_loader_workers
+from training.tasks.loading import EvaluationImages, loaded_batches
 from zoo.checkpoints.checkpoint import Checkpoint
 from zoo.cli._progress import tracked
 from zoo.loading.backend import chosen_precision, open_backend
@@ -55,6 +56,9 @@ def evaluated_backend(
         precision=chosen,
         is_channels_last=is_channels_last,
     )
+
+
+CPU = torch.device("cpu")
 
 
 class Batch(NamedTuple):
@@ -131,6 +135,8 @@ def evaluate_network(
             sigma=sigma,
             batch_size=batch_size,
             seed=seed,
+            device=base.draws_on,
+            num_workers=num_loader_workers(base.draws_on, num_images=len(indices)),
         )
         accuracy, interval = correct / len(indices), binomial_interval(correct, len(indices))
         return NoiseAccuracy(sigma=sigma, accuracy=accuracy, interval=interval)
@@ -180,10 +186,12 @@ def measured_rows(
     rounding, of an uninterrupted evaluation. `measure` computes them, in any order; None for this process.
     """
     console, size = console or Console(quiet=True), target.batch_size
+    num_workers = 0 if measure else num_loader_workers(device, num_images=len(indices))  # no fork next to Ray
     batches = [list(indices[start : start + size]) for start in range(0, len(indices), size)]
 
     def batches_of(chosen: Sequence[list[int]]) -> Iterator[Batch]:
-        for numbers, (x_bytes, labels_B) in zip(chosen, DataLoader(images, batch_sampler=chosen), strict=True):
+        loader = DataLoader(images, batch_sampler=chosen, num_workers=num_workers)
+        for numbers, (x_bytes, labels_B) in zip(chosen, loaded_batches(loader), strict=True):
             yield Batch(x_bytes, labels_B, numbers)
 
     def rows_of(chosen: Sequence[list[int]]) -> Iterator[EmpiricalRow]:
@@ -243,10 +251,20 @@ def num_correct_under_noise(
     sigma: float,
     batch_size: int,
     seed: int,
+    device: torch.device = CPU,
+    num_workers: int = 0,
 ) -> int:
-    """The number of these images that are classified right under noise; `seed` and image number key the noise."""
+    """The number of these images that are classified right under noise; the arguments are as in `votes_under_noise`."""
     votes_NK = votes_under_noise(
-        classify, images, numbers, num_classes=num_classes, sigma=sigma, batch_size=batch_size, seed=seed
+        classify,
+        images,
+        numbers,
+        num_classes=num_classes,
+        sigma=sigma,
+        batch_size=batch_size,
+        seed=seed,
+        device=device,
+        num_workers=num_workers,
     )
     labels_N = torch.tensor([images.images.labels[number] for number in numbers])
     return int((votes_NK.argmax(dim=1) == labels_N).sum())
@@ -262,6 +280,8 @@ def votes_under_noise(
     batch_size: int,
     seed: int,
     num_draws: int = 1,
+    device: torch.device = CPU,
+    num_workers: int = 0,
 ) -> Tensor:
     """`votes_NK`: how many of `num_draws` noisy copies of each image get each class.
 
@@ -269,7 +289,7 @@ def votes_under_noise(
     the image's number key the noise.
 
     Args:
-        classify: The base classifier: `x_BCHW` on the CPU -> `classes_B`.
+        classify: The base classifier: `x_BCHW` on `device` -> `classes_B`.
         images: The images, of which `numbers` are classified.
         numbers: The numbers of the images; at least one.
         num_classes: K.
@@ -277,11 +297,13 @@ def votes_under_noise(
         batch_size: Images per batch.
         seed: Seed of the noise.
         num_draws: Noisy copies per image.
+        device: Draws the noise. CUDA's differs from a CPU's, as in `normal_per_image`.
+        num_workers: Processes that load the images.
     """
     votes: list[Tensor] = []
-    loader = DataLoader(Subset(images, numbers), batch_size=batch_size)
-    for start, (x_bytes, _) in zip(count(step=batch_size), loader, strict=False):
-        x_BCHW = to_pixels(x_bytes)
+    loader = DataLoader(Subset(images, numbers), batch_size=batch_size, num_workers=num_workers)
+    for start, (x_bytes, _) in zip(count(step=batch_size), loaded_batches(loader), strict=False):
+        x_BCHW = to_pixels(x_bytes).to(device)
         numbers_B = torch.tensor(numbers[start : start + batch_size])
         votes_BK = torch.zeros(len(x_BCHW), num_classes, dtype=torch.int64)
         for draw in range(num_draws):

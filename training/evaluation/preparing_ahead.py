@@ -1,4 +1,4 @@
-"""Prepares the next images in a thread of their own while the network classifies the draws of earlier ones."""
+"""Prepares the next images in threads of their own while the network classifies the draws of earlier ones."""
 
 from __future__ import annotations
 
@@ -16,16 +16,17 @@ NUM_AHEAD = 8
 
 
 def prepared_ahead(
-    images: LabelledImages, indices: Sequence[int], preprocessing: Preprocessing
+    images: LabelledImages, indices: Sequence[int], preprocessing: Preprocessing, *, num_threads: int = 1
 ) -> Generator[tuple[int, Tensor]]:
-    """Yields each index with its image `x_CHW`, in order. At most 8 images are prepared before they are needed.
+    """Yields each index with its image `x_CHW`, in order.
 
-    One thread reads the images, one after another, as a loop without threads would. An image that cannot be read raises
-    its error when its turn comes.
+    At most 8 images per thread are prepared before they are needed. One thread reads them one after another, as a loop
+    without threads would. Decoding and resizing leave Python's lock to other threads. An image that cannot be read
+    raises its error when its turn comes.
     """
     remaining = iter(indices)
     pending: deque[tuple[int, Future[Tensor]]] = deque()
-    executor = ThreadPoolExecutor(1, thread_name_prefix="prepare")
+    executor = ThreadPoolExecutor(num_threads, thread_name_prefix="prepare")
 
     def submit_next() -> None:
         index = next(remaining, None)
@@ -33,7 +34,7 @@ def prepared_ahead(
             pending.append((index, executor.submit(lambda: prepare(images[index], preprocessing))))
 
     try:
-        for _ in range(NUM_AHEAD):
+        for _ in range(NUM_AHEAD * num_threads):
             submit_next()
         while pending:
             index, future = pending.popleft()

@@ -68,7 +68,7 @@ def certify_command(spec: ModelSpec) -> str | None:
     words += ["--bound", result.bound] if result.stopping == "fixed" and result.bound is not None else []
     words += [] if result.radius_asked is None else ["--radius", result.radius_asked]
     words += [] if result.tolerance is None else ["--tolerance", result.tolerance]
-    words += ["--backend", "torch" if result.backend.startswith("torch") else "onnx"]
+    words += ["--backend", _backend_option(result.backend)]
     words += _machine_options(result.backend, result.batch_size)
     words += ["--seed", result.seed, "--output", "rows.tsv"]
     return shlex.join(map(str, words))
@@ -90,7 +90,7 @@ def calibrate_command(spec: ModelSpec) -> str | None:
         return None
     words: list[object] = ["zoo", "calibrate", MODEL, "--task", result.task, "--radius", result.radius]
     words += ["--alpha", result.alpha, "--images", result.num_images, "--noise", result.noise, "--seed", result.seed]
-    words += ["--backend", "torch" if result.backend.startswith("torch") else "onnx"]
+    words += ["--backend", _backend_option(result.backend)]
     words += _machine_options(result.backend, result.batch_size)
     return shlex.join(map(str, words))
 
@@ -118,13 +118,20 @@ def _image_options(result: CertificationResult | EmpiricalResult) -> list[object
     return ["--skip", result.skip, *([] if result.maximum is None else ["--max", result.maximum])]
 
 
+def _backend_option(backend: str) -> str:
+    """The backend's name on the command line."""
+    if not backend.startswith("torch"):
+        return "onnx"
+    return "compiled" if "-compiled-" in backend else "torch"
+
+
 def _machine_options(backend: str | None, batch_size: int | None) -> list[object]:
     """The options for device type, precision and batch size, where they were recorded.
 
-    This project names its backends by runtime, device and precision, such as torch-cpu-float32. The name of another
-    backend may not contain a device.
+    This project names its backends by runtime, device and precision, such as torch-cpu-float32, or
+    torch-cuda-compiled-float32. The name of another backend may not contain a device.
     """
-    parts = [] if backend is None else backend.split("-")
+    parts = [] if backend is None else backend.replace("-compiled-", "-").split("-")
     options: list[object] = ["--device", parts[1]] if len(parts) == 3 and parts[1] in ("cpu", "cuda") else []
     precision = precision_of(backend or "")
     options += [] if precision in (None, DEFAULT, INT8) else ["--precision", precision]  # int8 is the checkpoint's

@@ -95,7 +95,10 @@ DataDir = Annotated[
     typer.Option("--data-dir", envvar="ZOO_DATA_DIR", help="Folder of the downloaded data sets.", show_default=False),
 ]
 Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda or cuda:INDEX.")]
-Backend = Annotated[str, typer.Option("--backend", help="torch, onnx, or auto: ONNX Runtime on CPUs, PyTorch on GPUs.")]
+Backend = Annotated[
+    str,
+    typer.Option("--backend", help="torch, compiled (on GPUs), onnx, or auto: ONNX Runtime on CPUs, PyTorch on GPUs."),
+]
 Precision = Annotated[
     str | None,
     typer.Option(

@@ -16,11 +16,11 @@ from zoo.export.plain_graph import metadata_of, require_plain_graph
 from zoo.loading.device import cpu_has_bfloat16
 from zoo.loading.kept_checks import AGREES, DEPENDS, IDENTICAL, keep_checks, key_of, read_checks
 from zoo.models.layout import CONFIG, ONNX
-from zoo.smoothing.backends import BaseClassifier, TorchBackend, fused
+from zoo.smoothing.backends import BaseClassifier, CompiledBackend, TorchBackend, can_compile, fused
 from zoo.smoothing.backends.onnxruntime import OnnxBackend
 from zoo.smoothing.precision import DEFAULT, INT8, PRECISIONS, AnyPrecision
 
-BACKENDS = ("auto", "torch", "onnx")
+BACKENDS = ("auto", "torch", "compiled", "onnx")
 ONLY_PYTORCH = ("tf32", "bfloat16")
 VALUES_PER_BATCH_ON_CPU = 2**20
 # A ResNet-50 keeps some 60 float32 numbers per input value, so a batch takes about 8 GB, or 32 GB of a large GPU.
@@ -43,9 +43,10 @@ def open_backend(
 
     Args:
         checkpoint: The checkpoint to compute.
-        backend: `torch`, `onnx`, or `auto`: ONNX Runtime, the fastest on CPUs, for CPUs and PyTorch elsewhere.
-            `auto` also takes PyTorch for a precision that only PyTorch has, and, with a warning, for a network that
-            cannot be expressed in ONNX.
+        backend: `torch`, `compiled`, `onnx`, or `auto`: ONNX Runtime, the fastest on CPUs, for CPUs and PyTorch
+            elsewhere. `auto` also takes PyTorch for a precision that only PyTorch has, and, with a warning, for a
+            network that cannot be expressed in ONNX. `compiled` is PyTorch with a compiled network in a CUDA graph;
+            where networks cannot be compiled, it is `torch`, with a warning.
         precision: The precision, as in `chosen_precision`; each is another base classifier.
         device: The device that computes.
         spins: Threads of ONNX Runtime wait actively during a run, as in OnnxBackend.
@@ -67,6 +68,8 @@ def open_backend(
         exported = export_for(checkpoint, backend=backend)
     if exported is None or not is_onnx:
         network = fused(checkpoint.load_network())
+        if backend == "compiled" and can_compile(device):
+            return CompiledBackend(network, num_classes=num_classes, device=device, precision=chosen)
         return TorchBackend(network, num_classes=num_classes, device=device, precision=chosen, is_channels_last=True)
     return _opened(exported, checkpoint, precision=chosen, device=device, spins=spins, is_own_export=True)
 
@@ -154,6 +157,8 @@ def chosen_precision(checkpoint: Checkpoint, precision: str | None, *, backend: 
             "--precision bfloat16 needs a processor with bfloat16 instructions (AVX512-BF16, AMX or ARM's), and this "
             "processor has none: omit --precision, or make an int8 checkpoint with zoo quantize"
         )
+    if backend == "compiled" and device_type != "cuda":
+        raise RequestError(f"--backend compiled needs a CUDA device, got the device {device_type}: omit --backend")
     if precision in ONLY_PYTORCH and backend == "onnx":
         raise RequestError(f"--precision {precision} needs PyTorch: give --backend torch, or omit --backend")
     return cast("AnyPrecision", precision)
@@ -163,8 +168,8 @@ def _require_int8(checkpoint: Checkpoint, precision: str, *, backend: str, devic
     name = f"{checkpoint.path} is quantized to {INT8}"
     if precision != INT8:
         raise RequestError(f"{name}, so it does not compute in {precision}: omit --precision")
-    if backend == "torch":
-        raise RequestError(f"{name}, which PyTorch cannot compute: omit --backend torch")
+    if backend in ("torch", "compiled"):
+        raise RequestError(f"{name}, which PyTorch cannot compute: omit --backend {backend}")
     if device_type != "cpu":
         raise RequestError(f"{name}, which only CPUs compute: give --device cpu")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,7 @@ if TYPE_CHECKING:
 
     from zoo.checkpoints.checkpoint import Checkpoint
 
+VISIBLE = "CUDA_VISIBLE_DEVICES"  # CUDA's list of the GPUs and MIG instances of a process, by number or by name
 BFLOAT16_INSTRUCTIONS = ("avx512_bf16", "amx_bf16", "bf16")  # of x86, x86 and ARM, in torch's words
 
 
@@ -27,9 +29,9 @@ def pick_device(name: str) -> torch.device:
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     device = torch.device(name)
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
-        raise RequestError(
-            f"--device {name} does not exist: this machine has {torch.cuda.device_count()} CUDA device(s)"
-        )
+        visible = os.environ.get(VISIBLE)
+        owner = "this machine has" if visible is None else f"{VISIBLE}={visible} leaves"
+        raise RequestError(f"--device {name} does not exist: {owner} {torch.cuda.device_count()} CUDA device(s)")
     return device
 
 
@@ -51,5 +53,9 @@ def cpu_has_bfloat16() -> bool:
 
 def require_device_name(name: str) -> None:
     """Raises RequestError unless `name` is a valid device name, on this machine or another."""
-    if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", name):
-        raise RequestError(f"--device takes auto, cpu, cuda or cuda:INDEX, got {name!r}")
+    if re.fullmatch(r"auto|cpu|cuda(:\d+)?", name):
+        return
+    advice = ""
+    if re.match(r"(gpu|mig)-", name, re.IGNORECASE):
+        advice = f": set {VISIBLE}={name} and give --device cuda"
+    raise RequestError(f"--device takes auto, cpu, cuda or cuda:INDEX, got {name!r}{advice}")

@@ -7,6 +7,8 @@ over memory. A program computes the same pixels of all channels, which makes its
 
 from __future__ import annotations
 
+from contextlib import nullcontext
+
 import torch
 import triton
 import triton.language as tl
@@ -38,19 +40,21 @@ def _launched(draws: DeviceDraws, mean_C: Tensor | None, factor_C: Tensor | None
     shape = (len(draws), num_channels, height, width)
     out_MCHW = torch.empty(shape, dtype=dtype, device=draws.words_M5.device, memory_format=torch.channels_last)
     grid = (triton.cdiv(area // WORDS_PER_BLOCK, BLOCKS_PER_PROGRAM), len(draws))
-    _write_noisy[grid](
-        out_MCHW,
-        draws.images_NCHW,
-        draws.words_M5,
-        draws.position_M,
-        draws.sigma_M,
-        mean_C,
-        factor_C,
-        area,
-        num_channels,
-        BLOCKS_PER_PROGRAM,
-        mean_C is not None,
-    )
+    # Triton launches on the current device, and torch computes on that of its tensors.
+    with torch.cuda.device(out_MCHW.device) if out_MCHW.is_cuda else nullcontext():
+        _write_noisy[grid](
+            out_MCHW,
+            draws.images_NCHW,
+            draws.words_M5,
+            draws.position_M,
+            draws.sigma_M,
+            mean_C,
+            factor_C,
+            area,
+            num_channels,
+            BLOCKS_PER_PROGRAM,
+            mean_C is not None,
+        )
     return out_MCHW
 
 

@@ -17,6 +17,7 @@ from zoo.errors import CertificationError, OutOfMemoryError
 from zoo.smoothing.arguments import checked_count
 from zoo.smoothing.backends import BaseClassifier, Classes, DeviceClassifier, Logits, ScoringClassifier
 from zoo.smoothing.backends.base import NOT_FINITE, classes_on_device
+from zoo.smoothing.backends.pytorch import is_out_of_memory
 from zoo.smoothing.device_noise import DeviceMemory
 from zoo.smoothing.host_noise import HostNoise
 from zoo.smoothing.noise import Draws
@@ -99,8 +100,8 @@ class NoisySampler:
                 done = end
                 continue
             self._halve()  # here the error no longer keeps the batch's memory
-        classes_M = self._read([batch.classes_B for batch in batches])
-        logits_RK = iter([logits_K for batch in batches for logits_K in batch.logits_RK])
+        classes_M, rows = self._read(batches)
+        logits_RK = iter(rows)
         ends = np.cumsum([each.num for each in draws]).tolist()
         return [
             np.stack(list(islice(logits_RK, each.num))) if each.reads_logits else classes_M[end - each.num : end]
@@ -112,11 +113,13 @@ class NoisySampler:
         num = end - first
         try:
             noisy_MCHW = self._padded(copies_of(first, end))
-        except (torch.OutOfMemoryError, MemoryError) as error:
+        except (RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error):
+                raise
             raise OutOfMemoryError(f"there is not enough memory for the noise of {num} draws") from error
         if isinstance(self.base, DeviceClassifier) and self._is_on_device:
             logits_BK = self.base.enqueue(noisy_MCHW)[:num]
-            return _Classified(classes_on_device(logits_BK), logits_BK[reading].cpu().numpy() if reading else ())
+            return _Classified(classes_on_device(logits_BK), [logits_BK[row : row + 1] for row in reading])
         logits_RK: Sequence[Logits] | Logits = ()
         if reading:
             classes_B, logits_RK = self._scoring_base().classify_and_read(noisy_MCHW, reading)
@@ -130,13 +133,25 @@ class NoisySampler:
             )
         return _Classified(classes_B[:num], logits_RK)
 
-    def _read(self, classes: list[Classes | Tensor]) -> Classes:
-        """The classes of all batches, on the host, which waits once for those that a device computes."""
-        on_device = [classes_B for classes_B in classes if isinstance(classes_B, Tensor)]
-        classes_M: Classes = torch.cat(on_device).cpu().numpy() if on_device else np.concatenate(classes)
+    def _read(self, batches: Sequence[_Classified]) -> tuple[Classes, Sequence[Logits] | Logits]:
+        """The classes of all batches, and the logits of the draws that read them, in order, on the host.
+
+        The host waits once, and gets one copy, for what a device computes.
+        """
+        on_device = [batch.classes_B for batch in batches if isinstance(batch.classes_B, Tensor)]
+        rows: Any = [logits_K for batch in batches for logits_K in batch.logits_RK]
+        if on_device:
+            bits = [torch.cat(on_device).to(torch.int32)]
+            bits += [torch.cat(rows).view(torch.int32).flatten()] if rows else []
+            read: npt.NDArray[np.int32] = torch.cat(bits).cpu().numpy()
+            num_read = len(read) - len(rows) * self.base.num_classes
+            classes_M = read[:num_read].astype(np.int64)
+            rows = read[num_read:].view(np.float32).reshape(len(rows), self.base.num_classes)
+        else:
+            classes_M = np.concatenate([batch.classes_B for batch in batches])
         if classes_M.min() == NOT_FINITE:
             raise CertificationError("the base classifier returned a logit that is not finite")
-        return classes_M
+        return classes_M, rows
 
     def _scoring_base(self) -> ScoringClassifier:
         if not isinstance(self.base, ScoringClassifier):
@@ -160,12 +175,13 @@ class NoisySampler:
         Gaussian noise is drawn where the base classifier accepts batches; discrete noise is always drawn on the host.
         A row does not depend on the other rows of its batch.
         """
+        if self._is_on_device:
+            moved = self._device_memory.moved(draws)
+            if all(each.noise == "gaussian" for each in draws):
+                return lambda first, end: noisy_batch(moved.part(first, end))
         rows = [(each, index) for each in draws for index in range(each.start, each.start + each.num)]
         if not self._is_on_device:
             return lambda first, end: self._host_noise.copies(rows[first:end])
-        moved = self._device_memory.moved(draws)
-        if all(each.noise == "gaussian" for each in draws):
-            return lambda first, end: noisy_batch(moved.part(first, end))
 
         def copies(first: int, end: int) -> Tensor:
             parts, at = [], first
@@ -190,7 +206,10 @@ class NoisySampler:
 
 @dataclass(frozen=True, slots=True)
 class _Classified:
-    """The classes of a batch, on the host or still on the device, and the logits of those draws that read them."""
+    """The classes of a batch, and the logits of those draws that read them, on the host or still on the device.
+
+    On the device, there is a tensor `logits_1K` for each of these draws.
+    """
 
     classes_B: Classes | Tensor
-    logits_RK: Sequence[Logits] | Logits
+    logits_RK: Sequence[Logits | Tensor] | Logits

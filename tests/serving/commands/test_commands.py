@@ -98,7 +98,7 @@ def test_a_bad_image_loses_no_answer_of_its_neighbours(zoo_command, digits_check
         (["serve", "no/where/else"], "neither a directory nor a Hub id"),
         (["predict", __file__, "--url", "x", "--stopping", "never"], "parameter stopping='never'"),
         (["predict", __file__, "--url", "x", "--mode", "predict", "--radius", "1"], "radius requires mode=certify"),
-        (["serve", "no/where", "--backend", "tvm"], "--backend takes auto, torch, onnx, got 'tvm'"),
+        (["serve", "no/where", "--backend", "tvm"], "--backend takes auto, torch, compiled, onnx, got 'tvm'"),
         (["serve", "x", "--n", "100", "--max-n", "10"], "must not exceed max_n=10"),
     ],
 )

@@ -7,18 +7,20 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 import yaml
 
 import serving
 from serving.protocol import Limits
 from serving.server import Ports, ServerOptions
 from serving.server.archive import model_settings
-from serving.server.cores import num_cores
 from serving.server.keys import read_key, write_keys
 from serving.server.ports import UNREACHABLE
+from serving.server.visible_gpus import restore_names
 from serving.torchserve import TorchServe
 from serving.torchserve.configuration import command, environment, java_home, properties
 from zoo.errors import RequestError, ServerError
+from zoo.host.cores import num_cores
 
 PORTS = Ports(*range(9001, 9006))
 FOLDER = Path("/private")
@@ -80,6 +82,38 @@ def test_the_workers_share_the_cores_unless_somebody_said_otherwise(tmp_path, mo
     assert threads(tmp_path, monkeypatch, inherited="5", options=ServerOptions(threads=3)) == "3"
     with pytest.raises(RequestError, match="--threads must be a positive number"):
         ServerOptions(threads=0)
+
+
+@pytest.mark.parametrize(
+    ("names", "num_gpus", "numbers"),
+    [
+        ("MIG-3c8a5e40-7f0b-5c0e-9d43-1f2ab0c0d001", 1, "0"),
+        ("GPU-8932f937, GPU-1a2b3c4d", 2, "0,1"),
+        ("MIG-gone", 0, "-1"),
+        ("0, 1", 2, "0,1"),
+    ],
+)
+def test_torchserve_gets_numbers_for_the_names_of_gpus_and_its_workers_get_the_names(
+    tmp_path, monkeypatch, names, num_gpus, numbers
+):
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: num_gpus)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", names)
+    given = environment_of_a_server(tmp_path)
+    assert given["CUDA_VISIBLE_DEVICES"] == numbers
+    for name in ("CUDA_VISIBLE_DEVICES", "ZOO_CUDA_VISIBLE_DEVICES"):
+        monkeypatch.setenv(name, given[name])
+    restore_names()
+    assert os.environ["CUDA_VISIBLE_DEVICES"] == names and "ZOO_CUDA_VISIBLE_DEVICES" not in os.environ
+
+
+@pytest.mark.parametrize("numbers", [None, "", "0", "2,3", "-1"])
+def test_gpus_with_numbers_are_passed_on_as_they_are(tmp_path, monkeypatch, numbers):
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    if numbers is not None:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", numbers)
+    assert environment_of_a_server(tmp_path).get("CUDA_VISIBLE_DEVICES") == numbers
+    restore_names()
+    assert os.environ.get("CUDA_VISIBLE_DEVICES") == numbers
 
 
 def test_nobody_can_connect_where_the_management_over_grpc_listens():

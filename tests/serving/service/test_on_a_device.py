@@ -6,6 +6,7 @@ from serving.protocol import Limits
 from serving.service.loading import load_service
 from tests.serving.toy import png
 from tests.simulated_device import simulated_device
+from tests.simulated_graphs import Graph, simulated_graphs
 
 
 def answers_of(service, rows):
@@ -38,3 +39,23 @@ def test_certificates_decisions_and_predictions_are_computed_on_the_device(digit
         assert traffic.copies_in.total() <= num_steps and traffic.waits.total() <= num_steps, traffic
     assert [reply.status for reply in answers.values()] == [200] * 3, answers
     assert json.loads(answers["certificate"].text)["certificate"]["backend"].startswith("torch-cuda-float32")
+
+
+def test_a_compiled_network_is_compiled_before_the_first_request(digits_checkpoint, monkeypatch):
+    measured = []
+
+    def fit(base, spec, *, seconds, largest):
+        measured.append(base.name)
+        return 8
+
+    monkeypatch.setattr("serving.service.loading.fit_batch_size", fit)
+    prediction = {"data": png(90, size=8), "mode": "predict", "n": "50", "seed": "3"}
+    limits = Limits(allows_seed=True)
+    with simulated_device(), simulated_graphs(monkeypatch):
+        service = load_service(
+            digits_checkpoint, device="cuda:0", limits=limits, backend="compiled", decodes_inline=True
+        )
+        assert Graph.num_captured == 2, "the network that shows whether the device compiles, and the checkpoint's"
+        answers, _ = answers_of(service, {"x": prediction})
+        assert Graph.num_captured == 2 and measured == ["torch-cuda-float32"], "each size would be compiled"
+    assert answers["x"].status == 200 and service.engine.sampler.backend == "torch-cuda-compiled-float32"

@@ -19,11 +19,12 @@ from serving.service.service import InferenceService
 from serving.service.step_size import fit_batch_size
 from tests.serving.journal import Journal
 from tests.serving.toy import PADDED_TOY, toy_service, toy_spec
+from tests.simulated_device import CUDA, simulated_device
 from tests.zoo.models.test_spec import SPEC
 from zoo.errors import CertificationError, OutOfMemoryError, RequestError, ServerError
 from zoo.models.preprocessing import prepare
 from zoo.models.spec import Preprocessing
-from zoo.smoothing import NoiseKey, SmoothedClassifier, SmoothingSpec
+from zoo.smoothing import NoiseKey, SmoothedClassifier, SmoothingSpec, TorchBackend
 from zoo.smoothing.certificate import certified_radius
 from zoo.smoothing.stopping import Tally, proved_by_sequence
 
@@ -261,6 +262,50 @@ def test_a_stream_ends_with_what_the_same_request_is_answered_without_streaming(
     lines, _ = stream(service, row | {"stream": b"true"})
     whole = drive(service, {"x": row})["x"].body
     assert lines[-1] == whole | {"final": True} and len(lines) > 1
+
+
+def service_of_four_milliseconds():
+    """A service of 10 draws per step, each step of which takes 4 ms by its clock."""
+    service = new_service(batch_size=10, allows_seed=True)
+    base, clock = service.engine.sampler.base, service.clock
+    classify = base.classify
+
+    def classify_for_a_while(x_BCHW):
+        clock.now += 0.004
+        return classify(x_BCHW)
+
+    base.classify = classify_for_a_while
+    return service
+
+
+def test_a_call_makes_further_short_steps_until_its_time_is_spent():
+    service, row = service_of_four_milliseconds(), {"data": png(140), "n": b"300", "seed": b"5"}
+    num_calls, reply = 0, None
+    while reply is None or not reply.is_last:
+        reply, num_calls = service.step({"x": row}, seconds=0.021)["x"], num_calls + 1
+        assert len(service.engine.sampler.base.sizes) == min(5 * num_calls, 40)
+    assert reply.text == drive(service_of_four_milliseconds(), {"x": row})["x"].text
+    assert len(service.observer.of("stepped")) == 40
+
+
+def test_a_call_ends_with_the_step_that_answers_a_request_and_lets_the_next_one_in():
+    service = service_of_four_milliseconds()
+    rows = {"long": {"data": png(140), "n": b"10000"}, "short": {"data": png(0), "mode": b"predict", "n": b"14"}}
+    replies = service.step(rows, seconds=1.0)
+    assert (replies["short"].is_last, replies["long"].has_news) == (True, False)
+    assert service.clock.now < 100.02
+
+
+def test_a_stream_has_the_same_lines_however_long_a_call_may_take():
+    row = {"data": png(140), "stopping": b"anytime", "tolerance": b"0", "n": b"400", "seed": b"5", "stream": b"true"}
+    texts = {}
+    for seconds in (0.0, 1.0):
+        service, lines, num_calls = service_of_four_milliseconds(), [], 0
+        while not (lines and lines[-1].is_last):
+            lines.append(service.step({"x": row}, seconds=seconds)["x"])
+            num_calls += 1
+        texts[seconds] = [line.text for line in lines if line.text], num_calls
+    assert texts[1.0][0] == texts[0.0][0] and texts[1.0][1] < texts[0.0][1]
 
 
 def test_a_failure_in_midstream_is_a_last_line(service):
@@ -687,6 +732,24 @@ def test_settings_that_could_never_certify_or_are_unknown_are_refused(digits_che
 def test_the_step_fits_the_time_it_may_take():
     assert fit_batch_size(Brightness(), SMALL, seconds=60.0, largest=32) == 32
     assert fit_batch_size(Brightness(), SMALL, seconds=0.0, largest=32) == 1
+
+
+@pytest.mark.parametrize("fitting", [1, 8])
+def test_the_step_fits_the_memory(fitting):
+    class Cramped(Brightness):
+        def classify(self, x_BCHW):
+            if len(x_BCHW) > fitting:
+                raise OutOfMemoryError("no memory")
+            return super().classify(x_BCHW)
+
+    assert fit_batch_size(Cramped(), SMALL, seconds=60.0, largest=32) == fitting
+
+
+def test_the_step_is_measured_with_images_that_are_on_the_device():
+    with simulated_device() as traffic:
+        base = TorchBackend(torch.nn.Flatten(), num_classes=48, device=CUDA)
+        fit_batch_size(base, SMALL, seconds=0.0, largest=4)
+        assert traffic.copies_in.total() == 0, traffic
 
 
 def test_a_request_that_the_engine_does_not_take_is_refused_at_once_and_holds_no_room(monkeypatch):

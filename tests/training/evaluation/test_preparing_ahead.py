@@ -34,6 +34,21 @@ def test_images_come_in_order_from_another_thread_and_at_most_eight_are_waiting(
     assert len(images.threads) == 1 and threading.current_thread().name not in images.threads
 
 
+def test_several_threads_prepare_images_that_come_in_order():
+    class Meeting(Images):
+        """Returns the first two images only when both are being read, which takes two threads."""
+
+        both = threading.Barrier(2)
+
+        def __getitem__(self, index):
+            if index < 2:
+                self.both.wait(timeout=60)
+            return super().__getitem__(index)
+
+    prepared = prepared_ahead(Meeting(), range(20), SMALL, num_threads=2)
+    assert [(index, round(float(x_CHW[0, 0, 0]) * 255)) for index, x_CHW in prepared] == [(n, n) for n in range(20)]
+
+
 def test_an_image_that_cannot_be_read_raises_in_its_turn():
     prepared = prepared_ahead(Images(broken=2), [0, 1, 2, 3], SMALL)
     assert [next(prepared)[0] for _ in range(2)] == [0, 1]

@@ -120,6 +120,13 @@ def test_a_backend_whose_name_tells_no_device_gets_none(backend):
     assert "--device" not in line
 
 
+def test_the_command_of_a_compiled_network_compiles_it():
+    result = CERTIFICATION.model_copy(update={"backend": "torch-cuda-compiled-bfloat16"})
+    _, body = card_of(certification=result)
+    (line,) = [line for line in body.splitlines() if line.startswith("zoo certify MODEL --task pets --skip")]
+    assert "--backend compiled --device cuda --precision bfloat16" in line
+
+
 def test_the_command_names_the_bound_that_the_radii_rest_on_and_so_does_the_card():
     metadata, body = card_of(certification=CERTIFICATION.model_copy(update={"bound": "simultaneous"}))
     (line,) = [line for line in body.splitlines() if line.startswith("zoo certify MODEL --task pets --skip")]

@@ -1,5 +1,8 @@
 """The engine on a simulated device: the right devices, one copy in and one out per step, and the CPU's votes."""
 
+from contextlib import contextmanager
+from importlib.util import find_spec
+
 import numpy as np
 import pytest
 import torch
@@ -82,6 +85,18 @@ def test_a_call_copies_once_to_the_device_and_waits_once_for_one_copy_back():
             traffic.clear()
 
 
+def test_logits_that_are_read_come_with_the_copy_of_the_classes():
+    with simulated_device() as traffic:
+        sampler = sampler_on_device()
+        traffic.clear()
+        votes = sampler.votes([draws_of(0, num=7), *(draws_of(seed, num=1, reads_logits=True) for seed in (1, 2, 3))])
+        assert (traffic.copies_in.total(), traffic.copies_out.total(), traffic.waits.total()) == (1, 1, 1), traffic
+    assert votes[0].tolist() == expected_classes(draws_of(0, num=7))
+    assert [int(logits_1K.argmax()) for logits_1K in votes[1:]] == [
+        expected_classes(draws_of(seed, num=1))[0] for seed in (1, 2, 3)
+    ]
+
+
 def test_the_kernel_is_launched_once_per_batch(monkeypatch):
     launches = []
 
@@ -93,6 +108,29 @@ def test_the_kernel_is_launched_once_per_batch(monkeypatch):
     with simulated_device():
         sampler_on_device().votes([draws_of(0, num=10), draws_of(1, num=10)])
     assert launches == [8, 8, 4]
+
+
+@pytest.mark.skipif(find_spec("triton") is None, reason="needs Triton")
+def test_the_kernel_is_launched_on_the_device_of_its_tensors(monkeypatch):
+    from zoo.smoothing import fused_noise
+
+    current, launches = ["another device"], []
+
+    @contextmanager
+    def on_device(device):
+        current.append(device)
+        yield
+        current.pop()
+
+    class Kernel:
+        def __getitem__(self, grid):
+            return lambda out_MCHW, *_: launches.append((len(out_MCHW), current[-1]))
+
+    monkeypatch.setattr(fused_noise, "_write_noisy", Kernel())
+    monkeypatch.setattr(torch.cuda, "device", on_device)
+    with simulated_device():
+        fused_noise.noisy_images(DeviceMemory(CUDA).moved([draws_of(0)]))
+    assert launches == [(10, CUDA)]
 
 
 def test_steps_of_the_engine_exchange_two_copies_also_while_jobs_come_and_go():
@@ -165,6 +203,9 @@ def test_a_logit_that_is_not_finite_is_refused_with_the_batches_around_it():
         "CUDA error: out of memory",
         "cuDNN error: CUDNN_STATUS_ALLOC_FAILED",
         "CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`",
+        "CUDA error: CUBLAS_STATUS_NOT_INITIALIZED when calling `cublasCreate(handle)`",
+        "backend='inductor' raised: OutOfMemoryError: CUDA out of memory. Tried to allocate 2.00 GiB",
+        "Triton Error [CUDA]: out of memory",
     ],
 )
 def test_memory_that_runs_out_in_a_library_halves_the_batch(message):
@@ -176,6 +217,20 @@ def test_memory_that_runs_out_in_a_library_halves_the_batch(message):
 
     with simulated_device():
         sampler = sampler_on_device(Cramped())
+        (votes,) = sampler.votes([draws_of(0)])
+    assert votes.tolist() == expected_classes(draws_of(0))
+    assert sampler.backend == "torch-cuda-float32 (batch 2: memory ran out at 8)"
+
+
+def test_memory_that_runs_out_in_the_kernel_of_the_noise_halves_the_batch(monkeypatch):
+    def kernel(draws):
+        if len(draws) > 3:
+            raise RuntimeError("Triton Error [CUDA]: out of memory")
+        return noisy_by_operations(draws)
+
+    monkeypatch.setattr("zoo.smoothing.noisy_batch._kernel", lambda device: kernel)
+    with simulated_device():
+        sampler = sampler_on_device()
         (votes,) = sampler.votes([draws_of(0)])
     assert votes.tolist() == expected_classes(draws_of(0))
     assert sampler.backend == "torch-cuda-float32 (batch 2: memory ran out at 8)"

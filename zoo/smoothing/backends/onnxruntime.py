@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 
 import numpy as np
 import torch
@@ -26,10 +27,9 @@ class OnnxBackend:
     """An exported network on one device.
 
     On CPUs, the logits of an image have been bit-identical in every packing so far. The constructor compares a few
-    batch sizes. If the logits differ, all batches get the same shape.
+    batch sizes. If the logits differ, all batches get the same shape. On CUDA they always do, because its kernels are
+    chosen by the batch's shape.
     """
-
-    draws_on = torch.device("cpu")
 
     def __init__(
         self,
@@ -59,7 +59,10 @@ class OnnxBackend:
         self._session = _open(exported, self.device, spins=spins)
         (node,) = self._session.get_inputs()
         self._input = node.name
-        if depends_on_batch_shape is None:
+        self._output = self._session.get_outputs()[0].name
+        if self.device.type == "cuda":
+            depends_on_batch_shape = True
+        elif depends_on_batch_shape is None:
             depends_on_batch_shape = not self._is_identical_in_every_packing(node.shape[1:])
         self.depends_on_batch_shape = depends_on_batch_shape
 
@@ -68,6 +71,10 @@ class OnnxBackend:
         """The custom metadata that the model's exporter wrote into the model."""
         metadata: dict[str, str] = self._session.get_modelmeta().custom_metadata_map
         return metadata
+
+    @property
+    def draws_on(self) -> torch.device:
+        return self.device
 
     def classify(self, x_BCHW: Tensor) -> Classes:
         return self.classify_and_read(x_BCHW, ())[0]
@@ -79,16 +86,46 @@ class OnnxBackend:
 
     def logits(self, x_BCHW: Tensor) -> Logits:
         """The logits, `(B, K)`. Raises: OutOfMemoryError; BackendError for any other failure."""
-        try:
+        if self.device.type != "cpu":
+            bound_BK: Logits = self.enqueue(x_BCHW).cpu().numpy()
+            return bound_BK
+        with self._translating_errors(len(x_BCHW)):
             (output_BK,) = self._session.run(None, {self._input: x_BCHW.numpy()})
-        except Exception as error:  # the only base class that ONNX Runtime's errors share
-            if "alloc" in str(error).lower():
-                raise OutOfMemoryError(
-                    f"{self.device} does not have enough memory for a batch of {len(x_BCHW)} images"
-                ) from error
-            raise BackendError(f"ONNX Runtime failed to run the model: {error}") from error
         logits_BK: Logits = output_BK
         return logits_BK
+
+    def enqueue(self, x_BCHW: Tensor) -> Tensor:
+        """The logits, `(B, K)`, on the device, where ONNX Runtime reads the images and writes the logits itself.
+
+        ONNX Runtime has a stream of its own. The host therefore waits for the images before the run, and ONNX Runtime
+        waits for its logits at the end of it.
+        Raises: as `logits`.
+        """
+        x_BCHW = x_BCHW.to(self.device).contiguous()
+        logits_BK = torch.empty(len(x_BCHW), self.num_classes, device=self.device)
+        binding = self._session.io_binding()
+        binding.bind_input(self._input, *self._place(x_BCHW))
+        binding.bind_output(self._output, *self._place(logits_BK))
+        if self.device.type == "cuda":
+            torch.cuda.current_stream(self.device).synchronize()
+        with self._translating_errors(len(x_BCHW)):
+            self._session.run_with_iobinding(binding)
+        return logits_BK
+
+    def _place(self, tensor: Tensor) -> tuple[str, int, type[np.float32], list[int], int]:
+        """What ONNX Runtime needs to know of a tensor: device, type, shape and address."""
+        return self.device.type, self.device.index or 0, np.float32, list(tensor.shape), tensor.data_ptr()
+
+    @contextmanager
+    def _translating_errors(self, num_images: int) -> Iterator[None]:
+        try:
+            yield
+        except Exception as error:  # the only base class that ONNX Runtime's errors share
+            if "alloc" in str(error).lower() or "out of memory" in str(error).lower():
+                raise OutOfMemoryError(
+                    f"{self.device} does not have enough memory for a batch of {num_images} images"
+                ) from error
+            raise BackendError(f"ONNX Runtime failed to run the model: {error}") from error
 
     def _is_identical_in_every_packing(self, shape_CHW: list[int]) -> bool:
         x_BCHW = torch.randn(max(PROBE_SIZES) + 2, *shape_CHW, generator=torch.Generator().manual_seed(0))

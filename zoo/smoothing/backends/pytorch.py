@@ -15,13 +15,20 @@ from zoo.smoothing.backends.arithmetic import arithmetic
 from zoo.smoothing.backends.base import Classes, Logits, checked_classes, require_shape
 from zoo.smoothing.precision import DEFAULT, Precision
 
-# A library of CUDA reports an allocation that failed by its own status. PyTorch passes it on as a RuntimeError.
+# A library of CUDA reports an allocation that failed by its own status. PyTorch passes it on as a RuntimeError, or a
+# compiler wraps it in an error of its own.
 OUT_OF_MEMORY = (
+    "can't allocate memory",
     "not enough memory",
+    "CUDA out of memory",
     "CUDA error: out of memory",
+    "Triton Error [CUDA]: out of memory",
     "CUDNN_STATUS_ALLOC_FAILED",
     "CUDNN_STATUS_INTERNAL_ERROR_DEVICE_ALLOCATION_FAILED",
+    "CUDNN_STATUS_INTERNAL_ERROR_HOST_ALLOCATION_FAILED",
     "CUBLAS_STATUS_ALLOC_FAILED",
+    "CUBLAS_STATUS_NOT_INITIALIZED when calling `cublasCreate",  # whose workspace does not fit
+    "CUSOLVER_STATUS_ALLOC_FAILED",
     "CUFFT_ALLOC_FAILED",
 )
 
@@ -78,7 +85,7 @@ class TorchBackend:
         try:
             with mode, arithmetic(self.precision, self.device.type), torch.inference_mode():
                 output_BK = self.base(x_BCHW.to(self.device, memory_format=self.layout))
-        except RuntimeError as error:
+        except (RuntimeError, MemoryError) as error:
             if not is_out_of_memory(error):
                 raise
             raise OutOfMemoryError(
@@ -90,10 +97,12 @@ class TorchBackend:
         return output_BK.float()
 
 
-def is_out_of_memory(error: RuntimeError) -> bool:
-    """Whether an error says that memory ran out: on a CPU, in PyTorch's allocator, or in a library of CUDA."""
+def is_out_of_memory(error: RuntimeError | MemoryError) -> bool:
+    """Whether an error says that memory ran out: in PyTorch's allocators, in Triton, or in a library of CUDA."""
+    if isinstance(error, torch.OutOfMemoryError | MemoryError):
+        return True
     text = str(error)
-    return isinstance(error, torch.OutOfMemoryError) or any(phrase in text for phrase in OUT_OF_MEMORY)
+    return any(phrase in text for phrase in OUT_OF_MEMORY)
 
 
 def fused(network: nn.Module) -> nn.Module:

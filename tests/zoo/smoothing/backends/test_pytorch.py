@@ -58,10 +58,20 @@ def test_mixed_precision_is_another_classifier_under_its_own_name():
     assert base.classify(torch.randn(4, 3, 32, 32)).shape == (4,)
 
 
-def test_memory_that_runs_out_is_told_apart_from_other_failures():
-    def greedy(x_BCHW):
-        raise torch.OutOfMemoryError("CUDA out of memory")
+def raising(error):
+    raise error
 
+
+@pytest.mark.parametrize(
+    "greedy",
+    [
+        lambda x_BCHW: raising(torch.OutOfMemoryError("CUDA out of memory")),
+        lambda x_BCHW: raising(MemoryError()),
+        lambda x_BCHW: torch.empty(10**14),
+    ],
+    ids=["torch on CUDA", "Python", "torch on a CPU"],
+)
+def test_memory_that_runs_out_is_told_apart_from_other_failures(greedy):
     with pytest.raises(OutOfMemoryError, match="not have enough memory for a batch of 4 images"):
         TorchBackend(greedy, num_classes=2).classify(torch.zeros(4, 1, 1, 1))
 
