@@ -1,17 +1,13 @@
-"""The built site in a real browser: `make docs` first; the tests are skipped if there is no site, or an older one.
-
-axe-core checks contrast, texts of images, names of controls, headings and what the keyboard reaches.
-"""
+"""The built site in a real browser: `make docs` first; the tests are skipped if there is no site, or an older one."""
 
 import shutil
 from contextlib import contextmanager
-from pathlib import Path
 
 import pytest
-from axe_playwright_python.base import AXE_FILE_PATH
 from playwright.sync_api import expect, sync_playwright
 
 from docs.links import findings, pages
+from tests.axe import violations
 from tests.docs.blocks import ROOT
 
 SITE = ROOT / "site"
@@ -69,27 +65,19 @@ LOOKS = {(400, "light"): None, (1280, "light"): None, (1280, "dark"): ["color-co
 """The rules that axe applies for each width and color scheme; None are all. The schemes differ only in their colors."""
 
 
-STILL = "document.getAnimations().every((animation) => animation.playState === 'finished')"
-"""Whether no color is on its way to another, as those of buttons are after the theme has set its scheme."""
-
-
 @pytest.fixture(scope="module")
 def looked_at(browser):
     """What is wrong with the pages by width and color scheme, each in a load of its own: colors change gradually."""
     found = {look: {} for look in LOOKS}
     with opened(browser) as tab:
         for name in LOOKED_AT:
-            for (width, scheme), run_only in LOOKS.items():
+            for (width, scheme), rules in LOOKS.items():
                 tab.emulate_media(color_scheme=scheme)
                 tab.set_viewport_size({"width": width, "height": 900})
                 tab.goto((SITE / f"{name}.html").as_uri())  # at load, the theme decides what can be scrolled
-                tab.evaluate(Path(AXE_FILE_PATH).read_text())
                 expect(tab.locator("html")).to_have_attribute("data-theme", scheme)
-                tab.wait_for_function(STILL)
-                options = {"resultTypes": ["violations"]} | ({} if run_only is None else {"runOnly": run_only})
-                for violation in tab.evaluate("options => axe.run(options)", options)["violations"]:
-                    places = [node["html"][:120] for node in violation["nodes"]][:3]
-                    found[width, scheme][name, violation["id"]] = places
+                for rule, places in violations(tab, rules=rules).items():
+                    found[width, scheme][name, rule] = places
                 widest = tab.evaluate("document.documentElement.scrollWidth")
                 if widest > width:
                     found[width, scheme][name, "is wider than the window"] = widest

@@ -13,6 +13,7 @@ from PIL import Image
 from playwright.sync_api import expect, sync_playwright
 
 from serving.page.server import serve_page
+from tests.axe import violations
 from tests.serving.client.scripted_server import ScriptedServer, answer, reply, reset, stream
 from tests.serving.in_process import served_in_process
 from tests.serving.protocol.test_protocol import set_answer
@@ -379,6 +380,7 @@ def test_it_fits_a_narrow_window_follows_the_dark_and_asks_nobody_else(tab, page
     for part in ("form", "#result", "#chart", "#copy-list"):
         box = tab.locator(part).bounding_box()
         assert box["x"] >= 0 and box["x"] + box["width"] <= 320, part
+    assert violations(tab) == {}
     shown = Image.open(io.BytesIO(tab.screenshot())).convert("L")
     assert shown.getpixel((2, 2)) < 60
     assert requested and all(url.startswith((page_url, "blob:", "data:")) for url in requested)

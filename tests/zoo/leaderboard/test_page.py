@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import expect, sync_playwright
 
+from tests.axe import violations
 from tests.serving.page.test_page import CHROMIUM, needs_browser
 from tests.zoo.leaderboard.test_collection import PUBLISHED, SEEDS
 from training.study.leaderboard_rows import study_rows
@@ -187,7 +188,7 @@ def test_text_of_a_document_stays_text(page):
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [400, 1280])
-def test_the_page_fits_its_window_and_its_text_has_the_contrast_of_aa(page, width, scheme):
+def test_the_page_fits_its_window_has_the_contrast_of_aa_and_axe_finds_nothing(page, width, scheme):
     page.set_viewport_size({"width": width, "height": 900})
     page.emulate_media(color_scheme=scheme)
     page.get_by_role("checkbox", name="group comparable results").uncheck()
@@ -196,6 +197,7 @@ def test_the_page_fits_its_window_and_its_text_has_the_contrast_of_aa(page, widt
     page.locator("#how summary").click()
     assert page.evaluate("document.documentElement.scrollWidth") <= width
     assert page.evaluate(LOW_CONTRAST) == []
+    assert scheme == "dark" or violations(page) == {}
 
 
 # The ratio of WCAG 2 between the colour of each element with text of its own and the nearest opaque background.
