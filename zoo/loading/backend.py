@@ -89,12 +89,12 @@ def _int8_network(checkpoint: Checkpoint) -> bytes:
 def _opened(
     exported: bytes, checkpoint: Checkpoint, *, precision: str, device: torch.device, spins: bool, is_own_export: bool
 ) -> OnnxBackend:
-    """The backend of an ONNX model. What its checks found is kept for the next start.
+    """The backend of an ONNX model. What its checks found on the CPU is kept for the next start.
 
     `is_own_export`: the model is one of `specialized_export`, and must agree with PyTorch.
     """
-    key = key_of(exported, device)
-    known = read_checks(key)
+    key = key_of(exported) if device.type == "cpu" else None
+    known = frozenset() if key is None else read_checks(key)
     backend = OnnxBackend(
         exported,
         num_classes=checkpoint.spec.num_classes,
@@ -109,7 +109,7 @@ def _opened(
         if AGREES not in known:
             require_agreement(backend, checkpoint)
         found.add(AGREES)
-    if not found <= known:
+    if key is not None and not found <= known:
         keep_checks(key, frozenset(found))
     return backend
 

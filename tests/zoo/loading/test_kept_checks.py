@@ -23,12 +23,12 @@ def cache(tmp_path, monkeypatch):
 @pytest.mark.parametrize("results", [{DEPENDS}, {IDENTICAL, AGREES}])
 def test_results_are_read_under_their_own_conditions_only(results, cache, monkeypatch):
     def found(network=b"network"):
-        return read_checks(key_of(network, CPU))
+        return read_checks(key_of(network))
 
     assert found() == NOTHING
-    keep_checks(key_of(b"network", CPU), frozenset(results))
+    keep_checks(key_of(b"network"), frozenset(results))
     assert found() == results and found(b"other") == NOTHING
-    for name, value in (("PROBE_SIZES", (1,)), ("RELATIVE", 1.0), ("_processor", lambda _: ["another"])):
+    for name, value in (("PROBE_SIZES", (1,)), ("RELATIVE", 1.0), ("_processor", lambda: ["another"])):
         with monkeypatch.context() as patch:
             patch.setattr(kept_checks, name, value)
             assert found() == NOTHING
@@ -61,7 +61,7 @@ def test_a_network_is_checked_at_its_first_start_only(digits_checkpoint, monkeyp
     again = open_backend(digits_checkpoint, backend="onnx")
     assert sorted(checked) == ["_is_identical_in_every_packing", "compare"]
     assert again.depends_on_batch_shape == first.depends_on_batch_shape
-    key = key_of(specialized_export(digits_checkpoint), CPU)
+    key = key_of(specialized_export(digits_checkpoint))
     keep_checks(key, read_checks(key) - {AGREES})
     open_backend(digits_checkpoint, backend="onnx")
     assert checked.count("compare") == 2 and AGREES in read_checks(key), "what is not known is checked again"
