@@ -102,7 +102,7 @@ class Driver:
             deliveries = []
             for id, reply in replies.items():
                 deliver = self._deliver.get(id)
-                if deliver is not None and (reply.is_last or reply.text or id not in self._begun):
+                if deliver is not None and (reply.has_news or id not in self._begun):
                     deliveries.append((deliver, reply))
                     self._begun.add(id)
                 if reply.is_last:
