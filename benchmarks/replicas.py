@@ -160,7 +160,7 @@ def cluster(checkpoint: Path, cache: Path, pictures: Sequence[SurePicture]) -> d
 def running_cluster() -> Iterator[str]:
     """The address of a cluster of one node on the loopback address, which `ray start` runs until the block ends."""
     os.environ |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32), "RAY_USAGE_STATS_ENABLED": "0"}
-    os.environ["RAY_worker_niceness"] = "0"
+    os.environ |= {"RAY_worker_niceness": "0"}
     with socket.create_server((LOOPBACK, 0)) as free:
         address = f"{LOOPBACK}:{free.getsockname()[1]}"
     with tempfile.TemporaryDirectory(prefix="ray-", dir="/tmp", ignore_cleanup_errors=True) as folder:
