@@ -142,12 +142,12 @@ def test_a_server_that_is_stopped_while_it_starts_or_lost_its_java_leaves_no_pro
     with tempfile.TemporaryDirectory() as store:
         archive = make_archive(digits_checkpoint, Path(store), limits=Limits(n=500), device="cpu")
         starting = TorchServe([archive])
-        starting._start()
+        starting.__enter__()
         starting.stop()
         assert not starting.processes() and not starting.folder.exists()
 
         orphaned = TorchServe([archive])
-        orphaned._start()
+        orphaned.__enter__()
         wait_for(lambda: len(orphaned.processes()) >= 2)
         java = orphaned._processes.java
         java.kill()
