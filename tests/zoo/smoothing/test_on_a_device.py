@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from tests.simulated_device import CUDA, DeviceMixError, simulated_device
+from tests.zoo.smoothing.slopes import Slopes
 from zoo.errors import CertificationError, OutOfMemoryError
 from zoo.smoothing import (
     Certification,
@@ -21,19 +22,6 @@ from zoo.smoothing import (
 )
 from zoo.smoothing.device_noise import DeviceMemory, noisy_by_operations
 from zoo.smoothing.noise import Draws, Phase
-
-
-class Slopes(nn.Module):
-    """Three classes, of which noise may make any the largest."""
-
-    def __init__(self):
-        super().__init__()
-        torch.manual_seed(0)
-        self.convolution = nn.Conv2d(3, 4, 3, padding=1, bias=False)
-        self.head = nn.Linear(4, 3, bias=False)
-
-    def forward(self, x_BCHW):
-        return self.head(self.convolution(x_BCHW - 0.5).mean(dim=(2, 3)))
 
 
 def picture(seed):

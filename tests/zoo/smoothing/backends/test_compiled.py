@@ -4,26 +4,15 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from torch import nn
 
 from tests.simulated_device import CUDA, simulated_device
 from tests.simulated_graphs import Graph, simulated_graphs
+from tests.zoo.smoothing.slopes import Slopes
 from training.evaluation.attack_targets import attackable_network
 from zoo.errors import BackendError, OutOfMemoryError, RequestError
 from zoo.smoothing import NoiseKey, NoisySampler, SamplingOptions
 from zoo.smoothing.backends import CompiledBackend, can_compile
 from zoo.smoothing.noise import Draws, Phase
-
-
-class Slopes(nn.Module):
-    def __init__(self):
-        super().__init__()
-        torch.manual_seed(0)
-        self.convolution = nn.Conv2d(3, 4, 3, padding=1, bias=False)
-        self.head = nn.Linear(4, 3, bias=False)
-
-    def forward(self, x_BCHW):
-        return self.head(self.convolution(x_BCHW - 0.5).mean(dim=(2, 3)))
 
 
 @pytest.fixture
