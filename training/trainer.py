@@ -38,8 +38,9 @@ from training.streams import derived_seed, global_stream, stream
 from training.tasks.loader_workers import num_loader_workers
 from training.tasks.loading import EvaluationImages, ShuffledBatches, TrainingImages, loaded_batches
 from training.tasks.task import Subset, listed
-from zoo.checkpoints.checkpoint import Checkpoint, open_checkpoint, save_checkpoint, save_weights
+from zoo.checkpoints.checkpoint import Checkpoint, open_checkpoint
 from zoo.checkpoints.weights import serialized
+from zoo.checkpoints.writing import save_checkpoint, save_weights
 from zoo.cli._progress import progress_bar
 from zoo.cli._shares import percent
 from zoo.errors import CheckpointError, DivergenceError, RecipeError

@@ -217,8 +217,8 @@ def test_a_run_killed_with_sigkill_and_resumed_ends_with_the_weights_of_one_neve
 
 def test_resuming_a_finished_run_keeps_its_measured_results(tmp_path):
     from tests.zoo.cards.test_card import CERTIFICATION
-    from tests.zoo.checkpoints.test_checkpoint import ROWS
-    from zoo.checkpoints.checkpoint import record_results
+    from tests.zoo.checkpoints.test_writing import ROWS
+    from zoo.checkpoints.writing import record_results
 
     checkpoint = train(run_of(tmp_path, epochs=1), device=CPU, resume=False, console=QUIET)
     measured = record_results(checkpoint, certification=(CERTIFICATION, ROWS))
