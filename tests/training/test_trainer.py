@@ -195,7 +195,7 @@ def test_a_run_ends_after_its_steps_in_the_middle_of_an_epoch_and_says_its_score
         and rates[6] == recipe().optimizer.lr
         and checkpoint.spec.certified.epochs == 3
     )
-    assert "epoch 3, step 12/12" in said.file.getvalue() and "mean per class 100.0 %" in said.file.getvalue()
+    assert "epoch 3, step 12/12" in said.file.getvalue() and "%, per class 100.0 %" in said.file.getvalue()
     assert "recipe: gaussian with resnet10-quarter" in said.file.getvalue()
 
 
