@@ -35,10 +35,9 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.machine import machine
-from benchmarks.serving import FOLDER, NUM_PICTURES, MiB, digits_checkpoint
-from benchmarks.serving_load import SurePicture, load, sure_pictures
-from training.tasks import open_task
-from zoo.loading.backend import open_backend
+from benchmarks.serving import MiB
+from benchmarks.serving_digits import digits_and_pictures
+from benchmarks.serving_load import SurePicture, load
 
 ENGINES = ("torchserve", "asgi", "ray")
 WORKER_WORDS = ("model_service_worker", "serving.plain_server.worker", "ray::Replica")
@@ -58,9 +57,7 @@ def main() -> None:
     engines = options.engines.split(",")
     if unknown := set(engines) - set(ENGINES):
         parser.error(f"unknown engine {sorted(unknown)[0]!r}; known: {', '.join(ENGINES)}")
-    task = open_task("digits", data_dir=FOLDER)
-    checkpoint = digits_checkpoint(options.architecture, task)
-    pictures = sure_pictures(checkpoint, open_backend(checkpoint), task, count=NUM_PICTURES)
+    checkpoint, pictures = digits_and_pictures(options.architecture)
     results = {"options": vars(options), "machine": machine(), "model": checkpoint.spec.name}
     with tempfile.TemporaryDirectory() as cache:
         for engine in engines:  # the first start exports the network

@@ -37,7 +37,8 @@ from benchmarks.training import NUM_CLASSES, write_pictures
 from training.evaluation.certification import certify_images
 from training.evaluation.certification_log import certification_run
 from training.tasks import LabelledImages, Task, open_task
-from zoo.checkpoints.checkpoint import Checkpoint, open_checkpoint, save_checkpoint
+from zoo.checkpoints.checkpoint import Checkpoint, open_checkpoint
+from zoo.checkpoints.writing import save_checkpoint
 from zoo.loading.backend import default_batch_size, open_backend
 from zoo.models.preprocessing import to_bytes_CHW
 from zoo.models.spec import CertifiedConfig, ModelSpec, Preprocessing

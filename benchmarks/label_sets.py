@@ -46,7 +46,8 @@ from training.evaluation.calibration import calibrate, plan_calibration
 from training.streams import derived_seed, normal_per_image, stream
 from training.tasks import Task, open_task
 from training.threat import ThreatModel
-from zoo.checkpoints.checkpoint import Checkpoint, open_checkpoint, record_calibration
+from zoo.checkpoints.checkpoint import Checkpoint, open_checkpoint
+from zoo.checkpoints.writing import record_calibration
 from zoo.loading.backend import default_batch_size, open_backend
 from zoo.models.preprocessing import prepare
 from zoo.results.calibration import Calibration

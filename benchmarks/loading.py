@@ -73,7 +73,7 @@ def main() -> None:
 
 def save_random_resnet50(path: Path) -> None:
     """Writes a checkpoint of a size that users load."""
-    from zoo.checkpoints.checkpoint import save_checkpoint
+    from zoo.checkpoints.writing import save_checkpoint
     from zoo.models.architecture import build_network
     from zoo.models.spec import CertifiedConfig, ModelSpec, Preprocessing
 

@@ -44,7 +44,8 @@ from training.evaluation.certification_log import certification_run
 from training.quantization import quantize_checkpoint
 from training.tasks import Task, open_task
 from training.tasks.task import ArrayImages
-from zoo.checkpoints.checkpoint import Checkpoint, open_checkpoint, save_checkpoint
+from zoo.checkpoints.checkpoint import Checkpoint, open_checkpoint
+from zoo.checkpoints.writing import save_checkpoint
 from zoo.cli._options import DATA_DIR
 from zoo.loading.backend import default_batch_size, open_backend
 from zoo.models.architecture import NormalizedNetwork, build_network

@@ -37,12 +37,10 @@ import httpx
 
 from benchmarks.engines import served
 from benchmarks.machine import machine
-from benchmarks.serving import FOLDER, NUM_PICTURES, digits_checkpoint
-from benchmarks.serving_load import KINDS, SurePicture, load, sure_pictures
+from benchmarks.serving_digits import digits_and_pictures
+from benchmarks.serving_load import KINDS, SurePicture, load
 from serving.server.keys import read_key
 from serving.server.management import Management
-from training.tasks import open_task
-from zoo.loading.backend import open_backend
 
 PARTS = ("scaling", "stop", "cluster")
 CERTIFY = KINDS[1:2]
@@ -59,9 +57,7 @@ def main() -> None:
     parts = options.only.split(",")
     if unknown := set(parts) - set(PARTS):
         parser.error(f"unknown part {sorted(unknown)[0]!r}; known: {', '.join(PARTS)}")
-    task = open_task("digits", data_dir=FOLDER)
-    checkpoint = digits_checkpoint(options.architecture, task)
-    pictures = sure_pictures(checkpoint, open_backend(checkpoint), task, count=NUM_PICTURES)
+    checkpoint, pictures = digits_and_pictures(options.architecture)
     results: dict[str, Any] = {"options": vars(options), "machine": machine()}
     with tempfile.TemporaryDirectory() as cache:
         given = (checkpoint.path, Path(cache))

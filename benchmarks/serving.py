@@ -30,13 +30,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
 from PIL import Image
 from prometheus_client.parser import text_string_to_metric_families
 from rich.console import Console
 from rich.table import Table
 
 from benchmarks.machine import machine
+from benchmarks.serving_digits import FOLDER, NUM_PICTURES, digits_checkpoint
 from benchmarks.serving_load import CERTIFICATION_DRAWS, KINDS, SurePicture, load, sure_pictures
 from benchmarks.serving_start import startup
 from serving.front.server import FrontServer
@@ -44,13 +44,8 @@ from serving.plain_server.server import PlainServer
 from serving.protocol import Limits
 from serving.server.archive import make_archive
 from serving.torchserve import TorchServe
-from training.objectives.consistency import Consistency
-from training.recipe import override
-from training.recipes import quick
-from training.run import TrainingRun
-from training.tasks import Task, open_task
-from training.trainer import train
-from zoo.checkpoints.checkpoint import Checkpoint, open_checkpoint
+from training.tasks import open_task
+from zoo.checkpoints.checkpoint import Checkpoint
 from zoo.loading.backend import open_backend
 from zoo.models.preprocessing import prepare
 from zoo.smoothing import (
@@ -63,9 +58,7 @@ from zoo.smoothing import (
     SmoothingSpec,
 )
 
-FOLDER = Path("runs/serving-benchmark")
 PARTS = ("load", "rounds", "single", "memory", "startup")
-NUM_PICTURES = 24
 MEMORY_WARM_UP = 200
 SINGLE_REQUESTS = 60
 MiB = 2**20
@@ -145,16 +138,6 @@ def server_of(engine: str, archive: Path) -> Server:
     from serving.ray_server.server import RayServer
 
     return RayServer([archive])
-
-
-def digits_checkpoint(architecture: str, task: Task) -> Checkpoint:
-    """The small digits model, trained with the quick recipe unless an earlier call has trained it."""
-    folder = FOLDER / architecture
-    if not (folder / "manifest.json").exists():
-        recipe = override(quick(Consistency()), [f"architecture={architecture}"])
-        run = TrainingRun(task=task, recipe=recipe, seed=0, output=folder)
-        train(run, device=torch.device("cpu"), resume=folder.exists(), console=Console(stderr=True))
-    return open_checkpoint(folder)
 
 
 def load_test(url: str, pictures: list[SurePicture], options: argparse.Namespace) -> dict[str, Any]:

@@ -16,7 +16,8 @@ import torch
 from serving.protocol import Limits
 from serving.server.archive import make_archive
 from serving.torchserve import TorchServe
-from zoo.checkpoints.checkpoint import Checkpoint, save_checkpoint
+from zoo.checkpoints.checkpoint import Checkpoint
+from zoo.checkpoints.writing import save_checkpoint
 from zoo.models.architecture import build_network
 from zoo.models.spec import CertifiedConfig, ModelSpec, Preprocessing
 

@@ -12,9 +12,10 @@ from torch import Tensor
 
 from training.streams import normal_per_image, stream
 from training.tasks import Task
-from zoo.checkpoints.checkpoint import Checkpoint, save_weights
+from zoo.checkpoints.checkpoint import Checkpoint
 from zoo.checkpoints.copying import require_new
 from zoo.checkpoints.denoising import split_of
+from zoo.checkpoints.writing import save_weights
 from zoo.errors import CertificationError, RequestError
 from zoo.export.cached_export import specialized_export
 from zoo.export.onnx import INPUT, OUTPUT, PARENT_SHA256

@@ -22,6 +22,7 @@ from training.denoising import (
     trained_module,
 )
 from training.distributed import SINGLE_PROCESS, Ranks
+from training.epoch_line import epoch_line
 from training.evaluation.empirical import votes_under_noise
 from training.freezing import freeze_parameters, to_train_mode
 from training.metric_logger import MetricLogger, NullLogger
@@ -38,10 +39,10 @@ from training.streams import derived_seed, global_stream, stream
 from training.tasks.loader_workers import num_loader_workers
 from training.tasks.loading import EvaluationImages, ShuffledBatches, TrainingImages, loaded_batches
 from training.tasks.task import Subset, listed
-from zoo.checkpoints.checkpoint import Checkpoint, open_checkpoint, save_checkpoint, save_weights
+from zoo.checkpoints.checkpoint import Checkpoint, open_checkpoint
 from zoo.checkpoints.weights import serialized
+from zoo.checkpoints.writing import save_checkpoint, save_weights
 from zoo.cli._progress import progress_bar
-from zoo.cli._shares import percent
 from zoo.errors import CheckpointError, DivergenceError, RecipeError
 from zoo.models.layout import DENOISER, WEIGHTS
 from zoo.results.balanced_accuracy import balanced_accuracy
@@ -210,12 +211,13 @@ class _Loop:
             self.history.append(validated["accuracy_under_noise"])
             logger.write("validation", {"epochs": self.epochs_done, **validated}, step=self.steps_done)
             scores |= validated
-        shown = [
-            f"{name.replace('_', ' ')} {f'{value:.3f}' if name == 'loss' else percent(value)}"
-            for name, value in scores.items()
-        ]
-        layers = ", last layer only" if self.phases.trains_only_head(self.steps_done - 1) else ""
-        return f"epoch {self.epochs_done}, step {self.steps_done}/{self.phases.num_steps}{layers}: {', '.join(shown)}"
+        return epoch_line(
+            scores,
+            epoch=self.epochs_done,
+            step=self.steps_done,
+            num_steps=self.phases.num_steps,
+            trains_only_head=self.phases.trains_only_head(self.steps_done - 1),
+        )
 
     def _run_epoch(self, logger: MetricLogger, advance: Callable[[float], None]) -> Iterator[float]:
         """Trains for one epoch, or for its part until the run's last step; yields the loss of each step."""

@@ -19,7 +19,8 @@ from benchmarks.loops import SIGMA
 from serving.protocol import Limits
 from serving.service.loading import load_service
 from serving.service.service import InferenceService
-from zoo.checkpoints.checkpoint import Checkpoint, open_checkpoint, save_checkpoint
+from zoo.checkpoints.checkpoint import Checkpoint, open_checkpoint
+from zoo.checkpoints.writing import save_checkpoint
 from zoo.models.spec import CertifiedConfig, ModelSpec, Preprocessing
 
 Row = dict[str, object]

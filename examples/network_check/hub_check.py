@@ -21,8 +21,9 @@ from safetensors.torch import load_file, save_file
 from examples.network_check.record import FailedCheckError, Record, Result
 from examples.network_check.web import TIMEOUT
 from zoo import hub
-from zoo.checkpoints.checkpoint import Checkpoint, open_checkpoint, save_checkpoint
+from zoo.checkpoints.checkpoint import Checkpoint, open_checkpoint
 from zoo.checkpoints.copying import install
+from zoo.checkpoints.writing import save_checkpoint
 from zoo.download.retry import Retrier, TransientFailure
 from zoo.hub.connection import CLIENT_SETTINGS, api, endpoint, require_reachable
 from zoo.hub.refusals import transient_failure, translated

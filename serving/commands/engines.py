@@ -119,15 +119,21 @@ def _torchserve(sources: Sources, *, ports: Ports, options: ServerOptions, opene
 def _plain_server(sources: Sources, *, ports: Ports, options: ServerOptions) -> PlainServer:
     """A plain server. Its workers load the models, so that this process needs no torch.
 
-    The workers import torch while this process imports the HTTP server.
+    The workers import torch while this process imports the HTTP server. They are ended if that fails.
     """
     from serving.plain_server.starting import StartedProcess, environment_of_workers
 
     environment = environment_of_workers(threads=options.threads, num_workers=len(sources.models))
-    started = [StartedProcess.start(environment) for _ in sources.models]
-    from serving.plain_server.server import PlainServer
+    started: list[StartedProcess] = []
+    with ExitStack() as ended_on_failure:
+        for _ in sources.models:
+            started.append(StartedProcess.start(environment))
+            ended_on_failure.callback(started[-1].end)
+        from serving.plain_server.server import PlainServer
 
-    return PlainServer(_checkpoint_sources(sources), started=started, ports=ports, options=options)
+        checkpoints = _checkpoint_sources(sources)
+        ended_on_failure.pop_all()  # from here on, the server ends them
+    return PlainServer(checkpoints, started=started, ports=ports, options=options)
 
 
 def _ray_server(sources: Sources, *, cluster: ClusterWords, ports: Ports, options: ServerOptions) -> RayServer:

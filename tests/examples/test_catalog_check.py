@@ -10,7 +10,7 @@ from examples.network_check.hub_check import untrained
 from examples.network_check.pages import cited, find_accuracy, find_licence
 from examples.network_check.record import FailedCheckError
 from tests.examples.conftest import HEADLESS, ON_THE_HUB, PREFIXED
-from zoo.checkpoints.checkpoint import save_checkpoint
+from zoo.checkpoints.writing import save_checkpoint
 from zoo.models.catalog import CATALOG, WebFile
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:httpx2")

@@ -29,7 +29,7 @@ def test_train_measures_and_says_what_it_made(zoo_command, tmp_path):
     assert "recipe: standard with resnet10-quarter" in done.err and "epochs=1" in done.err
     assert told["recipe"]["epochs"] == 1 and len(told["classes"]) == 10 and told["warning"] is None
     assert told["validation"]["num_images"] == sum(row["validation"] for row in told["classes"])
-    assert "epoch 1, step " in done.err and "mean per class" in done.err
+    assert "epoch 1, step " in done.err and " %, per class " in done.err
     assert zoo_command(*words, "--set", "epochs=1", "--output", tmp_path / "c").code == 2
     refused = zoo_command("certify", tmp_path / "c", "--task", "digits", "--output", tmp_path / "log.tsv")
     assert refused.code == 2 and "has no sigma because it was not trained under noise; give --sigma" in refused.err

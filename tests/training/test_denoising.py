@@ -18,7 +18,7 @@ from training.recipes import quick
 from training.run import TrainingRun
 from training.tasks import open_task
 from training.trainer import train
-from zoo.checkpoints.checkpoint import save_checkpoint
+from zoo.checkpoints.writing import save_checkpoint
 from zoo.errors import RecipeError, RequestError
 from zoo.models.architecture import build_network
 from zoo.models.spec import CertifiedConfig, ModelSpec, Preprocessing

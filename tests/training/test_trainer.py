@@ -195,7 +195,7 @@ def test_a_run_ends_after_its_steps_in_the_middle_of_an_epoch_and_says_its_score
         and rates[6] == recipe().optimizer.lr
         and checkpoint.spec.certified.epochs == 3
     )
-    assert "epoch 3, step 12/12" in said.file.getvalue() and "mean per class 100.0 %" in said.file.getvalue()
+    assert "epoch 3, step 12/12" in said.file.getvalue() and "%, per class 100.0 %" in said.file.getvalue()
     assert "recipe: gaussian with resnet10-quarter" in said.file.getvalue()
 
 
@@ -217,8 +217,8 @@ def test_a_run_killed_with_sigkill_and_resumed_ends_with_the_weights_of_one_neve
 
 def test_resuming_a_finished_run_keeps_its_measured_results(tmp_path):
     from tests.zoo.cards.test_card import CERTIFICATION
-    from tests.zoo.checkpoints.test_checkpoint import ROWS
-    from zoo.checkpoints.checkpoint import record_results
+    from tests.zoo.checkpoints.test_writing import ROWS
+    from zoo.checkpoints.writing import record_results
 
     checkpoint = train(run_of(tmp_path, epochs=1), device=CPU, resume=False, console=QUIET)
     measured = record_results(checkpoint, certification=(CERTIFICATION, ROWS))

@@ -64,7 +64,7 @@ def calibrate(
     from training.evaluation.calibration import calibrate as calibrate_sets
     from training.evaluation.calibration import plan_calibration
     from training.tasks import open_task
-    from zoo.checkpoints.checkpoint import record_calibration
+    from zoo.checkpoints.writing import record_calibration
     from zoo.cli._console import PlainConsole
     from zoo.loading.backend import default_batch_size, open_backend
     from zoo.loading.device import device_for

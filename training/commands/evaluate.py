@@ -112,7 +112,7 @@ def evaluate(
     from training.evaluation.empirical_report import json_of, sentences
     from training.tasks import open_task
     from training.threat import ThreatModel
-    from zoo.checkpoints.checkpoint import record_results
+    from zoo.checkpoints.writing import record_results
     from zoo.cli._console import PlainConsole
     from zoo.errors import RequestError
     from zoo.loading.device import device_for

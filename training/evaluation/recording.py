@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from typing import cast
 
 from training.evaluation.certification_log import CertificationRun, log_text
-from zoo.checkpoints.checkpoint import Checkpoint, record_results
+from zoo.checkpoints.checkpoint import Checkpoint
+from zoo.checkpoints.writing import record_results
 from zoo.models.measurements import Bound, CertificationResult
 from zoo.results.log import CertificationRow
 from zoo.results.selection import Selection

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from zoo.checkpoints.checkpoint import Checkpoint, save_weights
+from zoo.checkpoints.checkpoint import Checkpoint
 from zoo.checkpoints.copying import require_new
+from zoo.checkpoints.writing import save_weights
 from zoo.errors import CheckpointError, RequestError
 from zoo.host.untrusted_json import parse_json
 from zoo.models.layout import DENOISER, SPLIT, WEIGHTS

@@ -23,7 +23,8 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_public_key,
 )
 
-from zoo.checkpoints.checkpoint import Checkpoint, being_written, open_checkpoint
+from zoo.checkpoints.checkpoint import Checkpoint, open_checkpoint
+from zoo.checkpoints.writing import being_written
 from zoo.errors import CheckpointError, RequestError
 from zoo.host.atomic_write import write_atomically
 from zoo.host.untrusted_json import parse_json

@@ -32,7 +32,7 @@ def card(
     Example: zoo card my-model --licence mit --record
     """
     from zoo.cards import render_card
-    from zoo.checkpoints.checkpoint import config_bytes, restate
+    from zoo.checkpoints.writing import config_bytes, restate
     from zoo.errors import RequestError
     from zoo.loading.locate import locate
     from zoo.models.layout import CONFIG

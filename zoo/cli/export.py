@@ -35,7 +35,7 @@ def export(
 
     Example: zoo export my-model my-model.onnx
     """
-    from zoo.checkpoints.checkpoint import record_onnx
+    from zoo.checkpoints.writing import record_onnx
     from zoo.errors import RequestError
     from zoo.export.checkpoint_export import export_checkpoint
     from zoo.loading.locate import locate

@@ -9,7 +9,8 @@ from typing import Literal
 
 from pydantic import ValidationError
 
-from zoo.checkpoints.checkpoint import Checkpoint, save_checkpoint
+from zoo.checkpoints.checkpoint import Checkpoint
+from zoo.checkpoints.writing import save_checkpoint
 from zoo.errors import ForeignCheckpointError, RequestError, UnknownNameError
 from zoo.importing.class_names import default_class_names
 from zoo.importing.extraction import ExtractedNetwork, extract

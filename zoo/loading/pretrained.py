@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Self
 import torch
 from torch import nn
 
-from zoo.checkpoints.checkpoint import Checkpoint, open_checkpoint, save_checkpoint
+from zoo.checkpoints.checkpoint import Checkpoint, open_checkpoint
 from zoo.checkpoints.weights import backbone_of, denoiser_of, read_weights
+from zoo.checkpoints.writing import save_checkpoint
 from zoo.errors import CheckpointError, RequestError
 from zoo.host.atomic_write import write_all_atomically
 from zoo.models.architecture import NormalizedNetwork

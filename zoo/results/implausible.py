@@ -106,17 +106,7 @@ def _implausible_gap(
     most_votes = _most_votes(claimed.predict, fresh, fresh.provenance)
     if not _refutes(most_votes, fresh.provenance, p_a_lower, level=level / 4):
         return None
-    return ImplausibleRow(
-        idx=claimed.idx,
-        predict=claimed.predict,
-        radius=claimed.radius,
-        p_a_lower=p_a_lower,
-        most_votes=most_votes,
-        n=fresh.provenance.n,
-        p_b_upper=q,
-        least_votes_b=least_votes_b,
-        radius_by_counts=radius,
-    )
+    return _refuted(claimed, fresh, p_a_lower=p_a_lower, p_b_upper=q, radius_by_counts=radius)
 
 
 def _runner_up_lower(count: int, provenance: Provenance, *, num_classes: int, level: float) -> float:
@@ -153,15 +143,29 @@ def _implausible_bound(claimed: CertificationRow, fresh: CertificationRow, *, le
         is_refuted |= _refutes_runner_up(least_votes_b, fresh.provenance.n, p_b_upper, level=level)
     if not is_refuted:
         return None
+    return _refuted(claimed, fresh, p_a_lower=p_a_lower, p_b_upper=p_b_upper)
+
+
+def _refuted(
+    claimed: CertificationRow,
+    fresh: CertificationRow,
+    *,
+    p_a_lower: float,
+    p_b_upper: float | None,
+    radius_by_counts: float | None = None,
+) -> ImplausibleRow:
+    """The claimed row, with the bounds that its claim requires and the votes of the fresh draws that refute them."""
+    assert fresh.provenance is not None
     return ImplausibleRow(
         idx=claimed.idx,
         predict=claimed.predict,
         radius=claimed.radius,
         p_a_lower=p_a_lower,
-        most_votes=most_votes,
+        most_votes=_most_votes(claimed.predict, fresh, fresh.provenance),
         n=fresh.provenance.n,
         p_b_upper=p_b_upper,
-        least_votes_b=None if p_b_upper is None else least_votes_b,
+        least_votes_b=None if p_b_upper is None else _least_votes_b(claimed.predict, fresh, fresh.provenance),
+        radius_by_counts=radius_by_counts,
     )
 
 

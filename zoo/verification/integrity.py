@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from zoo.checkpoints.checkpoint import Checkpoint, config_bytes, sha256_of
+from zoo.checkpoints.checkpoint import Checkpoint, sha256_of
+from zoo.checkpoints.writing import config_bytes
 from zoo.errors import CheckpointError
 from zoo.host.untrusted_json import parse_json
 from zoo.models.denoiser_config import DenoiserConfig

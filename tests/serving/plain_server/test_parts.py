@@ -9,13 +9,14 @@ import sys
 import threading
 import types
 import zipfile
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from email.message import Message
 
 import pytest
 import yaml
 
 from serving.application.models import ReceivedRequest, Versions
+from serving.commands.engines import ClusterWords, EngineName, Sources, prepared_server
 from serving.front import model_loading
 from serving.front.fleet import Fleet, Process
 from serving.front.management import management_api
@@ -164,6 +165,19 @@ def test_a_process_that_was_started_for_a_server_that_cannot_be_made_is_ended(tm
         with pytest.raises(ServerError, match="missing"):
             PlainServer([], started=[started], options=ServerOptions(tokens=tmp_path / "missing"))
         assert started.process.poll() == -signal.SIGTERM and started.connection.fileno() == -1
+
+
+@pytest.mark.parametrize("models", [["a"], ["a", "b"]], ids=["no front", "no second process"])
+def test_the_processes_that_were_started_are_ended_if_the_rest_cannot_start(models, monkeypatch):
+    monkeypatch.setitem(sys.modules, "serving.plain_server.server", None)
+    words = {"n": 1, "max_n": 1, "max_pixels": 1, "limits": (), "device": "cpu", "backend": "auto", "precision": None}
+    server = {"cluster": ClusterWords(), "ports": None, "options": ServerOptions(), "opened": ExitStack()}
+    with a_started_process() as (first, _):
+        left = [first]
+        monkeypatch.setattr(StartedProcess, "start", lambda environment: left.pop())
+        with pytest.raises((ImportError, IndexError)):
+            prepared_server(EngineName.ASGI, Sources(models=models, store=None, **words), **server)
+        assert first.process.returncode == -signal.SIGTERM and first.connection.fileno() == -1
 
 
 def test_the_settings_of_a_worker_cross_the_link(tmp_path):

@@ -16,7 +16,7 @@ from serving.server.archive import handler_file, make_archive
 from serving.server.model_store import adopt
 from serving.service.loading import load_from_archive
 from tests.zoo.checkpoints.test_checkpoint import saved
-from zoo.checkpoints.checkpoint import save_checkpoint
+from zoo.checkpoints.writing import save_checkpoint
 from zoo.errors import BackendError, CertificationError, RequestError, ServerError
 from zoo.export.cached_export import specialized_export
 from zoo.loading.backend import open_backend

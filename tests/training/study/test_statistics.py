@@ -74,9 +74,14 @@ def test_the_line_is_that_of_statsmodels():
     for num in (3, 12):
         x, y = rng.normal(5, 3, size=num), rng.normal(-2, 4, size=num)
         fit, expected = fit_line(x, y), OLS(y, add_constant(x)).fit()
-        assert (fit.intercept, fit.slope) == pytest.approx(tuple(expected.params))
-        assert fit.slope_interval == pytest.approx(tuple(expected.conf_int(alpha=0.05)[1]))
-        assert fit.r_squared == pytest.approx(expected.rsquared)
+        assert (fit.intercept, fit.slope) == pytest.approx(tuple(expected.params), rel=1e-12)
+        assert fit.slope_interval == pytest.approx(tuple(expected.conf_int(alpha=0.05)[1]), rel=1e-12)
+        assert fit.r_squared == pytest.approx(expected.rsquared, rel=1e-12)
+
+
+def test_tasks_that_differ_only_by_rounding_have_a_line():
+    x = 100 * (np.array([1.1, 3.3, 5.5, 7.7]) / np.array([1.0, 3.0, 5.0, 7.0]) - 1)
+    assert 0 < np.ptp(x) < 1e-12 and fit_line(x, np.arange(4.0)).num_tasks == 4
 
 
 def test_two_tasks_or_equal_ones_have_no_line():

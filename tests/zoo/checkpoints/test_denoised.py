@@ -16,9 +16,10 @@ from tests.zoo.cards.test_card import CERTIFICATION, EMPIRICAL
 from tests.zoo.checkpoints.test_checkpoint import MEAN, STD, saved
 from tests.zoo.verification import forging
 from zoo.cards import render_card
-from zoo.checkpoints.checkpoint import Checkpoint, open_checkpoint, save_checkpoint
+from zoo.checkpoints.checkpoint import Checkpoint, open_checkpoint
 from zoo.checkpoints.copying import install
 from zoo.checkpoints.denoising import put_behind_denoiser
+from zoo.checkpoints.writing import save_checkpoint
 from zoo.errors import BackendError, CheckpointError, RequestError, ServerError
 from zoo.export.cached_export import _key, specialized_export
 from zoo.loading.backend import open_backend

@@ -10,8 +10,9 @@ import pytest
 
 from tests.zoo.cards.test_card import EMPIRICAL
 from tests.zoo.checkpoints.test_checkpoint import saved
-from zoo.checkpoints.checkpoint import open_checkpoint, record_results
+from zoo.checkpoints.checkpoint import open_checkpoint
 from zoo.checkpoints.signing import make_key, why_not_signed
+from zoo.checkpoints.writing import record_results
 
 
 @pytest.fixture

@@ -9,10 +9,12 @@ import pytest
 import torch
 
 from tests.zoo.cards.test_card import CERTIFICATION, EMPIRICAL
-from tests.zoo.checkpoints.test_checkpoint import ROWS, saved
-from zoo.checkpoints import checkpoint as module
-from zoo.checkpoints.checkpoint import open_checkpoint, record_onnx, record_results, restate, save_checkpoint
+from tests.zoo.checkpoints.test_checkpoint import saved
+from tests.zoo.checkpoints.test_writing import ROWS
+from zoo.checkpoints import writing as module
+from zoo.checkpoints.checkpoint import open_checkpoint
 from zoo.checkpoints.signing import make_key, sign
+from zoo.checkpoints.writing import record_onnx, record_results, restate, save_checkpoint
 from zoo.errors import CheckpointError
 from zoo.host.lock import exclusive_lock
 

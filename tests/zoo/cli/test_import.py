@@ -9,8 +9,9 @@ from huggingface_hub import ModelCard
 import zoo
 from tests.hub_card_rules import errors_in
 from tests.zoo.cards.test_card import CERTIFICATION
-from tests.zoo.checkpoints.test_checkpoint import ROWS
-from zoo.checkpoints.checkpoint import open_checkpoint, record_results, sha256_of
+from tests.zoo.checkpoints.test_writing import ROWS
+from zoo.checkpoints.checkpoint import open_checkpoint, sha256_of
+from zoo.checkpoints.writing import record_results
 from zoo.models.resnets import QuarterResNet
 
 STATED = ("--normalization", "none")

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 import torch
 
-from zoo.checkpoints.checkpoint import Checkpoint, save_checkpoint
+from zoo.checkpoints.checkpoint import Checkpoint
+from zoo.checkpoints.writing import save_checkpoint
 from zoo.errors import BackendError
 from zoo.export import cached_export as module
 from zoo.export.cached_export import EXPECTED, NUM_CACHED, WEIGHTS_SHA256, specialized_export

@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 import pytest
 import torch
 
-from zoo.checkpoints.checkpoint import Checkpoint, save_checkpoint
+from zoo.checkpoints.checkpoint import Checkpoint
+from zoo.checkpoints.writing import save_checkpoint
 from zoo.download.retry import Retrier
 from zoo.models.architecture import build_network
 from zoo.models.measurements import CertificationResult, CertifiedAccuracy

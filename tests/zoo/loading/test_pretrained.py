@@ -10,8 +10,9 @@ from safetensors.torch import load_file, save_file
 import zoo
 from tests.loopback_hub import Repository
 from tests.zoo.cards.test_card import CERTIFICATION
-from tests.zoo.checkpoints.test_checkpoint import ROWS
-from zoo.checkpoints.checkpoint import open_checkpoint, record_results, save_checkpoint, sha256_of
+from tests.zoo.checkpoints.test_writing import ROWS
+from zoo.checkpoints.checkpoint import open_checkpoint, sha256_of
+from zoo.checkpoints.writing import record_results, save_checkpoint
 from zoo.errors import CheckpointError, ImageError, RequestError
 from zoo.models.architecture import build_network
 from zoo.models.layout import WEIGHTS

@@ -4,8 +4,8 @@ import pytest
 import timm
 import torch
 
-from zoo.checkpoints.checkpoint import save_checkpoint
 from zoo.checkpoints.weights import backbone_of
+from zoo.checkpoints.writing import save_checkpoint
 from zoo.errors import RequestError, UnknownNameError
 from zoo.models.architecture import ARCHITECTURES, build_network, find_architecture, head_names, is_inside
 from zoo.models.spec import CertifiedConfig, ModelSpec, Preprocessing

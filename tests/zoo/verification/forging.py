@@ -10,7 +10,8 @@ import torch
 
 from training.evaluation.certification_log import log_text
 from zoo.cards import render_card
-from zoo.checkpoints.checkpoint import config_bytes, read_spec, sha256_of
+from zoo.checkpoints.checkpoint import read_spec, sha256_of
+from zoo.checkpoints.writing import config_bytes
 from zoo.models.architecture import build_network
 from zoo.models.measurements import EmpiricalResult
 from zoo.results.figure import curve_png

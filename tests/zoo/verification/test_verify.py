@@ -10,7 +10,8 @@ import torch
 from tests.zoo.results.test_log import row
 from tests.zoo.smoothing.fakes import Threshold
 from tests.zoo.verification import forging
-from zoo.checkpoints.checkpoint import open_checkpoint, read_manifest, record_onnx
+from zoo.checkpoints.checkpoint import open_checkpoint, read_manifest
+from zoo.checkpoints.writing import record_onnx
 from zoo.errors import BackendError
 from zoo.results.contradictions import contradictions
 from zoo.results.log import read_log, row_of
