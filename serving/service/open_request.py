@@ -10,6 +10,7 @@ from torch import Tensor
 
 from serving.protocol import Request, Target
 from serving.service.admission import Question
+from serving.service.replies import ResponseForm
 from zoo.smoothing import Certificate
 from zoo.smoothing.jobs import Certification, Job, Result
 
@@ -34,11 +35,13 @@ class DecodingRequest:
 class OpenRequest:
     """The questions of a request, one per image, and the results so far, by the image's place.
 
-    `cut_at`: the time of the deadline on the service's clock. `cut`: the places that the deadline cut off.
+    `form`: the form of the response. `cut_at`: the time of the deadline on the service's clock. `cut`: the places that
+    the deadline cut off.
     """
 
     request: Request
     questions: list[Question]
+    form: ResponseForm
     admitted_at: float
     cut_at: float | None
     results: dict[int, Result] = field(default_factory=dict)

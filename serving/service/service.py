@@ -208,7 +208,8 @@ class InferenceService:
         """Opens a request for draws. Raises: ImageError, OverloadError if its images are not accepted."""
         request = decoding.request
         questions = self._admission.questions(id, request, decoding.target, decoding.images.result())
-        opened = OpenRequest(request, questions, admitted_at=decoding.received_at, cut_at=decoding.cut_at)
+        form = ResponseForm.of(request, model=self.spec.name, version=self.version)
+        opened = OpenRequest(request, questions, form, admitted_at=decoding.received_at, cut_at=decoding.cut_at)
         self._open[id] = opened
         for place, question in enumerate(questions):
             if question.entry.result is None:
@@ -264,7 +265,7 @@ class InferenceService:
             except Exception:
                 logger.exception("an answer could not be formatted")
         # The request was valid at admission, so this is an internal error and not the client's.
-        return self._observed(Reply.failing(self._form(opened)))
+        return self._observed(Reply.failing(opened.form))
 
     def _answer(self, opened: OpenRequest) -> Reply:
         backend = self.engine.sampler.backend
@@ -276,10 +277,10 @@ class InferenceService:
             if opened.is_stream:
                 return Reply.line(answers[0], is_last=True)
             text = respond(opened.request, answers, model=self.spec.name, version=self.version)
-            return Reply.answering(text, self._form(opened))
+            return Reply.answering(text, opened.form)
         news = opened.news(backend=backend) if opened.is_stream else None
         if news is None:
-            return Reply.nothing_yet(self._form(opened))
+            return Reply.nothing_yet(opened.form)
         entry = opened.questions[0].entry
         body = answer(
             news,
@@ -325,9 +326,6 @@ class InferenceService:
                 seconds=self.clock() - opened.admitted_at,
             )
         )
-
-    def _form(self, opened: OpenRequest) -> ResponseForm:
-        return ResponseForm.of(opened.request, model=self.spec.name, version=self.version)
 
     def _refusal(self, error: Exception, *, is_v2: bool) -> Reply:
         return self._observed(Reply.refusing(error, is_v2=is_v2))
