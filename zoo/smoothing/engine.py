@@ -6,9 +6,10 @@ from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass
 
 from zoo.errors import CertificationError
+from zoo.smoothing.enqueued_votes import EnqueuedVotes, Outputs
 from zoo.smoothing.jobs import Job, Result
 from zoo.smoothing.noise import Draws
-from zoo.smoothing.sampler import NoisySampler, Outputs
+from zoo.smoothing.sampler import NoisySampler
 
 SHARE_OF_OLDEST = 0.25
 
@@ -29,15 +30,29 @@ class Failed:
     error: Exception
 
 
+@dataclass(frozen=True, slots=True)
+class _Batch:
+    """The draws of a step, each with its job, and their votes, which the engine has not read."""
+
+    taken: Sequence[tuple[Job, Draws]]
+    votes: EnqueuedVotes
+
+
 class CertificationEngine:
     """Accepts jobs at any time; each `step()` spends one batch on the open jobs and returns the finished ones.
 
     The jobs that share a batch affect when an answer is ready, never the answer: each job has its own noise key.
+
+    On a GPU, `step()` returns before the votes of its batch are computed if further draws follow and their number does
+    not depend on these votes. The next step then enqueues its own batch before it reads them. No step draws more, less
+    or in another order than it would if every step read its votes.
     """
 
     def __init__(self, sampler: NoisySampler) -> None:
         self.sampler = sampler
         self._open: dict[Hashable, Job] = {}
+        self._ahead: list[_Batch] = []
+        """The last step's batch, if the next step reads its votes."""
 
     @property
     def num_open(self) -> int:
@@ -72,11 +87,15 @@ class CertificationEngine:
     def step(self, budget: int | None = None) -> list[Finished]:
         """Spends one batch of draws, or `budget` draws, on the open jobs; closes and returns the finished jobs.
 
+        A job is finished when its votes are read, which on a GPU may be a step after that of its last draws.
         Raises: any error of the base classifier. The engine cannot be used after such an error.
         """
         taken = self._take(budget)
-        for (job, draws), outputs_M in zip(taken, self.sampler.votes([draws for _, draws in taken]), strict=True):
-            job.record(draws, outputs_M)
+        batches = [*self._ahead, _Batch(taken, self.sampler.enqueue([draws for _, draws in taken]))]
+        is_left = self.sampler.computes_ahead and self.num_remaining > 0
+        is_left = is_left and not any(job.adapts_to(draws) for job, draws in taken)
+        self._ahead = batches[-1:] if is_left else []
+        self._record(batches[:-1] if is_left else batches)
         return self._close_finished()
 
     def step_apart(self, budget: int | None = None) -> tuple[list[Finished], list[Failed]]:
@@ -84,7 +103,12 @@ class CertificationEngine:
 
         Returns the finished jobs and the failed jobs. If a batch fails, the draws of each job are classified
         separately. An image whose logits are not finite therefore does not fail the other images.
+
+        The votes of the batch are read, also on a GPU: a batch that is enqueued ahead would delay the jobs that are
+        admitted next.
         """
+        ahead, self._ahead = self._ahead, []
+        self._record(ahead)
         taken = self._take(budget)
         failed: dict[Hashable, Exception] = {}
         for (job, draws), outputs_M in zip(taken, self._votes_apart([draws for _, draws in taken]), strict=True):
@@ -119,9 +143,18 @@ class CertificationEngine:
             return error
         return outputs_M
 
+    def _record(self, batches: Sequence[_Batch]) -> None:
+        """Reads the votes of the batches and gives them to the jobs. The host waits once, for the last batch."""
+        for batch in batches[-1:]:
+            batch.votes.wait()
+        for batch in batches:
+            for (job, draws), outputs_M in zip(batch.taken, batch.votes.read(), strict=True):
+                job.record(draws, outputs_M)
+
     def _close_finished(self) -> list[Finished]:
         backend = self.sampler.backend
-        finished = [job for job in self._open.values() if job.num_remaining == 0]
+        waiting = {job for batch in self._ahead for job, _ in batch.taken}
+        finished = [job for job in self._open.values() if job.num_remaining == 0 and job not in waiting]
         self.forget(job.id for job in finished)
         return [Finished(job.id, job.result(backend=backend)) for job in finished]
 
