@@ -302,6 +302,39 @@ def test_a_logit_that_is_not_finite_is_refused_by_the_step_that_reads_it(fast_no
             engine.step()
 
 
+def test_words_and_images_go_to_the_device_once_also_if_other_jobs_are_served_in_between(fast_noise):
+    with simulated_device() as traffic:
+        engine = CertificationEngine(sampler_on_device(batch_size=16))
+        traffic.clear()
+        jobs = [job(0, n=200), job(1, n=50), job(2, n=20), job(3, n=20)]
+        shares = []
+        while jobs or engine.num_open:
+            if jobs:
+                engine.admit(jobs.pop(0))
+            before = traffic.num_bytes("in")
+            engine.step()
+            shares.append(traffic.num_bytes("in") - before)
+    draws, image = 290 + 40, picture(0).nbytes
+    assert traffic.num_bytes("in") == draws * 7 * 4 + 4 * image, shares
+
+
+def test_images_on_the_device_are_bounded_and_those_of_other_shapes_are_given_up(monkeypatch):
+    monkeypatch.setattr("zoo.smoothing.device_noise.BYTES_OF_IMAGES", 3 * picture(0).nbytes)
+    memory, held = DeviceMemory(CUDA), [draws_of(seed, num=1) for seed in range(5)]
+    small = replace(held[0], x_CHW=np.ones((3, 2, 2), dtype=np.float32))
+    with simulated_device() as traffic:
+        sizes = []
+        for draws in ([0], [1], [2], [0], [3], [1, 2], [0, 1, 2, 3], [3]):
+            on_device = memory.moved([held[seed] for seed in draws])
+            sizes.append((len(on_device.images_NCHW), (traffic.log[-1][1] - 28 * len(draws)) // picture(0).nbytes))
+            seen = on_device.images_NCHW[on_device.position_M].cpu().numpy()
+            assert np.array_equal(seen, np.stack([picture(seed) for seed in draws]))
+        assert memory.moved([small]).images_NCHW.shape == (1, 3, 2, 2)
+        del held[:], small
+        assert len(memory.moved([draws_of(7)]).images_NCHW) == 1, "nobody holds the others"
+    assert sizes == [(1, 1), (2, 1), (3, 1), (3, 0), (3, 1), (3, 0), (4, 1), (4, 0)]
+
+
 def test_discrete_noise_and_logits_beside_gaussian_votes():
     discrete, gaussian = draws_of(2, noise="discrete", num=5), draws_of(0, num=6)
     reading = draws_of(1, num=4, reads_logits=True)
