@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import nn
 
-from tests.simulated_device import CUDA, DeviceMixError, DeviceTensor, simulated_device
+from tests.simulated_device import CUDA, DeviceMixError, DeviceTensor, Stream, simulated_device
 from tests.zoo.smoothing.slopes import Slopes
 from zoo.errors import CertificationError, OutOfMemoryError
 from zoo.smoothing import (
@@ -252,6 +252,15 @@ def test_draws_steps_and_answers_are_those_of_an_engine_that_reads_every_batch_f
     assert max(step.count("wait") for step in ahead.steps) == 1
     assert max(step.count("out") for step in ahead.steps) == 1
     assert (ahead.log != read_first.log) == (mix not in ("at-radius", "anytime")), "some batch was enqueued ahead"
+
+
+def test_a_batch_comes_after_the_last_one_also_if_its_caller_is_on_another_stream(fast_noise, monkeypatch):
+    waited = []
+    monkeypatch.setattr(Stream, "wait_event", lambda stream, event: waited.append(event))
+    with simulated_device():
+        sampler = sampler_on_device()
+        enqueued = [sampler.enqueue([draws_of(seed)]) for seed in range(3)]
+    assert waited == [enqueued[0].event, enqueued[1].event] and None not in waited
 
 
 @pytest.mark.parametrize("is_apart", [[True, False], [False, False, True]])
