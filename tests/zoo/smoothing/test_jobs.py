@@ -272,7 +272,7 @@ def test_every_job_under_discrete_noise_needs_pixels_of_8_bits():
 JOBS = {
     "fixed": (lambda: certification(n=100), [False, False]),
     "at-radius": (lambda: certification(stopping=AtRadius(0.25, max_n=100)), [False, True]),
-    "anytime": (lambda: certification(stopping=Anytime(100)), [False, True]),
+    "anytime": (lambda: certification(stopping=Anytime(100, 5.0)), [False, True]),
     "clean": (lambda: Certification("x", X_CHW, smoothing=SmoothingSpec(sigma=0.0), key=KEY), [False]),
     "prediction": (lambda: Prediction("x", X_CHW, sigma=0.5, n=100, alpha=0.001, key=KEY), [False]),
     "label set": (lambda: LabelSetJob("x", X_CHW, spec=LABEL_SETS, key=KEY), [False]),
