@@ -32,10 +32,14 @@ class Failed:
 
 @dataclass(frozen=True, slots=True)
 class _Batch:
-    """The draws of a step, each with its job, and their votes, which the engine has not read."""
+    """The draws of a step, each with its job, and their votes, which the engine has not read.
+
+    `backend` is its name when the batch was enqueued. A later batch, whose memory runs out, changes the name.
+    """
 
     taken: Sequence[tuple[Job, Draws]]
     votes: EnqueuedVotes
+    backend: str
 
 
 class CertificationEngine:
@@ -51,8 +55,7 @@ class CertificationEngine:
     def __init__(self, sampler: NoisySampler) -> None:
         self.sampler = sampler
         self._open: dict[Hashable, Job] = {}
-        self._ahead: list[_Batch] = []
-        """The last step's batch, if the next step reads its votes."""
+        self._unread: list[_Batch] = []
 
     @property
     def num_open(self) -> int:
@@ -91,12 +94,11 @@ class CertificationEngine:
         Raises: any error of the base classifier. The engine cannot be used after such an error.
         """
         taken = self._take(budget)
-        batches = [*self._ahead, _Batch(taken, self.sampler.enqueue([draws for _, draws in taken]))]
+        votes = self.sampler.enqueue([draws for _, draws in taken])
+        self._unread.append(_Batch(taken, votes, self.sampler.backend))
         is_left = self.sampler.computes_ahead and self.num_remaining > 0
         is_left = is_left and not any(job.adapts_to(draws) for job, draws in taken)
-        self._ahead = batches[-1:] if is_left else []
-        self._record(batches[:-1] if is_left else batches)
-        return self._close_finished()
+        return self._read_all_but(1 if is_left else 0)
 
     def step_apart(self, budget: int | None = None) -> tuple[list[Finished], list[Failed]]:
         """Spends one batch as `step` does, but an error closes only the jobs that caused it.
@@ -107,8 +109,7 @@ class CertificationEngine:
         The votes of the batch are read, also on a GPU: a batch that is enqueued ahead would delay the jobs that are
         admitted next.
         """
-        ahead, self._ahead = self._ahead, []
-        self._record(ahead)
+        finished = self._read_all_but(0)
         taken = self._take(budget)
         failed: dict[Hashable, Exception] = {}
         for (job, draws), outputs_M in zip(taken, self._votes_apart([draws for _, draws in taken]), strict=True):
@@ -117,7 +118,8 @@ class CertificationEngine:
             elif job.id not in failed:
                 job.record(draws, outputs_M)
         self.forget(failed)
-        return self._close_finished(), [Failed(id, error) for id, error in failed.items()]
+        finished += self._close_finished(self.sampler.backend)
+        return finished, [Failed(id, error) for id, error in failed.items()]
 
     def _take(self, budget: int | None) -> list[tuple[Job, Draws]]:
         jobs = list(self._open.values())
@@ -143,17 +145,23 @@ class CertificationEngine:
             return error
         return outputs_M
 
-    def _record(self, batches: Sequence[_Batch]) -> None:
-        """Reads the votes of the batches and gives them to the jobs. The host waits once, for the last batch."""
-        for batch in batches[-1:]:
+    def _read_all_but(self, num_left: int) -> list[Finished]:
+        """Reads the votes of the unread batches except for the last `num_left`; closes and returns the finished jobs.
+
+        The host waits once, for the last batch that it reads.
+        """
+        finished, num_read = [], len(self._unread) - num_left
+        for batch in self._unread[:num_read][-1:]:
             batch.votes.wait()
-        for batch in batches:
+        for _ in range(num_read):
+            batch = self._unread.pop(0)
             for (job, draws), outputs_M in zip(batch.taken, batch.votes.read(), strict=True):
                 job.record(draws, outputs_M)
+            finished += self._close_finished(batch.backend)
+        return finished
 
-    def _close_finished(self) -> list[Finished]:
-        backend = self.sampler.backend
-        waiting = {job for batch in self._ahead for job, _ in batch.taken}
+    def _close_finished(self, backend: str) -> list[Finished]:
+        waiting = {job for batch in self._unread for job, _ in batch.taken}
         finished = [job for job in self._open.values() if job.num_remaining == 0 and job not in waiting]
         self.forget(job.id for job in finished)
         return [Finished(job.id, job.result(backend=backend)) for job in finished]

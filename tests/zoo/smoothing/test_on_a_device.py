@@ -157,14 +157,14 @@ class Logged(Slopes):
         return super().forward(x_BCHW)
 
 
-def run_jobs(jobs, *, batch_size=16, is_ahead=True, forgotten=None):
+def run_jobs(jobs, *, network=Logged, batch_size=16, is_ahead=True, forgotten=None):
     """Certifies as offline drivers do: a job is admitted where the open ones do not fill a batch.
 
     The answers, the batches that the network saw, the kinds of each step in the log of the traffic, and the log.
     """
     waiting, answers, steps = list(jobs), {}, []
     with simulated_device() as traffic:
-        engine = CertificationEngine(sampler_on_device(network := Logged(traffic), batch_size=batch_size))
+        engine = CertificationEngine(sampler_on_device(network := network(traffic), batch_size=batch_size))
         if not is_ahead:
             engine.sampler = NotAhead(engine.sampler)
         traffic.clear()
@@ -278,25 +278,17 @@ def test_a_step_apart_reads_the_votes_that_a_step_has_left(fast_noise, is_apart)
     assert answers == expected
 
 
-def test_memory_that_runs_out_while_votes_are_on_the_device_changes_none(fast_noise):
-    class Cramped(Slopes):
-        num_batches = 0
-
+def test_memory_that_runs_out_while_votes_are_on_the_device_changes_none_and_renames_later_jobs_only(fast_noise):
+    class Cramped(Logged):
         def forward(self, x_BCHW):
-            self.num_batches += 1
-            if self.num_batches > 2 and len(x_BCHW) > 5:
+            if len(self.seen) >= 4 and len(x_BCHW) > 5:
                 raise RuntimeError("CUDA out of memory")
             return super().forward(x_BCHW)
 
-    expected = run_jobs([job(0), job(1)]).answers
-    with simulated_device():
-        engine, answers = CertificationEngine(sampler_on_device(Cramped(), batch_size=16)), {}
-        for number in range(2):
-            engine.admit(job(number))
-        while engine.num_open:
-            answers |= {each.id: each.result for each in engine.step()}
-    backend = "torch-cuda-float32 (batch 4: memory ran out at 16)"
-    assert answers == {id: replace(result, backend=backend) for id, result in expected.items()}
+    ahead, read_first = (run_jobs([job(0), job(1)], network=Cramped, is_ahead=each) for each in (True, False))
+    assert (ahead.answers, ahead.seen) == (read_first.answers, read_first.seen)
+    name = "torch-cuda-float32"
+    assert [ahead.answers[id].backend for id in (0, 1)] == [name, f"{name} (batch 4: memory ran out at 16)"]
 
 
 def test_a_logit_that_is_not_finite_is_refused_by_the_step_that_reads_it(fast_noise):
