@@ -4,15 +4,8 @@ from contextlib import contextmanager, nullcontext
 
 import torch
 
+from tests.simulated_device import Stream
 from zoo.smoothing.backends import can_compile
-
-
-class Stream:
-    def __init__(self, device=None):
-        pass
-
-    def wait_stream(self, other):
-        assert isinstance(other, Stream)
 
 
 class Graph:
@@ -61,7 +54,7 @@ def simulated_graphs(monkeypatch):
     monkeypatch.setattr(Graph, "num_captured", 0)
     monkeypatch.setattr(torch, "compile", Graph.compile)
     for name, fake in {
-        "CUDAGraph": Graph, "graph": Graph.captured, "Stream": Stream, "current_stream": Stream,
+        "CUDAGraph": Graph, "graph": Graph.captured, "Stream": Stream,
         "stream": lambda stream: nullcontext(), "device": lambda device: nullcontext(),
     }.items():  # fmt: skip
         monkeypatch.setattr(torch.cuda, name, fake)

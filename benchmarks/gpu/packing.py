@@ -30,7 +30,8 @@ Certificates = dict[int, Certificate]
 def check(settings: Settings, findings: Findings) -> None:
     """Requires the same certificates in float32 and in bfloat16, however the images are packed.
 
-    The images are certified together, alone, by two ranks, in odd steps, in reverse order, and in a resumed run.
+    The images are certified together, alone, by two ranks, in odd steps, in reverse order, in a resumed run, and
+    without a batch enqueued ahead.
     """
     network, numbers = build_with_classes(settings), range(num_images(settings))
     findings["certificates that differ"] = {}
@@ -56,14 +57,24 @@ def ways(network: nn.Module, settings: Settings, precision: str) -> list[tuple[s
         ("by two ranks", merged(ranks)),
         ("begun again", merged(resumed)),
         ("in odd steps", certify(numbers, network, settings, precision, budget=ODD_BUDGET)),
+        ("each batch read before the next", certify(numbers, network, settings, precision, is_apart=True)),
         ("backwards", certify(reversed(numbers), network, settings, precision)),
     ]
 
 
 def certify(
-    numbers: Iterable[int], network: nn.Module, settings: Settings, precision: str, *, budget: int | None = None
+    numbers: Iterable[int],
+    network: nn.Module,
+    settings: Settings,
+    precision: str,
+    *,
+    budget: int | None = None,
+    is_apart: bool = False,
 ) -> Certificates:
-    """The certificates by image number, computed by a new engine with its own copy of the network."""
+    """The certificates by image number, computed by a new engine with its own copy of the network.
+
+    If `is_apart`, the engine enqueues no batch before it has read the last one's votes.
+    """
     batch_size = 8 if settings.is_tiny else 128
     engine = CertificationEngine(
         NoisySampler(backend_of(network, settings, precision), SamplingOptions(batch_size=batch_size))
@@ -74,7 +85,7 @@ def certify(
         engine.admit(Certification(number, picture(number, settings), smoothing=smoothing, key=key))
     certificates = {}
     while engine.num_open:
-        for finished in engine.step(budget):
+        for finished in engine.step_apart(budget)[0] if is_apart else engine.step(budget):
             certificates[finished.id] = finished.result
     return certificates
 

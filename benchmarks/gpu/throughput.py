@@ -51,6 +51,9 @@ def eager(settings: Settings, findings: Findings) -> None:
             base = backend_of(network, settings, precision)
             name = f"engine, {precision}, batch {batch_size}"
             contenders[name] = Contender(precision, engine_rate(base, batch_size, settings))
+            if batch_size == settings.batch_sizes[-1]:
+                name = f"network alone, {precision}, batch {batch_size}"
+                contenders[name] = Contender(precision, network_rate(base, batch_size, settings))
         with findings.part(f"device loop, batch {batch_size}"):
             backbone = bfloat16_backbone(network, settings)
             add_device_loop(contenders, "eager", backbone, network, batch_size, settings, findings)
@@ -150,6 +153,13 @@ def loops(network: nn.Module, settings: Settings) -> dict[str, Contender]:
 def engine_rate(base: TorchBackend, batch_size: int, settings: Settings) -> Callable[[], float]:
     x_CHW, num = picture(0, settings), num_draws(settings)
     return lambda: run_engine(base, x_CHW, num=num, batch_size=batch_size).rate
+
+
+def network_rate(base: TorchBackend, batch_size: int, settings: Settings) -> Callable[[], float]:
+    """The rate of forward passes of one batch, enqueued one after another: an engine's if all else took no time."""
+    x_BCHW = noisy_batch(device_draws(settings.device, draws_of(picture(0, settings), batch_size)))
+    passes = range(num_draws(settings) // batch_size)
+    return lambda: len(passes) * batch_size / seconds(lambda: [base.enqueue(x_BCHW) for _ in passes], settings)
 
 
 def num_draws(settings: Settings) -> int:

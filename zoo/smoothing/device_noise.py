@@ -9,8 +9,9 @@ a certification that starts on one of them must continue there.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from weakref import ref
 
 import numpy as np
 import numpy.typing as npt
@@ -27,6 +28,7 @@ WORDS_PER_BLOCK = 4
 PHASE_BIT = 31
 WORDS_OF_NAME = 5
 WORDS_OF_DRAW = WORDS_OF_NAME + 2  # and the position of the draw's image, and sigma
+BYTES_OF_IMAGES = 2**28
 
 Words = npt.NDArray[np.int32]
 
@@ -55,28 +57,34 @@ class DeviceDraws:
 
 
 class DeviceMemory:
-    """Moves draws to a device with one copy per call, and keeps the images of the last call there."""
+    """Moves draws to a device with one copy per call, and keeps their images there as long as their jobs hold them.
+
+    The image of an open job is copied once, also if some calls do not draw for it. At most `BYTES_OF_IMAGES` of images
+    are kept, or those of one call if they take more.
+    """
 
     def __init__(self, device: torch.device) -> None:
         self._device = device
-        self._images: list[Pixels] = []
+        self._images: list[ref[Pixels]] = []
         self._images_NCHW: Tensor | None = None
 
     def moved(self, draws: Sequence[Draws]) -> DeviceDraws:
         """The draws on the device. All images must have the same shape."""
-        images = list({id(each.x_CHW): each.x_CHW for each in draws}.values())
-        position = {id(x_CHW): index for index, x_CHW in enumerate(images)}
+        images = {id(each.x_CHW): each.x_CHW for each in draws}
+        kept = [held() for held in self._images]
+        row_before = {id(x_CHW): row for row, x_CHW in enumerate(kept) if x_CHW is not None}
+        added = [x_CHW for key, x_CHW in images.items() if key not in row_before]
+        order = [*_with_room_for(images, kept), *images.values()]
+        position = {id(x_CHW): row for row, x_CHW in enumerate(order)} if added else row_before
         words_M7 = np.concatenate([words_of(each, position[id(each.x_CHW)]) for each in draws])
-        kept = {id(x_CHW): index for index, x_CHW in enumerate(self._images)}
-        added = [x_CHW for x_CHW in images if id(x_CHW) not in kept]
         sent = self._sent(np.concatenate([words_M7.ravel(), *(_bits(x_CHW) for x_CHW in added)]))
-        if position != kept:
-            added_NCHW = sent[words_M7.size :].view(torch.float32).view(-1, *images[0].shape)
+        if added:
+            added_NCHW = sent[words_M7.size :].view(torch.float32).view(-1, *added[0].shape)
             on_device = {id(x_CHW): moved_CHW for x_CHW, moved_CHW in zip(added, added_NCHW, strict=True)}
             if self._images_NCHW is not None:
-                on_device |= {key: self._images_NCHW[index] for key, index in kept.items()}
-            self._images_NCHW = torch.stack([on_device[id(x_CHW)] for x_CHW in images])
-            self._images = images
+                on_device |= {key: self._images_NCHW[row] for key, row in row_before.items()}
+            self._images_NCHW = torch.stack([on_device[id(x_CHW)] for x_CHW in order])
+            self._images = [ref(x_CHW) for x_CHW in order]
         assert self._images_NCHW is not None
         sent_M7 = sent[: words_M7.size].view(-1, WORDS_OF_DRAW)
         return DeviceDraws(
@@ -96,6 +104,14 @@ class DeviceMemory:
         if self._device.type == "cuda" and torch.cuda.is_available():
             values = values.pin_memory()
         return values.to(self._device, non_blocking=True)
+
+
+def _with_room_for(images: Mapping[int, Pixels], kept: Sequence[Pixels | None]) -> list[Pixels]:
+    """The kept images that stay next to those of a call, which `images` has by identity: the last ones that fit."""
+    first = next(iter(images.values()))
+    others = [x_CHW for x_CHW in kept if x_CHW is not None and x_CHW.shape == first.shape and id(x_CHW) not in images]
+    num = max(0, BYTES_OF_IMAGES // first.nbytes - len(images))
+    return others[max(0, len(others) - num) :]
 
 
 def words_of(draws: Draws, position: int) -> Words:

@@ -6,9 +6,10 @@ from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass
 
 from zoo.errors import CertificationError
+from zoo.smoothing.enqueued_votes import EnqueuedVotes, Outputs
 from zoo.smoothing.jobs import Job, Result
 from zoo.smoothing.noise import Draws
-from zoo.smoothing.sampler import NoisySampler, Outputs
+from zoo.smoothing.sampler import NoisySampler
 
 SHARE_OF_OLDEST = 0.25
 
@@ -29,15 +30,32 @@ class Failed:
     error: Exception
 
 
+@dataclass(frozen=True, slots=True)
+class _Batch:
+    """The draws of a step, each with its job, and their votes, which the engine has not read.
+
+    `backend` is its name when the batch was enqueued. A later batch, whose memory runs out, changes the name.
+    """
+
+    taken: Sequence[tuple[Job, Draws]]
+    votes: EnqueuedVotes
+    backend: str
+
+
 class CertificationEngine:
     """Accepts jobs at any time; each `step()` spends one batch on the open jobs and returns the finished ones.
 
     The jobs that share a batch affect when an answer is ready, never the answer: each job has its own noise key.
+
+    On a GPU, `step()` returns before the votes of its batch are computed if further draws follow and their number does
+    not depend on these votes. The next step then enqueues its own batch before it reads them. No step draws more, less
+    or in another order than it would if every step read its votes.
     """
 
     def __init__(self, sampler: NoisySampler) -> None:
         self.sampler = sampler
         self._open: dict[Hashable, Job] = {}
+        self._unread: list[_Batch] = []
 
     @property
     def num_open(self) -> int:
@@ -72,19 +90,26 @@ class CertificationEngine:
     def step(self, budget: int | None = None) -> list[Finished]:
         """Spends one batch of draws, or `budget` draws, on the open jobs; closes and returns the finished jobs.
 
+        A job is finished when its votes are read, which on a GPU may be a step after that of its last draws.
         Raises: any error of the base classifier. The engine cannot be used after such an error.
         """
         taken = self._take(budget)
-        for (job, draws), outputs_M in zip(taken, self.sampler.votes([draws for _, draws in taken]), strict=True):
-            job.record(draws, outputs_M)
-        return self._close_finished()
+        votes = self.sampler.enqueue([draws for _, draws in taken])
+        self._unread.append(_Batch(taken, votes, self.sampler.backend))
+        is_left = self.sampler.computes_ahead and self.num_remaining > 0
+        is_left = is_left and not any(job.adapts_to(draws) for job, draws in taken)
+        return self._read_all_but(1 if is_left else 0)
 
     def step_apart(self, budget: int | None = None) -> tuple[list[Finished], list[Failed]]:
         """Spends one batch as `step` does, but an error closes only the jobs that caused it.
 
         Returns the finished jobs and the failed jobs. If a batch fails, the draws of each job are classified
         separately. An image whose logits are not finite therefore does not fail the other images.
+
+        The votes of the batch are read, also on a GPU: a batch that is enqueued ahead would delay the jobs that are
+        admitted next.
         """
+        finished = self._read_all_but(0)
         taken = self._take(budget)
         failed: dict[Hashable, Exception] = {}
         for (job, draws), outputs_M in zip(taken, self._votes_apart([draws for _, draws in taken]), strict=True):
@@ -93,7 +118,8 @@ class CertificationEngine:
             elif job.id not in failed:
                 job.record(draws, outputs_M)
         self.forget(failed)
-        return self._close_finished(), [Failed(id, error) for id, error in failed.items()]
+        finished += self._close_finished(self.sampler.backend)
+        return finished, [Failed(id, error) for id, error in failed.items()]
 
     def _take(self, budget: int | None) -> list[tuple[Job, Draws]]:
         jobs = list(self._open.values())
@@ -119,9 +145,24 @@ class CertificationEngine:
             return error
         return outputs_M
 
-    def _close_finished(self) -> list[Finished]:
-        backend = self.sampler.backend
-        finished = [job for job in self._open.values() if job.num_remaining == 0]
+    def _read_all_but(self, num_left: int) -> list[Finished]:
+        """Reads the votes of the unread batches except for the last `num_left`; closes and returns the finished jobs.
+
+        The host waits once, for the last batch that it reads.
+        """
+        finished, num_read = [], len(self._unread) - num_left
+        for batch in self._unread[:num_read][-1:]:
+            batch.votes.wait()
+        for _ in range(num_read):
+            batch = self._unread.pop(0)
+            for (job, draws), outputs_M in zip(batch.taken, batch.votes.read(), strict=True):
+                job.record(draws, outputs_M)
+            finished += self._close_finished(batch.backend)
+        return finished
+
+    def _close_finished(self, backend: str) -> list[Finished]:
+        waiting = {job for batch in self._unread for job, _ in batch.taken}
+        finished = [job for job in self._open.values() if job.num_remaining == 0 and job not in waiting]
         self.forget(job.id for job in finished)
         return [Finished(job.id, job.result(backend=backend)) for job in finished]
 

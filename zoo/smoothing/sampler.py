@@ -4,27 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from itertools import groupby, islice
+from itertools import groupby
 from threading import Lock
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 
 from zoo.errors import CertificationError, OutOfMemoryError
 from zoo.smoothing.arguments import checked_count
-from zoo.smoothing.backends import BaseClassifier, Classes, DeviceClassifier, Logits, ScoringClassifier
-from zoo.smoothing.backends.base import NOT_FINITE, classes_on_device
+from zoo.smoothing.backends import BaseClassifier, DeviceClassifier, Logits, ScoringClassifier
+from zoo.smoothing.backends.base import classes_on_device
 from zoo.smoothing.backends.pytorch import is_out_of_memory
 from zoo.smoothing.device_noise import DeviceMemory
+from zoo.smoothing.enqueued_votes import ClassifiedBatch, EnqueuedVotes, Outputs
 from zoo.smoothing.host_noise import HostNoise
 from zoo.smoothing.noise import Draws
 from zoo.smoothing.noisy_batch import noisy_batch
-
-Outputs = npt.NDArray[Any]
-"""The classes `classes_M` of noisy copies; their logits `logits_MK` if the draws read logits."""
 
 CopiesOf = Callable[[int, int], Tensor]
 """The noisy copies of the draws in a range of rows, from the first up to, without, the last."""
@@ -56,6 +52,7 @@ class NoisySampler:
         self._inner_batch_size = options.batch_size
         self._host_noise = HostNoise()
         self._device_memory = DeviceMemory(base.draws_on)
+        self._last: torch.cuda.Event | None = None
         self._lock = Lock()
 
     @property
@@ -69,12 +66,29 @@ class NoisySampler:
         """The classes of the noisy copies, one array per element of `draws`, in the order of the draws' counters.
 
         Draws that read logits get the logits of their copies instead, from the same batches. All images must
-        have the same shape. Only one call runs at a time, because batches share their memory; calls from other threads
-        wait.
+        have the same shape.
         Raises: CertificationError if draws read logits and the backend returns classes only; the backend's errors.
         """
+        return self.enqueue(draws).read()
+
+    def enqueue(self, draws: Sequence[Draws]) -> EnqueuedVotes:
+        """The outputs of draws, as `votes` returns them, to be read later.
+
+        If `computes_ahead`, the device computes them while the host goes on. Only one call runs at a time, because
+        batches share their memory; calls from other threads wait.
+        Raises: as `votes`.
+        """
         with self._lock:
-            return self._votes(draws)
+            if self._last is not None:  # callers on other streams share the images and the input of a graph
+                torch.cuda.current_stream(self.base.draws_on).wait_event(self._last)
+            votes = EnqueuedVotes(draws, self._batches(draws), num_classes=self.base.num_classes)
+            self._last = votes.event
+            return votes
+
+    @property
+    def computes_ahead(self) -> bool:
+        """Whether the host need not wait for a batch before it enqueues the next one."""
+        return self.base.draws_on.type == "cuda" and isinstance(self.base, DeviceClassifier)
 
     def copies(self, draws: Draws) -> Tensor:
         """The noisy copies `noisy_MCHW` that the base classifier receives for these draws, on the CPU."""
@@ -82,12 +96,13 @@ class NoisySampler:
             copies_of = self._copies_of([draws])
             return torch.cat([copies_of(row, row + 1).to("cpu", copy=True) for row in range(draws.num)])
 
-    def _votes(self, draws: Sequence[Draws]) -> list[Outputs]:
+    def _batches(self, draws: Sequence[Draws]) -> list[ClassifiedBatch]:
+        """All draws, classified in batches."""
         reads_M = np.repeat([each.reads_logits for each in draws], [each.num for each in draws])
         if not len(reads_M):
-            return [np.empty(0, dtype=np.int64) for _ in draws]
+            return []
         copies_of = self._copies_of(draws)
-        batches: list[_Classified] = []
+        batches: list[ClassifiedBatch] = []
         done = 0
         while done < len(reads_M):
             end = min(done + self._inner_batch_size, len(reads_M))
@@ -100,15 +115,9 @@ class NoisySampler:
                 done = end
                 continue
             self._halve()  # here the error no longer keeps the batch's memory
-        classes_M, rows = self._read(batches)
-        logits_RK = iter(rows)
-        ends = np.cumsum([each.num for each in draws]).tolist()
-        return [
-            np.stack(list(islice(logits_RK, each.num))) if each.reads_logits else classes_M[end - each.num : end]
-            for each, end in zip(draws, ends, strict=True)
-        ]
+        return batches
 
-    def _classified(self, copies_of: CopiesOf, first: int, end: int, reading: list[int]) -> _Classified:
+    def _classified(self, copies_of: CopiesOf, first: int, end: int, reading: list[int]) -> ClassifiedBatch:
         """The classes of the draws from `first` up to `end`, and the logits of those at the positions `reading`."""
         num = end - first
         try:
@@ -119,7 +128,7 @@ class NoisySampler:
             raise OutOfMemoryError(f"there is not enough memory for the noise of {num} draws") from error
         if isinstance(self.base, DeviceClassifier) and self._is_on_device:
             logits_BK = self.base.enqueue(noisy_MCHW)[:num]
-            return _Classified(classes_on_device(logits_BK), [logits_BK[row : row + 1] for row in reading])
+            return ClassifiedBatch(classes_on_device(logits_BK), [logits_BK[row : row + 1] for row in reading])
         logits_RK: Sequence[Logits] | Logits = ()
         if reading:
             classes_B, logits_RK = self._scoring_base().classify_and_read(noisy_MCHW, reading)
@@ -131,27 +140,7 @@ class NoisySampler:
                 f"the backend must return one class in [0, {num_classes}) for each of {len(noisy_MCHW)} images, "
                 f"got an array of shape {classes_B.shape} that begins with {classes_B.tolist()[:5]}"
             )
-        return _Classified(classes_B[:num], logits_RK)
-
-    def _read(self, batches: Sequence[_Classified]) -> tuple[Classes, Sequence[Logits] | Logits]:
-        """The classes of all batches, and the logits of the draws that read them, in order, on the host.
-
-        The host waits once, and gets one copy, for what a device computes.
-        """
-        on_device = [batch.classes_B for batch in batches if isinstance(batch.classes_B, Tensor)]
-        rows: Any = [logits_K for batch in batches for logits_K in batch.logits_RK]
-        if on_device:
-            bits = [torch.cat(on_device).to(torch.int32)]
-            bits += [torch.cat(rows).view(torch.int32).flatten()] if rows else []
-            read: npt.NDArray[np.int32] = torch.cat(bits).cpu().numpy()
-            num_read = len(read) - len(rows) * self.base.num_classes
-            classes_M = read[:num_read].astype(np.int64)
-            rows = read[num_read:].view(np.float32).reshape(len(rows), self.base.num_classes)
-        else:
-            classes_M = np.concatenate([batch.classes_B for batch in batches])
-        if classes_M.min() == NOT_FINITE:
-            raise CertificationError("the base classifier returned a logit that is not finite")
-        return classes_M, rows
+        return ClassifiedBatch(classes_B[:num], logits_RK)
 
     def _scoring_base(self) -> ScoringClassifier:
         if not isinstance(self.base, ScoringClassifier):
@@ -202,14 +191,3 @@ class NoisySampler:
         self._host_noise.forget()
         if self.base.draws_on.type == "cuda" and torch.cuda.is_available():
             torch.cuda.empty_cache()
-
-
-@dataclass(frozen=True, slots=True)
-class _Classified:
-    """The classes of a batch, and the logits of those draws that read them, on the host or still on the device.
-
-    On the device, there is a tensor `logits_1K` for each of these draws.
-    """
-
-    classes_B: Classes | Tensor
-    logits_RK: Sequence[Logits | Tensor] | Logits

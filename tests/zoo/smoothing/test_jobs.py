@@ -269,6 +269,28 @@ def test_every_job_under_discrete_noise_needs_pixels_of_8_bits():
             make()
 
 
+JOBS = {
+    "fixed": (lambda: certification(n=100), [False, False]),
+    "at-radius": (lambda: certification(stopping=AtRadius(0.25, max_n=100)), [False, True]),
+    "anytime": (lambda: certification(stopping=Anytime(100, 5.0)), [False, True]),
+    "clean": (lambda: Certification("x", X_CHW, smoothing=SmoothingSpec(sigma=0.0), key=KEY), [False]),
+    "prediction": (lambda: Prediction("x", X_CHW, sigma=0.5, n=100, alpha=0.001, key=KEY), [False]),
+    "label set": (lambda: LabelSetJob("x", X_CHW, spec=LABEL_SETS, key=KEY), [False]),
+}
+
+
+@pytest.mark.parametrize("kind", JOBS)
+def test_votes_change_what_follows_only_if_the_job_says_that_it_adapts_to_them(kind):
+    make, adapts = JOBS[kind]
+    job = make()
+    taken = job.take(80)
+    assert [job.adapts_to(draws) for draws in taken] == adapts
+    for draws in taken:
+        before = progress(job)
+        job.record(draws, np.zeros((1, 3)) if kind == "label set" else np.zeros(draws.num, dtype=np.int64))
+        assert (progress(job) != before) == job.adapts_to(draws)
+
+
 def test_a_label_set_takes_one_draw_and_describes_its_image_unless_the_caller_does():
     job = LabelSetJob("x", X_CHW, spec=LABEL_SETS, key=KEY, input="said")
     assert progress(job) == (0, 1, 1, 1)

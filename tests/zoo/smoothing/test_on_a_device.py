@@ -1,26 +1,34 @@
 """The engine on a simulated device: the right devices, one copy in and one out per step, and the CPU's votes."""
 
 from contextlib import contextmanager
+from dataclasses import replace
 from importlib.util import find_spec
+from itertools import cycle
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 from torch import nn
 
-from tests.simulated_device import CUDA, DeviceMixError, simulated_device
+from tests.simulated_device import CUDA, DeviceMixError, DeviceTensor, Stream, simulated_device
 from tests.zoo.smoothing.slopes import Slopes
 from zoo.errors import CertificationError, OutOfMemoryError
 from zoo.smoothing import (
+    Anytime,
+    AtRadius,
     Certification,
     CertificationEngine,
+    LabelSetJob,
+    LabelSetSpec,
     NoiseKey,
     NoisySampler,
+    Prediction,
     SamplingOptions,
     SmoothingSpec,
     TorchBackend,
 )
-from zoo.smoothing.device_noise import DeviceMemory, noisy_by_operations
+from zoo.smoothing.device_noise import DeviceDraws, DeviceMemory, noisy_by_operations
 from zoo.smoothing.noise import Draws, Phase
 
 
@@ -134,6 +142,199 @@ def test_steps_of_the_engine_exchange_two_copies_also_while_jobs_come_and_go():
         assert steps > 3
         assert traffic.copies_in.total() <= steps and traffic.copies_out.total() <= steps
         assert traffic.waits.total() <= steps, traffic
+
+
+class Logged(Slopes):
+    """Writes each batch into the traffic's log, and all that it has seen into a list."""
+
+    def __init__(self, traffic):
+        super().__init__()
+        self.log, self.seen = traffic.log, []
+
+    def forward(self, x_BCHW):
+        self.log.append(("batch", len(x_BCHW)))
+        self.seen.append(x_BCHW.values_.numpy().tobytes())
+        return super().forward(x_BCHW)
+
+
+def run_jobs(jobs, *, network=Logged, batch_size=16, is_ahead=True, forgotten=None):
+    """Certifies as offline drivers do: a job is admitted where the open ones do not fill a batch.
+
+    The answers, the batches that the network saw, the kinds of each step in the log of the traffic, and the log.
+    """
+    waiting, answers, steps = list(jobs), {}, []
+    with simulated_device() as traffic:
+        engine = CertificationEngine(sampler_on_device(network := network(traffic), batch_size=batch_size))
+        if not is_ahead:
+            engine.sampler = NotAhead(engine.sampler)
+        traffic.clear()
+        while waiting or engine.num_open:
+            while waiting and engine.num_remaining < batch_size:
+                engine.admit(waiting.pop(0))
+            first = len(traffic.log)
+            answers |= {each.id: each.result for each in engine.step()}
+            steps.append([kind for kind, _ in traffic.log[first:]])
+            if len(steps) == 3 and forgotten is not None:
+                engine.forget([forgotten])
+        return SimpleNamespace(answers=answers, seen=network.seen, steps=steps, log=list(traffic.log))
+
+
+class NotAhead:
+    """A sampler whose votes are read before the next batch."""
+
+    computes_ahead = False
+
+    def __init__(self, sampler):
+        self.sampler = sampler
+
+    def __getattr__(self, name):
+        return getattr(self.sampler, name)
+
+
+def job(number, *, n=40, stopping=None, noise="gaussian"):
+    x_CHW = picture(number) if noise == "gaussian" else (np.rint(picture(number) * 255) / 255).astype(np.float32)
+    spec = SmoothingSpec(sigma=0.5, n0=10, n=None if stopping else n, stopping=stopping, noise=noise)
+    return Certification(number, torch.from_numpy(x_CHW), smoothing=spec, key=NoiseKey(7, number))
+
+
+def prediction(number):
+    x_CHW = torch.from_numpy(picture(number))
+    return Prediction(number, x_CHW, sigma=0.5, n=30, alpha=0.1, key=NoiseKey(8, number))
+
+
+@pytest.fixture
+def fast_noise(monkeypatch):
+    """The device's noise without the simulation of each of its operations."""
+
+    def kernel(draws):
+        tensors = (draws.images_NCHW, draws.words_M5, draws.position_M, draws.sigma_M)
+        return DeviceTensor(noisy_by_operations(DeviceDraws(*(tensor.values_ for tensor in tensors))))
+
+    monkeypatch.setattr("zoo.smoothing.noisy_batch._kernel", lambda device: kernel)
+
+
+def test_the_next_batch_is_enqueued_before_the_votes_of_the_last_are_read(fast_noise):
+    run = run_jobs([job(number) for number in range(3)])
+    batch = ["in", "batch", "out"]
+    assert run.steps[0] == batch, "the first step leaves its batch on the device"
+    assert all(step == [*batch, "wait"] for step in run.steps[1:]), run.steps
+    kinds = [kind for kind, _ in run.log]
+    waits, batches = (np.flatnonzero([each == kind for each in kinds]) for kind in ("wait", "batch"))
+    assert len(waits) == len(run.steps) - 1 and len(batches) == len(run.steps) == 10
+    assert (waits[:-1] > batches[1:-1]).all() and kinds[-1] == "wait"
+
+
+LABEL_SETS = LabelSetSpec(
+    radius=0.25, alpha=0.1, sigma=0.5, noise="gaussian", threshold=1.0, num_calibration_images=99, task="pets",
+    backend="torch-cuda-float32",
+)  # fmt: skip
+MIXES = {
+    "fixed": lambda: [job(number, n=30 + number) for number in range(4)],
+    "both noises": lambda: [job(number, noise=("gaussian", "discrete")[number % 2]) for number in range(4)],
+    "at-radius": lambda: [job(number, stopping=AtRadius(0.2, max_n=100)) for number in range(3)],
+    "anytime": lambda: [job(number, stopping=Anytime(80)) for number in range(3)],
+    "all": lambda: [
+        job(0, n=60), prediction(1), job(2, stopping=AtRadius(0.2, max_n=100)), job(3), prediction(4),
+        LabelSetJob(5, torch.from_numpy(picture(5)), spec=LABEL_SETS, key=NoiseKey(9, 5)),
+        job(6, stopping=Anytime(80)), job(7, n=50), job(8),
+    ],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("mix", MIXES)
+def test_draws_steps_and_answers_are_those_of_an_engine_that_reads_every_batch_first(mix, fast_noise):
+    forgotten = 1 if mix == "all" else None
+    ahead, read_first = (run_jobs(MIXES[mix](), is_ahead=is_ahead, forgotten=forgotten) for is_ahead in (True, False))
+    answers, expected = (
+        {id: result for id, result in run.answers.items() if id != forgotten} for run in (ahead, read_first)
+    )
+    assert answers == expected and len(answers) == len(MIXES[mix]()) - (forgotten is not None)
+    assert ahead.seen == read_first.seen, "the copies that the network saw, in order, with those that fill a batch"
+    assert max(step.count("wait") for step in ahead.steps) == 1
+    assert max(step.count("out") for step in ahead.steps) == 1
+    assert (ahead.log != read_first.log) == (mix not in ("at-radius", "anytime")), "some batch was enqueued ahead"
+
+
+def test_a_batch_comes_after_the_last_one_also_if_its_caller_is_on_another_stream(fast_noise, monkeypatch):
+    waited = []
+    monkeypatch.setattr(Stream, "wait_event", lambda stream, event: waited.append(event))
+    with simulated_device():
+        sampler = sampler_on_device()
+        enqueued = [sampler.enqueue([draws_of(seed)]) for seed in range(3)]
+    assert waited == [enqueued[0].event, enqueued[1].event] and None not in waited
+
+
+@pytest.mark.parametrize("is_apart", [[True, False], [False, False, True]])
+def test_a_step_apart_reads_the_votes_that_a_step_has_left(fast_noise, is_apart):
+    expected = run_jobs([job(number) for number in range(3)]).answers
+    with simulated_device():
+        engine, answers = CertificationEngine(sampler_on_device(batch_size=16)), {}
+        for number in range(3):
+            engine.admit(job(number))
+        for apart in cycle(is_apart):
+            answers |= {each.id: each.result for each in (engine.step_apart()[0] if apart else engine.step())}
+            if engine.num_open == 0:
+                break
+    assert answers == expected
+
+
+def test_memory_that_runs_out_while_votes_are_on_the_device_changes_none_and_renames_later_jobs_only(fast_noise):
+    class Cramped(Logged):
+        def forward(self, x_BCHW):
+            if len(self.seen) >= 4 and len(x_BCHW) > 5:
+                raise RuntimeError("CUDA out of memory")
+            return super().forward(x_BCHW)
+
+    ahead, read_first = (run_jobs([job(0), job(1)], network=Cramped, is_ahead=each) for each in (True, False))
+    assert (ahead.answers, ahead.seen) == (read_first.answers, read_first.seen)
+    name = "torch-cuda-float32"
+    assert [ahead.answers[id].backend for id in (0, 1)] == [name, f"{name} (batch 4: memory ran out at 16)"]
+
+
+def test_a_logit_that_is_not_finite_is_refused_by_the_step_that_reads_it(fast_noise):
+    class Broken(Slopes):
+        def forward(self, x_BCHW):
+            return super().forward(x_BCHW) * torch.nan
+
+    with simulated_device():
+        engine = CertificationEngine(sampler_on_device(Broken()))
+        engine.admit(job(0))
+        assert engine.step() == []
+        with pytest.raises(CertificationError, match="a logit that is not finite"):
+            engine.step()
+
+
+def test_words_and_images_go_to_the_device_once_also_if_other_jobs_are_served_in_between(fast_noise):
+    with simulated_device() as traffic:
+        engine = CertificationEngine(sampler_on_device(batch_size=16))
+        traffic.clear()
+        jobs = [job(0, n=200), job(1, n=50), job(2, n=20), job(3, n=20)]
+        shares = []
+        while jobs or engine.num_open:
+            if jobs:
+                engine.admit(jobs.pop(0))
+            before = traffic.num_bytes("in")
+            engine.step()
+            shares.append(traffic.num_bytes("in") - before)
+    draws, image = 290 + 40, picture(0).nbytes
+    assert traffic.num_bytes("in") == draws * 7 * 4 + 4 * image, shares
+
+
+def test_images_on_the_device_are_bounded_and_those_of_other_shapes_are_given_up(monkeypatch):
+    monkeypatch.setattr("zoo.smoothing.device_noise.BYTES_OF_IMAGES", 3 * picture(0).nbytes)
+    memory, held = DeviceMemory(CUDA), [draws_of(seed, num=1) for seed in range(5)]
+    small = replace(held[0], x_CHW=np.ones((3, 2, 2), dtype=np.float32))
+    with simulated_device() as traffic:
+        sizes = []
+        for draws in ([0], [1], [2], [0], [3], [1, 2], [0, 1, 2, 3], [3]):
+            on_device = memory.moved([held[seed] for seed in draws])
+            sizes.append((len(on_device.images_NCHW), (traffic.log[-1][1] - 28 * len(draws)) // picture(0).nbytes))
+            seen = on_device.images_NCHW[on_device.position_M].cpu().numpy()
+            assert np.array_equal(seen, np.stack([picture(seed) for seed in draws]))
+        assert memory.moved([small]).images_NCHW.shape == (1, 3, 2, 2)
+        del held[:], small
+        assert len(memory.moved([draws_of(7)]).images_NCHW) == 1, "nobody holds the others"
+    assert sizes == [(1, 1), (2, 1), (3, 1), (3, 0), (3, 1), (3, 0), (4, 1), (4, 0)]
 
 
 def test_discrete_noise_and_logits_beside_gaussian_votes():

@@ -11,7 +11,7 @@ from zoo.smoothing.backends import Classes
 from zoo.smoothing.certificate import Certificate, SmoothingSpec, conclude
 from zoo.smoothing.jobs.job import checked_pixels
 from zoo.smoothing.noise import Draws, NoiseKey, Phase, alpha_left
-from zoo.smoothing.stopping import Tallies
+from zoo.smoothing.stopping import FixedSample, Tallies
 from zoo.smoothing.vote_counts import VoteCounts
 
 
@@ -87,6 +87,9 @@ class Certification:
                 self._num_taken[phase] += share
                 num -= share
         return taken
+
+    def adapts_to(self, draws: Draws) -> bool:
+        return draws.phase is Phase.ESTIMATION and not isinstance(self.smoothing.stopping, FixedSample)
 
     def record(self, draws: Draws, classes_M: Classes) -> None:
         if draws.phase is Phase.ESTIMATION:

@@ -56,6 +56,10 @@ class Job(Protocol):
         """The next useful draws, at most `num` in total. They count as made from now on."""
         ...
 
+    def adapts_to(self, draws: Draws) -> bool:
+        """Whether the votes of `draws`, which `take` returned, may change how many draws follow."""
+        ...
+
     def record(self, draws: Draws, outputs_M: npt.NDArray[Any]) -> None:
         """Records the votes of draws, or their logits, in the order in which `take` returned them."""
         ...

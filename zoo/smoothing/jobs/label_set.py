@@ -64,6 +64,9 @@ class LabelSetJob:
         self._num_taken = 1
         return [self.first_draws(num)]
 
+    def adapts_to(self, draws: Draws) -> bool:
+        return False
+
     def record(self, draws: Draws, logits_MK: Logits) -> None:
         (scores_K,) = label_scores(logits_MK)
         self._labels = labels_within(scores_K, self.spec.threshold)

@@ -83,6 +83,9 @@ class Prediction:
     def _draws(self, start: int, num: int) -> Draws:
         return Draws(self.x_CHW, self.sigma, self.noise, self.key, Phase.SELECTION, start, num)
 
+    def adapts_to(self, draws: Draws) -> bool:
+        return False
+
     def record(self, draws: Draws, classes_M: Classes) -> None:
         self._votes.update(classes_M.tolist())
 
