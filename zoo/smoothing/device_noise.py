@@ -83,8 +83,9 @@ class DeviceMemory:
             on_device = {id(x_CHW): moved_CHW for x_CHW, moved_CHW in zip(added, added_NCHW, strict=True)}
             if self._images_NCHW is not None:
                 on_device |= {key: self._images_NCHW[row] for key, row in row_before.items()}
-            self._images_NCHW = torch.stack([on_device[id(x_CHW)] for x_CHW in order])
-            self._images = [ref(x_CHW) for x_CHW in order]
+            images_NCHW = torch.stack([on_device[id(x_CHW)] for x_CHW in order])
+            # Together, at the end: after an interruption in between, draws would get each other's images.
+            self._images, self._images_NCHW = [ref(x_CHW) for x_CHW in order], images_NCHW
         assert self._images_NCHW is not None
         sent_M7 = sent[: words_M7.size].view(-1, WORDS_OF_DRAW)
         return DeviceDraws(
