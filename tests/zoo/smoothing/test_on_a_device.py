@@ -324,8 +324,9 @@ def test_words_and_images_go_to_the_device_once_also_if_other_jobs_are_served_in
     assert traffic.num_bytes("in") == draws * 7 * 4 + 4 * image, shares
 
 
-def test_images_on_the_device_are_bounded_and_those_of_other_shapes_are_given_up(monkeypatch):
-    monkeypatch.setattr("zoo.smoothing.device_noise.BYTES_OF_IMAGES", 3 * picture(0).nbytes)
+@pytest.mark.parametrize("bound", [("BYTES_OF_IMAGES", 3 * 3 * 6 * 6 * 4), ("NUM_IMAGES", 3)])
+def test_images_on_the_device_are_bounded_and_those_of_other_shapes_are_given_up(bound, monkeypatch):
+    monkeypatch.setattr(f"zoo.smoothing.device_noise.{bound[0]}", bound[1])
     memory, held = DeviceMemory(CUDA), [draws_of(seed, num=1) for seed in range(5)]
     small = replace(held[0], x_CHW=np.ones((3, 2, 2), dtype=np.float32))
     with simulated_device() as traffic:
