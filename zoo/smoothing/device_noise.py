@@ -29,6 +29,7 @@ PHASE_BIT = 31
 WORDS_OF_NAME = 5
 WORDS_OF_DRAW = WORDS_OF_NAME + 2  # and the position of the draw's image, and sigma
 BYTES_OF_IMAGES = 2**28
+NUM_IMAGES = 256  # each adds several microseconds of the host to a call with new images
 
 Words = npt.NDArray[np.int32]
 
@@ -59,8 +60,8 @@ class DeviceDraws:
 class DeviceMemory:
     """Moves draws to a device with one copy per call, and keeps their images there as long as their jobs hold them.
 
-    The image of an open job is copied once, also if some calls do not draw for it. At most `BYTES_OF_IMAGES` of images
-    are kept, or those of one call if they take more.
+    The image of an open job is copied once, also if some calls do not draw for it. At most `NUM_IMAGES` images and
+    `BYTES_OF_IMAGES` are kept, or those of one call if they are more.
     """
 
     def __init__(self, device: torch.device) -> None:
@@ -83,8 +84,9 @@ class DeviceMemory:
             on_device = {id(x_CHW): moved_CHW for x_CHW, moved_CHW in zip(added, added_NCHW, strict=True)}
             if self._images_NCHW is not None:
                 on_device |= {key: self._images_NCHW[row] for key, row in row_before.items()}
-            self._images_NCHW = torch.stack([on_device[id(x_CHW)] for x_CHW in order])
-            self._images = [ref(x_CHW) for x_CHW in order]
+            images_NCHW = torch.stack([on_device[id(x_CHW)] for x_CHW in order])
+            # Together, at the end: after an interruption in between, draws would get each other's images.
+            self._images, self._images_NCHW = [ref(x_CHW) for x_CHW in order], images_NCHW
         assert self._images_NCHW is not None
         sent_M7 = sent[: words_M7.size].view(-1, WORDS_OF_DRAW)
         return DeviceDraws(
@@ -110,7 +112,7 @@ def _with_room_for(images: Mapping[int, Pixels], kept: Sequence[Pixels | None]) 
     """The kept images that stay next to those of a call, which `images` has by identity: the last ones that fit."""
     first = next(iter(images.values()))
     others = [x_CHW for x_CHW in kept if x_CHW is not None and x_CHW.shape == first.shape and id(x_CHW) not in images]
-    num = max(0, BYTES_OF_IMAGES // first.nbytes - len(images))
+    num = max(0, min(NUM_IMAGES, BYTES_OF_IMAGES // first.nbytes) - len(images))
     return others[max(0, len(others) - num) :]
 
 

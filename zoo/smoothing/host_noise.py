@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 
 import numpy as np
 import torch
@@ -34,7 +34,12 @@ class HostNoise:
         if num_threads == 1:
             fill_rows(0)
         else:
-            list(self._threads.map(fill_rows, range(num_threads)))
+            filling = [self._threads.submit(fill_rows, first) for first in range(num_threads)]
+            try:
+                for each in filling:
+                    each.result()
+            finally:
+                wait(filling)  # after an error or an interruption, the next call must find the memory and sources idle
         return torch.from_numpy(noisy_MCHW)
 
     def forget(self) -> None:

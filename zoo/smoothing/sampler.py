@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import groupby
 from threading import Lock
@@ -16,7 +17,7 @@ from zoo.smoothing.arguments import checked_count
 from zoo.smoothing.backends import BaseClassifier, DeviceClassifier, Logits, ScoringClassifier
 from zoo.smoothing.backends.base import classes_on_device
 from zoo.smoothing.backends.pytorch import is_out_of_memory
-from zoo.smoothing.device_noise import DeviceMemory
+from zoo.smoothing.device_noise import DeviceDraws, DeviceMemory
 from zoo.smoothing.enqueued_votes import ClassifiedBatch, EnqueuedVotes, Outputs
 from zoo.smoothing.host_noise import HostNoise
 from zoo.smoothing.noise import Draws
@@ -79,10 +80,9 @@ class NoisySampler:
         Raises: as `votes`.
         """
         with self._lock:
-            if self._last is not None:  # callers on other streams share the images and the input of a graph
-                torch.cuda.current_stream(self.base.draws_on).wait_event(self._last)
+            self._follow_last()
             votes = EnqueuedVotes(draws, self._batches(draws), num_classes=self.base.num_classes)
-            self._last = votes.event
+            self._last = votes.event or self._last
             return votes
 
     @property
@@ -93,8 +93,14 @@ class NoisySampler:
     def copies(self, draws: Draws) -> Tensor:
         """The noisy copies `noisy_MCHW` that the base classifier receives for these draws, on the CPU."""
         with self._lock:
+            self._follow_last()
             copies_of = self._copies_of([draws])
             return torch.cat([copies_of(row, row + 1).to("cpu", copy=True) for row in range(draws.num)])
+
+    def _follow_last(self) -> None:
+        """Makes the caller's stream wait for the last batch: streams share the images and the input of a graph."""
+        if self._last is not None:
+            torch.cuda.current_stream(self.base.draws_on).wait_event(self._last)
 
     def _batches(self, draws: Sequence[Draws]) -> list[ClassifiedBatch]:
         """All draws, classified in batches."""
@@ -120,12 +126,8 @@ class NoisySampler:
     def _classified(self, copies_of: CopiesOf, first: int, end: int, reading: list[int]) -> ClassifiedBatch:
         """The classes of the draws from `first` up to `end`, and the logits of those at the positions `reading`."""
         num = end - first
-        try:
+        with _telling_memory(f"the noise of {num} draws"):
             noisy_MCHW = self._padded(copies_of(first, end))
-        except (RuntimeError, MemoryError) as error:
-            if not is_out_of_memory(error):
-                raise
-            raise OutOfMemoryError(f"there is not enough memory for the noise of {num} draws") from error
         if isinstance(self.base, DeviceClassifier) and self._is_on_device:
             logits_BK = self.base.enqueue(noisy_MCHW)[:num]
             return ClassifiedBatch(classes_on_device(logits_BK), [logits_BK[row : row + 1] for row in reading])
@@ -164,13 +166,14 @@ class NoisySampler:
         Gaussian noise is drawn where the base classifier accepts batches; discrete noise is always drawn on the host.
         A row does not depend on the other rows of its batch.
         """
-        if self._is_on_device:
-            moved = self._device_memory.moved(draws)
-            if all(each.noise == "gaussian" for each in draws):
+        noises = {each.noise for each in draws}
+        if self._is_on_device and "gaussian" in noises:
+            moved = self._moved(draws)
+            if noises == {"gaussian"}:
                 return lambda first, end: noisy_batch(moved.part(first, end))
         rows = [(each, index) for each in draws for index in range(each.start, each.start + each.num)]
-        if not self._is_on_device:
-            return lambda first, end: self._host_noise.copies(rows[first:end])
+        if not self._is_on_device or "gaussian" not in noises:
+            return lambda first, end: self._host_noise.copies(rows[first:end]).to(self.base.draws_on)
 
         def copies(first: int, end: int) -> Tensor:
             parts, at = [], first
@@ -185,9 +188,38 @@ class NoisySampler:
 
         return copies
 
+    def _moved(self, draws: Sequence[Draws]) -> DeviceDraws:
+        """The draws on the device. If memory runs out, the images of earlier calls make room.
+
+        Smaller batches would not help, because the images of a call are moved together.
+        """
+        try:
+            return self._device_memory.moved(draws)
+        except (RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error):
+                raise
+        self._device_memory.forget()  # here the error no longer keeps memory
+        self._empty_cache()
+        with _telling_memory(f"the images of {sum(each.num for each in draws)} draws"):
+            return self._device_memory.moved(draws)
+
     def _halve(self) -> None:
         """Halves the batches from now on, and gives back what memory the former ones left."""
         self._inner_batch_size //= 2
         self._host_noise.forget()
+        self._empty_cache()
+
+    def _empty_cache(self) -> None:
         if self.base.draws_on.type == "cuda" and torch.cuda.is_available():
             torch.cuda.empty_cache()
+
+
+@contextmanager
+def _telling_memory(purpose: str) -> Iterator[None]:
+    """Raises OutOfMemoryError, which names the purpose, for an error that says that memory ran out."""
+    try:
+        yield
+    except (RuntimeError, MemoryError) as error:
+        if not is_out_of_memory(error):
+            raise
+        raise OutOfMemoryError(f"there is not enough memory for {purpose}") from error

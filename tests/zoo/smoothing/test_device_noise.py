@@ -85,6 +85,22 @@ def test_images_stay_on_the_device_from_call_to_call_and_each_draw_keeps_its_own
         assert seen.tolist() == [number / 8 for number in chosen for _ in range(2)]
 
 
+def test_each_draw_keeps_its_own_image_also_after_an_interruption(monkeypatch):
+    memory = DeviceMemory(CPU)
+    pictures = [np.full((1, 2, 2), value / 8, dtype=np.float32) for value in range(3)]
+    draws = [draw(x_CHW=x_CHW, sigma=0.0) for x_CHW in pictures]
+
+    def interrupted(x_CHW):
+        raise KeyboardInterrupt
+
+    memory.moved(draws[:2])
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr("zoo.smoothing.device_noise.ref", interrupted)
+        memory.moved([draws[0], draws[2]])  # orders the images anew
+    on_device = memory.moved(draws[:2])
+    assert on_device.images_NCHW[on_device.position_M][:, 0, 0, 0].tolist() == [0, 1 / 8]
+
+
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 def test_the_device_draws_the_words_that_the_host_would():

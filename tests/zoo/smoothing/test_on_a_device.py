@@ -261,7 +261,11 @@ def test_a_batch_comes_after_the_last_one_also_if_its_caller_is_on_another_strea
     with simulated_device():
         sampler = sampler_on_device()
         enqueued = [sampler.enqueue([draws_of(seed)]) for seed in range(3)]
-    assert waited == [enqueued[0].event, enqueued[1].event] and None not in waited
+        assert waited == [enqueued[0].event, enqueued[1].event] and None not in waited
+        sampler.enqueue([])  # leaves nothing to wait for, but the batch before it may still run
+        waited.clear()
+        sampler.copies(draws_of(0, num=1))
+        assert waited == [enqueued[2].event]
 
 
 @pytest.mark.parametrize("is_apart", [[True, False], [False, False, True]])
@@ -320,8 +324,9 @@ def test_words_and_images_go_to_the_device_once_also_if_other_jobs_are_served_in
     assert traffic.num_bytes("in") == draws * 7 * 4 + 4 * image, shares
 
 
-def test_images_on_the_device_are_bounded_and_those_of_other_shapes_are_given_up(monkeypatch):
-    monkeypatch.setattr("zoo.smoothing.device_noise.BYTES_OF_IMAGES", 3 * picture(0).nbytes)
+@pytest.mark.parametrize("bound", [("BYTES_OF_IMAGES", 3 * 3 * 6 * 6 * 4), ("NUM_IMAGES", 3)])
+def test_images_on_the_device_are_bounded_and_those_of_other_shapes_are_given_up(bound, monkeypatch):
+    monkeypatch.setattr(f"zoo.smoothing.device_noise.{bound[0]}", bound[1])
     memory, held = DeviceMemory(CUDA), [draws_of(seed, num=1) for seed in range(5)]
     small = replace(held[0], x_CHW=np.ones((3, 2, 2), dtype=np.float32))
     with simulated_device() as traffic:
@@ -423,6 +428,39 @@ def test_memory_that_runs_out_in_the_kernel_of_the_noise_halves_the_batch(monkey
         (votes,) = sampler.votes([draws_of(0)])
     assert votes.tolist() == expected_classes(draws_of(0))
     assert sampler.backend == "torch-cuda-float32 (batch 2: memory ran out at 8)"
+
+
+@pytest.mark.parametrize("has_room_without_others", [True, False])
+def test_images_of_earlier_calls_make_room_for_those_of_a_call(has_room_without_others, fast_noise, monkeypatch):
+    earlier, stack = draws_of(1), torch.stack
+
+    def cramped(tensors, **options):
+        if tensors[0].dim() == 3 and len(tensors) > has_room_without_others:  # images, not noise
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return stack(tensors, **options)
+
+    with simulated_device():
+        sampler = sampler_on_device()
+        sampler.votes([earlier])
+        monkeypatch.setattr("zoo.smoothing.device_noise.torch.stack", cramped)
+        if has_room_without_others:
+            votes = sampler.votes([draws_of(0)])[0].tolist()
+        else:
+            with pytest.raises(OutOfMemoryError, match="not enough memory for the images of 10 draws"):
+                sampler.votes([draws_of(0)])
+        monkeypatch.undo()
+    if has_room_without_others:
+        assert votes == expected_classes(draws_of(0))
+    assert sampler.backend == "torch-cuda-float32", "smaller batches would not help"
+
+
+def test_draws_with_discrete_noise_send_their_copies_only():
+    asked = draws_of(0, noise="discrete", num=8)
+    with simulated_device() as traffic:
+        sampler = sampler_on_device()
+        traffic.clear()
+        sampler.votes([asked])
+        assert traffic.num_bytes("in") == 8 * asked.x_CHW.nbytes
 
 
 def test_another_error_of_a_library_is_not_taken_for_memory():

@@ -1,6 +1,8 @@
 """Votes come in the order of the draws, whatever the batches, and memory that runs out halves them."""
 
+import time
 from concurrent.futures import ThreadPoolExecutor
+from threading import Event
 
 import numpy as np
 import pytest
@@ -105,6 +107,26 @@ def test_noise_that_does_not_fit_is_halved_too(monkeypatch):
     monkeypatch.setattr(HostNoise, "_buffer", no_room)
     sampler = NoisySampler(Threshold(at=0.5), SamplingOptions(batch_size=8))
     assert len(sampler.votes([draws(num=20)])[0]) == 20 and "batch 4" in sampler.backend
+
+
+def test_after_an_error_no_thread_still_fills_the_memory_that_the_next_batch_reuses():
+    noise, other_fills, filled = HostNoise(), Event(), []
+
+    class Failing:
+        def fill(self, row_CHW, draws, index):
+            assert other_fills.wait(60)
+            raise MemoryError
+
+    class Slow:
+        def fill(self, row_CHW, draws, index):
+            other_fills.set()
+            time.sleep(0.1)
+            filled.append(index)
+
+    noise._sources = [Failing(), Slow()]
+    with pytest.raises(MemoryError):
+        noise.copies([(draws(), 0), (draws(), 1)])
+    assert filled == [1]
 
 
 def test_calls_from_several_threads_do_not_mix_their_batches():

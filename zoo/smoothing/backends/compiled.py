@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
+from threading import Lock
 
 import torch
 from torch import Tensor, nn
@@ -52,7 +53,7 @@ class GraphedNetwork:
     """A callable `x_BCHW` -> `logits_BK` that copies each batch into the input of a CUDA graph and replays the graph.
 
     A graph has one shape, and its memory. Only that of the last shape is kept, because a sampler pads its batches to
-    one shape until memory runs out.
+    one shape until memory runs out. Only one call runs at a time: those of several samplers, in threads, share a graph.
     """
 
     def __init__(self, network: nn.Module, device: torch.device) -> None:
@@ -60,13 +61,15 @@ class GraphedNetwork:
         self._compiled = torch.compile(network, dynamic=False, fullgraph=True)
         self._device = device
         self._graph: _Graph | None = None
+        self._lock = Lock()
 
     def __call__(self, x_BCHW: Tensor) -> Tensor:
         """The logits. Raises: BackendError if the network cannot be compiled or captured; errors of memory as torch."""
-        if self._graph is None or self._graph.x_BCHW.shape != x_BCHW.shape:
-            self._graph = None  # its memory is free for the next one
-            self._graph = self._new_graph(x_BCHW)
-        return self._graph.replayed(x_BCHW)
+        with self._lock:
+            if self._graph is None or self._graph.x_BCHW.shape != x_BCHW.shape:
+                self._graph = None  # its memory is free for the next one
+                self._graph = self._new_graph(x_BCHW)
+            return self._graph.replayed(x_BCHW)
 
     def _new_graph(self, x_BCHW: Tensor) -> _Graph:
         try:

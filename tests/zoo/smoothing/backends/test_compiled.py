@@ -1,5 +1,7 @@
 """A compiled network in a CUDA graph, on the simulated device: a replay of the fake graph computes from its memory."""
 
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier, BrokenBarrierError
 from types import SimpleNamespace
 
 import pytest
@@ -12,6 +14,7 @@ from training.evaluation.attack_targets import attackable_network
 from zoo.errors import BackendError, OutOfMemoryError, RequestError
 from zoo.smoothing import NoiseKey, NoisySampler, SamplingOptions
 from zoo.smoothing.backends import CompiledBackend, can_compile
+from zoo.smoothing.backends.compiled import GraphedNetwork
 from zoo.smoothing.noise import Draws, Phase
 
 
@@ -56,6 +59,20 @@ def test_logits_stay_when_the_next_batch_is_replayed(device):
     before_BK = first_BK.cpu()
     second_BK = base.enqueue(ones_BCHW)
     assert torch.equal(first_BK.cpu(), before_BK) and not torch.equal(second_BK.cpu(), before_BK)
+
+
+def test_two_threads_do_not_copy_into_the_input_of_a_graph_at_once(device):
+    network, both_inside = GraphedNetwork(Slopes(), CUDA), Barrier(2)
+
+    def replayed(x_BCHW):
+        with pytest.raises(BrokenBarrierError):
+            both_inside.wait(0.1)
+        return x_BCHW
+
+    x_BCHW = torch.zeros(2, 3, 6, 6)
+    network._graph = SimpleNamespace(x_BCHW=x_BCHW, replayed=replayed)
+    with ThreadPoolExecutor(2) as threads:
+        assert len(list(threads.map(network, [x_BCHW, x_BCHW]))) == 2
 
 
 def test_a_replay_has_no_gradients_so_it_is_not_attacked(device):
