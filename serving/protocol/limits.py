@@ -20,7 +20,7 @@ class Limits(BaseModel):
     `max_bytes`: the maximum total size of the encoded images of a request.
     `max_images`: the maximum number of images per request.
     `max_draws_per_request`: the maximum number of draws over all images and phases of a request.
-    `max_open_requests`: the maximum number of open requests on the server, which refuses further ones with 429.
+    `max_open_requests`: the maximum number of open requests of a worker, which refuses further ones with 429.
     `longest_deadline_ms`: the largest `deadline_ms` that a client may request.
     `allows_seed`: whether a client may choose the noise with a `seed`. The guarantee holds for noise that is drawn
     after the image was chosen. With seeds a client can search for noise that produces a wrong certificate.

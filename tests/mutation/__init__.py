@@ -1,1 +1,1 @@
-"""Mutation tests of the modules that carry the guarantee: `python -m tests.mutation` (docs/mutation.md)."""
+"""Mutation tests of the modules that carry the guarantee: `python -m tests.mutation`; docs/contributing/mutation.md."""

@@ -2,7 +2,7 @@
 
 import os
 
-SPIN_COUNT = "30000"  # provisional, see docs/decisions/0031-idle-threads-sleep.md; libgomp's default is 300,000
+SPIN_COUNT = "30000"  # see docs/decisions/0031-idle-threads-sleep.md; libgomp's default is 300,000
 
 
 def limit_spinning() -> None:
