@@ -1,17 +1,16 @@
 """The built site in a real browser: `make docs` first; the tests are skipped if there is no site, or an older one."""
 
-import shutil
 from contextlib import contextmanager
 
 import pytest
-from playwright.sync_api import expect, sync_playwright
+from playwright.sync_api import expect
 
 from docs.links import findings, pages
 from tests.axe import violations
+from tests.browser import CHROMIUM, headless_chromium, new_tab
 from tests.docs.blocks import ROOT
 
 SITE = ROOT / "site"
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 LOOKED_AT = (
     "index", "start", "how-to/few-labels", "how-to/serve", "explanation/certificate", "explanation/bounds",
     "reference/commands", "reference/http", "reference/python/zoo", "study/index",
@@ -34,16 +33,14 @@ def browser():
     """A headless Chromium."""
     if CHROMIUM is None:
         pytest.skip("no Chromium on the PATH")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+    with headless_chromium() as browser:
         yield browser
-        browser.close()
 
 
 @contextmanager
 def opened(browser):
     """A new tab of 1280 x 900 pixels; a request to another place than the site is an error."""
-    tab, requested = browser.new_page(viewport={"width": 1280, "height": 900}), []
+    tab, requested = new_tab(browser, viewport={"width": 1280, "height": 900}), []
     tab.on("request", lambda request: requested.append(request.url))
     yield tab
     tab.close()

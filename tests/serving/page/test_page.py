@@ -3,17 +3,17 @@
 import base64
 import io
 import re
-import shutil
 import threading
 from contextlib import contextmanager
 
 import httpx
 import pytest
 from PIL import Image
-from playwright.sync_api import expect, sync_playwright
+from playwright.sync_api import expect
 
 from serving.page.server import serve_page
 from tests.axe import violations
+from tests.browser import headless_chromium, needs_browser, new_tab
 from tests.serving.client.scripted_server import ScriptedServer, answer, reply, reset, stream
 from tests.serving.in_process import served_in_process
 from tests.serving.protocol.test_protocol import set_answer
@@ -22,26 +22,20 @@ from tests.waiting import wait_for
 from zoo.models.preprocessing import to_bytes_CHW
 from zoo.smoothing.named_rules import rule_from
 
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-needs_browser = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on the PATH")
-expect.set_options(timeout=60_000)
 MODEL = toy_service().spec.name
 
 
 @pytest.fixture(scope="module")
 def browser():
     """A headless Chromium."""
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+    with headless_chromium() as browser:
         yield browser
-        browser.close()
 
 
 @pytest.fixture
 def tab(browser):
     """A new tab; errors of the page and its console fail the test."""
-    tab = browser.new_page(viewport={"width": 1100, "height": 800})
-    tab.set_default_timeout(60_000)
+    tab = new_tab(browser, viewport={"width": 1100, "height": 800})
     errors = []
     tab.on("pageerror", lambda error: errors.append(str(error)))
     tab.on("console", lambda message: errors.append(message.text) if message.type == "error" else None)
@@ -303,7 +297,7 @@ def test_the_page_reacts_while_answers_arrive_faster_than_it_can_draw_them(tab):
 
 @needs_browser
 def test_a_picture_can_be_dropped_even_before_the_models_are_known(browser, page_url):
-    tab = browser.new_page(bypass_csp=True)  # the page's policy forbids the test's script
+    tab = new_tab(browser, bypass_csp=True)  # the page's policy forbids the test's script
     held = []
     tab.route("**/models", lambda route: held.append(route))  # the driver needs a plain function
     tab.goto(page_url)
@@ -326,7 +320,7 @@ def test_a_picture_can_be_dropped_even_before_the_models_are_known(browser, page
 
 @needs_browser
 def test_models_that_cannot_be_listed_are_told_of(browser, page_url):
-    tab = browser.new_page()
+    tab = new_tab(browser)
     tab.route("**/models", lambda route: route.abort())
     tab.goto(page_url)
     expect(tab.get_by_text("The models could not be listed")).to_be_visible()

@@ -6,10 +6,10 @@ import shutil
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import expect, sync_playwright
+from playwright.sync_api import expect
 
 from tests.axe import violations
-from tests.serving.page.test_page import CHROMIUM, needs_browser
+from tests.browser import headless_chromium, needs_browser, new_tab
 from tests.zoo.leaderboard.test_collection import PUBLISHED, SEEDS
 from training.study.leaderboard_rows import study_rows
 from zoo.leaderboard.collection import collect
@@ -43,9 +43,8 @@ def site(tmp_path_factory):
 @pytest.fixture(scope="module")
 def tab(site):
     """The page in a headless Chromium; every request and every error fails the test."""
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        tab = browser.new_page(viewport={"width": 1280, "height": 900}, color_scheme="light")
+    with headless_chromium() as browser:
+        tab = new_tab(browser, viewport={"width": 1280, "height": 900}, color_scheme="light")
         problems = []
         tab.on("pageerror", lambda error: problems.append(str(error)))
         tab.on(
@@ -56,7 +55,6 @@ def tab(site):
         )
         tab.goto(site)
         yield tab
-        browser.close()
         assert [problem for problem in problems if not problem.startswith("data:,")] == []
 
 
