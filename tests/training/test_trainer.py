@@ -3,8 +3,8 @@
 import io
 import json
 import signal
-import time
 from dataclasses import replace
+from functools import partial
 from typing import ClassVar
 
 import numpy as np
@@ -13,6 +13,7 @@ import torch
 from rich.console import Console
 from safetensors.torch import load_file
 
+from tests.dying import die_in
 from tests.parallel import computing_on
 from tests.processes import ZooProcess
 from training import trainer
@@ -204,12 +205,9 @@ def test_a_run_killed_with_sigkill_and_resumed_ends_with_the_weights_of_one_neve
     short_run, zoo_command, tmp_path
 ):
     output = tmp_path / "killed"
-    process = ZooProcess([*short_run.words, output])
-    deadline = time.monotonic() + 120
-    while not (output / ".run" / "state.pt").exists() and process.poll() is None and time.monotonic() < deadline:
-        time.sleep(0.05)
-    process.send_signal(signal.SIGKILL)
-    assert process.wait() == -signal.SIGKILL, "the run must have been alive when it was killed"
+    process = ZooProcess([*short_run.words, output], before=partial(die_in, "training.trainer:Batch:16"))
+    assert process.wait() == -signal.SIGKILL, process.stderr.so_far
+    assert open_checkpoint(output).spec.certified.epochs == 2, "it died in the third of eight"
     with computing_on(num_threads=1):  # like the process that was killed
         assert zoo_command(*short_run.words, output, "--resume").code == 0
     assert same_weights(short_run.checkpoint, output)

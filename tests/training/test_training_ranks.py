@@ -1,15 +1,10 @@
 """Two processes train as one that splits its batches, and the real torchrun ends a run that loses one of them."""
 
-import signal
-import subprocess
-import sys
-import time
-
-import psutil
 import pytest
 import torch
 from safetensors.torch import load_file
 
+from tests.dying import torchrun_of_a_dying_rank
 from tests.processes import run_ranks
 from training.metric_logger import read_log
 from zoo.checkpoints.checkpoint import open_checkpoint
@@ -26,12 +21,6 @@ def one_thread():
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(num_threads)
-
-
-def torchrun(words):
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "zoo"]
-    command += ["--", "train", *(str(word) for word in words)]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
 def losses(output):
@@ -76,10 +65,9 @@ def test_a_rank_killed_mid_epoch_ends_the_run_with_one_sentence_and_resuming_giv
     shared, zoo_command, tmp_path
 ):
     words, cut = [*CONSISTENCY, "--output"], tmp_path / "cut"
-    killed = torchrun([*words, cut])
-    was_killed = kill_one_rank(killed, cut / ".run", steps=range(7, 11))  # in the second epoch
-    _, err = killed.communicate(timeout=120)
-    assert was_killed and killed.returncode != 0 and "Traceback" not in err.partition("elastic")[0], err
+    killed = torchrun_of_a_dying_rank(2, ["train", *words, cut], place="training.trainer:Batch:8")
+    assert "Traceback" not in killed.stderr.partition("elastic")[0], killed.stderr
+    assert open_checkpoint(cut).spec.certified.epochs == 1
 
     run_ranks(2, ["train", *words, cut, "--resume"])
     a, b = (load_file(path / "model.safetensors") for path in (cut, shared))
@@ -87,15 +75,3 @@ def test_a_rank_killed_mid_epoch_ends_the_run_with_one_sentence_and_resuming_giv
     assert losses(cut) == losses(shared)
     refused = zoo_command("train", *words, cut, "--resume")
     assert refused.code == 2 and "num_ranks was 2, is 1" in refused.err
-
-
-def kill_one_rank(process, folder, *, steps):
-    """Kills, as `kill -9` does, one rank as soon as the log holds so many steps; whether it did."""
-    deadline = time.monotonic() + 120
-    while process.poll() is None and time.monotonic() < deadline:
-        if len(read_log(folder)) in steps:
-            ranks = [child for child in psutil.Process(process.pid).children() if "train" in child.cmdline()]
-            ranks[-1].send_signal(signal.SIGKILL)
-            return True
-        time.sleep(0.005)
-    return False
